@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * START HERE for the preload. Wine's loader opens ntdll.so and then calls into
+ * it; this file stands in for dlopen(), sees ntdll.so come, and puts our calls
+ * into its system call table before any Windows code runs.
+ *
+ * Anything that is not as expected leaves everything as it is, and says why in
+ * one line if WW_DEBUG is set. Programs that are not Wine see nothing but a jump.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "elf.h"
+#include "hook.h"
+
+static void *(*real_dlopen)(const char *, int);
+
+static void say(const char *format, const char *a, const char *b, const char *c)
+{
+    if (secure_getenv("WW_DEBUG")) {
+        dprintf(2, format, a, b, c);
+    }
+}
+
+static void stay_out(const char *what, const char *why)
+{
+    say("writewatch: staying out: %s%s%s\n", what, why[0] ? ": " : "", why);
+}
+
+/* ---- is this Wine, and does it look as expected? ---- */
+
+static bool find_functions(void *ntdll, struct hook_wine *ret)
+{
+    if (!dlsym(ntdll, "__wine_main")) {
+        stay_out("this ntdll.so is not Wine's", "");
+        return false;
+    }
+    for (int call = 0; call < NR_NT_CALLS; call++) {
+        ret->functions[call] = dlsym(ntdll, hook_names[call]);
+        if (!ret->functions[call]) {
+            stay_out("ntdll.so does not export", hook_names[call]);
+            return false;
+        }
+    }
+    ret->query_performance_counter = dlsym(ntdll, "NtQueryPerformanceCounter");
+    ret->query_information_process = dlsym(ntdll, "NtQueryInformationProcess");
+    ret->query_virtual_memory = dlsym(ntdll, "NtQueryVirtualMemory");
+    if (!ret->query_performance_counter || !ret->query_information_process || !ret->query_virtual_memory) {
+        stay_out("ntdll.so lacks one of", "the NtQuery functions");
+        return false;
+    }
+    return true;
+}
+
+/* The system call table has each function once; anything else is a Wine we do not know. */
+static bool find_slots(const struct hook_wine *wine, struct elf_object *object, void **slots[NR_NT_CALLS])
+{
+    if (elf_find_object(wine->functions[0], object)) {
+        stay_out("ntdll.so is not among the loaded objects", "");
+        return false;
+    }
+    for (int call = 0; call < NR_NT_CALLS; call++) {
+        size_t nr = elf_find_pointer(object, wine->functions[call], &slots[call]);
+
+        if (nr != 1) {
+            stay_out(nr ? "more than one system call slot for" : "no system call slot for",
+                     hook_names[call]);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- step in ---- */
+
+/* The backend's own words for why it does not work here. */
+static const char *backend_reason(const char *name)
+{
+    struct ww_probe probes[8];
+    ssize_t nr = ww_probe(probes, 8);
+
+    for (ssize_t i = 0; i < nr && i < 8; i++) {
+        if (!strcmp(probes[i].name, name) && probes[i].error) {
+            return probes[i].reason;
+        }
+    }
+    return "no such backend";
+}
+
+/*
+ * Only a backend that records what the kernel writes: Wine reads replies of its
+ * server straight into the program's buffers, and a read() that fails with EFAULT
+ * there ends the process. Wine's own emulation knows those places, ours cannot.
+ */
+static struct ww_context *open_context(void)
+{
+    const char *backend = secure_getenv("WW_BACKEND");
+    struct ww_context *ctx;
+
+    if (!backend || !backend[0]) {
+        backend = "uffd";
+    }
+    if (ww_open(&ctx, backend)) {
+        stay_out(backend, backend_reason(backend));
+        return NULL;
+    }
+    if (!(ww_backend_caps(ctx) & WW_CAP_KERNEL_WRITES)) {
+        stay_out(backend, "system calls fail on memory watched this way, so Wine's own watch stays");
+        ww_close(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+static bool replace_slots(const struct hook_wine *wine, const struct elf_object *object,
+                          void **slots[NR_NT_CALLS], void *entries[NR_NT_CALLS])
+{
+    int err = 0, call;
+
+    for (call = 0; call < NR_NT_CALLS && !err; call++) {
+        err = elf_replace_pointer(object, slots[call], entries[call]);
+    }
+    if (!err) {
+        return true;
+    }
+    while (--call >= 0) {
+        elf_replace_pointer(object, slots[call], wine->functions[call]);
+    }
+    stay_out("the system call table cannot be changed", strerror(-err));
+    return false;
+}
+
+static void attach(void *ntdll, const char *path)
+{
+    void **slots[NR_NT_CALLS], *entries[NR_NT_CALLS];
+    struct elf_object object;
+    struct hook_wine wine;
+    struct ww_context *ctx;
+    const char *convention;
+
+    if (!find_functions(ntdll, &wine) || !find_slots(&wine, &object, slots)) {
+        return;
+    }
+    ctx = open_context();
+    if (!ctx) {
+        return;
+    }
+    convention = hook_learn_convention(&wine);
+    if (!convention) {
+        stay_out("unknown calling convention", "");
+    } else if (hook_prepare(&wine, ctx, entries)) {
+        stay_out("libffi cannot make the calls", "");
+    } else if (replace_slots(&wine, &object, slots, entries)) {
+        say("writewatch: attached to %s (%s calls, backend %s)\n", path, convention, ww_backend_name(ctx));
+        return;
+    }
+    ww_close(ctx);
+}
+
+/* ---- dlopen ---- */
+
+static void find_real_dlopen(void)
+{
+    if (!real_dlopen) {
+        real_dlopen = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+    }
+}
+
+static bool is_ntdll(const char *file)
+{
+    const char *name = file ? strrchr(file, '/') : NULL;
+
+    return name && !strcmp(name, "/ntdll.so");
+}
+
+static void *open_ntdll(const char *file, int mode)
+{
+    static bool done;
+    void *ntdll = real_dlopen(file, mode);
+
+    if (ntdll && !done) {
+        done = true;
+        attach(ntdll, file);
+    }
+    return ntdll;
+}
+
+/*
+ * dlopen() looks at its caller for RUNPATH and $ORIGIN. So for all but ntdll.so,
+ * whose path is absolute, this must end in a jump, not in a call: no local whose
+ * address is taken, no stack protector.
+ */
+__attribute__((visibility("default"), optimize("O2"), no_stack_protector)) void *dlopen(const char *file,
+                                                                                       int mode)
+{
+    void *(*next)(const char *, int);
+
+    find_real_dlopen();
+    next = is_ntdll(file) ? open_ntdll : real_dlopen;
+    return next(file, mode);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Loaded ELF objects as dl_iterate_phdr() shows them: a search for pointers in
+ * their data, and the replacement of one.
+ */
+#include <errno.h>
+#include <link.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "elf.h"
+
+struct search {
+    uintptr_t addr;
+    struct elf_object *object;
+    bool found;
+};
+
+static bool contains(const struct dl_phdr_info *info, uintptr_t addr)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
+
+        if (phdr->p_type == PT_LOAD && addr >= start && addr - start < phdr->p_memsz) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int visit_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct search *search = arg;
+    struct elf_object *object = search->object;
+
+    (void)size;
+    if (!contains(info, search->addr)) {
+        return 0;
+    }
+    search->found = true;
+    *object = (struct elf_object){ .nr_segments = 0 };
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
+
+        if (phdr->p_type == PT_GNU_RELRO) {
+            object->relro_start = start;
+            object->relro_end = start + phdr->p_memsz;
+        }
+        if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_W) && (phdr->p_flags & PF_R) &&
+            object->nr_segments < ELF_MAX_SEGMENTS) {
+            object->segments[object->nr_segments].start = start;
+            object->segments[object->nr_segments++].end = start + phdr->p_filesz;
+        }
+    }
+    return 1;
+}
+
+int elf_find_object(const void *addr, struct elf_object *ret)
+{
+    struct search search = { .addr = (uintptr_t)addr, .object = ret };
+
+    dl_iterate_phdr(visit_object, &search);
+    return search.found ? 0 : -ENOENT;
+}
+
+size_t elf_find_pointer(const struct elf_object *object, const void *value, void ***ret_slot)
+{
+    size_t nr = 0;
+
+    for (size_t i = 0; i < object->nr_segments; i++) {
+        uintptr_t pos = (object->segments[i].start + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+
+        for (; pos + sizeof(void *) <= object->segments[i].end; pos += sizeof(void *)) {
+            if (*(void *const *)pos == value) {
+                *ret_slot = (void **)pos;
+                nr++;
+            }
+        }
+    }
+    return nr;
+}
+
+int elf_replace_pointer(const struct elf_object *object, void **slot, void *value)
+{
+    uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1, start = (uintptr_t)slot & ~page_mask;
+    bool relro = (uintptr_t)slot >= object->relro_start && (uintptr_t)slot < object->relro_end;
+
+    if (relro && mprotect((void *)start, page_mask + 1, PROT_READ | PROT_WRITE)) {
+        return -errno;
+    }
+    __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+    if (relro) {
+        mprotect((void *)start, page_mask + 1, PROT_READ);
+    }
+    return 0;
+}

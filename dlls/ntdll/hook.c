@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Closures for the way in and prepared calls for the way out, both by libffi, so
+ * that Wine's calling convention is data: x86_64 Wine's unix side follows the
+ * Windows convention up to 8.9 and the System V one from 8.10 on; on i386 it is
+ * stdcall, then cdecl.
+ */
+#include <errno.h>
+#include <ffi.h>
+
+#include "hook.h"
+
+const char *const hook_names[NR_NT_CALLS] = {
+    [NT_ALLOCATE] = "NtAllocateVirtualMemory",
+    [NT_ALLOCATE_EX] = "NtAllocateVirtualMemoryEx",
+    [NT_FREE] = "NtFreeVirtualMemory",
+    [NT_PROTECT] = "NtProtectVirtualMemory",
+    [NT_GET_WRITE_WATCH] = "NtGetWriteWatch",
+    [NT_RESET_WRITE_WATCH] = "NtResetWriteWatch",
+};
+
+#define MAX_ARGS 7
+
+/* The arguments' types, by letter: p pointer or handle or SIZE_T, u ULONG. */
+static const char *const signatures[NR_NT_CALLS] = {
+    [NT_ALLOCATE] = "pppp" "uu",
+    [NT_ALLOCATE_EX] = "ppp" "uu" "pu",
+    [NT_FREE] = "pppu",
+    [NT_PROTECT] = "pppup",
+    [NT_GET_WRITE_WATCH] = "pu" "ppppp",
+    [NT_RESET_WRITE_WATCH] = "ppp",
+};
+
+/* One process, one Wine: the closures need an address that lives as long. */
+static struct {
+    struct nt nt;
+    ffi_abi abi;
+    void *originals[NR_NT_CALLS];
+    ffi_cif cifs[NR_NT_CALLS];
+    ffi_type *types[NR_NT_CALLS][MAX_ARGS];
+    void *query_information_process, *query_virtual_memory;
+    ffi_cif process_cif, memory_cif;
+    ffi_type *process_types[MAX_ARGS], *memory_types[MAX_ARGS];
+    ULONG_PTR own_pid;
+} wine_side;
+
+/* ---- the convention ---- */
+
+/* Where a call put its two results, if the four registers that may carry the
+ * first two arguments hold four different pointers. */
+struct effect {
+    LARGE_INTEGER in_rdi, in_rsi, in_rdx, in_rcx;
+};
+
+#define UNTOUCHED 0x5a5a5a5a5a5a5a5aLL
+
+static const struct {
+    const char *name;
+    ffi_abi abi;
+    bool rdi, rsi, rdx, rcx; /* which of them are written */
+} conventions[] = {
+#if defined(__x86_64__)
+    { "win64", FFI_WIN64, .rdx = true, .rcx = true },
+    { "sysv", FFI_UNIX64, .rdi = true, .rsi = true },
+#endif
+};
+
+#if defined(__x86_64__)
+static void call_with_all_registers(void *function, struct effect *effect)
+{
+    register LARGE_INTEGER *rdi __asm__("rdi") = &effect->in_rdi;
+    register LARGE_INTEGER *rsi __asm__("rsi") = &effect->in_rsi;
+    register LARGE_INTEGER *rdx __asm__("rdx") = &effect->in_rdx;
+    register LARGE_INTEGER *rcx __asm__("rcx") = &effect->in_rcx;
+
+    /* The red zone and the Windows convention's home area lie below the aligned stack. */
+    __asm__ volatile("mov %%rsp, %%rbx\n\t"
+                     "sub $160, %%rsp\n\t"
+                     "and $-16, %%rsp\n\t"
+                     "call *%[function]\n\t"
+                     "mov %%rbx, %%rsp"
+                     : "+r"(rdi), "+r"(rsi), "+r"(rdx), "+r"(rcx)
+                     : [function] "r"(function)
+                     : "rax", "rbx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",
+                       "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+                       "xmm13", "xmm14", "xmm15");
+}
+#else
+static void call_with_all_registers(void *function, struct effect *effect)
+{
+    (void)function;
+    (void)effect;
+}
+#endif
+
+const char *hook_learn_convention(const struct hook_wine *wine)
+{
+    struct effect effect = { { .QuadPart = UNTOUCHED }, { .QuadPart = UNTOUCHED },
+                             { .QuadPart = UNTOUCHED }, { .QuadPart = UNTOUCHED } };
+
+    call_with_all_registers(wine->query_performance_counter, &effect);
+    for (size_t i = 0; i < sizeof(conventions) / sizeof(conventions[0]); i++) {
+        if (conventions[i].rdi == (effect.in_rdi.QuadPart != UNTOUCHED) &&
+            conventions[i].rsi == (effect.in_rsi.QuadPart != UNTOUCHED) &&
+            conventions[i].rdx == (effect.in_rdx.QuadPart != UNTOUCHED) &&
+            conventions[i].rcx == (effect.in_rcx.QuadPart != UNTOUCHED)) {
+            wine_side.abi = conventions[i].abi;
+            return conventions[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the way out ---- */
+
+static NTSTATUS call_original(struct nt *nt, enum nt_call call, void **args)
+{
+    ffi_arg ret = 0;
+
+    (void)nt;
+    ffi_call(&wine_side.cifs[call], FFI_FN(wine_side.originals[call]), &ret, args);
+    return (NTSTATUS)ret;
+}
+
+/* The process id behind a handle, or 0. A server call, so only for real handles. */
+static ULONG_PTR query_pid(HANDLE process)
+{
+    PROCESS_BASIC_INFORMATION info = { .UniqueProcessId = 0 };
+    ULONG class = ProcessBasicInformation, len = sizeof(info), *ret_len = NULL;
+    void *buffer = &info, *args[] = { &process, &class, &buffer, &len, &ret_len };
+    ffi_arg status = 0;
+
+    ffi_call(&wine_side.process_cif, FFI_FN(wine_side.query_information_process), &status, args);
+    return (NTSTATUS)status ? 0 : info.UniqueProcessId;
+}
+
+static bool is_own_handle(struct nt *nt, HANDLE process)
+{
+    (void)nt;
+    if (!wine_side.own_pid) {
+        wine_side.own_pid = query_pid((HANDLE)~(ULONG_PTR)0);
+    }
+    return wine_side.own_pid && query_pid(process) == wine_side.own_pid;
+}
+
+static bool is_free(struct nt *nt, void *addr)
+{
+    MEMORY_BASIC_INFORMATION info = { .State = 0 };
+    HANDLE process = (HANDLE)~(ULONG_PTR)0;
+    ULONG class = MemoryBasicInformation;
+    SIZE_T len = sizeof(info), *ret_len = NULL;
+    void *buffer = &info, *args[] = { &process, &addr, &class, &buffer, &len, &ret_len };
+    ffi_arg status = 0;
+
+    (void)nt;
+    ffi_call(&wine_side.memory_cif, FFI_FN(wine_side.query_virtual_memory), &status, args);
+    return !(NTSTATUS)status && info.State == MEM_FREE;
+}
+
+/* ---- the way in ---- */
+
+#define ARG(n, type) (*(type *)args[n])
+
+static void enter_allocate(ffi_cif *cif, void *ret, void **args, void *nt)
+{
+    (void)cif;
+    *(ffi_arg *)ret = (ULONG)nt_allocate(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, ULONG_PTR),
+                                         ARG(3, SIZE_T *), ARG(4, ULONG), ARG(5, ULONG));
+}
+
+static void enter_allocate_ex(ffi_cif *cif, void *ret, void **args, void *nt)
+{
+    (void)cif;
+    *(ffi_arg *)ret = (ULONG)nt_allocate_ex(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *),
+                                            ARG(3, ULONG), ARG(4, ULONG), ARG(5, MEM_EXTENDED_PARAMETER *),
+                                            ARG(6, ULONG));
+}
+
+static void enter_free(ffi_cif *cif, void *ret, void **args, void *nt)
+{
+    (void)cif;
+    *(ffi_arg *)ret =
+        (ULONG)nt_free(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
+}
+
+static void enter_protect(ffi_cif *cif, void *ret, void **args, void *nt)
+{
+    (void)cif;
+    *(ffi_arg *)ret = (ULONG)nt_protect(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *),
+                                        ARG(3, ULONG), ARG(4, ULONG *));
+}
+
+static void enter_get_write_watch(ffi_cif *cif, void *ret, void **args, void *nt)
+{
+    (void)cif;
+    *(ffi_arg *)ret = (ULONG)nt_get_write_watch(nt, ARG(0, HANDLE), ARG(1, ULONG), ARG(2, PVOID),
+                                                ARG(3, SIZE_T), ARG(4, PVOID *), ARG(5, ULONG_PTR *),
+                                                ARG(6, ULONG *));
+}
+
+static void enter_reset_write_watch(ffi_cif *cif, void *ret, void **args, void *nt)
+{
+    (void)cif;
+    *(ffi_arg *)ret = (ULONG)nt_reset_write_watch(nt, ARG(0, HANDLE), ARG(1, PVOID), ARG(2, SIZE_T));
+}
+
+static void (*const enter[NR_NT_CALLS])(ffi_cif *, void *, void **, void *) = {
+    [NT_ALLOCATE] = enter_allocate,
+    [NT_ALLOCATE_EX] = enter_allocate_ex,
+    [NT_FREE] = enter_free,
+    [NT_PROTECT] = enter_protect,
+    [NT_GET_WRITE_WATCH] = enter_get_write_watch,
+    [NT_RESET_WRITE_WATCH] = enter_reset_write_watch,
+};
+
+static int prepare_types(ffi_cif *cif, ffi_type **types, const char *signature)
+{
+    unsigned int nr = 0;
+
+    for (; signature[nr]; nr++) {
+        types[nr] = signature[nr] == 'u' ? &ffi_type_uint32 : &ffi_type_pointer;
+    }
+    return ffi_prep_cif(cif, wine_side.abi, nr, &ffi_type_uint32, types) == FFI_OK ? 0 : -EINVAL;
+}
+
+static int prepare_entry(enum nt_call call, void **ret_entry)
+{
+    ffi_closure *closure;
+    int err = prepare_types(&wine_side.cifs[call], wine_side.types[call], signatures[call]);
+
+    if (err) {
+        return err;
+    }
+    closure = ffi_closure_alloc(sizeof(*closure), ret_entry);
+    if (!closure) {
+        return -ENOMEM;
+    }
+    if (ffi_prep_closure_loc(closure, &wine_side.cifs[call], enter[call], &wine_side.nt, *ret_entry) !=
+        FFI_OK) {
+        ffi_closure_free(closure);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *entries[NR_NT_CALLS])
+{
+    int err;
+
+    wine_side.nt.ctx = ctx;
+    wine_side.nt.original = call_original;
+    wine_side.nt.is_own_handle = is_own_handle;
+    wine_side.nt.is_free = is_free;
+    wine_side.query_information_process = wine->query_information_process;
+    wine_side.query_virtual_memory = wine->query_virtual_memory;
+    err = prepare_types(&wine_side.process_cif, wine_side.process_types, "pupup");
+    if (!err) {
+        err = prepare_types(&wine_side.memory_cif, wine_side.memory_types, "ppuppp");
+    }
+    for (int call = 0; call < NR_NT_CALLS && !err; call++) {
+        wine_side.originals[call] = wine->functions[call];
+        err = prepare_entry(call, &entries[call]);
+    }
+    return err;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The NT calls as this library answers them, in plain C. How a call reaches them
+ * from Windows code is hook.c's business; what they fall back on is whatever
+ * stood there before (`original`). They return NTSTATUS and follow Windows'
+ * order of checks; addresses of the caller are never touched under a lock.
+ */
+#ifndef WW_DLLS_NTDLL_NT_H
+#define WW_DLLS_NTDLL_NT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WIN32_NO_STATUS
+#include "windef.h"
+#include "winternl.h"
+#undef WIN32_NO_STATUS
+#include "ntstatus.h"
+
+#include "hold.h"
+
+/* Windows' page, which is also the granularity that NtGetWriteWatch reports. */
+#define NT_PAGE_SIZE 0x1000
+
+/* The calls we stand in for. */
+enum nt_call {
+    NT_ALLOCATE,
+    NT_ALLOCATE_EX,
+    NT_FREE,
+    NT_PROTECT,
+    NT_GET_WRITE_WATCH,
+    NT_RESET_WRITE_WATCH,
+    NR_NT_CALLS,
+};
+
+struct nt {
+    struct ww_context *ctx;
+
+    /* Makes the call as if we were not there. @args points to the arguments. */
+    NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
+
+    /* Whether a handle that is not the pseudo handle was opened on this process. */
+    bool (*is_own_handle)(struct nt *nt, HANDLE process);
+
+    /* Whether no allocation is at @addr any more. */
+    bool (*is_free)(struct nt *nt, void *addr);
+
+    /* ww_context.nr_lost as it was when released memory was last looked for. */
+    atomic_uint lost_seen;
+};
+
+/* virtual.c */
+NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_bits, SIZE_T *size_ptr,
+                     ULONG type, ULONG protect);
+NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_ptr, ULONG type,
+                        ULONG protect, MEM_EXTENDED_PARAMETER *parameters, ULONG count);
+NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type);
+NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG new_prot,
+                    ULONG *old_prot);
+
+/* writewatch.c */
+NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID base, SIZE_T size,
+                            PVOID *addresses, ULONG_PTR *count, ULONG *granularity);
+NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T size);
+
+/* status.c: @error is 0 or a negative errno of linux/. */
+NTSTATUS nt_status(int error);
+
+/* Whether a handle means this process: the pseudo handle, or a real one. */
+static inline bool nt_is_self(struct nt *nt, HANDLE process)
+{
+    return process == (HANDLE)~(ULONG_PTR)0 || nt->is_own_handle(nt, process);
+}
+
+static inline uintptr_t nt_page_down(uintptr_t addr)
+{
+    return addr & ~(uintptr_t)(NT_PAGE_SIZE - 1);
+}
+
+static inline uintptr_t nt_page_up(uintptr_t addr)
+{
+    return nt_page_down(addr + NT_PAGE_SIZE - 1);
+}
+
+#endif

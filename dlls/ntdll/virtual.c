@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Allocating, freeing and protecting: where watched memory begins, changes and
+ * ends. The memory itself stays Wine's; these calls take the MEM_WRITE_WATCH
+ * flag out, let the original do its work, and keep the region table in step:
+ *
+ *   allocate    the original first, then the range is watched; should that fail,
+ *               it is given back and allocated again with the flag, for Wine
+ *   decommit    with the region held, so that no harvest sees the mapping in the
+ *               middle of being replaced
+ *   release     the range leaves the table first, since another thread may get
+ *               the same addresses before the original is back
+ *   protect     the original first, then what is dirty goes into the latch
+ */
+#include <errno.h>
+
+#include "nt.h"
+
+/* Applies a change to what the original says it worked on, if that is inside the held region. */
+static void apply_within(struct ww_hold *hold, PVOID addr, SIZE_T size,
+                         int (*apply)(struct ww_hold *, uintptr_t, uintptr_t))
+{
+    uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + size);
+
+    if (start >= hold->range.start && end <= hold->range.end && start < end) {
+        apply(hold, start, end);
+    }
+}
+
+/* ---- allocate ---- */
+
+/* The two allocating calls differ in how the original is called, and in nothing else. */
+struct allocation {
+    enum nt_call call;
+    void **args;  /* as the original takes them */
+    HANDLE process;
+    PVOID *ret;
+    SIZE_T *size_ptr;
+    ULONG *type;  /* lies in args */
+};
+
+static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
+{
+    HANDLE process = (HANDLE)~(ULONG_PTR)0;
+    SIZE_T size = 0, *size_ptr = &size;
+    PVOID *addr_ptr = &base;
+    void *args[] = { &process, &addr_ptr, &size_ptr, &type };
+
+    return nt->original(nt, NT_FREE, args);
+}
+
+/* Watches a fresh allocation. What is still noted for these addresses belonged to
+ * memory that was released past us. */
+static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    int err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
+
+    if (err == -EEXIST) {
+        err = ww_forget(nt->ctx, start, end);
+        if (!err) {
+            err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
+        }
+    }
+    return err;
+}
+
+static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
+{
+    PVOID wanted_base = *alloc->ret;
+    SIZE_T wanted_size = *alloc->size_ptr;
+    ULONG wanted_type = *alloc->type;
+    uintptr_t start, end;
+    NTSTATUS status;
+
+    *alloc->type &= ~MEM_WRITE_WATCH;
+    status = nt->original(nt, alloc->call, alloc->args);
+    *alloc->type = wanted_type;
+    if (status) {
+        return status;
+    }
+    start = nt_page_down((uintptr_t)*alloc->ret);
+    end = nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr);
+    if (!watch_fresh(nt, start, end)) {
+        return STATUS_SUCCESS;
+    }
+    /* We cannot, so Wine shall: the same call again as it was made. A placeholder
+     * is handed back as the placeholder it was. */
+    status = original_free(nt, *alloc->ret, wanted_type & MEM_REPLACE_PLACEHOLDER
+                                                ? MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER
+                                                : MEM_RELEASE);
+    if (status) {
+        return STATUS_SUCCESS;
+    }
+    *alloc->ret = wanted_base;
+    *alloc->size_ptr = wanted_size;
+    return nt->original(nt, alloc->call, alloc->args);
+}
+
+/* New memory that is not watched may lie where a watch was that nobody ended. */
+static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
+{
+    NTSTATUS status = nt->original(nt, alloc->call, alloc->args);
+
+    if (!status) {
+        uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
+
+        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr));
+    }
+    return status;
+}
+
+/* MEM_RESET: Wine drops the pages of part of an allocation. */
+static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
+{
+    PVOID base = *alloc->ret, *ret = alloc->ret;
+    SIZE_T size = *alloc->size_ptr, *size_ptr = alloc->size_ptr;
+    struct ww_hold hold;
+    NTSTATUS status;
+
+    if (ww_hold(nt->ctx, (uintptr_t)base, &hold)) {
+        return nt->original(nt, alloc->call, alloc->args);
+    }
+    alloc->ret = &base;
+    alloc->size_ptr = &size;
+    status = nt->original(nt, alloc->call, alloc->args);
+    alloc->ret = ret;
+    alloc->size_ptr = size_ptr;
+    if (!status) {
+        apply_within(&hold, base, size, ww_hold_discard);
+    }
+    ww_hold_end(&hold);
+    *ret = base;
+    *size_ptr = size;
+    return status;
+}
+
+static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
+{
+    if (!(*alloc->type & MEM_WRITE_WATCH) && !ww_watches_any(nt->ctx)) {
+        return nt->original(nt, alloc->call, alloc->args);
+    }
+    if (!nt_is_self(nt, alloc->process)) {
+        return nt->original(nt, alloc->call, alloc->args);
+    }
+    if ((*alloc->type & MEM_RESERVE) || !*alloc->ret) {
+        return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
+    }
+    /* Committing needs nothing from us: reserved memory is tracked already. */
+    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : nt->original(nt, alloc->call, alloc->args);
+}
+
+NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_bits, SIZE_T *size_ptr,
+                     ULONG type, ULONG protect)
+{
+    struct allocation alloc = {
+        .call = NT_ALLOCATE, .process = process, .ret = ret, .size_ptr = size_ptr, .type = &type,
+    };
+    void *args[] = { &process, &alloc.ret, &zero_bits, &alloc.size_ptr, &type, &protect };
+
+    alloc.args = args;
+    return allocate(nt, &alloc);
+}
+
+NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_ptr, ULONG type,
+                        ULONG protect, MEM_EXTENDED_PARAMETER *parameters, ULONG count)
+{
+    struct allocation alloc = {
+        .call = NT_ALLOCATE_EX, .process = process, .ret = ret, .size_ptr = size_ptr, .type = &type,
+    };
+    void *args[] = { &process, &alloc.ret, &alloc.size_ptr, &type, &protect, &parameters, &count };
+
+    alloc.args = args;
+    return allocate(nt, &alloc);
+}
+
+/* ---- free ---- */
+
+static NTSTATUS decommit(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
+{
+    PVOID addr = *addr_ptr, *held_addr = &addr;
+    SIZE_T size = *size_ptr, *held_size = &size;
+    void *args[] = { &process, &addr_ptr, &size_ptr, &type };
+    struct ww_hold hold;
+    NTSTATUS status;
+
+    if (ww_hold(nt->ctx, (uintptr_t)addr, &hold)) {
+        return nt->original(nt, NT_FREE, args);
+    }
+    args[1] = &held_addr;
+    args[2] = &held_size;
+    status = nt->original(nt, NT_FREE, args);
+    if (!status) {
+        /* Size 0 is the rest of the allocation; some versions do not say how much that was. */
+        apply_within(&hold, addr, size ? size : hold.range.end - (uintptr_t)addr, ww_hold_discard);
+    }
+    ww_hold_end(&hold);
+    *addr_ptr = addr;
+    *size_ptr = size;
+    return status;
+}
+
+static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
+{
+    void *args[] = { &process, &addr_ptr, &size_ptr, &type };
+    uintptr_t start = nt_page_down((uintptr_t)*addr_ptr), end;
+    SIZE_T size = *size_ptr;
+    struct ww_limbo limbo;
+    struct ww_range range;
+    NTSTATUS status;
+    int err;
+
+    if (ww_find(nt->ctx, (void *)start, &range) || (!size && start != range.start)) {
+        return nt->original(nt, NT_FREE, args);
+    }
+    end = size ? nt_page_up((uintptr_t)*addr_ptr + size) : range.end;
+    err = ww_limbo_enter(nt->ctx, start, end, &limbo);
+    if (err == -ENOMEM) {
+        return STATUS_NO_MEMORY;
+    }
+    status = nt->original(nt, NT_FREE, args);
+    if (status) {
+        ww_limbo_restore(nt->ctx, &limbo);
+    } else {
+        ww_limbo_forget(nt->ctx, &limbo);
+    }
+    return status;
+}
+
+NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
+{
+    void *args[] = { &process, &addr_ptr, &size_ptr, &type };
+
+    if (!ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
+        return nt->original(nt, NT_FREE, args);
+    }
+    if (type & MEM_RELEASE) {
+        return release(nt, process, addr_ptr, size_ptr, type);
+    }
+    return decommit(nt, process, addr_ptr, size_ptr, type);
+}
+
+/* ---- protect ---- */
+
+NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG new_prot,
+                    ULONG *old_prot)
+{
+    void *args[] = { &process, &addr_ptr, &size_ptr, &new_prot, &old_prot };
+    PVOID addr, *held_addr = &addr;
+    SIZE_T size, *held_size = &size;
+    ULONG old, *held_old = &old;
+    struct ww_hold hold;
+    NTSTATUS status;
+
+    if (!old_prot || !ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
+        return nt->original(nt, NT_PROTECT, args);
+    }
+    addr = *addr_ptr;
+    size = *size_ptr;
+    old = *old_prot;
+    if (ww_hold(nt->ctx, (uintptr_t)addr, &hold)) {
+        return nt->original(nt, NT_PROTECT, args);
+    }
+    args[1] = &held_addr;
+    args[2] = &held_size;
+    args[4] = &held_old;
+    status = nt->original(nt, NT_PROTECT, args);
+    if (!status) {
+        apply_within(&hold, addr, size, ww_hold_latch);
+    }
+    ww_hold_end(&hold);
+    *addr_ptr = addr;
+    *size_ptr = size;
+    *old_prot = old;
+    return status;
+}

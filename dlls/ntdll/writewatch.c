@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * NtGetWriteWatch and NtResetWriteWatch: Windows' checks in Windows' order, then
+ * the engine's answer as an array of addresses. Ranges that begin outside what
+ * we watch are answered by whoever was here before.
+ *
+ * Order of the checks: Wine's winetest (kernel32 and ntdll virtual.c), which was
+ * run on Windows.
+ */
+#include "nt.h"
+
+/* Whether the call is about memory that we watch, and how many bytes of one
+ * allocation there are from @base on. */
+static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T *ret_left)
+{
+    struct ww_range range;
+
+    if (!ww_watches_any(nt->ctx) || ww_find(nt->ctx, base, &range) || !nt_is_self(nt, process)) {
+        return false;
+    }
+    *ret_left = range.end - (uintptr_t)base;
+    return true;
+}
+
+/*
+ * Another process can release memory here past our calls. The engine notices that
+ * a mapping was replaced; whether that was a release, Wine knows. True: @base is
+ * watched no more.
+ */
+static bool was_released(struct nt *nt, PVOID base)
+{
+    unsigned int nr_lost = atomic_load(&nt->ctx->nr_lost);
+    struct ww_range range;
+
+    if (nr_lost == atomic_load(&nt->lost_seen) || !nt->is_free(nt, base)) {
+        return false;
+    }
+    atomic_store(&nt->lost_seen, nr_lost);
+    if (!ww_find(nt->ctx, base, &range)) {
+        ww_forget(nt->ctx, range.start, range.end);
+    }
+    return true;
+}
+
+/*
+ * Faults here and now if the array cannot be written, before anything is reset:
+ * under Wine the fault becomes the call's status. Windows probes output arrays
+ * in the same way (ReactOS: ProbeForWrite), so that an array inside watched
+ * memory counts as written.
+ */
+static void probe_for_write(void *array, SIZE_T bytes)
+{
+    volatile char *pos = array, *end = pos + bytes;
+
+    while (pos < end) {
+        __atomic_fetch_or(pos, 0, __ATOMIC_RELAXED);
+        pos = (volatile char *)nt_page_down((uintptr_t)pos) + NT_PAGE_SIZE;
+    }
+}
+
+NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID base, SIZE_T size,
+                            PVOID *addresses, ULONG_PTR *count, ULONG *granularity)
+{
+    void *args[] = { &process, &flags, &base, &size, &addresses, &count, &granularity };
+    SIZE_T capacity, nr_pages, left;
+    ssize_t nr;
+
+    if (!is_ours(nt, process, base, &left)) {
+        return nt->original(nt, NT_GET_WRITE_WATCH, args);
+    }
+    if (!count || !granularity) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    capacity = *count;
+    if (!capacity || !size || (flags & ~WRITE_WATCH_FLAG_RESET)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (!addresses) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    if (size > left) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    nr_pages = (nt_page_up((uintptr_t)base + size) - nt_page_down((uintptr_t)base)) / NT_PAGE_SIZE;
+    if (capacity > nr_pages) {
+        capacity = nr_pages;
+    }
+    probe_for_write(count, sizeof(*count));
+    probe_for_write(granularity, sizeof(*granularity));
+    probe_for_write(addresses, capacity * sizeof(*addresses));
+    nr = ww_get_pages(nt->ctx, base, size, flags & WRITE_WATCH_FLAG_RESET ? WW_GET_RESET : 0, addresses,
+                      capacity);
+    if (was_released(nt, base)) {
+        return nt->original(nt, NT_GET_WRITE_WATCH, args);
+    }
+    if (nr < 0) {
+        return nt_status(nr);
+    }
+    *count = nr;
+    *granularity = NT_PAGE_SIZE;
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T size)
+{
+    void *args[] = { &process, &base, &size };
+    SIZE_T left;
+    int err;
+
+    if (!is_ours(nt, process, base, &left)) {
+        return nt->original(nt, NT_RESET_WRITE_WATCH, args);
+    }
+    err = ww_reset(nt->ctx, base, size);
+    if (was_released(nt, base)) {
+        return nt->original(nt, NT_RESET_WRITE_WATCH, args);
+    }
+    return nt_status(err);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libwritewatch: which pages of a range were written since the last reset?
+ *
+ * This is the whole public contract. Every backend meets it; where a backend
+ * cannot, a capability bit says so (see enum ww_cap).
+ *
+ * Errors are negative errno values; the ones a function can return stand in its
+ * comment. Nothing here prints, aborts or changes errno's meaning for the caller.
+ *
+ * Threads: every call but ww_close() may be made from any thread at any time.
+ * All signals but the synchronous ones are blocked while a lock is held, so a
+ * thread that is suspended by a signal never holds one. No call may be made
+ * from a signal handler.
+ *
+ * Fork: a child inherits neither watches nor the right to use the handle: every
+ * call on it returns -ECHILD and touches nothing of the parent's. ww_close()
+ * then frees the child's copy.
+ */
+#ifndef WRITEWATCH_H
+#define WRITEWATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WW_VERSION_MAJOR 0
+#define WW_VERSION_MINOR 1
+
+/* One set of watched ranges of this process, served by one backend. */
+struct ww_context;
+
+/* The bytes from start up to, not including, end; both multiples of the page size. */
+struct ww_range {
+    uintptr_t start;
+    uintptr_t end;
+};
+
+/* What a backend can do. Tests and callers decide by these, never by a name. */
+enum ww_cap {
+    WW_CAP_ATOMIC_RESET = 1u << 0,  /* get with WW_GET_RESET loses no concurrent write */
+    WW_CAP_KERNEL_WRITES = 1u << 1, /* read(2), recv(2)... into clean pages work and are recorded */
+    WW_CAP_LOST_DETECTED = 1u << 2, /* a mapping replaced behind our back is noticed and re-armed */
+    WW_CAP_FREE_ARMING = 1u << 3,   /* watching costs no time and no memory per untouched page */
+    WW_CAP_OWNS_PROT = 1u << 4,     /* protections must be changed with ww_protect() */
+};
+
+/* Flags of ww_watch(). */
+enum ww_watch_flag {
+    /* The caller promises that no page of the range was touched since it was
+     * mapped. Without it, pages that exist already are made clean first, which
+     * costs time in proportion to them. */
+    WW_WATCH_FRESH = 1u << 0,
+};
+
+/* Flags of ww_get_pages() and ww_get_ranges(). */
+enum ww_get_flag {
+    /* Reset what is reported, and only that, atomically against writers. */
+    WW_GET_RESET = 1u << 0,
+};
+
+/* One backend's answer to "can you work here?". */
+struct ww_probe {
+    const char *name;   /* as ww_open() takes it */
+    uint32_t caps;      /* enum ww_cap */
+    int error;          /* 0: usable; else the negative errno that stopped it */
+    const char *reason; /* a sentence without a full stop, never NULL */
+    const char *remedy; /* what would make it usable; NULL where it is usable or nothing would */
+};
+
+/*
+ * Says which backends work in this process, best first, each tried by its
+ * effect on a few pages of its own.
+ *
+ * Writes at most @capacity entries. Returns how many backends there are, or
+ * -EINVAL (ret_probes NULL with a capacity). Costs well under a millisecond.
+ */
+ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
+
+/*
+ * Opens a context.
+ *
+ * @backend names one backend ("uffd", "mprotect"); NULL takes the environment
+ * variable WW_BACKEND (ignored in setuid programs), and without it the best one
+ * whose effect was seen to work.
+ *
+ * Returns 0; -EINVAL (ret_ctx NULL, unknown backend); -ENOMEM; -EMFILE, -ENFILE;
+ * or the reason why the backend does not work here: -EPERM and -ENOSYS (the
+ * system call is denied or missing), -EOPNOTSUPP and -ENOTTY (the kernel lacks
+ * the feature or has it with a known bug), -EACCES and -ENOENT (no /proc), -EIO
+ * (the self test gave wrong answers).
+ */
+int ww_open(struct ww_context **ret_ctx, const char *backend);
+
+/*
+ * Ends all watches of a context and frees it. NULL is allowed.
+ * No other thread may be inside a call on this context.
+ */
+void ww_close(struct ww_context *ctx);
+
+/* The name of the backend in use, for people. Static. */
+const char *ww_backend_name(const struct ww_context *ctx);
+
+/* The capabilities of the backend in use: bits of enum ww_cap. */
+uint32_t ww_backend_caps(const struct ww_context *ctx);
+
+/*
+ * Starts to watch [@addr, @addr + @len), private anonymous memory of this
+ * process. Both must be multiples of the page size, @len not 0. From the return
+ * on, a page is reported if and only if it was written after it; the mprotect
+ * backend reports more near vm.max_map_count, since it then opens whole runs.
+ *
+ * One call makes one region. Regions that touch stay apart: no call below takes
+ * a range that leaves its region. Under uffd, watched memory is never backed by
+ * huge pages and never merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
+ * applied and remain after ww_unwatch()).
+ *
+ * Shared memory and file mappings are not supported and not always refused:
+ * reads of pages that were not touched before count as writes there.
+ *
+ * Returns 0; -EINVAL (not aligned, empty, wraps around, unknown flag, or a
+ * mapping that the backend cannot track); -EEXIST (overlaps a region); -EBUSY
+ * (another userfaultfd tracks it); -ENOMEM (no memory, or part of the range is
+ * not mapped); -EPERM (a mapping that may never be written); -EMFILE, -ENFILE,
+ * -ENOENT, -EACCES (mprotect: /proc/self/maps); -ECHILD. On error nothing is
+ * watched.
+ * O(log regions) with WW_WATCH_FRESH where the backend has WW_CAP_FREE_ARMING.
+ */
+int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
+
+/*
+ * Stops to watch [@addr, @addr + @len). The range may cover any number of
+ * regions and unwatched memory between them; a region that is cut goes on as
+ * one or two smaller ones. Call it before the memory is unmapped.
+ *
+ * Returns 0, -EINVAL (not aligned, empty, wraps around), -ENOMEM (no memory to
+ * split a region; nothing was changed), -ECHILD.
+ */
+int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
+
+/*
+ * Finds the region that holds @addr. Returns 0 and sets *@ret_range, or
+ * -ENOENT, -EINVAL, -ECHILD. O(log regions).
+ */
+int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range);
+
+/*
+ * The addresses of the pages of [@addr, @addr + @len) that were written since
+ * they were last reset, ascending, one each. The range is rounded out to pages
+ * and must lie within one region.
+ *
+ * Writes at most @capacity addresses and nothing beyond those it returns. With
+ * WW_GET_RESET exactly the pages that are returned are reset, so a return value
+ * of @capacity means: call again for more. Without it, go on behind the last
+ * address. If another thread unwatches the range in the middle, the answer ends
+ * there.
+ *
+ * A write that is over when the call begins is reported by this call (or was
+ * by one that reset it); one that runs at the same time by this call or the
+ * next; none is lost.
+ * A page may be reported that was about to be written. If the kernel fails in
+ * the middle, all pages whose state is unknown are reported.
+ *
+ * Returns the number of addresses; -EINVAL (NULL, empty, wraps around, unknown
+ * flag, capacity 0); -ENOENT (not within one region); -ENOMEM; -ECHILD.
+ */
+ssize_t ww_get_pages(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
+                     void **ret_pages, size_t capacity);
+
+/*
+ * The same as ww_get_pages() in runs. Runs ascend, do not overlap, and may
+ * touch: join them if that matters. Returns the number of runs.
+ */
+ssize_t ww_get_ranges(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
+                      struct ww_range *ret_ranges, size_t capacity);
+
+/* How many pages ww_get_pages() would return now. Resets nothing. Same errors. */
+ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len);
+
+/*
+ * Forgets what was written to [@addr, @addr + @len), rounded out to pages,
+ * within one region.
+ * Returns 0, -EINVAL, -ENOENT, -ENOMEM, -ECHILD. Where the kernel refuses, the
+ * pages stay reported.
+ */
+int ww_reset(struct ww_context *ctx, const void *addr, size_t len);
+
+/*
+ * Writes down in memory of our own which pages of the range are dirty, so that
+ * they stay reported when the pages themselves are dropped (ww_discard()). It
+ * changes no answer. Same range rules and errors as ww_reset().
+ */
+int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
+
+/*
+ * Says that the pages of the range were dropped (MADV_DONTNEED) or its mapping
+ * was replaced by fresh private anonymous memory (mmap with MAP_FIXED). What was
+ * written there counts no more, unless it was latched; the range is armed
+ * again. Same range rules and errors as ww_reset(), and those of ww_watch(): if
+ * it cannot be armed again, all of it counts as written.
+ *
+ * Without this call nothing is lost either: a replaced mapping is noticed where
+ * the backend has WW_CAP_LOST_DETECTED and its pages then count as written.
+ */
+int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
+
+/*
+ * Changes the protection of the range, @prot as for mprotect(2). Needed in place
+ * of mprotect(2) where the backend has WW_CAP_OWNS_PROT; elsewhere it is
+ * mprotect(2). Same range rules and errors as ww_reset(), and those of mprotect(2).
+ */
+int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
+
+/* "major.minor.micro" of the library that is loaded. Static. */
+const char *ww_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

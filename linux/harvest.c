@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One step of an answer: scan a piece of a region through its backend, apply the
+ * rule for zero pages, and merge the latch in. The caller (watch.c) turns the
+ * steps into addresses, with no lock held.
+ *
+ * What the kernel has reset stands nowhere else than here: it is either handed
+ * out or put into the latch before the region is unlocked.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+/* A scratch of this thread's own until ww_scratch_put(). NULL: no memory. */
+struct ww_scratch *ww_scratch_get(struct ww_context *ctx)
+{
+    struct ww_scratch *scratch;
+
+    for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
+        scratch = atomic_exchange(&ctx->spare[i], NULL);
+        if (scratch) {
+            return scratch;
+        }
+    }
+    /* Of its own pages, present and zero: a scan must not fault on its vector. */
+    scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return scratch == MAP_FAILED ? NULL : scratch;
+}
+
+void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch)
+{
+    for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
+        struct ww_scratch *empty = NULL;
+
+        if (atomic_compare_exchange_strong(&ctx->spare[i], &empty, scratch)) {
+            return;
+        }
+    }
+    munmap(scratch, sizeof(*scratch));
+}
+
+/* Where the merge stands in what a scan found. */
+struct found {
+    const struct page_region *vec;
+    size_t nr;
+    size_t at;
+};
+
+/*
+ * The next run at or after @pos that the kernel reports as written. A zero page
+ * counts only where the page was reported before: reading a hole maps one, which
+ * is no write, but a page that held data may be turned into one as well.
+ */
+static bool next_written(const struct ww_region *region, struct found *found, uintptr_t pos,
+                         struct ww_range *ret_run)
+{
+    for (; found->at < found->nr; found->at++) {
+        const struct page_region *entry = &found->vec[found->at];
+        uintptr_t start = entry->start > pos ? entry->start : pos;
+
+        if (start >= entry->end) {
+            continue;
+        }
+        if (!(entry->categories & PAGE_IS_PFNZERO)) {
+            *ret_run = (struct ww_range){ .start = start, .end = entry->end };
+            return true;
+        }
+        if (ww_pageset_next(&region->ever, start, entry->end, &ret_run->start, &ret_run->end)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The earlier of the kernel's next run and the latch's, cut where the other begins to matter not. */
+static bool next_dirty(const struct ww_region *region, struct found *found, uintptr_t pos, uintptr_t end,
+                       struct ww_range *ret_run)
+{
+    struct ww_range latched;
+    bool written = next_written(region, found, pos, ret_run);
+
+    if (!ww_pageset_next(&region->latch, pos, end, &latched.start, &latched.end)) {
+        return written;
+    }
+    if (!written || latched.start < ret_run->start) {
+        *ret_run = latched;
+    }
+    return true;
+}
+
+/* Notes which pages were reported, or would have been had they fitted. */
+static void mark_ever(struct ww_region *region, const struct page_region *vec, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++) {
+        if (!(vec[i].categories & PAGE_IS_PFNZERO)) {
+            ww_pageset_add(&region->ever, vec[i].start, vec[i].end);
+        }
+    }
+}
+
+/* Puts what the kernel has reset at or after @pos and nobody was told into the latch. */
+static void latch_rest(struct ww_region *region, struct found *found, uintptr_t pos)
+{
+    struct ww_range run;
+
+    while (next_written(region, found, pos, &run)) {
+        ww_pageset_add(&region->latch, run.start, run.end);
+        pos = run.end;
+    }
+}
+
+/* Dense runs below this length cost more by an extra scan than the faster walk gains. */
+#define DENSE_BYTES ((size_t)32 << 20)
+
+/*
+ * Sets how far one scan goes, and how. Memory all of whose pages were reported
+ * once is dense: every page exists, so that WRITTEN alone is the whole question,
+ * which the kernel answers two to three times as fast. Elsewhere holes cost next
+ * to nothing, and populated memory bounds the scan.
+ */
+static void set_extent(const struct ww_region *region, struct ww_scan *scan)
+{
+    size_t max_pages = WW_SCAN_BYTES >> ww_page_shift;
+    uintptr_t dense_end = scan->start;
+
+    if (!region->lost) {
+        dense_end = ww_pageset_full_run(&region->ever, scan->start, scan->end);
+    }
+    scan->dense = dense_end - scan->start >= DENSE_BYTES || dense_end == scan->end;
+    if (scan->dense) {
+        scan->end = dense_end - scan->start > WW_SCAN_BYTES ? scan->start + WW_SCAN_BYTES : dense_end;
+    } else {
+        scan->end = ww_pageset_span(&region->ever, scan->start, scan->end, max_pages);
+    }
+    if (scan->max_pages > max_pages) {
+        scan->max_pages = max_pages;
+    }
+}
+
+/* Scans from @want->start on. A scan that fails leaves everything up to its end in the latch:
+ * nothing is known there, so all of it counts as written. */
+static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
+                         struct page_region *vec, uintptr_t *ret_next)
+{
+    struct ww_scan scan = *want;
+    ssize_t nr;
+
+    set_extent(region, &scan);
+    nr = ctx->backend->scan(ctx, region, &scan, vec, ret_next);
+    if (nr < 0) {
+        ww_pageset_add(&region->latch, scan.start, scan.end);
+        *ret_next = scan.end;
+        return 0;
+    }
+    return nr;
+}
+
+/*
+ * Reports dirty pages of [want->start, want->end), at most want->max_pages of
+ * them in want->max_runs runs, in scratch->out. Sets *ret_next to where to go on: want->end when
+ * all is said. Returns the number of runs, which may be 0 before the end.
+ */
+size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
+                  struct ww_scratch *scratch, uintptr_t *ret_next)
+{
+    struct found found = { .vec = scratch->vec };
+    size_t nr_out = 0, room = want->max_pages;
+    size_t max_out = want->max_runs < WW_OUT_LEN ? want->max_runs : WW_OUT_LEN;
+    uintptr_t pos = want->start, next = want->end;
+    struct ww_range run;
+
+    found.nr = scan_piece(ctx, region, want, scratch->vec, &next);
+    while (room && nr_out < max_out && next_dirty(region, &found, pos, next, &run)) {
+        if ((run.end - run.start) >> ww_page_shift > room) {
+            run.end = run.start + ((uintptr_t)room << ww_page_shift);
+        }
+        room -= (run.end - run.start) >> ww_page_shift;
+        scratch->out[nr_out++] = run;
+        pos = run.end;
+    }
+    if (room && nr_out < max_out) {
+        pos = next;
+    }
+    if (want->reset) {
+        ww_pageset_remove(&region->latch, want->start, pos);
+        latch_rest(region, &found, pos);
+    }
+    mark_ever(region, scratch->vec, found.nr);
+    memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
+    *ret_next = pos;
+    return nr_out;
+}
+
+/* Walks a range without handing anything out. What was written goes into @into, if not NULL. */
+static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
+                 struct ww_pageset *into)
+{
+    struct ww_scratch *scratch = ww_scratch_get(ctx);
+    struct ww_scan want = { .start = start, .end = end, .max_pages = SIZE_MAX, .max_runs = SIZE_MAX,
+                            .reset = true };
+    struct ww_range run;
+
+    if (!scratch) {
+        return -ENOMEM;
+    }
+    while (want.start < end) {
+        struct found found = { .vec = scratch->vec };
+        uintptr_t next, pos = want.start;
+
+        found.nr = scan_piece(ctx, region, &want, scratch->vec, &next);
+        while (into && next_written(region, &found, pos, &run)) {
+            ww_pageset_add(into, run.start, run.end);
+            pos = run.end;
+        }
+        mark_ever(region, scratch->vec, found.nr);
+        memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
+        want.start = next;
+    }
+    ww_scratch_put(ctx, scratch);
+    return 0;
+}
+
+/* Moves what is dirty in the page tables into the latch. */
+int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    return drain(ctx, region, start, end, &region->latch);
+}
+
+/* Forgets what was written. What a failing scan leaves in the latch stays. */
+int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    ww_pageset_remove(&region->latch, start, end);
+    return drain(ctx, region, start, end, NULL);
+}
+
+/* The pages are gone, and with them all that was known of them but the latch. If
+ * they cannot be tracked again, they count as written from now on. */
+int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    int err = ctx->backend->discard(ctx, region, start, end);
+
+    if (err) {
+        ww_pageset_add(&region->latch, start, end);
+        return err;
+    }
+    ww_pageset_remove(&region->ever, start, end);
+    return 0;
+}

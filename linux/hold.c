@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Holding a region while foreign code changes its mapping, and taking a part out
+ * of the table while foreign code releases it. The layer above decides what to
+ * do with the outcome; this file keeps table and locks right.
+ */
+#include <errno.h>
+
+#include "hold.h"
+
+int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
+{
+    struct ww_region *region;
+
+    if (!ww_is_alive(ctx)) {
+        return -ECHILD;
+    }
+    ww_block_signals(&hold->saved);
+    pthread_rwlock_rdlock(&ctx->table_lock);
+    region = ww_region_find(ctx, addr);
+    if (region) {
+        pthread_mutex_lock(&region->lock);
+    }
+    pthread_rwlock_unlock(&ctx->table_lock);
+    if (!region) {
+        ww_restore_signals(&hold->saved);
+        return -ENOENT;
+    }
+    hold->ctx = ctx;
+    hold->region = region;
+    hold->range = region->range;
+    return 0;
+}
+
+void ww_hold_end(struct ww_hold *hold)
+{
+    pthread_mutex_unlock(&hold->region->lock);
+    ww_restore_signals(&hold->saved);
+}
+
+int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end)
+{
+    return ww_harvest_latch(hold->ctx, hold->region, start, end);
+}
+
+int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)
+{
+    return ww_harvest_discard(hold->ctx, hold->region, start, end);
+}
+
+/* Cuts [start, end) free within the table. On error the region is as it was. */
+static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo)
+{
+    struct ww_region *region = ww_region_find(ctx, start), *whole = region, *upper;
+    int err;
+
+    if (!region || region->range.end < end) {
+        return -ENOENT;
+    }
+    if (region->range.start < start) {
+        err = ww_region_split(ctx, region, start, &region);
+        if (err) {
+            return err;
+        }
+        limbo->lower = true;
+    }
+    if (region->range.end > end) {
+        err = ww_region_split(ctx, region, end, &upper);
+        if (err) {
+            if (limbo->lower) {
+                ww_region_remove(ctx, region);
+                ww_region_join(ctx, whole, region);
+            }
+            return err;
+        }
+        limbo->upper = true;
+    }
+    limbo->region = region;
+    return 0;
+}
+
+int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo)
+{
+    sigset_t saved;
+    int err;
+
+    *limbo = (struct ww_limbo){ .region = NULL };
+    if (!ww_is_alive(ctx)) {
+        return -ECHILD;
+    }
+    ww_block_signals(&saved);
+    pthread_rwlock_wrlock(&ctx->table_lock);
+    err = isolate(ctx, start, end, limbo);
+    if (!err) {
+        ww_region_remove(ctx, limbo->region);
+    }
+    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_restore_signals(&saved);
+    return err;
+}
+
+/* The mapping is gone or somebody else's by now: nothing in the kernel is touched. */
+void ww_limbo_forget(struct ww_context *ctx, struct ww_limbo *limbo)
+{
+    if (limbo->region) {
+        ww_region_free(ctx, limbo->region);
+        limbo->region = NULL;
+    }
+}
+
+void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
+{
+    struct ww_region *region = limbo->region, *next;
+    sigset_t saved;
+
+    if (!region) {
+        return;
+    }
+    ww_block_signals(&saved);
+    pthread_rwlock_wrlock(&ctx->table_lock);
+    if (limbo->upper) {
+        next = ww_region_find(ctx, region->range.end);
+        if (next) {
+            ww_region_remove(ctx, next);
+            ww_region_join(ctx, region, next);
+        }
+    }
+    next = limbo->lower ? ww_region_find(ctx, region->range.start - 1) : NULL;
+    if (next) {
+        ww_region_join(ctx, next, region);
+    } else {
+        ww_region_insert(ctx, region);
+    }
+    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_restore_signals(&saved);
+}

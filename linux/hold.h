@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * For a layer above that changes watched mappings through somebody else's code
+ * (Wine's) and must not let a harvest see the middle of it. Internal: not in the
+ * library's symbol map.
+ */
+#ifndef WW_LINUX_HOLD_H
+#define WW_LINUX_HOLD_H
+
+#include "internal.h"
+
+/* A region that nobody else harvests or changes, in a thread that no signal suspends. */
+struct ww_hold {
+    struct ww_context *ctx;
+    struct ww_region *region;
+    struct ww_range range;
+    sigset_t saved;
+};
+
+/* Holds the region that contains @addr. 0, -ENOENT, -ECHILD. No other call on the context
+ * may be made by this thread until ww_hold_end(). */
+int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold);
+void ww_hold_end(struct ww_hold *hold);
+
+/* ww_latch() and ww_discard() on page-aligned parts of the held region. */
+int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end);
+int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end);
+
+/* A part of a region that is out of the table while its memory is being released. */
+struct ww_limbo {
+    struct ww_region *region; /* NULL: nothing */
+    bool lower, upper;        /* it was cut off a region below, above */
+};
+
+/*
+ * Takes [@start, @end), within one region, out of the table, before the memory is
+ * released: afterwards another thread may get and watch the same addresses at once.
+ * Then either ww_limbo_forget(), or ww_limbo_restore() if the release failed.
+ * 0, -ENOENT, -ENOMEM, -ECHILD.
+ */
+int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo);
+void ww_limbo_forget(struct ww_context *ctx, struct ww_limbo *limbo);
+void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo);
+
+/* Takes whatever is watched in the range out of the table, and touches no mapping:
+ * the memory was replaced by somebody else. -ENOMEM: a region at an end was not cut. */
+int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end);
+
+/* Whether anything is watched. No lock: a quick look before the slower calls. */
+static inline bool ww_watches_any(struct ww_context *ctx)
+{
+    return atomic_load_explicit(&ctx->nr_regions, memory_order_relaxed) != 0;
+}
+
+#endif

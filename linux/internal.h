@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of linux/ share: the context, the region, the backend table.
+ *
+ * Lock order: ww_context.table_lock, then one ww_region.lock, then a lock that a
+ * backend keeps to itself. What a layer above calls between ww_hold() and
+ * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are blocked
+ * while any of them is held. The caller's memory is never touched under a lock.
+ */
+#ifndef WW_LINUX_INTERNAL_H
+#define WW_LINUX_INTERNAL_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <bsd/sys/tree.h>
+
+#include "pageset.h"
+#include "uapi.h"
+#include "writewatch.h"
+
+#define WW_API __attribute__((visibility("default")))
+
+/* log2 of the page size of this machine; set once by ww_open() and ww_probe(). */
+extern unsigned int ww_page_shift;
+
+static inline uintptr_t ww_page_size(void)
+{
+    return (uintptr_t)1 << ww_page_shift;
+}
+
+/* At most this many regions a scan: the kernel's cost per region is flat from here on. */
+#define WW_SCAN_VEC_LEN 512
+/* At most this much populated memory a scan, so that mmap() in other threads does not stall. */
+#define WW_SCAN_BYTES ((size_t)64 << 20)
+/* Runs one harvest step can hand out: what a scan finds, and as many from the latch. */
+#define WW_OUT_LEN (2 * WW_SCAN_VEC_LEN)
+
+/* What one harvest step needs; prefaulted, never in watched memory, one a thread at work. */
+struct ww_scratch {
+    struct page_region vec[WW_SCAN_VEC_LEN]; /* all zero between scans */
+    struct ww_range out[WW_OUT_LEN];
+};
+
+/* One watched range: what one ww_watch() made, or what is left of it. */
+struct ww_region {
+    RB_ENTRY(ww_region) entry;
+    struct ww_range range;   /* changes only under table_lock for writing and lock */
+    pthread_mutex_t lock;    /* covers everything below, and the backend's work on the range */
+    struct ww_pageset ever;  /* reported before: a zero page counts only there */
+    struct ww_pageset latch; /* dirty whatever the page tables say */
+    bool lost;               /* part of its mapping was replaced behind our back at some time */
+    void *priv;              /* the backend's */
+};
+
+RB_HEAD(ww_region_tree, ww_region);
+
+#define WW_NR_SPARE_SCRATCH 8
+
+struct ww_context {
+    const struct ww_backend *backend;
+    void *priv;                       /* the backend's */
+    const unsigned int *alive;        /* a page that fork wipes: 1 where the context was opened */
+    pthread_rwlock_t table_lock;
+    struct ww_region_tree regions;    /* by address, not overlapping */
+    atomic_size_t nr_regions;
+    atomic_uint nr_lost;              /* how often a replaced mapping was noticed */
+    _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
+};
+
+/* What a scan is asked for: the written pages of [start, end). */
+struct ww_scan {
+    uintptr_t start;
+    uintptr_t end;
+    size_t max_pages; /* not 0 */
+    size_t max_runs;  /* not 0; a backend finds at most WW_SCAN_VEC_LEN anyway */
+    bool reset;       /* make clean what is reported */
+    bool dense;       /* every page exists and was reported before: ask for nothing but WRITTEN */
+};
+
+/*
+ * A way to track writes. No entry is NULL. Every call but probe and open is made
+ * under the region's lock; ranges are page aligned and inside the region.
+ */
+struct ww_backend {
+    const char *name;
+    uint32_t caps; /* enum ww_cap */
+
+    /* Tries the effect. 0, or a negative errno with @ret->reason and @ret->remedy set. */
+    int (*probe)(struct ww_probe *ret);
+
+    /* Sets up ctx->priv. 0 or a negative errno. */
+    int (*open)(struct ww_context *ctx);
+
+    /* Starts to track the region's range. Existing pages may come out as written. */
+    int (*arm)(struct ww_context *ctx, struct ww_region *region);
+
+    /* @upper was cut off @region (both ranges are set already): share or divide priv. */
+    int (*split)(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper);
+
+    /* Undoes a split; @upper is released next. */
+    void (*join)(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper);
+
+    /*
+     * Finds written pages, ascending, in at most scan->max_runs and WW_SCAN_VEC_LEN
+     * entries of @vec, which are zero before. Categories may have PAGE_IS_PFNZERO: such a
+     * page is written only if it was reported before. @ret_next is how far the
+     * scan got: always beyond start. Returns the number of entries; a negative
+     * errno means that nothing was reset and nothing is known.
+     */
+    ssize_t (*scan)(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
+                    struct page_region *vec, uintptr_t *ret_next);
+
+    /* The range's pages were dropped or its mapping replaced: nothing there is
+     * written; track it again. */
+    int (*discard)(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+
+    /* The range is to have protection @prot; written pages stay written. */
+    int (*protect)(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
+                   int prot);
+
+    /* Stops to track the whole range of the region; its mapping is still there. */
+    void (*disarm)(struct ww_context *ctx, struct ww_region *region);
+
+    /* Frees region->priv. */
+    void (*release)(struct ww_context *ctx, struct ww_region *region);
+
+    /* Frees ctx->priv; no region is left. */
+    void (*close)(struct ww_context *ctx);
+};
+
+/* backend.c: best first, NULL at the end. */
+extern const struct ww_backend *const ww_backends[];
+extern const struct ww_backend ww_backend_uffd, ww_backend_mprotect;
+void ww_page_size_init(void);
+int ww_backend_choose(const char *name, struct ww_context *ctx);
+
+/* signal.c */
+void ww_block_signals(sigset_t *ret_saved);
+void ww_restore_signals(const sigset_t *saved);
+
+/* region.c: table_lock is held by the caller, for writing where something changes. */
+struct ww_region *ww_region_find(struct ww_context *ctx, uintptr_t addr);
+struct ww_region *ww_region_first(struct ww_context *ctx, uintptr_t start, uintptr_t end);
+struct ww_region *ww_region_new(uintptr_t start, uintptr_t end);
+void ww_region_insert(struct ww_context *ctx, struct ww_region *region);
+void ww_region_remove(struct ww_context *ctx, struct ww_region *region);
+int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t at,
+                    struct ww_region **ret_upper);
+void ww_region_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper);
+void ww_region_free(struct ww_context *ctx, struct ww_region *region);
+
+/* harvest.c: the region's lock is held. */
+struct ww_scratch *ww_scratch_get(struct ww_context *ctx);
+void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch);
+size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
+                  struct ww_scratch *scratch, uintptr_t *ret_next);
+int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+
+/* Whether this process is the one that opened the context, not a fork of it. */
+static inline bool ww_is_alive(const struct ww_context *ctx)
+{
+    return __atomic_load_n(ctx->alive, __ATOMIC_RELAXED) == 1;
+}
+
+#endif

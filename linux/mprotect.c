@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The mprotect backend, for kernels without WP_ASYNC: clean pages are mapped
+ * without write permission, and the first write to one ends in a SIGSEGV handler
+ * (mprotect_fault.c) that sets its dirty bit. System calls that write into clean
+ * pages fail with EFAULT: that is the price of this way.
+ *
+ * Reset clears the bits first and arms after that: a write in between is part
+ * of what is being reported. A page that cannot be armed (vm.max_map_count)
+ * stays open and is reported again.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+#include "mprotect.h"
+
+static size_t page_index(const struct ww_prot_pages *pages, uintptr_t addr)
+{
+    return ww_prot_index(pages, addr, ww_page_shift);
+}
+
+static uintptr_t page_addr(const struct ww_prot_pages *pages, size_t page)
+{
+    return pages->base + ((uintptr_t)page << ww_page_shift);
+}
+
+static size_t dirty_bytes(size_t nr_pages)
+{
+    return (nr_pages + 63) / 64 * 8;
+}
+
+static void *map_zeroes(size_t len)
+{
+    void *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return area == MAP_FAILED ? NULL : area;
+}
+
+static void put_pages(struct ww_prot_pages *pages)
+{
+    if (atomic_fetch_sub(&pages->refs, 1) > 1) {
+        return;
+    }
+    ww_fault_close_islands(pages, LONG_MAX);
+    if (pages->dirty) {
+        munmap((void *)pages->dirty, dirty_bytes(pages->nr_pages));
+    }
+    if (pages->prot) {
+        munmap((void *)pages->prot, pages->nr_pages);
+    }
+    free(pages);
+}
+
+static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_pages *pages = calloc(1, sizeof(*pages));
+
+    if (!pages) {
+        return NULL;
+    }
+    pages->base = start;
+    pages->nr_pages = (end - start) >> ww_page_shift;
+    pages->refs = 1;
+    pages->dirty = map_zeroes(dirty_bytes(pages->nr_pages));
+    pages->prot = map_zeroes(pages->nr_pages);
+    if (!pages->dirty || !pages->prot) {
+        put_pages(pages);
+        return NULL;
+    }
+    return pages;
+}
+
+/* Takes over the caller's reference to @pages, also where it fails. */
+static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_map *map = pages ? calloc(1, sizeof(*map)) : NULL;
+
+    if (map) {
+        map->start = start;
+        map->end = end;
+        map->pages = pages;
+    } else if (pages) {
+        put_pages(pages);
+    }
+    return map;
+}
+
+static void free_map(struct ww_prot_map *map)
+{
+    put_pages(map->pages);
+    free(map);
+}
+
+static struct ww_prot_pages *pages_of(const struct ww_region *region)
+{
+    return ((struct ww_prot_map *)region->priv)->pages;
+}
+
+static bool is_dirty(const struct ww_prot_pages *pages, size_t page)
+{
+    return atomic_load(&pages->dirty[page / 64]) >> (page % 64) & 1;
+}
+
+/* The first page in from..to-1 whose dirty bit is @dirty, or @to. */
+static size_t find_bit(const struct ww_prot_pages *pages, size_t from, size_t to, bool dirty)
+{
+    while (from < to) {
+        uint64_t word = atomic_load(&pages->dirty[from / 64]);
+
+        word = (dirty ? word : ~word) & (~UINT64_C(0) << (from % 64));
+        if (word) {
+            from = (from & ~(size_t)63) + __builtin_ctzll(word);
+            return from < to ? from : to;
+        }
+        from = (from & ~(size_t)63) + 64;
+    }
+    return to;
+}
+
+static void change_bits(struct ww_prot_pages *pages, size_t from, size_t to, bool dirty)
+{
+    while (from < to) {
+        size_t stop = (from & ~(size_t)63) + 64;
+        uint64_t mask = ~UINT64_C(0) << (from % 64);
+
+        if (stop > to) {
+            stop = to;
+            mask &= ~UINT64_C(0) >> ((64 - to % 64) % 64);
+        }
+        if (dirty) {
+            atomic_fetch_or(&pages->dirty[from / 64], mask);
+        } else {
+            atomic_fetch_and(&pages->dirty[from / 64], ~mask);
+        }
+        from = stop;
+    }
+}
+
+/* The end of the run of pages from @from that want the same protection. */
+static size_t same_prot(const struct ww_prot_pages *pages, size_t from, size_t to)
+{
+    size_t page = from;
+
+    while (page < to && pages->prot[page] == pages->prot[from]) {
+        page++;
+    }
+    return page;
+}
+
+/* Gives pages from..to-1 the protection that their state asks for. 0 or a negative errno. */
+static int apply_prot(struct ww_prot_pages *pages, size_t from, size_t to)
+{
+    while (from < to) {
+        size_t same = same_prot(pages, from, to);
+        int prot = pages->prot[from];
+        bool dirty = is_dirty(pages, from);
+        size_t stop = prot & PROT_WRITE ? find_bit(pages, from, same, !dirty) : same;
+
+        if (mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift,
+                     dirty ? prot : WW_ARMED(prot))) {
+            return -errno;
+        }
+        from = stop;
+    }
+    return 0;
+}
+
+/* Arms pages whose bits were just cleared. Those that cannot be armed are dirty again. */
+static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
+{
+    while (from < to) {
+        size_t stop = same_prot(pages, from, to);
+        int prot = pages->prot[from];
+
+        if ((prot & PROT_WRITE) && mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift,
+                                            WW_ARMED(prot))) {
+            change_bits(pages, from, stop, true);
+        } else {
+            ww_fault_close_islands(pages, 1);
+        }
+        from = stop;
+    }
+}
+
+/*
+ * Learns the protections of [start, end) from /proc/self/maps. A page that has
+ * the armed form of what is noted already keeps its note.
+ */
+static int learn_prot(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    uintptr_t pos = start, low, high;
+    char mode[5], *line = NULL;
+    size_t size = 0;
+
+    if (!file) {
+        return -errno;
+    }
+    while (pos < end && getline(&line, &size, file) > 0) {
+        if (sscanf(line, "%lx-%lx %4s", &low, &high, mode) != 3 || high <= pos) {
+            continue;
+        }
+        if (low > pos) {
+            break;
+        }
+        for (; pos < high && pos < end; pos += ww_page_size()) {
+            size_t page = page_index(pages, pos);
+            int prot = (mode[0] == 'r' ? PROT_READ : 0) | (mode[1] == 'w' ? PROT_WRITE : 0) |
+                       (mode[2] == 'x' ? PROT_EXEC : 0);
+
+            if (prot != (pages->prot[page] & ~PROT_WRITE)) {
+                pages->prot[page] = prot;
+            }
+        }
+    }
+    free(line);
+    fclose(file);
+    return pos < end ? -ENOMEM : 0;
+}
+
+static int mprotect_arm(struct ww_context *ctx, struct ww_region *region)
+{
+    uintptr_t start = region->range.start, end = region->range.end;
+    struct ww_prot_map *map = new_map(new_pages(start, end), start, end);
+    int err;
+
+    (void)ctx;
+    if (!map) {
+        return -ENOMEM;
+    }
+    err = learn_prot(map->pages, start, end);
+    if (!err) {
+        err = ww_fault_add(map);
+    }
+    if (err) {
+        free_map(map);
+        return err;
+    }
+    err = apply_prot(map->pages, 0, map->pages->nr_pages);
+    if (err) {
+        change_bits(map->pages, 0, map->pages->nr_pages, true);
+        apply_prot(map->pages, 0, map->pages->nr_pages);
+        ww_fault_remove(map);
+        free_map(map);
+        return err;
+    }
+    region->priv = map;
+    return 0;
+}
+
+/* The state of the pages is shared: each region works on its own part of it. */
+static int mprotect_split(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+{
+    struct ww_prot_map *map = region->priv, *cut;
+    int err;
+
+    (void)ctx;
+    atomic_fetch_add(&map->pages->refs, 1);
+    cut = new_map(map->pages, upper->range.start, upper->range.end);
+    if (!cut) {
+        return -ENOMEM;
+    }
+    err = ww_fault_add(cut);
+    if (err) {
+        free_map(cut);
+        return err;
+    }
+    map->end = upper->range.start;
+    upper->priv = cut;
+    return 0;
+}
+
+static void mprotect_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+{
+    struct ww_prot_map *map = region->priv;
+
+    (void)ctx;
+    map->end = upper->range.end;
+}
+
+static ssize_t mprotect_scan(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
+                             struct page_region *vec, uintptr_t *ret_next)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = page_index(pages, scan->start), to = page_index(pages, scan->end);
+    size_t max = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN;
+    size_t room = scan->max_pages, nr = 0;
+
+    (void)ctx;
+    ww_fault_synchronize();
+    while (nr < max && room) {
+        size_t first = find_bit(pages, from, to, true), last;
+
+        if (first >= to) {
+            from = to;
+            break;
+        }
+        last = find_bit(pages, first, to - first > room ? first + room : to, false);
+        if (scan->reset) {
+            change_bits(pages, first, last, false);
+            arm_pages(pages, first, last);
+        }
+        vec[nr++] = (struct page_region){
+            .start = page_addr(pages, first),
+            .end = page_addr(pages, last),
+            .categories = PAGE_IS_WRITTEN,
+        };
+        room -= last - first;
+        from = last;
+    }
+    *ret_next = page_addr(pages, from);
+    return nr;
+}
+
+static int mprotect_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start,
+                            uintptr_t end)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = page_index(pages, start), to = page_index(pages, end);
+    int err = learn_prot(pages, start, end);
+
+    (void)ctx;
+    if (err) {
+        return err;
+    }
+    ww_fault_synchronize();
+    change_bits(pages, from, to, false);
+    return apply_prot(pages, from, to);
+}
+
+static int mprotect_protect(struct ww_context *ctx, struct ww_region *region, uintptr_t start,
+                            uintptr_t end, int prot)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = page_index(pages, start), to = page_index(pages, end);
+
+    (void)ctx;
+    memset((void *)&pages->prot[from], prot, to - from);
+    /* A handler that has read the old protection must not apply it after us. */
+    ww_fault_synchronize();
+    return apply_prot(pages, from, to);
+}
+
+/* Every page gets the protection that the program wants. */
+static void mprotect_disarm(struct ww_context *ctx, struct ww_region *region)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = page_index(pages, region->range.start), to = page_index(pages, region->range.end);
+
+    (void)ctx;
+    change_bits(pages, from, to, true);
+    apply_prot(pages, from, to);
+}
+
+static void mprotect_release(struct ww_context *ctx, struct ww_region *region)
+{
+    struct ww_prot_map *map = region->priv;
+
+    (void)ctx;
+    if (map) {
+        ww_fault_remove(map);
+        free_map(map);
+    }
+}
+
+static int mprotect_open(struct ww_context *ctx)
+{
+    ctx->priv = NULL;
+    return 0;
+}
+
+static void mprotect_close(struct ww_context *ctx)
+{
+    (void)ctx;
+}
+
+/* Arms a page of our own, writes to it and looks for its bit. */
+static int try_effect(struct ww_context *ctx, struct ww_region *region, struct page_region *vec)
+{
+    struct ww_scan scan = {
+        .start = region->range.start, .end = region->range.end, .max_pages = 2, .max_runs = 2, .reset = true,
+    };
+    uintptr_t next;
+    ssize_t nr;
+
+    *(volatile char *)(scan.start + ww_page_size()) = 1;
+    nr = mprotect_scan(ctx, region, &scan, vec, &next);
+    return nr == 1 && vec[0].start == scan.start + ww_page_size() ? 0 : -EIO;
+}
+
+static int mprotect_probe(struct ww_probe *ret)
+{
+    size_t len = 2 * ww_page_size();
+    char *area = map_zeroes(len);
+    struct ww_context ctx = { .backend = &ww_backend_mprotect };
+    struct ww_region region = { .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len } };
+    struct page_region vec[2];
+    int err;
+
+    if (!area) {
+        ret->reason = "no memory for the self test";
+        return -ENOMEM;
+    }
+    err = mprotect_arm(&ctx, &region);
+    if (!err) {
+        err = try_effect(&ctx, &region, vec);
+        mprotect_disarm(&ctx, &region);
+        mprotect_release(&ctx, &region);
+        ww_fault_uninstall();
+    }
+    munmap(area, len);
+    if (err) {
+        ret->reason = "page protection or /proc/self/maps does not work here";
+        ret->remedy = "mount /proc";
+    }
+    return err;
+}
+
+const struct ww_backend ww_backend_mprotect = {
+    .name = "mprotect",
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT,
+    .probe = mprotect_probe,
+    .open = mprotect_open,
+    .arm = mprotect_arm,
+    .split = mprotect_split,
+    .join = mprotect_join,
+    .scan = mprotect_scan,
+    .discard = mprotect_discard,
+    .protect = mprotect_protect,
+    .disarm = mprotect_disarm,
+    .release = mprotect_release,
+    .close = mprotect_close,
+};

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the mprotect backend (mprotect.c) and its SIGSEGV handler
+ * (mprotect_fault.c) share: per watched range a dirty bit and the protection
+ * that the program wants, per page, in flat arrays that a handler can read and
+ * change without a lock.
+ */
+#ifndef WW_LINUX_MPROTECT_H
+#define WW_LINUX_MPROTECT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * State of the pages of one watch; maps cut from it share it. A page is armed
+ * when prot wants PROT_WRITE and its dirty bit is clear: then the mapping has
+ * prot without PROT_WRITE.
+ */
+struct ww_prot_pages {
+    uintptr_t base;
+    size_t nr_pages;
+    _Atomic uint64_t *dirty; /* a bit a page */
+    _Atomic uint8_t *prot;   /* a PROT_ mask a page */
+    _Atomic long nr_islands; /* dirty runs that the handler began: about two mappings each */
+    atomic_uint refs;        /* maps */
+};
+
+/* What the handler looks faults up in: the part of the pages that one region has.
+ * Neighbours may overlap for a moment while one is cut; they share the pages then. */
+struct ww_prot_map {
+    uintptr_t start;
+    _Atomic uintptr_t end;
+    struct ww_prot_pages *pages;
+};
+
+/* Protection that arms a page. */
+#define WW_ARMED(prot) ((prot) & ~PROT_WRITE)
+
+static inline size_t ww_prot_index(const struct ww_prot_pages *pages, uintptr_t addr, unsigned int shift)
+{
+    return (addr - pages->base) >> shift;
+}
+
+/* Adds a map to, or takes it from, what the handler sees; after the removal no
+ * handler uses it any more. 0 or -ENOMEM. Installs the handler where it is not
+ * the first in line. */
+int ww_fault_add(struct ww_prot_map *map);
+void ww_fault_remove(struct ww_prot_map *map);
+
+/* Waits for handlers that are in the middle of a page: what they opened carries
+ * its dirty bit from then on, and they use protections as they are now. */
+void ww_fault_synchronize(void);
+
+/* Gives back at most @nr of the islands that the pages count for. */
+void ww_fault_close_islands(struct ww_prot_pages *pages, long nr);
+
+/* Takes the handler away again if nothing is in the table: after a self test. */
+void ww_fault_uninstall(void);
+
+#endif

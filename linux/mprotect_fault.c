@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The SIGSEGV handler of the mprotect backend, and the table of ranges it reads.
+ *
+ * The handler takes no lock, uses no thread-local storage (Wine runs Windows
+ * code with other segment registers), touches errno by no way, and never waits.
+ * It opens the page first and sets the dirty bit after that; whoever reads bits
+ * calls ww_fault_synchronize() first, so a page that was opened before has its
+ * bit by then. Faults that are not ours go on to the handler that was there.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "mprotect.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+#define IN_HANDLER __attribute__((no_stack_protector))
+
+/* Ranges by address; replaced as a whole, so that the handler reads one that does not change. */
+struct fault_table {
+    size_t nr;
+    struct ww_prot_map *maps[];
+};
+
+static _Atomic(struct fault_table *) table;
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* the innermost lock */
+
+/* Handlers at work, counted by the parity of the epoch they began in. */
+static atomic_uint epoch;
+static atomic_long nr_at_work[2];
+
+static atomic_long nr_islands; /* of all ranges */
+static long max_islands;       /* half the mappings the process may have, at two an island */
+
+/* ---- system calls without errno ---- */
+
+#if defined(__x86_64__)
+IN_HANDLER static long raw_syscall(long nr, long a, long b, long c, long d)
+{
+    register long r10 __asm__("r10") = d;
+    long ret;
+
+    __asm__ volatile("syscall" : "=a"(ret) : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return ret;
+}
+#elif defined(__i386__)
+IN_HANDLER static long raw_syscall(long nr, long a, long b, long c, long d)
+{
+    long ret;
+
+    /* ebx may be the PIC register. */
+    __asm__ volatile("xchgl %%ebx, %%edi; int $0x80; xchgl %%ebx, %%edi"
+                     : "=a"(ret) : "0"(nr), "D"(a), "c"(b), "d"(c), "S"(d) : "memory");
+    return ret;
+}
+#else
+static long raw_syscall(long nr, long a, long b, long c, long d)
+{
+    int saved = errno;
+    long ret = syscall(nr, a, b, c, d);
+
+    ret = ret == -1 ? -errno : ret;
+    errno = saved;
+    return ret;
+}
+#endif
+
+IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
+{
+    return raw_syscall(SYS_mprotect, start, end - start, prot, 0);
+}
+
+/* ---- a write to an armed page ---- */
+
+IN_HANDLER static struct ww_prot_map *find_map(uintptr_t addr)
+{
+    const struct fault_table *now = atomic_load(&table);
+    size_t low = 0, high = now ? now->nr : 0;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (now->maps[mid]->end <= addr) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return now && low < now->nr && now->maps[low]->start <= addr ? now->maps[low] : NULL;
+}
+
+IN_HANDLER static bool is_dirty(const struct ww_prot_pages *pages, size_t page)
+{
+    return atomic_load_explicit(&pages->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
+}
+
+IN_HANDLER static bool begins_island(const struct ww_prot_pages *pages, size_t page)
+{
+    return !(page > 0 && is_dirty(pages, page - 1)) &&
+           !(page + 1 < pages->nr_pages && is_dirty(pages, page + 1));
+}
+
+IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size_t last)
+{
+    for (size_t page = first; page < last; page++) {
+        if (page % 64 == 0 && last - page >= 64) {
+            atomic_store(&pages->dirty[page / 64], ~UINT64_C(0));
+            page += 63;
+        } else {
+            atomic_fetch_or(&pages->dirty[page / 64], UINT64_C(1) << (page % 64));
+        }
+    }
+}
+
+/*
+ * Each isolated writable page costs two mappings, and at vm.max_map_count
+ * mprotect() fails. Then the whole run of pages with this protection is opened,
+ * which merges mappings, and counts as written.
+ */
+IN_HANDLER static int open_run(const struct ww_prot_map *map, size_t page, int prot)
+{
+    struct ww_prot_pages *pages = map->pages;
+    size_t low = ww_prot_index(pages, map->start, ww_page_shift);
+    size_t high = ww_prot_index(pages, map->end, ww_page_shift);
+    size_t first = page, last = page + 1;
+    int err;
+
+    while (first > low && pages->prot[first - 1] == prot) {
+        first--;
+    }
+    while (last < high && pages->prot[last] == prot) {
+        last++;
+    }
+    err = raw_mprotect(pages->base + (first << ww_page_shift), pages->base + (last << ww_page_shift), prot);
+    if (err) {
+        return err;
+    }
+    set_dirty(pages, first, last);
+    atomic_fetch_sub(&nr_islands, atomic_exchange(&pages->nr_islands, 0));
+    return 0;
+}
+
+/* True: the write can be tried again. */
+IN_HANDLER static bool open_page(uintptr_t addr)
+{
+    const struct ww_prot_map *map = find_map(addr);
+    struct ww_prot_pages *pages;
+    size_t page;
+    int prot;
+
+    if (!map) {
+        return false;
+    }
+    pages = map->pages;
+    page = ww_prot_index(pages, addr, ww_page_shift);
+    prot = atomic_load(&pages->prot[page]);
+    if (!(prot & PROT_WRITE)) {
+        return false;
+    }
+    if (begins_island(pages, page)) {
+        atomic_fetch_add(&pages->nr_islands, 1);
+        if (atomic_fetch_add(&nr_islands, 1) >= max_islands) {
+            return !open_run(map, page, prot);
+        }
+    }
+    addr = pages->base + (page << ww_page_shift);
+    if (raw_mprotect(addr, addr + ww_page_size(), prot)) {
+        return !open_run(map, page, prot);
+    }
+    set_dirty(pages, page, page + 1);
+    return true;
+}
+
+IN_HANDLER static bool is_write(const ucontext_t *context)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    return context->uc_mcontext.gregs[REG_ERR] & 2;
+#else
+    (void)context;
+    return true;
+#endif
+}
+
+IN_HANDLER static bool handle_write(const siginfo_t *info, const ucontext_t *context)
+{
+    uintptr_t addr = (uintptr_t)info->si_addr;
+    unsigned int parity;
+    bool done;
+
+    if (info->si_code != SEGV_ACCERR || !is_write(context)) {
+        return false;
+    }
+    parity = atomic_load(&epoch) & 1;
+    atomic_fetch_add(&nr_at_work[parity], 1);
+    done = open_page(addr);
+    atomic_fetch_sub(&nr_at_work[parity], 1);
+    if (!done) {
+        /* Perhaps it was watched when the store faulted, and is no more: then it
+         * is writable by now, which this call says without writing. */
+        addr &= ~(ww_page_size() - 1);
+        done = !raw_syscall(SYS_madvise, addr, ww_page_size(), MADV_POPULATE_WRITE, 0);
+    }
+    return done;
+}
+
+/* ---- the chain of handlers ---- */
+
+/*
+ * A handler that is installed over ours may well call ours in turn. Should we
+ * then put ourselves in front again, the one entry would call the other in a
+ * circle: so each time we go in front, we do it with an entry of its own.
+ */
+#define NR_LAYERS 4
+
+static struct sigaction previous[NR_LAYERS];
+static int nr_layers;
+
+IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *context)
+{
+    const struct sigaction *action = &previous[layer];
+    uint64_t mask;
+
+    if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
+        /* As without us: back to the default, and the same fault ends the process. */
+        sigaction(sig, action, NULL);
+        return;
+    }
+    /* The signal mask it would have had if the kernel had called it. */
+    memcpy(&mask, &action->sa_mask, sizeof(mask));
+    mask |= *(const uint64_t *)&((const ucontext_t *)context)->uc_sigmask;
+    if (!(action->sa_flags & SA_NODEFER)) {
+        mask |= UINT64_C(1) << (SIGSEGV - 1);
+    } else {
+        mask &= ~(UINT64_C(1) << (SIGSEGV - 1));
+    }
+    raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof(mask));
+    if (action->sa_flags & SA_SIGINFO) {
+        action->sa_sigaction(sig, info, context);
+    } else {
+        action->sa_handler(sig);
+    }
+}
+
+#define DEFINE_LAYER(n)                                                                 \
+    IN_HANDLER static void layer_##n(int sig, siginfo_t *info, void *context)           \
+    {                                                                                   \
+        if (!handle_write(info, context)) {                                             \
+            call_previous(n, sig, info, context);                                       \
+        }                                                                               \
+    }
+DEFINE_LAYER(0)
+DEFINE_LAYER(1)
+DEFINE_LAYER(2)
+DEFINE_LAYER(3)
+
+static void (*const layers[NR_LAYERS])(int, siginfo_t *, void *) = { layer_0, layer_1, layer_2, layer_3 };
+
+/* Puts our handler in front of the line if it is not there. registry_lock is held. */
+static void install_handler(void)
+{
+    struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART }, now;
+
+    if (sigaction(SIGSEGV, NULL, &now)) {
+        return;
+    }
+    if (nr_layers && now.sa_sigaction == layers[nr_layers - 1]) {
+        return;
+    }
+    if (nr_layers == NR_LAYERS) {
+        return;
+    }
+    previous[nr_layers] = now;
+    ours.sa_sigaction = layers[nr_layers];
+    sigfillset(&ours.sa_mask);
+    if (!sigaction(SIGSEGV, &ours, NULL)) {
+        nr_layers++;
+    }
+}
+
+static void read_limits(void)
+{
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+    long max = 65530;
+
+    if (file) {
+        if (fscanf(file, "%ld", &max) != 1) {
+            max = 65530;
+        }
+        fclose(file);
+    }
+    max_islands = max / 4;
+}
+
+/* ---- the table ---- */
+
+void ww_fault_synchronize(void)
+{
+    /* Twice: a handler may have read the epoch and not yet counted itself. */
+    for (int i = 0; i < 2; i++) {
+        unsigned int parity = atomic_fetch_add(&epoch, 1) & 1;
+
+        while (atomic_load(&nr_at_work[parity])) {
+            sched_yield();
+        }
+    }
+}
+
+/* A fork may have been made in the middle of other threads' faults and table
+ * changes: those threads do not exist in the child. */
+static void repair_child(void)
+{
+    pthread_mutex_init(&registry_lock, NULL);
+    atomic_store(&nr_at_work[0], 0);
+    atomic_store(&nr_at_work[1], 0);
+}
+
+static void publish(struct fault_table *next)
+{
+    struct fault_table *old = atomic_exchange(&table, next);
+
+    ww_fault_synchronize();
+    free(old);
+}
+
+/* A copy of the table with room for @extra more, without @leave_out. */
+static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *leave_out)
+{
+    const struct fault_table *now = atomic_load(&table);
+    size_t nr = now ? now->nr : 0;
+    struct fault_table *copy = malloc(sizeof(*copy) + (nr + extra) * sizeof(copy->maps[0]));
+
+    if (!copy) {
+        return NULL;
+    }
+    copy->nr = 0;
+    for (size_t i = 0; i < nr; i++) {
+        if (now->maps[i] != leave_out) {
+            copy->maps[copy->nr++] = now->maps[i];
+        }
+    }
+    return copy;
+}
+
+int ww_fault_add(struct ww_prot_map *map)
+{
+    struct fault_table *next;
+    size_t i;
+
+    pthread_mutex_lock(&registry_lock);
+    next = copy_table(1, NULL);
+    if (next) {
+        for (i = next->nr++; i > 0 && next->maps[i - 1]->start > map->start; i--) {
+            next->maps[i] = next->maps[i - 1];
+        }
+        next->maps[i] = map;
+        if (!max_islands) {
+            read_limits();
+            pthread_atfork(NULL, NULL, repair_child);
+        }
+        publish(next);
+        install_handler();
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return next ? 0 : -ENOMEM;
+}
+
+void ww_fault_remove(struct ww_prot_map *map)
+{
+    struct fault_table *next;
+
+    pthread_mutex_lock(&registry_lock);
+    /* Without memory for a copy, the table in use is changed: it is only made
+     * shorter, and a handler that reads it meanwhile at worst finds no range
+     * and tries the store again. */
+    next = copy_table(0, map);
+    if (next) {
+        publish(next);
+    } else {
+        struct fault_table *now = atomic_load(&table);
+        size_t i = 0;
+
+        while (now->maps[i] != map) {
+            i++;
+        }
+        memmove(&now->maps[i], &now->maps[i + 1], (now->nr - i - 1) * sizeof(now->maps[0]));
+        now->nr--;
+        ww_fault_synchronize();
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+void ww_fault_close_islands(struct ww_prot_pages *pages, long nr)
+{
+    long have = atomic_load(&pages->nr_islands), take;
+
+    do {
+        take = have < nr ? have : nr;
+    } while (take > 0 && !atomic_compare_exchange_weak(&pages->nr_islands, &have, have - take));
+    if (take > 0) {
+        atomic_fetch_sub(&nr_islands, take);
+    }
+}
+
+void ww_fault_uninstall(void)
+{
+    const struct fault_table *now;
+    struct sigaction front;
+
+    pthread_mutex_lock(&registry_lock);
+    now = atomic_load(&table);
+    if (!(now && now->nr) && nr_layers && !sigaction(SIGSEGV, NULL, &front) &&
+        front.sa_sigaction == layers[nr_layers - 1]) {
+        sigaction(SIGSEGV, &previous[--nr_layers], NULL);
+    }
+    pthread_mutex_unlock(&registry_lock);
+}

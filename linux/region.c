@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The region table: which ranges are watched, in a red-black tree by address,
+ * so that finding, adding, splitting and removing take O(log regions). It knows
+ * nothing of how writes are tracked beyond passing splits on to the backend.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+static int compare_regions(struct ww_region *a, struct ww_region *b)
+{
+    return a->range.start < b->range.start ? -1 : a->range.start > b->range.start;
+}
+
+#define MAYBE_UNUSED static __attribute__((unused))
+RB_PROTOTYPE_INTERNAL(ww_region_tree, ww_region, entry, compare_regions, MAYBE_UNUSED)
+RB_GENERATE_INTERNAL(ww_region_tree, ww_region, entry, compare_regions, MAYBE_UNUSED)
+
+/* The region that ends behind @addr, the first of those. */
+static struct ww_region *first_ending_after(struct ww_context *ctx, uintptr_t addr)
+{
+    struct ww_region *region = RB_ROOT(&ctx->regions), *found = NULL;
+
+    while (region) {
+        if (region->range.end > addr) {
+            found = region;
+            region = RB_LEFT(region, entry);
+        } else {
+            region = RB_RIGHT(region, entry);
+        }
+    }
+    return found;
+}
+
+/* The region that holds @addr, or NULL. */
+struct ww_region *ww_region_find(struct ww_context *ctx, uintptr_t addr)
+{
+    struct ww_region *region = first_ending_after(ctx, addr);
+
+    return region && region->range.start <= addr ? region : NULL;
+}
+
+/* The first region that shares a byte with [@start, @end), or NULL. */
+struct ww_region *ww_region_first(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+{
+    struct ww_region *region = first_ending_after(ctx, start);
+
+    return region && region->range.start < end ? region : NULL;
+}
+
+/* A region that is in no table yet. NULL: no memory. */
+struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
+{
+    struct ww_region *region = calloc(1, sizeof(*region));
+    size_t nr_pages = (end - start) >> ww_page_shift;
+
+    if (!region) {
+        return NULL;
+    }
+    region->range = (struct ww_range){ .start = start, .end = end };
+    pthread_mutex_init(&region->lock, NULL);
+    ww_pageset_init(&region->ever, start, nr_pages);
+    ww_pageset_init(&region->latch, start, nr_pages);
+    return region;
+}
+
+/* The caller made sure that nothing overlaps. */
+void ww_region_insert(struct ww_context *ctx, struct ww_region *region)
+{
+    RB_INSERT(ww_region_tree, &ctx->regions, region);
+    atomic_fetch_add(&ctx->nr_regions, 1);
+}
+
+/* Takes the region out of the table and waits until no other thread is at work on it. */
+void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
+{
+    RB_REMOVE(ww_region_tree, &ctx->regions, region);
+    atomic_fetch_sub(&ctx->nr_regions, 1);
+    pthread_mutex_lock(&region->lock);
+    pthread_mutex_unlock(&region->lock);
+}
+
+/* Cuts the part from @at on off into a region of its own, which is put into the table. */
+int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t at,
+                    struct ww_region **ret_upper)
+{
+    struct ww_region *upper = ww_region_new(at, region->range.end);
+    int err;
+
+    if (!upper) {
+        return -ENOMEM;
+    }
+    pthread_mutex_lock(&region->lock);
+    region->range.end = at;
+    upper->lost = region->lost;
+    err = ctx->backend->split(ctx, region, upper);
+    if (err) {
+        region->range.end = upper->range.end;
+    } else {
+        ww_pageset_split(&region->ever, at, &upper->ever);
+        ww_pageset_split(&region->latch, at, &upper->latch);
+    }
+    pthread_mutex_unlock(&region->lock);
+    if (err) {
+        pthread_mutex_destroy(&upper->lock);
+        free(upper);
+        return err;
+    }
+    ww_region_insert(ctx, upper);
+    *ret_upper = upper;
+    return 0;
+}
+
+static void join_pagesets(struct ww_pageset *set, struct ww_pageset *upper)
+{
+    struct ww_pageset joined;
+
+    ww_pageset_init(&joined, set->base, set->nr_pages + upper->nr_pages);
+    ww_pageset_merge(&joined, set);
+    ww_pageset_merge(&joined, upper);
+    ww_pageset_destroy(set);
+    ww_pageset_destroy(upper);
+    *set = joined;
+}
+
+/* Undoes a split: @upper begins where @region ends, and is in no table any more. */
+void ww_region_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+{
+    pthread_mutex_lock(&region->lock);
+    ctx->backend->join(ctx, region, upper);
+    region->range.end = upper->range.end;
+    region->lost |= upper->lost;
+    join_pagesets(&region->ever, &upper->ever);
+    join_pagesets(&region->latch, &upper->latch);
+    pthread_mutex_unlock(&region->lock);
+    ww_region_free(ctx, upper);
+}
+
+/* Frees a region that is in no table; what tracks it in the kernel is not touched. */
+void ww_region_free(struct ww_context *ctx, struct ww_region *region)
+{
+    ctx->backend->release(ctx, region);
+    ww_pageset_destroy(&region->ever);
+    ww_pageset_destroy(&region->latch);
+    pthread_mutex_destroy(&region->lock);
+    free(region);
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The userfaultfd backend, lazily armed: WP_ASYNC registration, and PAGEMAP_SCAN
+ * to read and re-arm in one step. Nothing is armed up front: a page that exists
+ * and carries no write-protect bit was written, a page that does not exist was
+ * not. Kernel 6.7 and newer.
+ *
+ * Knows page tables, not answers: zero pages and the latch are harvest.c's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct uffd {
+    int fd;      /* userfaultfd */
+    int pagemap; /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
+};
+
+static void close_fds(struct uffd *uffd)
+{
+    close(uffd->fd);
+    close(uffd->pagemap);
+}
+
+static int open_userfaultfd(void)
+{
+    struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    int err;
+
+    if (fd < 0) {
+        /* Kernels before 5.11 do not know UFFD_USER_MODE_ONLY. */
+        return errno == EINVAL ? -EOPNOTSUPP : -errno;
+    }
+    if (!ioctl(fd, UFFDIO_API, &api)) {
+        return fd;
+    }
+    err = errno == EINVAL ? -EOPNOTSUPP : -errno;
+    close(fd);
+    return err;
+}
+
+static int open_fds(struct uffd *uffd)
+{
+    int err = 0;
+
+    uffd->fd = open_userfaultfd();
+    if (uffd->fd < 0) {
+        return uffd->fd;
+    }
+    uffd->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (uffd->pagemap < 0) {
+        err = -errno;
+        close(uffd->fd);
+    }
+    return err;
+}
+
+/* Neither huge pages, which would report 512 pages for one write, nor merging with
+ * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
+static int keep_pages_small(uintptr_t start, uintptr_t end)
+{
+    static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
+
+    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* Idempotent: memory that is registered already keeps what it knows. */
+static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_register reg = {
+        .range = { .start = start, .len = end - start },
+        .mode = UFFDIO_REGISTER_MODE_WP,
+    };
+
+    return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+}
+
+/* The same for memory whose mapping was replaced. It may have holes by now
+ * (ENOMEM), which is no reason to leave the rest of it untracked. */
+static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+{
+    int err = keep_pages_small(start, end);
+
+    return err && err != -ENOMEM ? err : register_range(uffd, start, end);
+}
+
+static void unregister_range(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_range range = { .start = start, .len = end - start };
+
+    ioctl(uffd->fd, UFFDIO_UNREGISTER, &range);
+}
+
+/* Returns the number of entries, or a negative errno after which @vec is all zero still. */
+static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, struct page_region *vec,
+                         uintptr_t *ret_next)
+{
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .flags = PM_SCAN_CHECK_WPASYNC | (scan->reset ? PM_SCAN_WP_MATCHING : 0),
+        .start = scan->start,
+        .end = scan->end,
+        .vec = (uintptr_t)vec,
+        .vec_len = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN,
+        .max_pages = scan->max_pages,
+        .category_mask = PAGE_IS_WRITTEN,
+        .category_anyof_mask = scan->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        .return_mask = scan->dense ? PAGE_IS_WRITTEN : PAGE_IS_WRITTEN | PAGE_IS_PFNZERO,
+    };
+    ssize_t nr = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
+    int err = errno;
+
+    if (nr >= 0) {
+        if (arg.walk_end <= scan->start) {
+            return nr ? (*ret_next = vec[nr - 1].end, nr) : -EIO;
+        }
+        *ret_next = arg.walk_end;
+        return nr;
+    }
+    /* An error in the middle has reset what the vector holds: walk_end says
+     * nothing then, the entries do. The error comes back on the next call. */
+    for (nr = 0; nr < WW_SCAN_VEC_LEN && vec[nr].end; nr++) {
+        ;
+    }
+    if (!nr) {
+        return -err;
+    }
+    *ret_next = vec[nr - 1].end;
+    return nr;
+}
+
+static ssize_t uffd_scan(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
+                         struct page_region *vec, uintptr_t *ret_next)
+{
+    const struct uffd *uffd = ctx->priv;
+    ssize_t nr = scan_once(uffd, scan, vec, ret_next);
+
+    while (nr == -EINTR || nr == -EAGAIN) {
+        nr = scan_once(uffd, scan, vec, ret_next);
+    }
+    if (nr == -EPERM) {
+        /* Part of the range was replaced by a mapping that is not registered.
+         * Registering is enough for a safe answer: no page there is armed, so
+         * each one that exists counts as written. */
+        struct ww_scan again = *scan;
+        int err = register_again(uffd, scan->start, scan->end);
+
+        again.dense = false;
+        region->lost = true;
+        atomic_fetch_add(&ctx->nr_lost, 1);
+        nr = err ? err : scan_once(uffd, &again, vec, ret_next);
+    }
+    return nr;
+}
+
+static int uffd_arm(struct ww_context *ctx, struct ww_region *region)
+{
+    int err = keep_pages_small(region->range.start, region->range.end);
+
+    return err ? err : register_range(ctx->priv, region->range.start, region->range.end);
+}
+
+static int uffd_split(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+{
+    (void)ctx;
+    (void)region;
+    (void)upper;
+    return 0;
+}
+
+static void uffd_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+{
+    (void)ctx;
+    (void)region;
+    (void)upper;
+}
+
+static int uffd_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    (void)region;
+    return register_again(ctx->priv, start, end);
+}
+
+static int uffd_protect(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
+                        int prot)
+{
+    (void)ctx;
+    (void)region;
+    return mprotect((void *)start, end - start, prot) ? -errno : 0;
+}
+
+static void uffd_disarm(struct ww_context *ctx, struct ww_region *region)
+{
+    unregister_range(ctx->priv, region->range.start, region->range.end);
+}
+
+static void uffd_release(struct ww_context *ctx, struct ww_region *region)
+{
+    (void)ctx;
+    (void)region;
+}
+
+/* Sets up a scratch area, and runs write, get and reset on it. 0, -EIO for wrong answers. */
+static int try_effect(const struct uffd *uffd, char *area, struct page_region *vec)
+{
+    size_t page = ww_page_size();
+    struct ww_scan scan = {
+        .start = (uintptr_t)area, .end = (uintptr_t)area + 4 * page, .max_pages = 4, .max_runs = 4, .reset = true,
+    };
+    uintptr_t next;
+    ssize_t nr;
+    int err = register_range(uffd, scan.start, scan.end);
+
+    if (err) {
+        return err;
+    }
+    area[0] = 1;
+    area[2 * page] = 1;
+    nr = scan_once(uffd, &scan, vec, &next);
+    if (nr < 0) {
+        return nr;
+    }
+    if (nr != 2 || vec[0].start != scan.start || vec[1].start != scan.start + 2 * page) {
+        return -EIO;
+    }
+    area[2 * page] = 2;
+    memset(vec, 0, nr * sizeof(vec[0]));
+    nr = scan_once(uffd, &scan, vec, &next);
+    if (nr < 0) {
+        return nr;
+    }
+    return nr == 1 && vec[0].start == scan.start + 2 * page && next == scan.end ? 0 : -EIO;
+}
+
+static int probe_effect(const struct uffd *uffd)
+{
+    size_t len = 4 * ww_page_size(), vec_len = WW_SCAN_VEC_LEN * sizeof(struct page_region);
+    char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *vec = mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                     -1, 0);
+    int err = -ENOMEM;
+
+    if (area != MAP_FAILED && vec != MAP_FAILED) {
+        err = try_effect(uffd, area, vec);
+        unregister_range(uffd, (uintptr_t)area, (uintptr_t)area + len);
+    }
+    if (area != MAP_FAILED) {
+        munmap(area, len);
+    }
+    if (vec != MAP_FAILED) {
+        munmap(vec, vec_len);
+    }
+    return err;
+}
+
+/* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
+ * of a few pages shows that, the version does. */
+static bool has_known_bug(void)
+{
+    struct utsname name;
+    unsigned int major = 0, minor = 0, micro = 0;
+
+    if (uname(&name)) {
+        return false;
+    }
+    sscanf(name.release, "%u.%u.%u", &major, &minor, &micro);
+    return major == 6 && (minor == 7 || (minor == 8 && micro < 10));
+}
+
+/* Why it does not work, and what would help, by errno. */
+static const struct {
+    int error;
+    const char *reason, *remedy;
+} refusals[] = {
+    { -EPERM, "the userfaultfd system call is denied here",
+      "allow userfaultfd in the seccomp profile of the container or sandbox" },
+    { -ENOSYS, "the kernel, or a seccomp profile, does not offer userfaultfd",
+      "use a kernel with CONFIG_USERFAULTFD, or allow userfaultfd in the sandbox" },
+    { -EOPNOTSUPP, "the kernel cannot track writes by userfaultfd (WP_ASYNC)",
+      "use kernel 6.8.10 or newer" },
+    { -ENOTTY, "the kernel has no PAGEMAP_SCAN", "use kernel 6.8.10 or newer" },
+    { -ENOENT, "/proc/self/pagemap does not exist", "mount /proc" },
+    { -EACCES, "/proc/self/pagemap cannot be opened", "let the process be dumpable when it starts" },
+    { -EMFILE, "no file descriptor is free in this process", "raise ulimit -n" },
+    { -ENFILE, "no file descriptor is free in this system", "raise fs.file-max" },
+    { -EIO, "the kernel gave wrong answers in the self test", NULL },
+};
+
+static int refuse(struct ww_probe *ret, int error)
+{
+    ret->reason = "an unexpected error";
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (refusals[i].error == error) {
+            ret->reason = refusals[i].reason;
+            ret->remedy = refusals[i].remedy;
+        }
+    }
+    return error;
+}
+
+static int uffd_probe(struct ww_probe *ret)
+{
+    struct uffd uffd;
+    int err = open_fds(&uffd);
+
+    if (err) {
+        return refuse(ret, err);
+    }
+    err = probe_effect(&uffd);
+    close_fds(&uffd);
+    if (err) {
+        return refuse(ret, err);
+    }
+    if (has_known_bug()) {
+        ret->reason = "kernels 6.7 to 6.8.9 lose dirty bits in a scan";
+        ret->remedy = "use kernel 6.8.10 or newer";
+        return -EOPNOTSUPP;
+    }
+    return 0;
+}
+
+static int uffd_open(struct ww_context *ctx)
+{
+    struct uffd *uffd = malloc(sizeof(*uffd));
+    int err;
+
+    if (!uffd) {
+        return -ENOMEM;
+    }
+    err = open_fds(uffd);
+    if (err) {
+        free(uffd);
+        return err;
+    }
+    ctx->priv = uffd;
+    return 0;
+}
+
+static void uffd_close(struct ww_context *ctx)
+{
+    close_fds(ctx->priv);
+    free(ctx->priv);
+}
+
+const struct ww_backend ww_backend_uffd = {
+    .name = "uffd",
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING,
+    .probe = uffd_probe,
+    .open = uffd_open,
+    .arm = uffd_arm,
+    .split = uffd_split,
+    .join = uffd_join,
+    .scan = uffd_scan,
+    .discard = uffd_discard,
+    .protect = uffd_protect,
+    .disarm = uffd_disarm,
+    .release = uffd_release,
+    .close = uffd_close,
+};

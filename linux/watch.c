@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * START HERE. The public calls, in the order of a page's way: open a context,
+ * watch a range (arm), let the program write, get the written pages (scan, see
+ * harvest.c), turn them into addresses, reset. This file checks arguments, takes
+ * the locks and fills the caller's arrays; what is dirty is decided in harvest.c
+ * and seen by a backend (uffd.c, mprotect.c).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "hold.h"
+#include "internal.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18 /* Linux 4.14 */
+#endif
+
+/* A page that reads 1 here and 0 in every copy that fork makes of this address
+ * space: cheaper to ask than the pid, and right for threads and vfork as well. */
+static const unsigned int *map_alive_page(void)
+{
+    unsigned int *page = mmap(NULL, ww_page_size(), PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(page, ww_page_size(), MADV_WIPEONFORK)) {
+        munmap(page, ww_page_size());
+        return NULL;
+    }
+    *page = 1;
+    return page;
+}
+
+static int init_context(struct ww_context *ctx, const char *backend)
+{
+    pthread_rwlockattr_t attr;
+
+    ctx->alive = map_alive_page();
+    if (!ctx->alive) {
+        return -ENOMEM;
+    }
+    RB_INIT(&ctx->regions);
+    /* Threads that poll without a pause must not keep ww_watch() out for ever. */
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&ctx->table_lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    return ww_backend_choose(backend, ctx);
+}
+
+static void free_context(struct ww_context *ctx)
+{
+    if (ctx->alive) {
+        pthread_rwlock_destroy(&ctx->table_lock);
+        munmap((void *)ctx->alive, ww_page_size());
+    }
+    for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
+        struct ww_scratch *scratch = atomic_load(&ctx->spare[i]);
+
+        if (scratch) {
+            munmap(scratch, sizeof(*scratch));
+        }
+    }
+    free(ctx);
+}
+
+WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
+{
+    struct ww_context *ctx;
+    int err;
+
+    if (!ret_ctx) {
+        return -EINVAL;
+    }
+    ww_page_size_init();
+    ctx = calloc(1, sizeof(*ctx));
+    if (!ctx) {
+        return -ENOMEM;
+    }
+    if (!backend) {
+        backend = secure_getenv("WW_BACKEND");
+    }
+    err = init_context(ctx, backend && backend[0] ? backend : NULL);
+    if (err) {
+        free_context(ctx);
+        return err;
+    }
+    *ret_ctx = ctx;
+    return 0;
+}
+
+WW_API void ww_close(struct ww_context *ctx)
+{
+    struct ww_region *region;
+
+    if (!ctx) {
+        return;
+    }
+    while ((region = RB_ROOT(&ctx->regions))) {
+        if (ww_is_alive(ctx)) {
+            /* Before the descriptor goes: its release would wait for pinned pages. */
+            ctx->backend->disarm(ctx, region);
+        } else {
+            /* A thread of the parent may hold it, and does not exist here. */
+            pthread_mutex_init(&region->lock, NULL);
+        }
+        ww_region_remove(ctx, region);
+        ww_region_free(ctx, region);
+    }
+    ctx->backend->close(ctx);
+    free_context(ctx);
+}
+
+WW_API const char *ww_backend_name(const struct ww_context *ctx)
+{
+    return ctx->backend->name;
+}
+
+WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
+{
+    return ctx->backend->caps;
+}
+
+WW_API const char *ww_version(void)
+{
+    return PACKAGE_VERSION;
+}
+
+/* A range of whole pages, as watch and unwatch take it. */
+static int exact_range(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
+{
+    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
+
+    if (!ctx || !len || (start & mask) || (len & mask) || start + len < start) {
+        return -EINVAL;
+    }
+    *ret = (struct ww_range){ .start = start, .end = start + len };
+    return ww_is_alive(ctx) ? 0 : -ECHILD;
+}
+
+/* A range rounded out to pages, as the calls about written pages take it. */
+static int rounded_range(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
+{
+    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1, end = start + len + mask;
+
+    if (!ctx || !len || start + len < start || end < start) {
+        return -EINVAL;
+    }
+    *ret = (struct ww_range){ .start = start & ~mask, .end = end & ~mask };
+    return ww_is_alive(ctx) ? 0 : -ECHILD;
+}
+
+/* Arms a region and puts it into the table. table_lock is held for writing. */
+static int add_region(struct ww_context *ctx, const struct ww_range *range, unsigned int flags)
+{
+    struct ww_region *region;
+    int err;
+
+    if (ww_region_first(ctx, range->start, range->end)) {
+        return -EEXIST;
+    }
+    region = ww_region_new(range->start, range->end);
+    if (!region) {
+        return -ENOMEM;
+    }
+    err = ctx->backend->arm(ctx, region);
+    if (err) {
+        ww_region_free(ctx, region);
+        return err;
+    }
+    if (!(flags & WW_WATCH_FRESH)) {
+        err = ww_harvest_reset(ctx, region, range->start, range->end);
+    }
+    if (err) {
+        ctx->backend->disarm(ctx, region);
+        ww_region_free(ctx, region);
+        return err;
+    }
+    ww_region_insert(ctx, region);
+    return 0;
+}
+
+WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+{
+    struct ww_range range;
+    sigset_t saved;
+    int err = exact_range(ctx, addr, len, &range);
+
+    if (err || (flags & ~WW_WATCH_FRESH)) {
+        return err ? err : -EINVAL;
+    }
+    ww_block_signals(&saved);
+    pthread_rwlock_wrlock(&ctx->table_lock);
+    err = add_region(ctx, &range, flags);
+    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_restore_signals(&saved);
+    return err;
+}
+
+/* Cuts the regions at both ends of the range, so that each lies inside or outside. */
+static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range)
+{
+    struct ww_region *lower = ww_region_find(ctx, range->start), *first = NULL, *last, *upper;
+    int err;
+
+    if (lower && lower->range.start < range->start) {
+        err = ww_region_split(ctx, lower, range->start, &first);
+        if (err) {
+            return err;
+        }
+    }
+    last = ww_region_find(ctx, range->end - 1);
+    if (last && last->range.end > range->end) {
+        err = ww_region_split(ctx, last, range->end, &upper);
+        if (err) {
+            if (first) {
+                ww_region_remove(ctx, first);
+                ww_region_join(ctx, lower, first);
+            }
+            return err;
+        }
+    }
+    return 0;
+}
+
+/* Takes what is watched in the range out of the table; disarms it where the mapping is still ours. */
+static int remove_range(struct ww_context *ctx, const struct ww_range *range, bool disarm)
+{
+    struct ww_region *region;
+    sigset_t saved;
+    int err;
+
+    ww_block_signals(&saved);
+    pthread_rwlock_wrlock(&ctx->table_lock);
+    err = cut_at_ends(ctx, range);
+    while (!err && (region = ww_region_first(ctx, range->start, range->end))) {
+        ww_region_remove(ctx, region);
+        if (disarm) {
+            ctx->backend->disarm(ctx, region);
+        }
+        ww_region_free(ctx, region);
+    }
+    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_restore_signals(&saved);
+    return err;
+}
+
+WW_API int ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
+{
+    struct ww_range range;
+    int err = exact_range(ctx, addr, len, &range);
+
+    return err ? err : remove_range(ctx, &range, true);
+}
+
+int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+{
+    struct ww_range range = { .start = start, .end = end };
+
+    return ww_is_alive(ctx) ? remove_range(ctx, &range, false) : -ECHILD;
+}
+
+/* Holds the one region that contains the whole range. */
+static int hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
+{
+    int err = ww_hold(ctx, range->start, hold);
+
+    if (!err && hold->range.end < range->end) {
+        ww_hold_end(hold);
+        err = -ENOENT;
+    }
+    return err;
+}
+
+WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range)
+{
+    struct ww_region *region;
+    sigset_t saved;
+
+    if (!ctx || !ret_range) {
+        return -EINVAL;
+    }
+    if (!ww_is_alive(ctx)) {
+        return -ECHILD;
+    }
+    ww_block_signals(&saved);
+    pthread_rwlock_rdlock(&ctx->table_lock);
+    region = ww_region_find(ctx, (uintptr_t)addr);
+    if (region) {
+        *ret_range = region->range;
+    }
+    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_restore_signals(&saved);
+    return region ? 0 : -ENOENT;
+}
+
+/* The caller's array, or none, and how much more it takes. */
+struct sink {
+    void **pages;            /* takes pages, or */
+    struct ww_range *ranges; /* takes runs, or neither: counts */
+    size_t room;             /* of pages or runs */
+    size_t nr;               /* handed out so far: runs in ranges, else pages */
+};
+
+static void take_pages(struct sink *sink, const struct ww_range *runs, size_t nr)
+{
+    uintptr_t page = ww_page_size();
+    void **out = sink->pages + sink->nr;
+
+    for (size_t i = 0; i < nr; i++) {
+        for (uintptr_t addr = runs[i].start; addr < runs[i].end; addr += page) {
+            *out++ = (void *)addr;
+        }
+    }
+    sink->room -= out - (sink->pages + sink->nr);
+    sink->nr = out - sink->pages;
+}
+
+static void take_runs(struct sink *sink, const struct ww_range *runs, size_t nr)
+{
+    if (sink->pages) {
+        take_pages(sink, runs, nr);
+    } else if (sink->ranges) {
+        memcpy(sink->ranges + sink->nr, runs, nr * sizeof(*runs));
+        sink->nr += nr;
+        sink->room -= nr;
+    } else {
+        for (size_t i = 0; i < nr; i++) {
+            sink->nr += (runs[i].end - runs[i].start) >> ww_page_shift;
+        }
+    }
+}
+
+/*
+ * Walks the range step by step. The runs of a step are handed to the sink with
+ * no lock held and signals open, so that a fault in the caller's array finds
+ * this library at rest.
+ */
+static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigned int flags,
+                   struct sink *sink)
+{
+    struct ww_scan want = { .start = range->start, .end = range->end, .reset = flags & WW_GET_RESET };
+    struct ww_scratch *scratch = ww_scratch_get(ctx);
+    bool begun = false;
+    int err = 0;
+
+    if (!scratch) {
+        return -ENOMEM;
+    }
+    while (want.start < want.end && sink->room) {
+        struct ww_range rest = { .start = want.start, .end = want.end };
+        struct ww_hold hold;
+        size_t nr;
+
+        want.max_pages = sink->pages ? sink->room : SIZE_MAX;
+        want.max_runs = sink->ranges ? sink->room : SIZE_MAX;
+        err = hold_range(ctx, &rest, &hold);
+        if (err) {
+            break;
+        }
+        nr = ww_harvest(ctx, hold.region, &want, scratch, &want.start);
+        ww_hold_end(&hold);
+        take_runs(sink, scratch->out, nr);
+        begun = true;
+    }
+    ww_scratch_put(ctx, scratch);
+    /* A region that goes away in the middle leaves the answer for what was there. */
+    return err && !begun ? err : (ssize_t)sink->nr;
+}
+
+WW_API ssize_t ww_get_pages(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
+                            void **ret_pages, size_t capacity)
+{
+    struct sink sink = { .pages = ret_pages, .room = capacity };
+    struct ww_range range;
+    int err = rounded_range(ctx, addr, len, &range);
+
+    if (err || (flags & ~WW_GET_RESET) || !ret_pages || !capacity) {
+        return err ? err : -EINVAL;
+    }
+    return get(ctx, &range, flags, &sink);
+}
+
+WW_API ssize_t ww_get_ranges(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
+                             struct ww_range *ret_ranges, size_t capacity)
+{
+    struct sink sink = { .ranges = ret_ranges, .room = capacity };
+    struct ww_range range;
+    int err = rounded_range(ctx, addr, len, &range);
+
+    if (err || (flags & ~WW_GET_RESET) || !ret_ranges || !capacity) {
+        return err ? err : -EINVAL;
+    }
+    return get(ctx, &range, flags, &sink);
+}
+
+WW_API ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len)
+{
+    struct sink sink = { .room = SIZE_MAX };
+    struct ww_range range;
+    int err = rounded_range(ctx, addr, len, &range);
+
+    return err ? err : get(ctx, &range, 0, &sink);
+}
+
+/* Makes one change to a range within one region. */
+static int change(struct ww_context *ctx, const void *addr, size_t len,
+                  int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
+{
+    struct ww_range range;
+    struct ww_hold hold;
+    int err = rounded_range(ctx, addr, len, &range);
+
+    if (!err) {
+        err = hold_range(ctx, &range, &hold);
+    }
+    if (!err) {
+        err = apply(ctx, hold.region, range.start, range.end);
+        ww_hold_end(&hold);
+    }
+    return err;
+}
+
+WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
+{
+    return change(ctx, addr, len, ww_harvest_reset);
+}
+
+WW_API int ww_latch(struct ww_context *ctx, const void *addr, size_t len)
+{
+    return change(ctx, addr, len, ww_harvest_latch);
+}
+
+WW_API int ww_discard(struct ww_context *ctx, const void *addr, size_t len)
+{
+    return change(ctx, addr, len, ww_harvest_discard);
+}
+
+WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
+{
+    struct ww_range range;
+    struct ww_hold hold;
+    int err = prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) ? -EINVAL : rounded_range(ctx, addr, len, &range);
+
+    if (!err) {
+        err = hold_range(ctx, &range, &hold);
+    }
+    if (!err) {
+        err = ctx->backend->protect(ctx, hold.region, range.start, range.end, prot);
+        ww_hold_end(&hold);
+    }
+    return err;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `writewatch probe`: what this kernel lets this process do, what is missing for
+ * more, and what Wine programs get. It asks the library, which tries each
+ * backend by its effect; only the words are made here. The names in the JSON
+ * form are documented in writewatch(1) and do not change.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "programs.h"
+
+/* What the preload takes if none is forced (dlls/ntdll/attach.c). */
+#define WINE_BACKEND "uffd"
+
+const char probe_help[] = "usage: writewatch probe [--json]\n"
+                          "\n"
+                          "Says which backends work on this kernel in this process, why others do not and\n"
+                          "what would help, and what programs get under 'writewatch run -- wine ...'.\n"
+                          "\n"
+                          "  --json      the same for programs, see writewatch(1)\n"
+                          "  -h, --help  shows this help\n"
+                          "\n"
+                          "The exit code is 0 if kernel-tracked write watches (uffd) work here, 77 if not,\n"
+                          "1 if these options are wrong or the output cannot be written.\n";
+
+static const struct {
+    enum ww_cap cap;
+    const char *name; /* in JSON */
+    const char *words;
+} capabilities[] = {
+    { WW_CAP_ATOMIC_RESET, "atomic_reset", "get with reset loses no write of running threads" },
+    { WW_CAP_KERNEL_WRITES, "kernel_writes", "system calls may write to watched pages, and it is recorded" },
+    { WW_CAP_LOST_DETECTED, "lost_detected", "a watched mapping that was replaced is noticed" },
+    { WW_CAP_FREE_ARMING, "free_arming", "an untouched page costs neither time nor memory" },
+    { WW_CAP_OWNS_PROT, "owns_prot", "protections must be changed through ww_protect()" },
+};
+
+#define NR_CAPABILITIES (sizeof(capabilities) / sizeof(capabilities[0]))
+
+/* A number the kernel may not tell us. */
+struct sysctl {
+    bool known;
+    long value;
+};
+
+/* All that is shown, in one form or the other. */
+struct report {
+    struct utsname kernel;
+    struct sysctl unprivileged;
+    struct sysctl max_map_count;
+    struct backends backends;
+    const char *forced;          /* by WW_BACKEND, or NULL */
+    const char *library_backend; /* what ww_open() takes, or NULL */
+    struct ww_probe wine;
+    struct preload preload;
+    const char *obstacle; /* why the preload cannot be loaded, or NULL */
+};
+
+void probe_backends(struct backends *ret)
+{
+    size_t capacity = sizeof(ret->probe) / sizeof(ret->probe[0]);
+    ssize_t nr = ww_probe(ret->probe, capacity);
+
+    ret->nr = nr < 0 ? 0 : (size_t)nr < capacity ? (size_t)nr : capacity;
+}
+
+const struct ww_probe *find_backend(const struct backends *backends, const char *name)
+{
+    for (size_t i = 0; i < backends->nr; i++) {
+        if (!strcmp(backends->probe[i].name, name)) {
+            return &backends->probe[i];
+        }
+    }
+    return NULL;
+}
+
+/* As ww_open() reads it. */
+static const char *forced_backend(void)
+{
+    const char *name = secure_getenv("WW_BACKEND");
+
+    return name && name[0] ? name : NULL;
+}
+
+/* What the preload is going to use: the forced backend or the usual one, whether it works or not. */
+struct ww_probe wine_backend(const struct backends *backends)
+{
+    const char *forced = forced_backend();
+    const struct ww_probe *probe = find_backend(backends, forced ? forced : WINE_BACKEND);
+
+    if (probe && !probe->error && !(probe->caps & WW_CAP_KERNEL_WRITES)) {
+        return (struct ww_probe){
+            .name = probe->name,
+            .error = -EOPNOTSUPP,
+            .reason = "with this backend system calls fail on watched memory, which Wine cannot stand",
+            .remedy = "unset WW_BACKEND",
+        };
+    }
+    if (probe) {
+        return *probe;
+    }
+    return (struct ww_probe){
+        .name = forced ? forced : WINE_BACKEND,
+        .error = -EINVAL,
+        .reason = "WW_BACKEND names no backend",
+        .remedy = "unset it, or take one that '" PROGRAM " probe' lists",
+    };
+}
+
+static struct sysctl read_sysctl(const char *path)
+{
+    struct sysctl sysctl = { .known = false };
+    FILE *file = fopen(path, "re");
+
+    if (file) {
+        sysctl.known = fscanf(file, "%ld", &sysctl.value) == 1;
+        fclose(file);
+    }
+    return sysctl;
+}
+
+/* The name of what ww_open() takes by default: it is asked, not guessed at. */
+static const char *library_backend(void)
+{
+    struct ww_context *ctx;
+    const char *name;
+
+    if (ww_open(&ctx, NULL)) {
+        return NULL;
+    }
+    name = ww_backend_name(ctx);
+    ww_close(ctx);
+    return name;
+}
+
+static void make_report(struct report *ret)
+{
+    if (uname(&ret->kernel)) {
+        strcpy(ret->kernel.release, "unknown");
+    }
+    ret->unprivileged = read_sysctl("/proc/sys/vm/unprivileged_userfaultfd");
+    ret->max_map_count = read_sysctl("/proc/sys/vm/max_map_count");
+    probe_backends(&ret->backends);
+    ret->forced = forced_backend();
+    ret->library_backend = library_backend();
+    ret->wine = wine_backend(&ret->backends);
+    find_preload(&ret->preload);
+    ret->obstacle = preload_obstacle(&ret->preload);
+}
+
+static void print_sysctl(const char *name, struct sysctl sysctl, const char *note)
+{
+    if (sysctl.known) {
+        printf("%-28s %ld%s\n", name, sysctl.value, note);
+    } else {
+        printf("%-28s not known here\n", name);
+    }
+}
+
+static void print_backend(const struct ww_probe *probe)
+{
+    if (probe->error) {
+        printf("  %-10s does not work: %s\n", probe->name, probe->reason);
+        if (probe->remedy) {
+            printf("  %-10s to mend it: %s\n", "", probe->remedy);
+        }
+        return;
+    }
+    printf("  %-10s works\n", probe->name);
+    for (size_t i = 0; i < NR_CAPABILITIES; i++) {
+        if (probe->caps & capabilities[i].cap) {
+            printf("  %-10s - %s\n", "", capabilities[i].words);
+        }
+    }
+}
+
+static void print_wine(const struct report *report)
+{
+    printf("%-28s ", "Wine programs get");
+    if (report->obstacle) {
+        printf("Wine's own write watches (preload: %s)\n", report->obstacle);
+    } else if (report->wine.error) {
+        printf("Wine's own write watches (%s)\n", report->wine.reason);
+    } else {
+        printf("write watches by %s\n", report->wine.name);
+    }
+}
+
+static void print_text(const struct report *report)
+{
+    printf("%-28s %s\n", "writewatch", ww_version());
+    printf("%-28s %s\n", "kernel", report->kernel.release);
+    printf("%-28s %ld\n", "page size", sysconf(_SC_PAGESIZE));
+    print_sysctl("vm.unprivileged_userfaultfd", report->unprivileged, " (0 is enough)");
+    print_sysctl("vm.max_map_count", report->max_map_count, "");
+    if (report->forced) {
+        printf("%-28s %s\n", "WW_BACKEND", report->forced);
+    }
+    printf("\nbackends, best first:\n");
+    for (size_t i = 0; i < report->backends.nr; i++) {
+        print_backend(&report->backends.probe[i]);
+    }
+    printf("\n%-28s %s\n", "the library takes", report->library_backend ? report->library_backend : "none");
+    print_wine(report);
+    printf("%-28s %s\n", "preload", report->preload.path ? report->preload.path : "not found, looked for:");
+    for (size_t i = 0; !report->preload.path && i < sizeof(report->preload.place) / PATH_MAX; i++) {
+        if (report->preload.place[i][0]) {
+            printf("  %s\n", report->preload.place[i]);
+        }
+    }
+}
+
+/* NULL stands for JSON's null. */
+static void add_string(struct json_object *object, const char *name, const char *value)
+{
+    json_object_object_add(object, name, value ? json_object_new_string(value) : NULL);
+}
+
+static void add_sysctl(struct json_object *object, const char *name, struct sysctl sysctl)
+{
+    json_object_object_add(object, name, sysctl.known ? json_object_new_int64(sysctl.value) : NULL);
+}
+
+static struct json_object *backend_to_json(const struct ww_probe *probe)
+{
+    struct json_object *object = json_object_new_object(), *caps = json_object_new_array();
+
+    add_string(object, "name", probe->name);
+    json_object_object_add(object, "usable", json_object_new_boolean(!probe->error));
+    json_object_object_add(object, "errno", json_object_new_int(-probe->error));
+    add_string(object, "reason", probe->reason);
+    add_string(object, "remedy", probe->remedy);
+    for (size_t i = 0; i < NR_CAPABILITIES; i++) {
+        if (probe->caps & capabilities[i].cap) {
+            json_object_array_add(caps, json_object_new_string(capabilities[i].name));
+        }
+    }
+    json_object_object_add(object, "capabilities", caps);
+    return object;
+}
+
+static void print_json(const struct report *report)
+{
+    struct json_object *object = json_object_new_object(), *list = json_object_new_array();
+    const char *text;
+
+    add_string(object, "version", ww_version());
+    add_string(object, "kernel", report->kernel.release);
+    json_object_object_add(object, "page_size", json_object_new_int64(sysconf(_SC_PAGESIZE)));
+    add_sysctl(object, "unprivileged_userfaultfd", report->unprivileged);
+    add_sysctl(object, "max_map_count", report->max_map_count);
+    add_string(object, "forced_backend", report->forced);
+    for (size_t i = 0; i < report->backends.nr; i++) {
+        json_object_array_add(list, backend_to_json(&report->backends.probe[i]));
+    }
+    json_object_object_add(object, "backends", list);
+    add_string(object, "library_backend", report->library_backend);
+    add_string(object, "wine_backend", report->obstacle || report->wine.error ? NULL : report->wine.name);
+    add_string(object, "preload", report->preload.path);
+    add_string(object, "preload_obstacle", report->obstacle);
+    text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+    puts(text ? text : "null");
+    json_object_put(object);
+}
+
+int probe_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { 0 },
+    };
+    static struct report report;
+    const struct ww_probe *kernel_tracked;
+    bool json = false;
+    int option;
+
+    while ((option = next_option("probe", argc, argv, options)) != OPTION_END) {
+        switch (option) {
+        case OPTION_JSON:
+            json = true;
+            break;
+        case OPTION_HELP:
+            return show(probe_help);
+        default:
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        return usage_error("probe", "probe takes no '%s'", argv[optind]);
+    }
+    make_report(&report);
+    if (json) {
+        print_json(&report);
+    } else {
+        print_text(&report);
+    }
+    kernel_tracked = find_backend(&report.backends, WINE_BACKEND);
+    return finish_output(kernel_tracked && !kernel_tracked->error ? EXIT_SUCCESS : EXIT_UNUSABLE);
+}

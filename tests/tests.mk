@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- tests: units (Check), the preload, real Wine ----
+EXTRA_DIST = packages.sh tests/build.sh tests/wine/env.sh
+TEST_EXTENSIONS = .sh
+SH_LOG_COMPILER = $(SHELL)
+AM_TESTS_ENVIRONMENT = WW_BUILDDIR='$(abs_builddir)'; export WW_BUILDDIR;
+
+SCRIPT_TESTS = \
+	tests/unit/test-attach.sh \
+	tests/wine/test-fallback.sh \
+	tests/wine/test-isolated.sh \
+	tests/wine/test-shim.sh \
+	tests/wine/test-stock.sh
+TESTS = $(UNIT_TESTS) $(SCRIPT_TESTS)
+check_PROGRAMS = $(UNIT_TESTS)
+EXTRA_DIST += $(SCRIPT_TESTS)
+
+# Unit tests see the engine's insides: they link the engine, not the library.
+UNIT_TESTS =
+UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+UNIT_LDADD = libengine.la $(CHECK_LIBS)
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/test-pageset
+tests_unit_test_pageset_SOURCES = tests/unit/test-pageset.c tests/unit/util.h
+tests_unit_test_pageset_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_pageset_LDADD = $(UNIT_LDADD)
+tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=calloc
+endif
+
+if HAVE_SECCOMP
+check_PROGRAMS += tests/unit/deny
+tests_unit_deny_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
+tests_unit_deny_LDADD = $(SECCOMP_LIBS)
+endif
+
+# Programs that play Wine's loader, and the ntdll.so it finds.
+check_PROGRAMS += tests/unit/attach-host-sysv tests/unit/attach-host-win64 tests/unit/runpath-host
+tests_unit_attach_host_sysv_SOURCES = tests/unit/attach-host.c tests/unit/fake-ntdll.h
+tests_unit_attach_host_win64_SOURCES = tests/unit/attach-host.c tests/unit/fake-ntdll.h
+tests_unit_attach_host_win64_CPPFLAGS = $(AM_CPPFLAGS) -DFAKE_ABI='__attribute__((ms_abi))'
+tests_unit_runpath_host_LDFLAGS = -Wl,--enable-new-dtags,-rpath,'$$ORIGIN'
+
+FAKES = sysv win64 twice noslot notwine oddcall
+FAKE_FLAGS_sysv =
+FAKE_FLAGS_win64 = -DFAKE_ABI='__attribute__((ms_abi))'
+FAKE_FLAGS_twice = -DFAKE_TWICE
+FAKE_FLAGS_noslot = -DFAKE_NO_SLOT
+FAKE_FLAGS_notwine = -DFAKE_NOT_WINE
+FAKE_FLAGS_oddcall = -DFAKE_ODD_CALL
+FAKE_NTDLLS = $(FAKES:%=tests/unit/fake-%/ntdll.so)
+EXTRA_DIST += tests/unit/fake-ntdll.c tests/unit/foreign.c
+
+$(FAKE_NTDLLS): tests/unit/fake-%/ntdll.so: $(srcdir)/tests/unit/fake-ntdll.c $(srcdir)/tests/unit/fake-ntdll.h
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -fPIC -shared -Wl,-Bsymbolic,-z,relro \
+		$(FAKE_FLAGS_$*) -o $@ $(srcdir)/tests/unit/fake-ntdll.c
+
+tests/unit/foreign.so: $(srcdir)/tests/unit/foreign.c
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/tests/unit/foreign.c
+
+check_DATA = $(FAKE_NTDLLS) tests/unit/foreign.so
+
+# ---- Windows programs ----
+CONFORMANCE_FILES = \
+	tests/pe/conformance.c \
+	tests/pe/conformance_args.c \
+	tests/pe/conformance_io.c \
+	tests/pe/conformance_marks.c \
+	tests/pe/conformance_model.c \
+	tests/pe/conformance_run.c \
+	tests/pe/conformance_state.c \
+	tests/pe/conformance_util.c
+EXTRA_DIST += $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h tests/pe/bench.c tests/pe/hello.c
+PE_CFLAGS = -std=gnu11 -Wall -Wextra -O2
+PE_NAMES = conformance.exe bench.exe watch.exe
+PE_BUILD = $(AM_V_CC)$(MKDIR_P) $(@D) && $(PE_CC) $(PE_CFLAGS) -o $@ $(filter %.c,$^) $(PE_LIBS)
+
+PE64 = $(PE_NAMES:%=tests/pe/%)
+PE32 = $(PE_NAMES:%=tests/pe/i686/%)
+$(PE64): PE_CC = $(MINGW64)
+$(PE32): PE_CC = $(MINGW32)
+tests/pe/conformance.exe tests/pe/i686/conformance.exe: PE_LIBS = -lntdll -lws2_32
+tests/pe/conformance.exe tests/pe/i686/conformance.exe: $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h
+	$(PE_BUILD)
+tests/pe/bench.exe tests/pe/i686/bench.exe: tests/pe/bench.c
+	$(PE_BUILD)
+tests/pe/watch.exe tests/pe/i686/watch.exe: tests/pe/hello.c
+	$(PE_BUILD)
+
+noinst_DATA =
+if HAVE_MINGW64
+noinst_DATA += $(PE64)
+endif
+if HAVE_MINGW32
+noinst_DATA += $(PE32)
+endif
+
+CLEANFILES = $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
+clean-local:
+	rm -rf tests/wine/prefix tests/wine/prefix.lock

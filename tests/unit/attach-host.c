@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * attach-host PATH/ntdll.so [patched|untouched]: opens a fake ntdll.so as Wine's
+ * loader would, and checks through its table, in its calling convention, that
+ * the preload answers write watches, or that nothing was touched.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fake-ntdll.h"
+
+#define PAGE 4096
+#define NR_PAGES 16
+
+static int nr_failed;
+
+#define ok(cond, ...)                                             \
+    do {                                                          \
+        if (!(cond)) {                                            \
+            nr_failed++;                                          \
+            printf("%s:%d: failed: ", __FILE__, __LINE__);        \
+            printf(__VA_ARGS__);                                  \
+            printf("\n");                                         \
+        }                                                         \
+    } while (0)
+
+typedef __typeof__(&NtAllocateVirtualMemory) allocate_fn;
+typedef __typeof__(&NtAllocateVirtualMemoryEx) allocate_ex_fn;
+typedef __typeof__(&NtFreeVirtualMemory) free_fn;
+typedef __typeof__(&NtProtectVirtualMemory) protect_fn;
+typedef __typeof__(&NtGetWriteWatch) get_fn;
+typedef __typeof__(&NtResetWriteWatch) reset_fn;
+
+static void *const *table;
+
+static int get(void *base, size_t size, uint32_t flags, void **pages, uintptr_t *count)
+{
+    uint32_t granularity = 0;
+    int status = ((get_fn)table[AT_GET])(SELF, flags, base, size, pages, count, &granularity);
+
+    ok(status || granularity == PAGE, "granularity %u", granularity);
+    return status;
+}
+
+static void expect_pages(char *base, uint32_t flags, const char *expected, int line)
+{
+    void *pages[NR_PAGES];
+    uintptr_t count = NR_PAGES;
+    char text[128] = "";
+    int status = get(base, NR_PAGES * PAGE, flags, pages, &count);
+
+    for (uintptr_t i = 0; !status && i < count; i++) {
+        sprintf(text + strlen(text), "%s%d", i ? " " : "", (int)(((char *)pages[i] - base) / PAGE));
+    }
+    ok(!status && !strcmp(text, expected), "line %d: status %x, pages '%s' instead of '%s'", line, status,
+       text, expected);
+}
+
+static char *allocate(void)
+{
+    void *base = NULL;
+    size_t size = NR_PAGES * PAGE;
+    int status = ((allocate_fn)table[AT_ALLOCATE])(SELF, &base, 0, &size,
+                                                   MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH,
+                                                   PAGE_READWRITE);
+
+    ok(!status && base, "allocate: %x", status);
+    return base;
+}
+
+/* A failing call of the original must leave what was watched as it was. */
+static void check_failures(char *base)
+{
+    void *addr = base;
+    size_t size = 1;
+    uint32_t old = 7;
+
+    ok(((free_fn)table[AT_FREE])(SELF, &addr, &size, MEM_RELEASE) == STATUS_FAKE, "release did not fail");
+    expect_pages(base, 0, "3", __LINE__);
+    size = 0;
+    ok(((free_fn)table[AT_FREE])(SELF, &addr, &size, MEM_DECOMMIT) == STATUS_FAKE, "decommit did not fail");
+    expect_pages(base, 0, "3", __LINE__);
+    size = NR_PAGES * PAGE;
+    ok(((protect_fn)table[AT_PROTECT])(SELF, &addr, &size, FAKE_FAIL, &old) == STATUS_FAKE && old == 7,
+       "protect did not fail, or changed old to %u", old);
+    expect_pages(base, 0, "3", __LINE__);
+}
+
+static void check_cycle(void)
+{
+    char *base = allocate();
+    void *addr = base, *pages[1];
+    size_t size = NR_PAGES * PAGE;
+    uintptr_t count = 1;
+    uint32_t old;
+
+    expect_pages(base, 0, "", __LINE__);
+    base[2 * PAGE] = base[9 * PAGE] = 1;
+    expect_pages(base, 0, "2 9", __LINE__);
+    expect_pages(base, 1, "2 9", __LINE__);
+    expect_pages(base, 0, "", __LINE__);
+    base[3 * PAGE] = 1;
+    check_failures(base);
+
+    /* Protecting latches page 3, page 4 is dropped with its memory. */
+    ok(!((protect_fn)table[AT_PROTECT])(SELF, &addr, &size, PAGE_READWRITE, &old) && old == 4, "protect");
+    base[4 * PAGE] = 1;
+    expect_pages(base, 0, "3 4", __LINE__);
+    addr = base + 2 * PAGE;
+    size = 4 * PAGE;
+    ok(!((free_fn)table[AT_FREE])(SELF, &addr, &size, MEM_DECOMMIT), "decommit");
+    expect_pages(base, 0, "3", __LINE__);
+    base[5 * PAGE] = 1;
+    expect_pages(base, 0, "3 5", __LINE__);
+    ok(!((reset_fn)table[AT_RESET])(SELF, base, NR_PAGES * PAGE), "reset");
+    expect_pages(base, 0, "", __LINE__);
+
+    /* A handle of this process is as good; one of another is not our business. */
+    ok(!((reset_fn)table[AT_RESET])((void *)42, base, PAGE), "own handle");
+    ok(((reset_fn)table[AT_RESET])((void *)43, base, PAGE) == STATUS_FAKE, "foreign handle");
+    ok(get(base, (NR_PAGES + 1) * PAGE, 0, pages, &count) == STATUS_INVALID_PARAMETER, "beyond the end");
+
+    addr = base;
+    size = 0;
+    ok(!((free_fn)table[AT_FREE])(SELF, &addr, &size, MEM_RELEASE), "release");
+    ok(get(base, PAGE, 0, pages, &count) == STATUS_FAKE, "released memory is still watched");
+}
+
+static void check_allocations(void)
+{
+    int *saw_flag = dlsym(RTLD_DEFAULT, "fake_saw_flag");
+    void *base = NULL;
+    size_t size = 3 * PAGE;
+    uint32_t type = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH;
+
+    ok(((allocate_fn)table[AT_ALLOCATE])(SELF, &base, 0, &size, type, FAKE_FAIL) == STATUS_FAKE && !base,
+       "an allocation that fails");
+    ok(!((allocate_ex_fn)table[AT_ALLOCATE_EX])(SELF, &base, &size, type, PAGE_READWRITE, NULL, 0) && base,
+       "allocate_ex");
+    ok(saw_flag && *saw_flag == 0, "the flag came through");
+    ((char *)base)[PAGE] = 1;
+    ok(!((reset_fn)table[AT_RESET])(SELF, base, 3 * PAGE), "reset after allocate_ex");
+    base = NULL;
+    ok(!((allocate_fn)table[AT_ALLOCATE])((void *)43, &base, 0, &size, type, PAGE_READWRITE) &&
+           saw_flag && *saw_flag == 1,
+       "another process's allocation lost its flag");
+}
+
+int main(int argc, char **argv)
+{
+    void *ntdll = argc == 3 ? dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL) : NULL;
+
+    if (!ntdll) {
+        printf("usage: attach-host PATH/ntdll.so patched|untouched: %s\n", dlerror());
+        return 2;
+    }
+    table = dlsym(ntdll, "fake_table");
+    if (!strcmp(argv[2], "patched")) {
+        check_cycle();
+        check_allocations();
+    } else {
+        ok(table[AT_FREE] == dlsym(ntdll, "NtFreeVirtualMemory"), "a slot was changed");
+        ok(table[AT_RESET] == dlsym(ntdll, "NtResetWriteWatch"), "a slot was changed");
+    }
+    printf("%s %s: %d failed\n", argv[1], argv[2], nr_failed);
+    return nr_failed != 0;
+}

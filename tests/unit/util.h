@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the unit tests share: random numbers that depend only on a seed, memory,
+ * the backends that work here, and the comparison of every kind of answer with a
+ * map of what is expected. It knows the public contract only.
+ *
+ * A map is a string with a character a page: '#' written, '.' not, '?' either.
+ */
+#ifndef WW_TESTS_UNIT_UTIL_H
+#define WW_TESTS_UNIT_UTIL_H
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "writewatch.h"
+
+#define EXIT_SKIPPED 77
+#define MAX_BACKENDS 8
+
+/* splitmix64: any seed is a good one. */
+static inline uint64_t next_random(uint64_t *state)
+{
+    uint64_t mix = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    mix = (mix ^ (mix >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    mix = (mix ^ (mix >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return mix ^ (mix >> 31);
+}
+
+static inline size_t random_below(uint64_t *state, size_t limit)
+{
+    return next_random(state) % limit;
+}
+
+static inline size_t page_size(void)
+{
+    return sysconf(_SC_PAGESIZE);
+}
+
+static inline char *map_pages(size_t nr)
+{
+    char *base = mmap(NULL, nr * page_size(), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    ck_assert_msg(base != MAP_FAILED, "no memory for %zu pages", nr);
+    return base;
+}
+
+/* Replaces pages by fresh ones, as a release and a new reservation do. */
+static inline void remap_pages(char *base, size_t nr)
+{
+    void *again = mmap(base, nr * page_size(), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+    ck_assert_ptr_eq(again, base);
+}
+
+/* One byte of one page; the offset within the page is arbitrary and must not matter. */
+static inline void write_page(char *base, size_t page, char value)
+{
+    *(volatile char *)(base + page * page_size() + (page * 641 & (page_size() - 1))) = value;
+}
+
+static inline char read_page(const char *base, size_t page)
+{
+    return *(const volatile char *)(base + page * page_size() + (page * 641 & (page_size() - 1)));
+}
+
+static inline void write_map(char *base, const char *map)
+{
+    for (size_t i = 0; map[i]; i++) {
+        if (map[i] == '#') {
+            write_page(base, i, 1);
+        }
+    }
+}
+
+/* Fills @found with the backends that work here, says why the others are skipped, returns how many. */
+static inline size_t find_backends(struct ww_probe *found)
+{
+    struct ww_probe probes[MAX_BACKENDS];
+    ssize_t nr = ww_probe(probes, MAX_BACKENDS);
+    size_t usable = 0;
+
+    for (ssize_t i = 0; i < nr && i < MAX_BACKENDS; i++) {
+        if (probes[i].error) {
+            printf("SKIP backend %s: %s (%s)\n", probes[i].name, probes[i].reason,
+                   strerror(-probes[i].error));
+        } else {
+            found[usable++] = probes[i];
+        }
+    }
+    fflush(stdout);
+    return usable;
+}
+
+/* Compares two maps and shows the first difference. */
+static inline void compare_maps(const char *what, const char *found, const char *map, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++) {
+        size_t from = i > 30 ? i - 30 : 0, width = nr - from < 61 ? nr - from : 61;
+
+        ck_assert_msg(map[i] == '?' || map[i] == found[i],
+                      "%s: page %zu of %zu is '%c', must be '%c'; from page %zu:\n got  %.*s\n want %.*s", what,
+                      i, nr, found[i], map[i], from, (int)width, found + from, (int)width, map + from);
+    }
+}
+
+/* Asks without a reset, in each of the three ways, and compares with the map. */
+static inline void expect_map_len(struct ww_context *ctx, const char *base, const char *map, size_t nr)
+{
+    size_t page = page_size();
+    char *found = malloc(nr + 1);
+    void **pages = malloc((nr + 1) * sizeof(*pages));
+    struct ww_range *ranges = malloc((nr + 1) * sizeof(*ranges));
+    ssize_t nr_pages = ww_get_pages(ctx, base, nr * page, 0, pages, nr + 1);
+    ssize_t nr_ranges = ww_get_ranges(ctx, base, nr * page, 0, ranges, nr + 1);
+    uintptr_t last = (uintptr_t)base;
+
+    ck_assert_int_ge(nr_pages, 0);
+    ck_assert_int_le(nr_pages, nr);
+    memset(found, '.', nr);
+    for (ssize_t i = 0; i < nr_pages; i++) {
+        ck_assert_msg(!i || pages[i] > pages[i - 1], "addresses do not ascend");
+        found[((char *)pages[i] - base) / page] = '#';
+    }
+    compare_maps("pages", found, map, nr);
+    ck_assert_int_eq(ww_count(ctx, base, nr * page), nr_pages);
+    ck_assert_int_ge(nr_ranges, 0);
+    ck_assert_int_le(nr_ranges, nr_pages);
+    memset(found, '.', nr);
+    for (ssize_t i = 0; i < nr_ranges; i++) {
+        ck_assert_msg(ranges[i].start >= last && ranges[i].end > ranges[i].start, "runs overlap or descend");
+        last = ranges[i].end;
+        ck_assert_msg(last <= (uintptr_t)base + nr * page, "a run leaves the range");
+        memset(found + (ranges[i].start - (uintptr_t)base) / page, '#',
+               (ranges[i].end - ranges[i].start) / page);
+    }
+    compare_maps("runs", found, map, nr);
+    free(found);
+    free(pages);
+    free(ranges);
+}
+
+static inline void expect_map(struct ww_context *ctx, const char *base, const char *map)
+{
+    expect_map_len(ctx, base, map, strlen(map));
+}
+
+#endif
