@@ -97,3 +97,13 @@ endif
 CLEANFILES = $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
 	rm -rf tests/wine/prefix tests/wine/prefix.lock
+
+# ---- measurements: never part of `make check` ----
+EXTRA_PROGRAMS = tests/bench/native
+tests_bench_native_LDADD = libengine.la
+EXTRA_DIST += tests/bench/wine.sh tests/bench/summary.awk tests/bench/table.awk
+CLEANFILES += tests/bench/native tests/bench/wine.samples tests/bench/wine.out
+
+bench: all tests/bench/native
+	tests/bench/native
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh

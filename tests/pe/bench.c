@@ -6,6 +6,7 @@
  * each answer: a system that is fast and wrong fails with exit code 1. Every timing is printed
  * at once as a "sample" line, since a system may hang half way; the "bench" lines at the end
  * hold minimum, median and maximum over the rounds. Exit code 77: no room for the scenario.
+ * `bench reserve` only reserves 256 GB and waits.
  */
 #ifndef __USE_MINGW_ANSI_STDIO
 #define __USE_MINGW_ANSI_STDIO 1
@@ -210,12 +211,23 @@ static int usage(void)
 {
     size_t i;
 
-    printf("usage: bench SCENARIO [ROUNDS]\nscenarios:");
+    printf("usage: bench SCENARIO [ROUNDS] | bench reserve\nscenarios:");
     for (i = 0; i < ARRAYSIZE(scenarios); i++)
         printf(" %s", scenarios[i].name);
     printf("\n");
     fflush(stdout);
     return 2;
+}
+
+/* Reserves and waits, so that somebody can look at the page tables from outside. */
+static int reserve_and_wait(void)
+{
+    void *base = VirtualAlloc(NULL, (SIZE_T)(256ull << 30), MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE);
+
+    printf(base ? "reserved\n" : "no memory\n");
+    fflush(stdout);
+    Sleep(2000);
+    return base ? 0 : 77;
 }
 
 int main(int argc, char **argv)
@@ -225,6 +237,8 @@ int main(int argc, char **argv)
     int op;
 
     _setmode(_fileno(stdout), _O_BINARY);
+    if (argc == 2 && !strcmp(argv[1], "reserve"))
+        return reserve_and_wait();
     for (i = 0; argc > 1 && i < ARRAYSIZE(scenarios); i++)
         if (!strcmp(argv[1], scenarios[i].name))
             run.scenario = &scenarios[i];

@@ -186,7 +186,14 @@ static void do_next(struct model *model)
     }
 }
 
-/* It may overshoot by what one leaf holds, and it must not stop for less than the bound. */
+static bool is_full_leaf(const struct model *model, size_t page)
+{
+    size_t nr = model->set.nr_pages, first = page & ~(LEAF - 1), end = first + LEAF < nr ? first + LEAF : nr;
+
+    return first < nr && find_member(model, first, end, false) == end;
+}
+
+/* It may overshoot by what one leaf holds; it stops for the bound or a run of two full leaves only. */
 static void do_span(struct model *model)
 {
     size_t from, to, bound = 1 + random_below(&model->random, 3 * LEAF), stop;
@@ -198,8 +205,24 @@ static void do_span(struct model *model)
     stop = (at - model->set.base) / ww_page_size();
     ck_assert_msg(stop > from && stop <= to, "span from %zu to %zu gives %zu", from, to, stop);
     ck_assert_uint_lt(count_members(model, from, stop), bound + LEAF);
-    if (!model->superset && stop < to) {
+    if (!model->superset && stop < to && !(is_full_leaf(model, stop) && is_full_leaf(model, stop + LEAF))) {
         ck_assert_uint_ge(count_members(model, from & ~(LEAF - 1), stop), bound);
+    }
+}
+
+/* Every page of the run is a member, and the run ends where a leaf is not full. */
+static void do_full_run(struct model *model)
+{
+    size_t from, to, stop;
+    uintptr_t at;
+
+    random_range(model, &from, &to);
+    at = ww_pageset_full_run(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
+    stop = (at - model->set.base) / ww_page_size();
+    ck_assert_msg(stop >= from && stop <= to, "full run from %zu to %zu gives %zu", from, to, stop);
+    if (!model->superset) {
+        ck_assert_uint_eq(find_member(model, from, stop, false), stop);
+        ck_assert(stop == to || !is_full_leaf(model, stop));
     }
 }
 
@@ -234,7 +257,7 @@ static void do_split(struct model *model)
 
 static void do_something(struct model *model)
 {
-    size_t choice = random_below(&model->random, 16);
+    size_t choice = random_below(&model->random, 17);
 
     if (choice < 6) {
         do_change(model, true);
@@ -244,6 +267,8 @@ static void do_something(struct model *model)
         do_next(model);
     } else if (choice < 15) {
         do_span(model);
+    } else if (choice < 16) {
+        do_full_run(model);
     } else {
         do_split(model);
     }
