@@ -7,6 +7,7 @@ AM_TESTS_ENVIRONMENT = WW_BUILDDIR='$(abs_builddir)'; export WW_BUILDDIR;
 
 SCRIPT_TESTS = \
 	tests/unit/test-attach.sh \
+	tests/unit/test-command.sh \
 	tests/wine/test-fallback.sh \
 	tests/wine/test-isolated.sh \
 	tests/wine/test-shim.sh \
@@ -25,6 +26,10 @@ tests_unit_test_pageset_SOURCES = tests/unit/test-pageset.c tests/unit/util.h
 tests_unit_test_pageset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pageset_LDADD = $(UNIT_LDADD)
 tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=calloc
+
+UNIT_TESTS += tests/unit/test-nt
+tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
+tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
 endif
 
 if HAVE_SECCOMP

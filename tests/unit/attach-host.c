@@ -15,14 +15,14 @@
 
 static int nr_failed;
 
-#define ok(cond, ...)                                             \
-    do {                                                          \
-        if (!(cond)) {                                            \
-            nr_failed++;                                          \
-            printf("%s:%d: failed: ", __FILE__, __LINE__);        \
-            printf(__VA_ARGS__);                                  \
-            printf("\n");                                         \
-        }                                                         \
+#define ok(cond, ...)                                                                                        \
+    do {                                                                                                     \
+        if (!(cond)) {                                                                                       \
+            nr_failed++;                                                                                     \
+            printf("%s:%d: failed: ", __FILE__, __LINE__);                                                   \
+            printf(__VA_ARGS__);                                                                             \
+            printf("\n");                                                                                    \
+        }                                                                                                    \
     } while (0)
 
 typedef __typeof__(&NtAllocateVirtualMemory) allocate_fn;
@@ -61,9 +61,8 @@ static char *allocate(void)
 {
     void *base = NULL;
     size_t size = NR_PAGES * PAGE;
-    int status = ((allocate_fn)table[AT_ALLOCATE])(SELF, &base, 0, &size,
-                                                   MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH,
-                                                   PAGE_READWRITE);
+    int status = ((allocate_fn)table[AT_ALLOCATE])(
+        SELF, &base, 0, &size, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE);
 
     ok(!status && base, "allocate: %x", status);
     return base;
@@ -142,8 +141,8 @@ static void check_allocations(void)
     ((char *)base)[PAGE] = 1;
     ok(!((reset_fn)table[AT_RESET])(SELF, base, 3 * PAGE), "reset after allocate_ex");
     base = NULL;
-    ok(!((allocate_fn)table[AT_ALLOCATE])((void *)43, &base, 0, &size, type, PAGE_READWRITE) &&
-           saw_flag && *saw_flag == 1,
+    ok(!((allocate_fn)table[AT_ALLOCATE])((void *)43, &base, 0, &size, type, PAGE_READWRITE) && saw_flag &&
+           *saw_flag == 1,
        "another process's allocation lost its flag");
 }
 

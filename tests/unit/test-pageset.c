@@ -132,8 +132,8 @@ static void check_members(const struct model *model, size_t step)
         size_t from = (start - set->base) / ww_page_size(), to = (stop - set->base) / ww_page_size();
 
         ck_assert_msg(start >= pos && stop > start && stop <= end, "step %zu: a run outside", step);
-        ck_assert_msg(find_member(model, page, from, true) == from, "seed %lu, step %zu: member lost below %zu",
-                      (unsigned long)model->seed, step, from);
+        ck_assert_msg(find_member(model, page, from, true) == from,
+                      "seed %lu, step %zu: member lost below %zu", (unsigned long)model->seed, step, from);
         ck_assert_msg(model->superset || find_member(model, from, to, false) == to,
                       "seed %lu, step %zu: a page of %zu..%zu is no member", (unsigned long)model->seed, step,
                       from, to);

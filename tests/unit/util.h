@@ -107,8 +107,8 @@ static inline void compare_maps(const char *what, const char *found, const char 
         size_t from = i > 30 ? i - 30 : 0, width = nr - from < 61 ? nr - from : 61;
 
         ck_assert_msg(map[i] == '?' || map[i] == found[i],
-                      "%s: page %zu of %zu is '%c', must be '%c'; from page %zu:\n got  %.*s\n want %.*s", what,
-                      i, nr, found[i], map[i], from, (int)width, found + from, (int)width, map + from);
+                      "%s: page %zu of %zu is '%c', must be '%c'; from page %zu:\n got  %.*s\n want %.*s",
+                      what, i, nr, found[i], map[i], from, (int)width, found + from, (int)width, map + from);
     }
 }
 

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The NT calls without Wine: argument checks in Windows' order, one row of a
+ * table each, outputs untouched on error, and what is passed on to the original.
+ * The expected statuses are those of winetest (kernel32 and ntdll virtual.c),
+ * which was run on Windows.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "nt.h"
+
+#define NR_PAGES 8
+#define SIZE ((SIZE_T)NR_PAGES * NT_PAGE_SIZE)
+#define SELF ((HANDLE) ~(ULONG_PTR)0)
+#define STATUS_FROM_ORIGINAL ((NTSTATUS)0xc0fa4e00)
+#define SENTINEL ((ULONG_PTR)0x5a5a5a5a)
+
+static struct nt nt;
+static char *area; /* two watched allocations that touch, between guards that are not watched */
+static int nr_passed_on;
+
+static NTSTATUS original(struct nt *self, enum nt_call call, void **args)
+{
+    (void)self;
+    (void)call;
+    (void)args;
+    nr_passed_on++;
+    return STATUS_FROM_ORIGINAL;
+}
+
+static bool is_own_handle(struct nt *self, HANDLE process)
+{
+    (void)self;
+    return process == (HANDLE)42;
+}
+
+static bool is_free(struct nt *self, void *addr)
+{
+    (void)self;
+    (void)addr;
+    return false;
+}
+
+static void setup(void)
+{
+    nt = (struct nt){ .original = original, .is_own_handle = is_own_handle, .is_free = is_free };
+    nr_passed_on = 0;
+    ck_assert_int_eq(ww_open(&nt.ctx, NULL), 0);
+    area = mmap(NULL, 4 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(area, MAP_FAILED);
+    area += SIZE;
+    ck_assert_int_eq(ww_watch(nt.ctx, area, SIZE, 0), 0);
+    ck_assert_int_eq(ww_watch(nt.ctx, area + SIZE, SIZE, 0), 0);
+    area[NT_PAGE_SIZE] = 1;
+}
+
+static void teardown(void)
+{
+    ww_close(nt.ctx);
+    munmap(area - SIZE, 4 * SIZE);
+}
+
+enum { NO_ADDRESSES = 1, NO_COUNT = 2, NO_GRANULARITY = 4, COUNT_0 = 8 };
+
+/* Each row has one thing wrong, or several, of which the first in Windows' order decides. */
+static const struct get_row {
+    const char *what;
+    unsigned int wrong;
+    ULONG flags;
+    long offset;
+    SIZE_T size;
+    NTSTATUS status;
+} get_rows[] = {
+    { "nothing", 0, 0, 0, SIZE, STATUS_SUCCESS },
+    { "one byte of a page", 0, 0, 17, 1, STATUS_SUCCESS },
+    { "no count", NO_COUNT, 0, 0, SIZE, STATUS_ACCESS_VIOLATION },
+    { "no granularity", NO_GRANULARITY, 0, 0, SIZE, STATUS_ACCESS_VIOLATION },
+    { "no count before size 0", NO_COUNT, 0, 0, 0, STATUS_ACCESS_VIOLATION },
+    { "count 0", COUNT_0, 0, 0, SIZE, STATUS_INVALID_PARAMETER },
+    { "count 0 before no addresses", COUNT_0 | NO_ADDRESSES, 0, 0, SIZE, STATUS_INVALID_PARAMETER },
+    { "size 0", 0, 0, 0, 0, STATUS_INVALID_PARAMETER },
+    { "flag 2", 0, 2, 0, SIZE, STATUS_INVALID_PARAMETER },
+    { "all flags", 0, ~0u, 0, SIZE, STATUS_INVALID_PARAMETER },
+    { "a flag before no addresses", NO_ADDRESSES, 2, 0, SIZE, STATUS_INVALID_PARAMETER },
+    { "no addresses", NO_ADDRESSES, 0, 0, SIZE, STATUS_ACCESS_VIOLATION },
+    { "no addresses before beyond the end", NO_ADDRESSES, 0, 0, SIZE + 1, STATUS_ACCESS_VIOLATION },
+    { "beyond the end, into the next allocation", 0, 0, 0, SIZE + 1, STATUS_INVALID_PARAMETER },
+    { "the last byte and one more", 0, 0, SIZE - 1, 2, STATUS_INVALID_PARAMETER },
+    { "wraps around", 0, 0, 0, ~(SIZE_T)0, STATUS_INVALID_PARAMETER },
+    { "wraps around to within the page", 0, 0, 2, ~(SIZE_T)0, STATUS_INVALID_PARAMETER },
+    { "wraps around when rounded", 0, 0, 0, ~(SIZE_T)0 - NT_PAGE_SIZE, STATUS_INVALID_PARAMETER },
+    { "before the allocation", 0, 0, -1, 2, STATUS_FROM_ORIGINAL },
+    { "not watched", 0, 0, -NT_PAGE_SIZE, NT_PAGE_SIZE, STATUS_FROM_ORIGINAL },
+};
+
+START_TEST(get_arguments)
+{
+    const struct get_row *row = &get_rows[_i];
+    ULONG_PTR count = row->wrong & COUNT_0 ? 0 : NR_PAGES, count_before = count;
+    PVOID addresses[NR_PAGES];
+    ULONG granularity = (ULONG)SENTINEL;
+    NTSTATUS status;
+
+    for (int i = 0; i < NR_PAGES; i++) {
+        addresses[i] = (PVOID)SENTINEL;
+    }
+    status = nt_get_write_watch(
+        &nt, SELF, row->flags, area + row->offset, row->size, row->wrong & NO_ADDRESSES ? NULL : addresses,
+        row->wrong & NO_COUNT ? NULL : &count, row->wrong & NO_GRANULARITY ? NULL : &granularity);
+    ck_assert_msg(status == row->status, "%s: %#x", row->what, (unsigned int)status);
+    ck_assert_int_eq(nr_passed_on, row->status == STATUS_FROM_ORIGINAL);
+    if (status) {
+        ck_assert_uint_eq(count, count_before);
+        ck_assert_uint_eq(granularity, (ULONG)SENTINEL);
+        ck_assert_ptr_eq(addresses[0], (PVOID)SENTINEL);
+        ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), 1);
+    } else {
+        ck_assert_uint_eq(granularity, NT_PAGE_SIZE);
+        ck_assert_uint_eq(count, row->size == SIZE);
+        ck_assert_ptr_eq(addresses[count], (PVOID)SENTINEL);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *what;
+    long offset;
+    SIZE_T size;
+    NTSTATUS status;
+    int left; /* dirty pages after the call */
+} reset_rows[] = {
+    { "nothing", 0, SIZE, STATUS_SUCCESS, 0 },
+    { "another page", 0, NT_PAGE_SIZE, STATUS_SUCCESS, 1 },
+    { "one byte of the page", NT_PAGE_SIZE + 9, 1, STATUS_SUCCESS, 0 },
+    { "size 0", 0, 0, STATUS_INVALID_PARAMETER, 1 },
+    { "beyond the end", 0, SIZE + 1, STATUS_INVALID_PARAMETER, 1 },
+    { "wraps around", 2, ~(SIZE_T)0, STATUS_INVALID_PARAMETER, 1 },
+    { "not watched", -1, 1, STATUS_FROM_ORIGINAL, 1 },
+};
+
+START_TEST(reset_arguments)
+{
+    NTSTATUS status = nt_reset_write_watch(&nt, SELF, area + reset_rows[_i].offset, reset_rows[_i].size);
+
+    ck_assert_msg(status == reset_rows[_i].status, "%s: %#x", reset_rows[_i].what, (unsigned int)status);
+    ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), reset_rows[_i].left);
+}
+END_TEST
+
+START_TEST(full_array_resets_what_it_reports)
+{
+    for (ULONG_PTR capacity = 1; capacity <= NR_PAGES; capacity++) {
+        PVOID addresses[NR_PAGES + 1];
+        ULONG_PTR count = capacity;
+        ULONG granularity;
+
+        memset(area, 1, SIZE);
+        addresses[capacity] = (PVOID)SENTINEL;
+        ck_assert_int_eq(nt_get_write_watch(&nt, SELF, WRITE_WATCH_FLAG_RESET, area, SIZE, addresses, &count,
+                                            &granularity),
+                         STATUS_SUCCESS);
+        ck_assert_uint_eq(count, capacity);
+        ck_assert_ptr_eq(addresses[capacity], (PVOID)SENTINEL);
+        for (ULONG_PTR i = 0; i < count; i++) {
+            ck_assert_ptr_eq(addresses[i], area + i * NT_PAGE_SIZE);
+        }
+        ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), NR_PAGES - capacity);
+    }
+}
+END_TEST
+
+START_TEST(handles)
+{
+    ck_assert_int_eq(nt_reset_write_watch(&nt, (HANDLE)42, area, SIZE), STATUS_SUCCESS);
+    ck_assert_int_eq(nr_passed_on, 0);
+    ck_assert_int_eq(nt_reset_write_watch(&nt, (HANDLE)43, area, SIZE), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nt_reset_write_watch(&nt, NULL, area, SIZE), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nr_passed_on, 2);
+}
+END_TEST
+
+/* Originals that fail: what was watched stays so, with its pages. */
+START_TEST(failing_originals)
+{
+    PVOID addr = area;
+    SIZE_T size = SIZE / 2;
+    ULONG old = 7;
+
+    ck_assert_int_eq(nt_free(&nt, SELF, &addr, &size, MEM_RELEASE), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nt_free(&nt, SELF, &addr, &size, MEM_DECOMMIT), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nt_protect(&nt, SELF, &addr, &size, PAGE_READONLY, &old), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nt_allocate(&nt, SELF, &addr, 0, &size, MEM_RESET, PAGE_READWRITE),
+                     STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nr_passed_on, 4);
+    ck_assert_uint_eq(old, 7);
+    ck_assert_ptr_eq(addr, area);
+    ck_assert_uint_eq(size, SIZE / 2);
+    ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), 1);
+}
+END_TEST
+
+START_TEST(every_error_has_a_status)
+{
+    ck_assert_int_eq(nt_status(0), STATUS_SUCCESS);
+    ck_assert_int_eq(nt_status(-EINVAL), STATUS_INVALID_PARAMETER);
+    ck_assert_int_eq(nt_status(-ENOENT), STATUS_INVALID_PARAMETER);
+    ck_assert_int_eq(nt_status(-ENOMEM), STATUS_NO_MEMORY);
+    for (int err = 1; err < 200; err++) {
+        ck_assert_msg(nt_status(-err) < 0, "errno %d is no failure", err);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("nt");
+    TCase *tcase = tcase_create("calls");
+    SRunner *runner;
+    int nr_failed;
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, get_arguments, 0, sizeof(get_rows) / sizeof(get_rows[0]));
+    tcase_add_loop_test(tcase, reset_arguments, 0, sizeof(reset_rows) / sizeof(reset_rows[0]));
+    tcase_add_test(tcase, full_array_resets_what_it_reports);
+    tcase_add_test(tcase, handles);
+    tcase_add_test(tcase, failing_originals);
+    tcase_add_test(tcase, every_error_has_a_status);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    nr_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return nr_failed != 0;
+}
