@@ -25,8 +25,8 @@ struct ww_scratch *ww_scratch_get(struct ww_context *ctx)
         }
     }
     /* Of its own pages, present and zero: a scan must not fault on its vector. */
-    scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                   -1, 0);
     return scratch == MAP_FAILED ? NULL : scratch;
 }
 
@@ -199,8 +199,9 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
                  struct ww_pageset *into)
 {
     struct ww_scratch *scratch = ww_scratch_get(ctx);
-    struct ww_scan want = { .start = start, .end = end, .max_pages = SIZE_MAX, .max_runs = SIZE_MAX,
-                            .reset = true };
+    struct ww_scan want = {
+        .start = start, .end = end, .max_pages = SIZE_MAX, .max_runs = SIZE_MAX, .reset = true
+    };
     struct ww_range run;
 
     if (!scratch) {

@@ -4,8 +4,8 @@
  *
  * Lock order: ww_context.table_lock, then one ww_region.lock, then a lock that a
  * backend keeps to itself. What a layer above calls between ww_hold() and
- * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are blocked
- * while any of them is held. The caller's memory is never touched under a lock.
+ * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are
+ * blocked while any of them is held. The caller's memory is never touched under a lock.
  */
 #ifndef WW_LINUX_INTERNAL_H
 #define WW_LINUX_INTERNAL_H
@@ -60,12 +60,12 @@ RB_HEAD(ww_region_tree, ww_region);
 
 struct ww_context {
     const struct ww_backend *backend;
-    void *priv;                       /* the backend's */
-    const unsigned int *alive;        /* a page that fork wipes: 1 where the context was opened */
+    void *priv;                /* the backend's */
+    const unsigned int *alive; /* a page that fork wipes: 1 where the context was opened */
     pthread_rwlock_t table_lock;
-    struct ww_region_tree regions;    /* by address, not overlapping */
+    struct ww_region_tree regions; /* by address, not overlapping */
     atomic_size_t nr_regions;
-    atomic_uint nr_lost;              /* how often a replaced mapping was noticed */
+    atomic_uint nr_lost; /* how often a replaced mapping was noticed */
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };
 

@@ -177,8 +177,8 @@ static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
         size_t stop = same_prot(pages, from, to);
         int prot = pages->prot[from];
 
-        if ((prot & PROT_WRITE) && mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift,
-                                            WW_ARMED(prot))) {
+        if ((prot & PROT_WRITE) &&
+            mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift, WW_ARMED(prot))) {
             change_bits(pages, from, stop, true);
         } else {
             ww_fault_close_islands(pages, 1);
@@ -317,8 +317,7 @@ static ssize_t mprotect_scan(struct ww_context *ctx, struct ww_region *region, c
     return nr;
 }
 
-static int mprotect_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start,
-                            uintptr_t end)
+static int mprotect_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_prot_pages *pages = pages_of(region);
     size_t from = page_index(pages, start), to = page_index(pages, end);
@@ -333,8 +332,8 @@ static int mprotect_discard(struct ww_context *ctx, struct ww_region *region, ui
     return apply_prot(pages, from, to);
 }
 
-static int mprotect_protect(struct ww_context *ctx, struct ww_region *region, uintptr_t start,
-                            uintptr_t end, int prot)
+static int mprotect_protect(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
+                            int prot)
 {
     struct ww_prot_pages *pages = pages_of(region);
     size_t from = page_index(pages, start), to = page_index(pages, end);
@@ -383,7 +382,11 @@ static void mprotect_close(struct ww_context *ctx)
 static int try_effect(struct ww_context *ctx, struct ww_region *region, struct page_region *vec)
 {
     struct ww_scan scan = {
-        .start = region->range.start, .end = region->range.end, .max_pages = 2, .max_runs = 2, .reset = true,
+        .start = region->range.start,
+        .end = region->range.end,
+        .max_pages = 2,
+        .max_runs = 2,
+        .reset = true,
     };
     uintptr_t next;
     ssize_t nr;

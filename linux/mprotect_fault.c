@@ -52,7 +52,9 @@ IN_HANDLER static long raw_syscall(long nr, long a, long b, long c, long d)
     register long r10 __asm__("r10") = d;
     long ret;
 
-    __asm__ volatile("syscall" : "=a"(ret) : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10)
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10)
                      : "rcx", "r11", "memory");
     return ret;
 }
@@ -63,7 +65,9 @@ IN_HANDLER static long raw_syscall(long nr, long a, long b, long c, long d)
 
     /* ebx may be the PIC register. */
     __asm__ volatile("xchgl %%ebx, %%edi; int $0x80; xchgl %%ebx, %%edi"
-                     : "=a"(ret) : "0"(nr), "D"(a), "c"(b), "d"(c), "S"(d) : "memory");
+                     : "=a"(ret)
+                     : "0"(nr), "D"(a), "c"(b), "d"(c), "S"(d)
+                     : "memory");
     return ret;
 }
 #else
@@ -254,12 +258,12 @@ IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *
     }
 }
 
-#define DEFINE_LAYER(n)                                                                 \
-    IN_HANDLER static void layer_##n(int sig, siginfo_t *info, void *context)           \
-    {                                                                                   \
-        if (!handle_write(info, context)) {                                             \
-            call_previous(n, sig, info, context);                                       \
-        }                                                                               \
+#define DEFINE_LAYER(n)                                                                                      \
+    IN_HANDLER static void layer_##n(int sig, siginfo_t *info, void *context)                                \
+    {                                                                                                        \
+        if (!handle_write(info, context)) {                                                                  \
+            call_previous(n, sig, info, context);                                                            \
+        }                                                                                                    \
     }
 DEFINE_LAYER(0)
 DEFINE_LAYER(1)

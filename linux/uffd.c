@@ -219,7 +219,11 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
 {
     size_t page = ww_page_size();
     struct ww_scan scan = {
-        .start = (uintptr_t)area, .end = (uintptr_t)area + 4 * page, .max_pages = 4, .max_runs = 4, .reset = true,
+        .start = (uintptr_t)area,
+        .end = (uintptr_t)area + 4 * page,
+        .max_pages = 4,
+        .max_runs = 4,
+        .reset = true,
     };
     uintptr_t next;
     ssize_t nr;
@@ -250,8 +254,8 @@ static int probe_effect(const struct uffd *uffd)
 {
     size_t len = 4 * ww_page_size(), vec_len = WW_SCAN_VEC_LEN * sizeof(struct page_region);
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    void *vec = mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-                     -1, 0);
+    void *vec =
+        mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     int err = -ENOMEM;
 
     if (area != MAP_FAILED && vec != MAP_FAILED) {
@@ -290,8 +294,7 @@ static const struct {
       "allow userfaultfd in the seccomp profile of the container or sandbox" },
     { -ENOSYS, "the kernel, or a seccomp profile, does not offer userfaultfd",
       "use a kernel with CONFIG_USERFAULTFD, or allow userfaultfd in the sandbox" },
-    { -EOPNOTSUPP, "the kernel cannot track writes by userfaultfd (WP_ASYNC)",
-      "use kernel 6.8.10 or newer" },
+    { -EOPNOTSUPP, "the kernel cannot track writes by userfaultfd (WP_ASYNC)", "use kernel 6.8.10 or newer" },
     { -ENOTTY, "the kernel has no PAGEMAP_SCAN", "use kernel 6.8.10 or newer" },
     { -ENOENT, "/proc/self/pagemap does not exist", "mount /proc" },
     { -EACCES, "/proc/self/pagemap cannot be opened", "let the process be dumpable when it starts" },

@@ -23,8 +23,8 @@
  * space: cheaper to ask than the pid, and right for threads and vfork as well. */
 static const unsigned int *map_alive_page(void)
 {
-    unsigned int *page = mmap(NULL, ww_page_size(), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned int *page =
+        mmap(NULL, ww_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED) {
         return NULL;

@@ -17,9 +17,6 @@
 
 #include "programs.h"
 
-/* What the preload takes if none is forced (dlls/ntdll/attach.c). */
-#define WINE_BACKEND "uffd"
-
 const char probe_help[] = "usage: writewatch probe [--json]\n"
                           "\n"
                           "Says which backends work on this kernel in this process, why others do not and\n"
@@ -63,57 +60,6 @@ struct report {
     struct preload preload;
     const char *obstacle; /* why the preload cannot be loaded, or NULL */
 };
-
-void probe_backends(struct backends *ret)
-{
-    size_t capacity = sizeof(ret->probe) / sizeof(ret->probe[0]);
-    ssize_t nr = ww_probe(ret->probe, capacity);
-
-    ret->nr = nr < 0 ? 0 : (size_t)nr < capacity ? (size_t)nr : capacity;
-}
-
-const struct ww_probe *find_backend(const struct backends *backends, const char *name)
-{
-    for (size_t i = 0; i < backends->nr; i++) {
-        if (!strcmp(backends->probe[i].name, name)) {
-            return &backends->probe[i];
-        }
-    }
-    return NULL;
-}
-
-/* As ww_open() reads it. */
-static const char *forced_backend(void)
-{
-    const char *name = secure_getenv("WW_BACKEND");
-
-    return name && name[0] ? name : NULL;
-}
-
-/* What the preload is going to use: the forced backend or the usual one, whether it works or not. */
-struct ww_probe wine_backend(const struct backends *backends)
-{
-    const char *forced = forced_backend();
-    const struct ww_probe *probe = find_backend(backends, forced ? forced : WINE_BACKEND);
-
-    if (probe && !probe->error && !(probe->caps & WW_CAP_KERNEL_WRITES)) {
-        return (struct ww_probe){
-            .name = probe->name,
-            .error = -EOPNOTSUPP,
-            .reason = "with this backend system calls fail on watched memory, which Wine cannot stand",
-            .remedy = "unset WW_BACKEND",
-        };
-    }
-    if (probe) {
-        return *probe;
-    }
-    return (struct ww_probe){
-        .name = forced ? forced : WINE_BACKEND,
-        .error = -EINVAL,
-        .reason = "WW_BACKEND names no backend",
-        .remedy = "unset it, or take one that '" PROGRAM " probe' lists",
-    };
-}
 
 static struct sysctl read_sysctl(const char *path)
 {
@@ -211,7 +157,7 @@ static void print_text(const struct report *report)
     printf("\n%-28s %s\n", "the library takes", report->library_backend ? report->library_backend : "none");
     print_wine(report);
     printf("%-28s %s\n", "preload", report->preload.path ? report->preload.path : "not found, looked for:");
-    for (size_t i = 0; !report->preload.path && i < sizeof(report->preload.place) / PATH_MAX; i++) {
+    for (size_t i = 0; !report->preload.path && i < NR_PLACES; i++) {
         if (report->preload.place[i][0]) {
             printf("  %s\n", report->preload.place[i]);
         }

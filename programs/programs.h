@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the files of the `writewatch` command share. main.c reads the command
- * line and dispatches, probe.c knows what works here, run.c puts the preload in
- * front of a program. The command stands on the public contract alone: nothing
+ * line and dispatches, survey.c finds out what is here, probe.c shows it, run.c
+ * puts the preload in front of a program. The command stands on the public contract alone: nothing
  * here may include the engine's internal headers.
  */
 #ifndef WW_PROGRAMS_H
@@ -41,29 +41,37 @@ int next_option(const char *command, int argc, char **argv, const struct option 
 int show(const char *text);
 int finish_output(int status);
 
+/* ---- survey.c ---- */
+
+#define PRELOAD_NAME "libwritewatch-ntdll.so"
+#define NR_PLACES 3
+
+/* What the preload takes if none is forced (dlls/ntdll/attach.c). */
+#define WINE_BACKEND "uffd"
+
 /* What ww_probe() says, all of it. */
 struct backends {
     struct ww_probe probe[8];
     size_t nr;
 };
 
-/* probe.c */
-extern const char probe_help[];
-int probe_main(int argc, char **argv);
-void probe_backends(struct backends *ret);
-const struct ww_probe *find_backend(const struct backends *backends, const char *name);
-struct ww_probe wine_backend(const struct backends *backends);
-
 /* Where the preload may be, in the order of preference, and which of it is the one. */
 struct preload {
-    char place[3][PATH_MAX]; /* "" where there is none */
-    const char *path;        /* absolute; NULL: not found */
+    char place[NR_PLACES][PATH_MAX]; /* "" where there is none */
+    const char *path;                /* absolute; NULL: not found */
 };
 
-/* run.c */
-extern const char run_help[];
-int run_main(int argc, char **argv);
 void find_preload(struct preload *ret);
 const char *preload_obstacle(const struct preload *preload);
+void probe_backends(struct backends *ret);
+const struct ww_probe *find_backend(const struct backends *backends, const char *name);
+const char *forced_backend(void);
+struct ww_probe wine_backend(const struct backends *backends);
+
+/* ---- the subcommands ---- */
+
+extern const char probe_help[], run_help[];
+int probe_main(int argc, char **argv);
+int run_main(int argc, char **argv);
 
 #endif

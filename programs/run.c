@@ -14,9 +14,6 @@
 
 #include "programs.h"
 
-#define PRELOAD_NAME "libwritewatch-ntdll.so"
-#define NR_PLACES (sizeof(((struct preload *)NULL)->place) / PATH_MAX)
-
 const char run_help[] = "usage: writewatch run [--backend=NAME] [--verbose] [--] COMMAND [ARG...]\n"
                         "\n"
                         "Runs COMMAND with the writewatch preload, which gives programs under Wine write\n"
@@ -39,74 +36,6 @@ const char run_help[] = "usage: writewatch run [--backend=NAME] [--verbose] [--]
 static void warn_without(const char *problem)
 {
     fprintf(stderr, PROGRAM ": %s; running without it\n", problem);
-}
-
-/* The directory of this program, without a slash at the end. False: unknown. */
-static bool own_directory(char *ret, size_t size)
-{
-    ssize_t len = readlink("/proc/self/exe", ret, size - 1);
-    char *slash;
-
-    if (len < 0) {
-        return false;
-    }
-    ret[len] = '\0';
-    slash = strrchr(ret, '/');
-    if (!slash) {
-        return false;
-    }
-    *slash = '\0';
-    return true;
-}
-
-static void set_place(char *ret, const char *directory, const char *below)
-{
-    int len = snprintf(ret, PATH_MAX, "%s%s/%s", directory, below, PRELOAD_NAME);
-
-    if (len < 0 || len >= PATH_MAX) {
-        ret[0] = '\0';
-    }
-}
-
-/*
- * The build tree comes first, then the place next to this program, so that a
- * relocated installation takes its own preload, then the configured place.
- */
-void find_preload(struct preload *ret)
-{
-    char dir[PATH_MAX];
-    char *slash;
-
-    *ret = (struct preload){ .path = NULL };
-    if (own_directory(dir, sizeof(dir))) {
-        set_place(ret->place[0], dir, "/.libs");
-        slash = strrchr(dir, '/');
-        if (slash) {
-            *slash = '\0';
-        }
-        set_place(ret->place[1], dir, "/lib/writewatch");
-    }
-    set_place(ret->place[2], PKGLIBDIR, "");
-    if (!strcmp(ret->place[1], ret->place[2])) {
-        ret->place[2][0] = '\0';
-    }
-    for (size_t i = 0; i < NR_PLACES && !ret->path; i++) {
-        if (ret->place[i][0] == '/' && !access(ret->place[i], R_OK)) {
-            ret->path = ret->place[i];
-        }
-    }
-}
-
-/* Why the preload cannot be loaded; NULL: nothing is in the way. */
-const char *preload_obstacle(const struct preload *preload)
-{
-    if (!preload->path) {
-        return PRELOAD_NAME " was not found";
-    }
-    if (strpbrk(preload->path, " :")) {
-        return "its path has a space or a colon, which LD_PRELOAD cannot express";
-    }
-    return NULL;
 }
 
 static void warn_not_found(const struct preload *preload)

@@ -66,8 +66,7 @@ static bool find_slots(const struct hook_wine *wine, struct elf_object *object, 
         size_t nr = elf_find_pointer(object, wine->functions[call], &slots[call]);
 
         if (nr != 1) {
-            stay_out(nr ? "more than one system call slot for" : "no system call slot for",
-                     hook_names[call]);
+            stay_out(nr ? "more than one system call slot for" : "no system call slot for", hook_names[call]);
             return false;
         }
     }
@@ -194,7 +193,7 @@ static void *open_ntdll(const char *file, int mode)
  * address is taken, no stack protector.
  */
 __attribute__((visibility("default"), optimize("O2"), no_stack_protector)) void *dlopen(const char *file,
-                                                                                       int mode)
+                                                                                        int mode)
 {
     void *(*next)(const char *, int);
 

@@ -11,24 +11,17 @@
 #include "hook.h"
 
 const char *const hook_names[NR_NT_CALLS] = {
-    [NT_ALLOCATE] = "NtAllocateVirtualMemory",
-    [NT_ALLOCATE_EX] = "NtAllocateVirtualMemoryEx",
-    [NT_FREE] = "NtFreeVirtualMemory",
-    [NT_PROTECT] = "NtProtectVirtualMemory",
-    [NT_GET_WRITE_WATCH] = "NtGetWriteWatch",
-    [NT_RESET_WRITE_WATCH] = "NtResetWriteWatch",
+    [NT_ALLOCATE] = "NtAllocateVirtualMemory", [NT_ALLOCATE_EX] = "NtAllocateVirtualMemoryEx",
+    [NT_FREE] = "NtFreeVirtualMemory",         [NT_PROTECT] = "NtProtectVirtualMemory",
+    [NT_GET_WRITE_WATCH] = "NtGetWriteWatch",  [NT_RESET_WRITE_WATCH] = "NtResetWriteWatch",
 };
 
 #define MAX_ARGS 7
 
 /* The arguments' types, by letter: p pointer or handle or SIZE_T, u ULONG. */
 static const char *const signatures[NR_NT_CALLS] = {
-    [NT_ALLOCATE] = "pppp" "uu",
-    [NT_ALLOCATE_EX] = "ppp" "uu" "pu",
-    [NT_FREE] = "pppu",
-    [NT_PROTECT] = "pppup",
-    [NT_GET_WRITE_WATCH] = "pu" "ppppp",
-    [NT_RESET_WRITE_WATCH] = "ppp",
+    [NT_ALLOCATE] = "ppppuu", [NT_ALLOCATE_EX] = "pppuupu",     [NT_FREE] = "pppu",
+    [NT_PROTECT] = "pppup",   [NT_GET_WRITE_WATCH] = "puppppp", [NT_RESET_WRITE_WATCH] = "ppp",
 };
 
 /* One process, one Wine: the closures need an address that lives as long. */
@@ -81,9 +74,9 @@ static void call_with_all_registers(void *function, struct effect *effect)
                      "mov %%rbx, %%rsp"
                      : "+r"(rdi), "+r"(rsi), "+r"(rdx), "+r"(rcx)
                      : [function] "r"(function)
-                     : "rax", "rbx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",
-                       "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-                       "xmm13", "xmm14", "xmm15");
+                     : "rax", "rbx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
+                       "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+                       "xmm14", "xmm15");
 }
 #else
 static void call_with_all_registers(void *function, struct effect *effect)
@@ -95,8 +88,10 @@ static void call_with_all_registers(void *function, struct effect *effect)
 
 const char *hook_learn_convention(const struct hook_wine *wine)
 {
-    struct effect effect = { { .QuadPart = UNTOUCHED }, { .QuadPart = UNTOUCHED },
-                             { .QuadPart = UNTOUCHED }, { .QuadPart = UNTOUCHED } };
+    struct effect effect = { { .QuadPart = UNTOUCHED },
+                             { .QuadPart = UNTOUCHED },
+                             { .QuadPart = UNTOUCHED },
+                             { .QuadPart = UNTOUCHED } };
 
     call_with_all_registers(wine->query_performance_counter, &effect);
     for (size_t i = 0; i < sizeof(conventions) / sizeof(conventions[0]); i++) {
@@ -138,7 +133,7 @@ static bool is_own_handle(struct nt *nt, HANDLE process)
 {
     (void)nt;
     if (!wine_side.own_pid) {
-        wine_side.own_pid = query_pid((HANDLE)~(ULONG_PTR)0);
+        wine_side.own_pid = query_pid(NtCurrentProcess());
     }
     return wine_side.own_pid && query_pid(process) == wine_side.own_pid;
 }
@@ -146,7 +141,7 @@ static bool is_own_handle(struct nt *nt, HANDLE process)
 static bool is_free(struct nt *nt, void *addr)
 {
     MEMORY_BASIC_INFORMATION info = { .State = 0 };
-    HANDLE process = (HANDLE)~(ULONG_PTR)0;
+    HANDLE process = NtCurrentProcess();
     ULONG class = MemoryBasicInformation;
     SIZE_T len = sizeof(info), *ret_len = NULL;
     void *buffer = &info, *args[] = { &process, &addr, &class, &buffer, &len, &ret_len };
@@ -171,31 +166,30 @@ static void enter_allocate(ffi_cif *cif, void *ret, void **args, void *nt)
 static void enter_allocate_ex(ffi_cif *cif, void *ret, void **args, void *nt)
 {
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_allocate_ex(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *),
-                                            ARG(3, ULONG), ARG(4, ULONG), ARG(5, MEM_EXTENDED_PARAMETER *),
-                                            ARG(6, ULONG));
+    *(ffi_arg *)ret =
+        (ULONG)nt_allocate_ex(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG),
+                              ARG(4, ULONG), ARG(5, MEM_EXTENDED_PARAMETER *), ARG(6, ULONG));
 }
 
 static void enter_free(ffi_cif *cif, void *ret, void **args, void *nt)
 {
     (void)cif;
-    *(ffi_arg *)ret =
-        (ULONG)nt_free(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
+    *(ffi_arg *)ret = (ULONG)nt_free(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
 }
 
 static void enter_protect(ffi_cif *cif, void *ret, void **args, void *nt)
 {
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_protect(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *),
-                                        ARG(3, ULONG), ARG(4, ULONG *));
+    *(ffi_arg *)ret = (ULONG)nt_protect(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG),
+                                        ARG(4, ULONG *));
 }
 
 static void enter_get_write_watch(ffi_cif *cif, void *ret, void **args, void *nt)
 {
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_get_write_watch(nt, ARG(0, HANDLE), ARG(1, ULONG), ARG(2, PVOID),
-                                                ARG(3, SIZE_T), ARG(4, PVOID *), ARG(5, ULONG_PTR *),
-                                                ARG(6, ULONG *));
+    *(ffi_arg *)ret =
+        (ULONG)nt_get_write_watch(nt, ARG(0, HANDLE), ARG(1, ULONG), ARG(2, PVOID), ARG(3, SIZE_T),
+                                  ARG(4, PVOID *), ARG(5, ULONG_PTR *), ARG(6, ULONG *));
 }
 
 static void enter_reset_write_watch(ffi_cif *cif, void *ret, void **args, void *nt)

@@ -70,7 +70,7 @@ NTSTATUS nt_status(int error);
 /* Whether a handle means this process: the pseudo handle, or a real one. */
 static inline bool nt_is_self(struct nt *nt, HANDLE process)
 {
-    return process == (HANDLE)~(ULONG_PTR)0 || nt->is_own_handle(nt, process);
+    return process == NtCurrentProcess() || nt->is_own_handle(nt, process);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

@@ -32,16 +32,16 @@ static void apply_within(struct ww_hold *hold, PVOID addr, SIZE_T size,
 /* The two allocating calls differ in how the original is called, and in nothing else. */
 struct allocation {
     enum nt_call call;
-    void **args;  /* as the original takes them */
+    void **args; /* as the original takes them */
     HANDLE process;
     PVOID *ret;
     SIZE_T *size_ptr;
-    ULONG *type;  /* lies in args */
+    ULONG *type; /* lies in args */
 };
 
 static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
 {
-    HANDLE process = (HANDLE)~(ULONG_PTR)0;
+    HANDLE process = NtCurrentProcess();
     SIZE_T size = 0, *size_ptr = &size;
     PVOID *addr_ptr = &base;
     void *args[] = { &process, &addr_ptr, &size_ptr, &type };
@@ -85,9 +85,9 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     }
     /* We cannot, so Wine shall: the same call again as it was made. A placeholder
      * is handed back as the placeholder it was. */
-    status = original_free(nt, *alloc->ret, wanted_type & MEM_REPLACE_PLACEHOLDER
-                                                ? MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER
-                                                : MEM_RELEASE);
+    status = original_free(nt, *alloc->ret,
+                           wanted_type & MEM_REPLACE_PLACEHOLDER ? MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER
+                                                                 : MEM_RELEASE);
     if (status) {
         return STATUS_SUCCESS;
     }
@@ -153,7 +153,11 @@ NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_b
                      ULONG type, ULONG protect)
 {
     struct allocation alloc = {
-        .call = NT_ALLOCATE, .process = process, .ret = ret, .size_ptr = size_ptr, .type = &type,
+        .call = NT_ALLOCATE,
+        .process = process,
+        .ret = ret,
+        .size_ptr = size_ptr,
+        .type = &type,
     };
     void *args[] = { &process, &alloc.ret, &zero_bits, &alloc.size_ptr, &type, &protect };
 
@@ -165,7 +169,11 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
                         ULONG protect, MEM_EXTENDED_PARAMETER *parameters, ULONG count)
 {
     struct allocation alloc = {
-        .call = NT_ALLOCATE_EX, .process = process, .ret = ret, .size_ptr = size_ptr, .type = &type,
+        .call = NT_ALLOCATE_EX,
+        .process = process,
+        .ret = ret,
+        .size_ptr = size_ptr,
+        .type = &type,
     };
     void *args[] = { &process, &alloc.ret, &alloc.size_ptr, &type, &protect, &parameters, &count };
 

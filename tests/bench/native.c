@@ -50,9 +50,10 @@ static int compare(const void *a, const void *b)
 static void print(const char *name, size_t nr_pages, double *us)
 {
     qsort(us, NR_ROUNDS, sizeof(*us), compare);
-    printf("bench name=%s backend=%s kernel=%s page=%lu pages=%zu n=%d min_us=%.2f median_us=%.2f max_us=%.2f",
-           name, ww_backend_name(ctx), kernel.release, PAGE, nr_pages, NR_ROUNDS, us[0],
-           us[NR_ROUNDS / 2], us[NR_ROUNDS - 1]);
+    printf(
+        "bench name=%s backend=%s kernel=%s page=%lu pages=%zu n=%d min_us=%.2f median_us=%.2f max_us=%.2f",
+        name, ww_backend_name(ctx), kernel.release, PAGE, nr_pages, NR_ROUNDS, us[0], us[NR_ROUNDS / 2],
+        us[NR_ROUNDS - 1]);
     printf(" per_page_ns=%.2f\n", nr_pages ? us[NR_ROUNDS / 2] * 1000 / nr_pages : 0);
     fflush(stdout);
 }
@@ -177,9 +178,14 @@ static void bench_bare(const char *what, size_t stride)
     must(!ww_watch(ctx, area, len, WW_WATCH_FRESH), "ww_watch");
     for (int i = 0; i < NR_ROUNDS; i++) {
         struct pm_scan_arg arg = {
-            .size = sizeof(arg), .flags = PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING,
-            .start = (uintptr_t)area, .end = (uintptr_t)area + len, .vec = (uintptr_t)vec, .vec_len = nr,
-            .category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN,
+            .size = sizeof(arg),
+            .flags = PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING,
+            .start = (uintptr_t)area,
+            .end = (uintptr_t)area + len,
+            .vec = (uintptr_t)vec,
+            .vec_len = nr,
+            .category_mask = PAGE_IS_WRITTEN,
+            .return_mask = PAGE_IS_WRITTEN,
         };
 
         write_pages(area, nr, stride);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the subcommands find here: the preload, the backends, and which of them
+ * Wine programs get. Says nothing to anybody.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "programs.h"
+
+/* The directory of this program, without a slash at the end. False: unknown. */
+static bool own_directory(char *ret, size_t size)
+{
+    ssize_t len = readlink("/proc/self/exe", ret, size - 1);
+    char *slash;
+
+    if (len < 0) {
+        return false;
+    }
+    ret[len] = '\0';
+    slash = strrchr(ret, '/');
+    if (!slash) {
+        return false;
+    }
+    *slash = '\0';
+    return true;
+}
+
+static void set_place(char *ret, const char *directory, const char *below)
+{
+    int len = snprintf(ret, PATH_MAX, "%s%s/%s", directory, below, PRELOAD_NAME);
+
+    if (len < 0 || len >= PATH_MAX) {
+        ret[0] = '\0';
+    }
+}
+
+/*
+ * The build tree comes first, then the place next to this program, so that a
+ * relocated installation takes its own preload, then the configured place.
+ */
+void find_preload(struct preload *ret)
+{
+    char dir[PATH_MAX];
+    char *slash;
+
+    *ret = (struct preload){ .path = NULL };
+    if (own_directory(dir, sizeof(dir))) {
+        set_place(ret->place[0], dir, "/.libs");
+        slash = strrchr(dir, '/');
+        if (slash) {
+            *slash = '\0';
+        }
+        set_place(ret->place[1], dir, "/lib/writewatch");
+    }
+    set_place(ret->place[2], PKGLIBDIR, "");
+    if (!strcmp(ret->place[1], ret->place[2])) {
+        ret->place[2][0] = '\0';
+    }
+    for (size_t i = 0; i < NR_PLACES && !ret->path; i++) {
+        if (ret->place[i][0] == '/' && !access(ret->place[i], R_OK)) {
+            ret->path = ret->place[i];
+        }
+    }
+}
+
+/* Why the preload cannot be loaded; NULL: nothing is in the way. */
+const char *preload_obstacle(const struct preload *preload)
+{
+    if (!preload->path) {
+        return PRELOAD_NAME " was not found";
+    }
+    if (strpbrk(preload->path, " :")) {
+        return "its path has a space or a colon, which LD_PRELOAD cannot express";
+    }
+    return NULL;
+}
+
+void probe_backends(struct backends *ret)
+{
+    size_t capacity = sizeof(ret->probe) / sizeof(ret->probe[0]);
+    ssize_t nr = ww_probe(ret->probe, capacity);
+
+    ret->nr = nr < 0 ? 0 : (size_t)nr < capacity ? (size_t)nr : capacity;
+}
+
+const struct ww_probe *find_backend(const struct backends *backends, const char *name)
+{
+    for (size_t i = 0; i < backends->nr; i++) {
+        if (!strcmp(backends->probe[i].name, name)) {
+            return &backends->probe[i];
+        }
+    }
+    return NULL;
+}
+
+/* As ww_open() reads it. */
+const char *forced_backend(void)
+{
+    const char *name = secure_getenv("WW_BACKEND");
+
+    return name && name[0] ? name : NULL;
+}
+
+/* What the preload is going to use: the forced backend or the usual one, whether it works or not. */
+struct ww_probe wine_backend(const struct backends *backends)
+{
+    const char *forced = forced_backend();
+    const struct ww_probe *probe = find_backend(backends, forced ? forced : WINE_BACKEND);
+
+    if (probe && !probe->error && !(probe->caps & WW_CAP_KERNEL_WRITES)) {
+        return (struct ww_probe){
+            .name = probe->name,
+            .error = -EOPNOTSUPP,
+            .reason = "with this backend system calls fail on watched memory, which Wine cannot stand",
+            .remedy = "unset WW_BACKEND",
+        };
+    }
+    if (probe) {
+        return *probe;
+    }
+    return (struct ww_probe){
+        .name = forced ? forced : WINE_BACKEND,
+        .error = -EINVAL,
+        .reason = "WW_BACKEND names no backend",
+        .remedy = "unset it, or take one that '" PROGRAM " probe' lists",
+    };
+}
