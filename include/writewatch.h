@@ -124,8 +124,8 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  *
  * Returns 0; -EINVAL (not aligned, empty, wraps around, unknown flag, or a
  * mapping that the backend cannot track); -EEXIST (overlaps a region); -EBUSY
- * (another userfaultfd tracks it); -ENOMEM (no memory, or part of the range is
- * not mapped); -EPERM (a mapping that may never be written); -EMFILE, -ENFILE,
+ * (another context or userfaultfd tracks it); -ENOMEM (no memory, or part of the
+ * range is not mapped); -EPERM (may never be written); -EMFILE, -ENFILE,
  * -ENOENT, -EACCES (mprotect: /proc/self/maps); -ECHILD. On error nothing is
  * watched.
  * O(log regions) with WW_WATCH_FRESH where the backend has WW_CAP_FREE_ARMING.

@@ -140,15 +140,46 @@ static void set_extent(const struct ww_region *region, struct ww_scan *scan)
     }
 }
 
-/* Scans from @want->start on. A scan that fails leaves everything up to its end in the latch:
- * nothing is known there, so all of it counts as written. */
+/*
+ * A resetting scan must not reset more than can be handed out, or the surplus
+ * would have to go into the latch, where it outlives its page. Latched pages take
+ * room that the kernel does not know of. So where there are any, one step covers
+ * no more pages than there is room, or else a gap without latched pages, or part
+ * of a latched run, all of which is dirty anyway.
+ */
+static void limit_to_room(const struct ww_region *region, struct ww_scan *scan)
+{
+    size_t room = scan->max_pages < scan->max_runs ? scan->max_pages : scan->max_runs;
+    uintptr_t start = scan->start, end = scan->end, latched, latched_end, covered;
+
+    if (room > WW_OUT_LEN) {
+        room = WW_OUT_LEN;
+    }
+    covered = (end - start) >> ww_page_shift > room ? start + ((uintptr_t)room << ww_page_shift) : end;
+    if (!ww_pageset_next(&region->latch, start, end, &latched, &latched_end)) {
+        return;
+    }
+    if (latched > start) {
+        scan->end = latched > covered ? latched : covered;
+    } else if ((latched_end - start) >> ww_page_shift <= scan->max_pages) {
+        scan->end = latched_end > covered ? latched_end : covered;
+    } else {
+        scan->end = start + ((uintptr_t)scan->max_pages << ww_page_shift);
+    }
+}
+
+/* Scans from @want->start on, for handing out or for draining. A scan that fails leaves everything up to its
+ * end in the latch: nothing is known there, so all of it counts as written. */
 static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
-                         struct page_region *vec, uintptr_t *ret_next)
+                         bool hand_out, struct page_region *vec, uintptr_t *ret_next)
 {
     struct ww_scan scan = *want;
     ssize_t nr;
 
     set_extent(region, &scan);
+    if (scan.reset && hand_out) {
+        limit_to_room(region, &scan);
+    }
     nr = ctx->backend->scan(ctx, region, &scan, vec, ret_next);
     if (nr < 0) {
         ww_pageset_add(&region->latch, scan.start, scan.end);
@@ -172,7 +203,7 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
     uintptr_t pos = want->start, next = want->end;
     struct ww_range run;
 
-    found.nr = scan_piece(ctx, region, want, scratch->vec, &next);
+    found.nr = scan_piece(ctx, region, want, true, scratch->vec, &next);
     while (room && nr_out < max_out && next_dirty(region, &found, pos, next, &run)) {
         if ((run.end - run.start) >> ww_page_shift > room) {
             run.end = run.start + ((uintptr_t)room << ww_page_shift);
@@ -211,7 +242,7 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
         struct found found = { .vec = scratch->vec };
         uintptr_t next, pos = want.start;
 
-        found.nr = scan_piece(ctx, region, &want, scratch->vec, &next);
+        found.nr = scan_piece(ctx, region, &want, false, scratch->vec, &next);
         while (into && next_written(region, &found, pos, &run)) {
             ww_pageset_add(into, run.start, run.end);
             pos = run.end;

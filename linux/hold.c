@@ -88,6 +88,9 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
     if (!ww_is_alive(ctx)) {
         return -ECHILD;
     }
+    if (ctx->backend->caps & WW_CAP_OWNS_PROT) {
+        return -EOPNOTSUPP;
+    }
     ww_block_signals(&saved);
     pthread_rwlock_wrlock(&ctx->table_lock);
     err = isolate(ctx, start, end, limbo);
@@ -108,6 +111,14 @@ void ww_limbo_forget(struct ww_context *ctx, struct ww_limbo *limbo)
     }
 }
 
+/* The neighbour at @addr if it was cut off the same watch, and not somebody's new one. */
+static struct ww_region *find_sibling(struct ww_context *ctx, const struct ww_region *region, uintptr_t addr)
+{
+    struct ww_region *found = ww_region_find(ctx, addr);
+
+    return found && found->watch_id == region->watch_id ? found : NULL;
+}
+
 void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
 {
     struct ww_region *region = limbo->region, *next;
@@ -119,13 +130,13 @@ void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
     ww_block_signals(&saved);
     pthread_rwlock_wrlock(&ctx->table_lock);
     if (limbo->upper) {
-        next = ww_region_find(ctx, region->range.end);
+        next = find_sibling(ctx, region, region->range.end);
         if (next) {
             ww_region_remove(ctx, next);
             ww_region_join(ctx, region, next);
         }
     }
-    next = limbo->lower ? ww_region_find(ctx, region->range.start - 1) : NULL;
+    next = limbo->lower ? find_sibling(ctx, region, region->range.start - 1) : NULL;
     if (next) {
         ww_region_join(ctx, next, region);
     } else {

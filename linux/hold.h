@@ -36,7 +36,8 @@ struct ww_limbo {
  * Takes [@start, @end), within one region, out of the table, before the memory is
  * released: afterwards another thread may get and watch the same addresses at once.
  * Then either ww_limbo_forget(), or ww_limbo_restore() if the release failed.
- * 0, -ENOENT, -ENOMEM, -ECHILD.
+ * 0, -ENOENT, -ENOMEM, -ECHILD, -EOPNOTSUPP (WW_CAP_OWNS_PROT: a fault in the new
+ * memory would still be looked up in the old).
  */
 int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo);
 void ww_limbo_forget(struct ww_context *ctx, struct ww_limbo *limbo);

@@ -47,6 +47,7 @@ struct ww_scratch {
 struct ww_region {
     RB_ENTRY(ww_region) entry;
     struct ww_range range;   /* changes only under table_lock for writing and lock */
+    uint64_t watch_id;       /* which ww_watch() it comes from; never used twice */
     pthread_mutex_t lock;    /* covers everything below, and the backend's work on the range */
     struct ww_pageset ever;  /* reported before: a zero page counts only there */
     struct ww_pageset latch; /* dirty whatever the page tables say */
@@ -65,6 +66,7 @@ struct ww_context {
     pthread_rwlock_t table_lock;
     struct ww_region_tree regions; /* by address, not overlapping */
     atomic_size_t nr_regions;
+    uint64_t last_watch_id;
     atomic_uint nr_lost; /* how often a replaced mapping was noticed */
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };

@@ -43,8 +43,8 @@ static inline size_t ww_prot_index(const struct ww_prot_pages *pages, uintptr_t 
 }
 
 /* Adds a map to, or takes it from, what the handler sees; after the removal no
- * handler uses it any more. 0 or -ENOMEM. Installs the handler where it is not
- * the first in line. */
+ * handler uses it any more. 0, -ENOMEM, -EBUSY (another watch has part of it). Installs the handler where it
+ * is not the first in line. */
 int ww_fault_add(struct ww_prot_map *map);
 void ww_fault_remove(struct ww_prot_map *map);
 

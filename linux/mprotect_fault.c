@@ -358,12 +358,30 @@ static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *le
     return copy;
 }
 
+/* Whether another watch, of another context, has part of the range. */
+static bool is_taken(const struct ww_prot_map *map)
+{
+    const struct fault_table *now = atomic_load(&table);
+
+    for (size_t i = 0; now && i < now->nr; i++) {
+        if (now->maps[i]->start < map->end && now->maps[i]->end > map->start &&
+            now->maps[i]->pages != map->pages) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int ww_fault_add(struct ww_prot_map *map)
 {
     struct fault_table *next;
     size_t i;
 
     pthread_mutex_lock(&registry_lock);
+    if (is_taken(map)) {
+        pthread_mutex_unlock(&registry_lock);
+        return -EBUSY;
+    }
     next = copy_table(1, NULL);
     if (next) {
         for (i = next->nr++; i > 0 && next->maps[i - 1]->start > map->start; i--) {

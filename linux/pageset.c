@@ -215,15 +215,28 @@ void ww_pageset_add(struct ww_pageset *set, uintptr_t start, uintptr_t end)
     }
 }
 
+/* There may be memory again: from "every page" to a directory of full leaves. */
+static bool unfold_all(struct ww_pageset *set)
+{
+    if (!alloc_directory(set)) {
+        return false;
+    }
+    for (size_t i = 0; i < nr_leaves(set); i++) {
+        set->leaves[i] = &full_leaf;
+    }
+    set->nr_set = set->nr_pages;
+    set->all = false;
+    return true;
+}
+
 void ww_pageset_remove(struct ww_pageset *set, uintptr_t start, uintptr_t end)
 {
     size_t from = page_index(set, start), to = page_index(set, end);
 
-    if (set->all) {
-        if (to - from < set->nr_pages) {
-            return;
-        }
+    if (set->all && to - from == set->nr_pages) {
         set->all = false;
+    } else if (set->all && !unfold_all(set)) {
+        return;
     }
     if (!set->nr_set) {
         return;

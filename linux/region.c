@@ -94,6 +94,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     }
     pthread_mutex_lock(&region->lock);
     region->range.end = at;
+    upper->watch_id = region->watch_id;
     upper->lost = region->lost;
     err = ctx->backend->split(ctx, region, upper);
     if (err) {

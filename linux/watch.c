@@ -165,10 +165,16 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     if (ww_region_first(ctx, range->start, range->end)) {
         return -EEXIST;
     }
+    /* Writes nothing back, but says whether all of the range is mapped: before
+     * anything is changed, and before memory of ours could fill a hole in it. */
+    if (msync((void *)range->start, range->end - range->start, MS_ASYNC)) {
+        return -ENOMEM;
+    }
     region = ww_region_new(range->start, range->end);
     if (!region) {
         return -ENOMEM;
     }
+    region->watch_id = ++ctx->last_watch_id;
     err = ctx->backend->arm(ctx, region);
     if (err) {
         ww_region_free(ctx, region);

@@ -27,6 +27,25 @@ tests_unit_test_pageset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pageset_LDADD = $(UNIT_LDADD)
 tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=calloc
 
+UNIT_TESTS += tests/unit/test-region
+tests_unit_test_region_SOURCES = tests/unit/test-region.c tests/unit/util.h
+tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_region_LDADD = $(UNIT_LDADD)
+tests_unit_test_region_LDFLAGS = -Wl,--wrap=calloc
+
+# The contract, over every backend that works here.
+UNIT_TESTS += tests/unit/test-contract
+tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
+	tests/unit/contract-answers.c tests/unit/contract-arguments.c tests/unit/contract-mappings.c \
+	tests/unit/contract-process.c tests/unit/contract-random.c tests/unit/contract-sizes.c
+tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_contract_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-concurrent
+tests_unit_test_concurrent_SOURCES = tests/unit/test-concurrent.c tests/unit/util.h
+tests_unit_test_concurrent_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_concurrent_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
