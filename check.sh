@@ -17,6 +17,10 @@ for test in $(sed -n 's/^SKIP: //p' $log); do
     say "$test was skipped: $(tail -n 1 "build/${test%.sh}.log")"
 done
 count() { grep -cE "^($1): " $log || true; }
-[ $status = 0 ] || [ "$(count 'FAIL|ERROR')" != 0 ] || tail -n 30 $log
-say "$(count 'PASS|XFAIL') passed, $(count 'FAIL|XPASS|ERROR') failed, $(count SKIP) skipped"
+failed=$(count 'FAIL|XPASS|ERROR')
+if [ $status != 0 ] && [ "$failed" = 0 ]; then
+    tail -n 30 $log
+    failed=1
+fi
+say "$(count 'PASS|XFAIL') passed, $failed failed, $(count SKIP) skipped"
 exit $status

@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The command: bad input gets one clear line and the documented exit code, and
+# whatever else is amiss, the command that it was given runs.
+build=$(cd "${WW_BUILDDIR:-build}" && pwd)
+ww=$build/writewatch
+deny=$build/tests/unit/deny
+unset WW_BACKEND WW_DEBUG LD_PRELOAD
+failed=0
+
+# expect CODE PATTERN COMMAND...: exit code and a line of its output.
+expect() {
+    code=$1 pattern=$2
+    shift 2
+    out=$("$@" 2>&1 </dev/null)
+    status=$?
+    if [ $status != "$code" ] || ! printf '%s\n' "$out" | grep -q -- "$pattern"; then
+        printf 'FAILED: %s: exit code %s, no line like "%s" in:\n%s\n' "$*" $status "$pattern" "$out"
+        failed=1
+    fi
+}
+
+expect 1 'no subcommand' "$ww"
+expect 1 "unknown subcommand 'nonsense'" "$ww" nonsense
+expect 1 'unknown option' "$ww" --nonsense
+expect 0 'usage: writewatch' "$ww" --help
+expect 0 '^writewatch [0-9]' "$ww" --version
+expect 1 'no command to run' "$ww" run
+expect 1 'no command to run' "$ww" run --verbose --
+expect 1 "unknown backend 'bogus'; there are: uffd, mprotect" "$ww" run --backend=bogus -- true
+expect 1 'unknown option' "$ww" run --nonsense true
+expect 127 "cannot run '/no/such/program'" "$ww" run -- /no/such/program
+expect 126 "cannot run '/'" "$ww" run -- /
+expect 3 '' "$ww" run -- sh -c 'exit 3'
+expect 0 '^-x --backend=q$' "$ww" run -- echo -x --backend=q
+expect 1 "probe takes no 'that'" "$ww" probe that
+expect 1 'cannot write' sh -c "'$ww' probe >/dev/full"
+expect 1 'cannot write' sh -c "'$ww' --help >/dev/full"
+
+# LD_PRELOAD is kept, ours comes first.
+out=$(LD_PRELOAD=$build/tests/unit/foreign.so "$ww" run -- sh -c 'echo $LD_PRELOAD')
+[ "$out" = "$build/.libs/libwritewatch-ntdll.so:$build/tests/unit/foreign.so" ] || {
+    echo "FAILED: LD_PRELOAD is $out"
+    failed=1
+}
+
+if [ -x "$deny" ]; then
+    expect 77 'does not work: the userfaultfd system call is denied' "$deny" userfaultfd EPERM "$ww" probe
+    expect 77 '"usable":false' "$deny" userfaultfd EPERM "$ww" probe --json
+    expect 77 'no PAGEMAP_SCAN' "$deny" pagemap_scan ENOTTY "$ww" probe
+    expect 0 'stay with Wine.*denied' "$deny" userfaultfd EPERM "$ww" run -- true
+    expect 0 'stay with Wine.*not offer' "$deny" userfaultfd ENOSYS "$ww" run -- true
+fi
+expect 0 'stay with Wine: with this backend' "$ww" run --backend=mprotect -- true
+
+# The probe's JSON is JSON, where something can tell.
+if command -v python3 >/dev/null; then
+    "$ww" probe --json | python3 -c 'import json, sys; json.load(sys.stdin)["backends"][0]["name"]' || failed=1
+fi
+exit $failed
