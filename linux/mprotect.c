@@ -194,7 +194,8 @@ static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
 static int learn_prot(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
 {
     FILE *file = fopen("/proc/self/maps", "re");
-    uintptr_t pos = start, low, high;
+    unsigned long low, high;
+    uintptr_t pos = start;
     char mode[5], *line = NULL;
     size_t size = 0;
 

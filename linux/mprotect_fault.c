@@ -235,7 +235,7 @@ static int nr_layers;
 IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *context)
 {
     const struct sigaction *action = &previous[layer];
-    uint64_t mask;
+    uint64_t mask, blocked;
 
     if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
         /* As without us: back to the default, and the same fault ends the process. */
@@ -244,7 +244,8 @@ IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *
     }
     /* The signal mask it would have had if the kernel had called it. */
     memcpy(&mask, &action->sa_mask, sizeof(mask));
-    mask |= *(const uint64_t *)&((const ucontext_t *)context)->uc_sigmask;
+    memcpy(&blocked, &((const ucontext_t *)context)->uc_sigmask, sizeof(blocked));
+    mask |= blocked;
     if (!(action->sa_flags & SA_NODEFER)) {
         mask |= UINT64_C(1) << (SIGSEGV - 1);
     } else {

@@ -58,15 +58,15 @@ tests_unit_deny_LDADD = $(SECCOMP_LIBS)
 endif
 
 # Programs that play Wine's loader, and the ntdll.so it finds.
-check_PROGRAMS += tests/unit/attach-host-sysv tests/unit/attach-host-win64 tests/unit/runpath-host
-tests_unit_attach_host_sysv_SOURCES = tests/unit/attach-host.c tests/unit/fake-ntdll.h
-tests_unit_attach_host_win64_SOURCES = tests/unit/attach-host.c tests/unit/fake-ntdll.h
-tests_unit_attach_host_win64_CPPFLAGS = $(AM_CPPFLAGS) -DFAKE_ABI='__attribute__((ms_abi))'
+check_PROGRAMS += tests/unit/attach-host-system tests/unit/attach-host-windows tests/unit/runpath-host
+tests_unit_attach_host_system_SOURCES = tests/unit/attach-host.c tests/unit/fake-ntdll.h
+tests_unit_attach_host_windows_SOURCES = tests/unit/attach-host.c tests/unit/fake-ntdll.h
+tests_unit_attach_host_windows_CPPFLAGS = $(AM_CPPFLAGS) -DFAKE_WINDOWS
 tests_unit_runpath_host_LDFLAGS = -Wl,--enable-new-dtags,-rpath,'$$ORIGIN'
 
-FAKES = sysv win64 twice noslot notwine oddcall
-FAKE_FLAGS_sysv =
-FAKE_FLAGS_win64 = -DFAKE_ABI='__attribute__((ms_abi))'
+FAKES = system windows twice noslot notwine oddcall
+FAKE_FLAGS_system =
+FAKE_FLAGS_windows = -DFAKE_WINDOWS
 FAKE_FLAGS_twice = -DFAKE_TWICE
 FAKE_FLAGS_noslot = -DFAKE_NO_SLOT
 FAKE_FLAGS_notwine = -DFAKE_NOT_WINE

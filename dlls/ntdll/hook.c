@@ -39,10 +39,15 @@ static struct {
 
 /* ---- the convention ---- */
 
-/* Where a call put its two results, if the four registers that may carry the
- * first two arguments hold four different pointers. */
+/*
+ * What one call with two pointers as its arguments did. On x86_64 the registers
+ * that may carry the first two arguments hold four different pointers, and those
+ * that were written through tell. On i386 the arguments are always on the stack,
+ * and what tells is whether the callee took them off.
+ */
 struct effect {
-    LARGE_INTEGER in_rdi, in_rsi, in_rdx, in_rcx;
+    LARGE_INTEGER target[4]; /* rdi, rsi, rdx, rcx; on i386 the first two */
+    bool popped;
 };
 
 #define UNTOUCHED 0x5a5a5a5a5a5a5a5aLL
@@ -50,23 +55,28 @@ struct effect {
 static const struct {
     const char *name;
     ffi_abi abi;
-    bool rdi, rsi, rdx, rcx; /* which of them are written */
+    bool written[4];
+    bool popped;
 } conventions[] = {
 #if defined(__x86_64__)
-    { "win64", FFI_WIN64, .rdx = true, .rcx = true },
-    { "sysv", FFI_UNIX64, .rdi = true, .rsi = true },
+    { "win64", FFI_WIN64, { false, false, true, true }, false },
+    { "sysv", FFI_UNIX64, { true, true, false, false }, false },
+#elif defined(__i386__)
+    { "stdcall", FFI_STDCALL, { true, true, false, false }, true },
+    { "cdecl", FFI_SYSV, { true, true, false, false }, false },
 #endif
 };
 
-#if defined(__x86_64__)
-static void call_with_all_registers(void *function, struct effect *effect)
+static void make_call(void *function, struct effect *effect)
 {
-    register LARGE_INTEGER *rdi __asm__("rdi") = &effect->in_rdi;
-    register LARGE_INTEGER *rsi __asm__("rsi") = &effect->in_rsi;
-    register LARGE_INTEGER *rdx __asm__("rdx") = &effect->in_rdx;
-    register LARGE_INTEGER *rcx __asm__("rcx") = &effect->in_rcx;
+#if defined(__x86_64__)
+    register LARGE_INTEGER *rdi __asm__("rdi") = &effect->target[0];
+    register LARGE_INTEGER *rsi __asm__("rsi") = &effect->target[1];
+    register LARGE_INTEGER *rdx __asm__("rdx") = &effect->target[2];
+    register LARGE_INTEGER *rcx __asm__("rcx") = &effect->target[3];
 
-    /* The red zone and the Windows convention's home area lie below the aligned stack. */
+    /* The red zone stays untouched, and the Windows convention's home area lies
+     * at the end of the room made here. */
     __asm__ volatile("mov %%rsp, %%rbx\n\t"
                      "sub $160, %%rsp\n\t"
                      "and $-16, %%rsp\n\t"
@@ -77,28 +87,49 @@ static void call_with_all_registers(void *function, struct effect *effect)
                      : "rax", "rbx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
                        "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
                        "xmm14", "xmm15");
-}
+#elif defined(__i386__)
+    long left;
+
+    __asm__ volatile(
+        "mov %%esp, %%esi\n\t"
+        "and $-16, %%esp\n\t"
+        "sub $8, %%esp\n\t"
+        "push %[second]\n\t"
+        "push %[first]\n\t"
+        "mov %%esp, %%edi\n\t"
+        "call *%[function]\n\t"
+        "sub %%esp, %%edi\n\t"
+        "mov %%esi, %%esp"
+        : "=&D"(left)
+        : [function] "a"(function), [first] "c"(&effect->target[0]), [second] "d"(&effect->target[1])
+        : "esi", "memory", "cc");
+    effect->popped = left == -8;
 #else
-static void call_with_all_registers(void *function, struct effect *effect)
-{
     (void)function;
     (void)effect;
-}
 #endif
+}
+
+static bool has_effect(const struct effect *effect, size_t convention)
+{
+    for (int i = 0; i < 4; i++) {
+        if (conventions[convention].written[i] != (effect->target[i].QuadPart != UNTOUCHED)) {
+            return false;
+        }
+    }
+    return conventions[convention].popped == effect->popped;
+}
 
 const char *hook_learn_convention(const struct hook_wine *wine)
 {
-    struct effect effect = { { .QuadPart = UNTOUCHED },
-                             { .QuadPart = UNTOUCHED },
-                             { .QuadPart = UNTOUCHED },
-                             { .QuadPart = UNTOUCHED } };
+    struct effect effect = { .popped = false };
 
-    call_with_all_registers(wine->query_performance_counter, &effect);
+    for (int i = 0; i < 4; i++) {
+        effect.target[i].QuadPart = UNTOUCHED;
+    }
+    make_call(wine->query_performance_counter, &effect);
     for (size_t i = 0; i < sizeof(conventions) / sizeof(conventions[0]); i++) {
-        if (conventions[i].rdi == (effect.in_rdi.QuadPart != UNTOUCHED) &&
-            conventions[i].rsi == (effect.in_rsi.QuadPart != UNTOUCHED) &&
-            conventions[i].rdx == (effect.in_rdx.QuadPart != UNTOUCHED) &&
-            conventions[i].rcx == (effect.in_rcx.QuadPart != UNTOUCHED)) {
+        if (has_effect(&effect, i)) {
             wine_side.abi = conventions[i].abi;
             return conventions[i].name;
         }

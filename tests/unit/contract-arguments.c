@@ -99,6 +99,12 @@ static const struct {
 };
 #define NR_RANGE_CALLS (sizeof(range_calls) / sizeof(range_calls[0]))
 
+/* As many whole pages as there are from @addr on without wrapping around. */
+static size_t all_above(const char *addr)
+{
+    return (SIZE_MAX - (uintptr_t)addr) & ~(page_size() - 1);
+}
+
 static void expect_refused(struct ww_context *c, char *addr, size_t len, long error)
 {
     for (size_t i = 0; i < NR_RANGE_CALLS; i++) {
@@ -145,7 +151,7 @@ START_TEST(ranges_not_within_one_region)
     expect_refused(ctx, scene.high + 3 * page, page + 1, -ENOENT);
     expect_refused(ctx, scene.high, 6 * page, -ENOENT);
     expect_refused(ctx, scene.high + 4 * page, page, -ENOENT);
-    expect_refused(ctx, scene.low, SIZE_MAX / 2 - (uintptr_t)scene.low, -ENOENT);
+    expect_refused(ctx, scene.low, all_above(scene.low), -ENOENT);
     expect_refused(ctx, (char *)-(4 * page), page, -ENOENT);
     check_scene(&scene);
 }
@@ -256,7 +262,7 @@ START_TEST(watching_more_than_there_is)
 {
     struct scene scene = make_scene();
     char *base = map_pages(8);
-    int err = ww_watch(ctx, base, SIZE_MAX / 2 + 1 - (uintptr_t)base, 0);
+    int err = ww_watch(ctx, base, all_above(base), 0);
 
     ck_assert_msg(err == -ENOMEM || err == -EINVAL || err == -EEXIST, "returns %d", err);
     err = ww_watch(ctx, (void *)-(4 * scene.page), 2 * scene.page, 0);
@@ -305,7 +311,7 @@ START_TEST(arguments_of_unwatch)
     ck_assert_int_eq(ww_unwatch(ctx, spare, 2 * page), 0);
     ck_assert_int_eq(ww_unwatch(ctx, scene.base, 2 * page), 0);
     check_scene(&scene);
-    ck_assert_int_eq(ww_unwatch(ctx, scene.base, SIZE_MAX / 2 + 1 - (uintptr_t)scene.base), 0);
+    ck_assert_int_eq(ww_unwatch(ctx, scene.base, all_above(scene.base)), 0);
     expect_refused(ctx, scene.low, page, -ENOENT);
     expect_refused(ctx, scene.high, page, -ENOENT);
 }

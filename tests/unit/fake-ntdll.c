@@ -5,7 +5,7 @@
  * It shows the preload every Wine that a test machine does not have; real Wine
  * is in tests/wine.
  *
- * FAKE_ABI: the convention's attribute. FAKE_TWICE, FAKE_NO_SLOT, FAKE_NOT_WINE,
+ * FAKE_WINDOWS: Windows' convention. FAKE_TWICE, FAKE_NO_SLOT, FAKE_NOT_WINE,
  * FAKE_NO_EXPORT, FAKE_ODD_CALL: what is wrong.
  */
 #include <stdint.h>

@@ -22,7 +22,12 @@
 #define PAGE_READWRITE 4
 #define FAKE_FAIL 0xfa11 /* a protection that the fake refuses */
 
-#ifndef FAKE_ABI
+/* Wine up to 8.9 follows Windows' convention inside, later Wines the system's. */
+#if defined(FAKE_WINDOWS) && defined(__i386__)
+#define FAKE_ABI __attribute__((stdcall))
+#elif defined(FAKE_WINDOWS)
+#define FAKE_ABI __attribute__((ms_abi))
+#else
 #define FAKE_ABI
 #endif
 

@@ -44,11 +44,11 @@ host() {
     echo "$said" | grep -q "$4" || fail "$2: no line like '$4'"
 }
 
-untouched() { host sysv "$1" untouched "staying out: $2"; }
+untouched() { host system "$1" untouched "staying out: $2"; }
 
 if "$build/writewatch" probe >/dev/null; then
-    host sysv sysv patched 'attached to .*(sysv calls, backend uffd)'
-    host win64 win64 patched 'attached to .*(win64 calls, backend uffd)'
+    host system system patched 'attached to .*(\(sysv\|cdecl\) calls, backend uffd)'
+    host windows windows patched 'attached to .*(\(win64\|stdcall\) calls, backend uffd)'
 else
     echo "userfaultfd write tracking does not work here: only the refusals are tested"
 fi
@@ -56,6 +56,6 @@ untouched twice 'more than one system call slot for: NtFreeVirtualMemory'
 untouched noslot 'no system call slot for: NtGetWriteWatch'
 untouched notwine "this ntdll.so is not Wine's"
 untouched oddcall 'unknown calling convention'
-WW_BACKEND=mprotect untouched sysv 'mprotect: system calls fail on memory'
-WW_BACKEND=bogus untouched sysv 'bogus: no such backend'
+WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
+WW_BACKEND=bogus untouched system 'bogus: no such backend'
 exit $failed
