@@ -48,6 +48,11 @@ int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)
     return ww_harvest_discard(hold->ctx, hold->region, start, end);
 }
 
+void ww_hold_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end)
+{
+    ww_pageset_add(&hold->region->latch, start, end);
+}
+
 /* Cuts [start, end) free within the table. On error the region is as it was. */
 static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo)
 {

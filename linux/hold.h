@@ -26,6 +26,9 @@ void ww_hold_end(struct ww_hold *hold);
 int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 
+/* Nothing is known of these pages: they count as written until they are reset. */
+void ww_hold_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end);
+
 /* A part of a region that is out of the table while its memory is being released. */
 struct ww_limbo {
     struct ww_region *region; /* NULL: nothing */
@@ -46,6 +49,9 @@ void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo);
 /* Takes whatever is watched in the range out of the table, and touches no mapping:
  * the memory was replaced by somebody else. -ENOMEM: a region at an end was not cut. */
 int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end);
+
+/* The first region that shares a byte with the range. 0, -ENOENT, -ECHILD. */
+int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range);
 
 /* Whether anything is watched. No lock: a quick look before the slower calls. */
 static inline bool ww_watches_any(struct ww_context *ctx)

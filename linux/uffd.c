@@ -161,7 +161,6 @@ static ssize_t uffd_scan(struct ww_context *ctx, struct ww_region *region, const
 
         again.dense = false;
         region->lost = true;
-        atomic_fetch_add(&ctx->nr_lost, 1);
         nr = err ? err : scan_once(uffd, &again, vec, ret_next);
     }
     return nr;

@@ -284,26 +284,31 @@ static int hold_range(struct ww_context *ctx, const struct ww_range *range, stru
     return err;
 }
 
-WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range)
+int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range)
 {
     struct ww_region *region;
     sigset_t saved;
 
-    if (!ctx || !ret_range) {
-        return -EINVAL;
-    }
     if (!ww_is_alive(ctx)) {
         return -ECHILD;
     }
     ww_block_signals(&saved);
     pthread_rwlock_rdlock(&ctx->table_lock);
-    region = ww_region_find(ctx, (uintptr_t)addr);
+    region = ww_region_first(ctx, start, end);
     if (region) {
         *ret_range = region->range;
     }
     pthread_rwlock_unlock(&ctx->table_lock);
     ww_restore_signals(&saved);
     return region ? 0 : -ENOENT;
+}
+
+WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range)
+{
+    if (!ctx || !ret_range) {
+        return -EINVAL;
+    }
+    return ww_find_next(ctx, (uintptr_t)addr, (uintptr_t)addr + 1, ret_range);
 }
 
 /* The caller's array, or none, and how much more it takes. */

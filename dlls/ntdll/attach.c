@@ -15,6 +15,7 @@
 
 #include "elf.h"
 #include "hook.h"
+#include "remote.h"
 
 static void *(*real_dlopen)(const char *, int);
 
@@ -138,7 +139,7 @@ static void attach(void *ntdll, const char *path)
     struct elf_object object;
     struct hook_wine wine;
     struct ww_context *ctx;
-    const char *convention;
+    const char *convention, *missing = "";
 
     if (!find_functions(ntdll, &wine) || !find_slots(&wine, &object, slots)) {
         return;
@@ -148,7 +149,9 @@ static void attach(void *ntdll, const char *path)
         return;
     }
     convention = hook_learn_convention(&wine);
-    if (!convention) {
+    if (remote_install(&object, &missing)) {
+        stay_out("cannot stand in for the import", missing);
+    } else if (!convention) {
         stay_out("unknown calling convention", "");
     } else if (hook_prepare(&wine, ctx, entries)) {
         stay_out("libffi cannot make the calls", "");
@@ -156,6 +159,7 @@ static void attach(void *ntdll, const char *path)
         say("writewatch: attached to %s (%s calls, backend %s)\n", path, convention, ww_backend_name(ctx));
         return;
     }
+    remote_remove(&object);
     ww_close(ctx);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <link.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -40,11 +41,14 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *arg)
         return 0;
     }
     search->found = true;
-    *object = (struct elf_object){ .nr_segments = 0 };
+    *object = (struct elf_object){ .base = info->dlpi_addr };
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
 
+        if (phdr->p_type == PT_DYNAMIC) {
+            object->dynamic = (const void *)start;
+        }
         if (phdr->p_type == PT_GNU_RELRO) {
             object->relro_start = start;
             object->relro_end = start + phdr->p_memsz;
@@ -81,6 +85,72 @@ size_t elf_find_pointer(const struct elf_object *object, const void *value, void
         }
     }
     return nr;
+}
+
+#if defined(__LP64__)
+typedef ElfW(Rela) elf_reloc;
+#define RELOC_SYMBOL(info) ELF64_R_SYM(info)
+#define RELOC_TYPE(info) ELF64_R_TYPE(info)
+#define TYPE_JUMP_SLOT R_X86_64_JUMP_SLOT
+#define TYPE_GLOB_DAT R_X86_64_GLOB_DAT
+#define TAG_RELOCS DT_RELA
+#define TAG_RELOCS_SIZE DT_RELASZ
+#else
+typedef ElfW(Rel) elf_reloc;
+#define RELOC_SYMBOL(info) ELF32_R_SYM(info)
+#define RELOC_TYPE(info) ELF32_R_TYPE(info)
+#define TYPE_JUMP_SLOT R_386_JMP_SLOT
+#define TYPE_GLOB_DAT R_386_GLOB_DAT
+#define TAG_RELOCS DT_REL
+#define TAG_RELOCS_SIZE DT_RELSZ
+#endif
+
+/* A value of the dynamic section; 0 if it is not there. */
+static uintptr_t dynamic_value(const struct elf_object *object, ElfW(Sxword) tag)
+{
+    const ElfW(Dyn) *dynamic = object->dynamic;
+
+    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+        if (dynamic->d_tag == (__typeof__(dynamic->d_tag))tag) {
+            return dynamic->d_un.d_ptr;
+        }
+    }
+    return 0;
+}
+
+/* An address of the dynamic section, which some C libraries relocate in place and others do not. */
+static const void *dynamic_pointer(const struct elf_object *object, ElfW(Sxword) tag)
+{
+    uintptr_t value = dynamic_value(object, tag);
+
+    return (const void *)(value && value < object->base ? value + object->base : value);
+}
+
+static void **find_in_relocs(const struct elf_object *object, const elf_reloc *relocs, size_t size,
+                             const char *name)
+{
+    const ElfW(Sym) *symbols = dynamic_pointer(object, DT_SYMTAB);
+    const char *strings = dynamic_pointer(object, DT_STRTAB);
+
+    for (size_t i = 0; relocs && symbols && strings && i < size / sizeof(*relocs); i++) {
+        unsigned int type = RELOC_TYPE(relocs[i].r_info);
+
+        if ((type == TYPE_JUMP_SLOT || type == TYPE_GLOB_DAT) &&
+            !strcmp(strings + symbols[RELOC_SYMBOL(relocs[i].r_info)].st_name, name)) {
+            return (void **)(object->base + relocs[i].r_offset);
+        }
+    }
+    return NULL;
+}
+
+void **elf_find_import(const struct elf_object *object, const char *name)
+{
+    void **slot =
+        find_in_relocs(object, dynamic_pointer(object, DT_JMPREL), dynamic_value(object, DT_PLTRELSZ), name);
+
+    return slot ? slot
+                : find_in_relocs(object, dynamic_pointer(object, TAG_RELOCS),
+                                 dynamic_value(object, TAG_RELOCS_SIZE), name);
 }
 
 int elf_replace_pointer(const struct elf_object *object, void **slot, void *value)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Finding and replacing function pointers in the initialised data of a loaded
- * ELF object. Knows nothing of Wine.
+ * ELF object, by value or by the name of an import. Knows nothing of Wine.
  */
 #ifndef WW_DLLS_NTDLL_ELF_H
 #define WW_DLLS_NTDLL_ELF_H
@@ -19,6 +19,8 @@ struct elf_object {
         uintptr_t start, end;
     } segments[ELF_MAX_SEGMENTS];
     uintptr_t relro_start, relro_end;
+    uintptr_t base;      /* what was added to the addresses in the file */
+    const void *dynamic; /* the dynamic section */
 };
 
 /* Describes the loaded object that contains @addr. 0, or -ENOENT. */
@@ -26,6 +28,9 @@ int elf_find_object(const void *addr, struct elf_object *ret);
 
 /* Counts the aligned words equal to @value in the object's data; *@ret_slot is the last. */
 size_t elf_find_pointer(const struct elf_object *object, const void *value, void ***ret_slot);
+
+/* The slot through which the object calls the function @name of another one, or NULL. */
+void **elf_find_import(const struct elf_object *object, const char *name);
 
 /* Stores @value in the slot, which may be read-only before and after. 0 or a negative errno. */
 int elf_replace_pointer(const struct elf_object *object, void **slot, void *value);

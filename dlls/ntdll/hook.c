@@ -9,6 +9,7 @@
 #include <ffi.h>
 
 #include "hook.h"
+#include "remote.h"
 
 const char *const hook_names[NR_NT_CALLS] = {
     [NT_ALLOCATE] = "NtAllocateVirtualMemory", [NT_ALLOCATE_EX] = "NtAllocateVirtualMemoryEx",
@@ -276,6 +277,9 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.original = call_original;
     wine_side.nt.is_own_handle = is_own_handle;
     wine_side.nt.is_free = is_free;
+    wine_side.nt.settle = remote_settle;
+    wine_side.nt.set_own = remote_set_own;
+    wine_side.nt.consider = remote_consider;
     wine_side.query_information_process = wine->query_information_process;
     wine_side.query_virtual_memory = wine->query_virtual_memory;
     err = prepare_types(&wine_side.process_cif, wine_side.process_types, "pupup");

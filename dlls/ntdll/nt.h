@@ -45,9 +45,14 @@ struct nt {
 
     /* Whether no allocation is at @addr any more. */
     bool (*is_free)(struct nt *nt, void *addr);
+    /* Applies what was done to watched memory past us. May be a call that does nothing. */
+    void (*settle)(struct nt *nt);
 
-    /* ww_context.nr_lost as it was when released memory was last looked for. */
-    atomic_uint lost_seen;
+    /* While true, changes to mappings are those of a call that is followed here. */
+    void (*set_own)(bool own);
+
+    /* A range is going to be watched. */
+    void (*consider)(uintptr_t start, uintptr_t end);
 };
 
 /* virtual.c */

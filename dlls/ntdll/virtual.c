@@ -16,6 +16,17 @@
 
 #include "nt.h"
 
+/* The original of a call whose effect on watched memory is followed here. */
+static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
+{
+    NTSTATUS status;
+
+    nt->set_own(true);
+    status = nt->original(nt, call, args);
+    nt->set_own(false);
+    return status;
+}
+
 /* Applies a change to what the original says it worked on, if that is inside the held region. */
 static void apply_within(struct ww_hold *hold, PVOID addr, SIZE_T size,
                          int (*apply)(struct ww_hold *, uintptr_t, uintptr_t))
@@ -46,15 +57,18 @@ static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
     PVOID *addr_ptr = &base;
     void *args[] = { &process, &addr_ptr, &size_ptr, &type };
 
-    return nt->original(nt, NT_FREE, args);
+    return own_original(nt, NT_FREE, args);
 }
 
 /* Watches a fresh allocation. What is still noted for these addresses belonged to
  * memory that was released past us. */
 static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    int err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
+    int err;
 
+    nt->consider(start, end);
+    nt->settle(nt);
+    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
     if (err == -EEXIST) {
         err = ww_forget(nt->ctx, start, end);
         if (!err) {
@@ -73,7 +87,7 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     NTSTATUS status;
 
     *alloc->type &= ~MEM_WRITE_WATCH;
-    status = nt->original(nt, alloc->call, alloc->args);
+    status = own_original(nt, alloc->call, alloc->args);
     *alloc->type = wanted_type;
     if (status) {
         return status;
@@ -99,7 +113,7 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
 /* New memory that is not watched may lie where a watch was that nobody ended. */
 static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
 {
-    NTSTATUS status = nt->original(nt, alloc->call, alloc->args);
+    NTSTATUS status = own_original(nt, alloc->call, alloc->args);
 
     if (!status) {
         uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
@@ -122,7 +136,7 @@ static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
     }
     alloc->ret = &base;
     alloc->size_ptr = &size;
-    status = nt->original(nt, alloc->call, alloc->args);
+    status = own_original(nt, alloc->call, alloc->args);
     alloc->ret = ret;
     alloc->size_ptr = size_ptr;
     if (!status) {
@@ -139,6 +153,7 @@ static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
     if (!(*alloc->type & MEM_WRITE_WATCH) && !ww_watches_any(nt->ctx)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
+    nt->settle(nt);
     if (!nt_is_self(nt, alloc->process)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
@@ -146,7 +161,7 @@ static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
         return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
     }
     /* Committing needs nothing from us: reserved memory is tracked already. */
-    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : nt->original(nt, alloc->call, alloc->args);
+    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : own_original(nt, alloc->call, alloc->args);
 }
 
 NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_bits, SIZE_T *size_ptr,
@@ -196,7 +211,7 @@ static NTSTATUS decommit(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T 
     }
     args[1] = &held_addr;
     args[2] = &held_size;
-    status = nt->original(nt, NT_FREE, args);
+    status = own_original(nt, NT_FREE, args);
     if (!status) {
         /* Size 0 is the rest of the allocation; some versions do not say how much that was. */
         apply_within(&hold, addr, size ? size : hold.range.end - (uintptr_t)addr, ww_hold_discard);
@@ -225,7 +240,7 @@ static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *
     if (err == -ENOMEM) {
         return STATUS_NO_MEMORY;
     }
-    status = nt->original(nt, NT_FREE, args);
+    status = own_original(nt, NT_FREE, args);
     if (status) {
         ww_limbo_restore(nt->ctx, &limbo);
     } else {
@@ -241,6 +256,7 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
     if (!ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_FREE, args);
     }
+    nt->settle(nt);
     if (type & MEM_RELEASE) {
         return release(nt, process, addr_ptr, size_ptr, type);
     }
@@ -262,6 +278,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     if (!old_prot || !ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_PROTECT, args);
     }
+    nt->settle(nt);
     addr = *addr_ptr;
     size = *size_ptr;
     old = *old_prot;
@@ -271,7 +288,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     args[1] = &held_addr;
     args[2] = &held_size;
     args[4] = &held_old;
-    status = nt->original(nt, NT_PROTECT, args);
+    status = own_original(nt, NT_PROTECT, args);
     if (!status) {
         apply_within(&hold, addr, size, ww_hold_latch);
     }

@@ -15,30 +15,11 @@ static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T *ret_left)
 {
     struct ww_range range;
 
+    nt->settle(nt);
     if (!ww_watches_any(nt->ctx) || ww_find(nt->ctx, base, &range) || !nt_is_self(nt, process)) {
         return false;
     }
     *ret_left = range.end - (uintptr_t)base;
-    return true;
-}
-
-/*
- * Another process can release memory here past our calls. The engine notices that
- * a mapping was replaced; whether that was a release, Wine knows. True: @base is
- * watched no more.
- */
-static bool was_released(struct nt *nt, PVOID base)
-{
-    unsigned int nr_lost = atomic_load(&nt->ctx->nr_lost);
-    struct ww_range range;
-
-    if (nr_lost == atomic_load(&nt->lost_seen) || !nt->is_free(nt, base)) {
-        return false;
-    }
-    atomic_store(&nt->lost_seen, nr_lost);
-    if (!ww_find(nt->ctx, base, &range)) {
-        ww_forget(nt->ctx, range.start, range.end);
-    }
     return true;
 }
 
@@ -90,9 +71,6 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
     probe_for_write(addresses, capacity * sizeof(*addresses));
     nr = ww_get_pages(nt->ctx, base, size, flags & WRITE_WATCH_FLAG_RESET ? WW_GET_RESET : 0, addresses,
                       capacity);
-    if (was_released(nt, base)) {
-        return nt->original(nt, NT_GET_WRITE_WATCH, args);
-    }
     if (nr < 0) {
         return nt_status(nr);
     }
@@ -105,14 +83,9 @@ NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T 
 {
     void *args[] = { &process, &base, &size };
     SIZE_T left;
-    int err;
 
     if (!is_ours(nt, process, base, &left)) {
         return nt->original(nt, NT_RESET_WRITE_WATCH, args);
     }
-    err = ww_reset(nt->ctx, base, size);
-    if (was_released(nt, base)) {
-        return nt->original(nt, NT_RESET_WRITE_WATCH, args);
-    }
-    return nt_status(err);
+    return nt_status(ww_reset(nt->ctx, base, size));
 }

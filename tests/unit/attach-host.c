@@ -126,6 +126,47 @@ static void check_cycle(void)
     ok(get(base, PAGE, 0, pages, &count) == STATUS_FAKE, "released memory is still watched");
 }
 
+/* Another process's requests are made past the table, and count all the same. */
+static void check_remote(void *ntdll)
+{
+    void (*protect)(void *, size_t) = (void (*)(void *, size_t))dlsym(ntdll, "fake_remote_protect");
+    void (*drop)(void *, size_t) = (void (*)(void *, size_t))dlsym(ntdll, "fake_remote_drop");
+    void (*release)(void *, size_t) = (void (*)(void *, size_t))dlsym(ntdll, "fake_remote_release");
+    char *base = allocate();
+    void *pages[1], *addr = base + 3 * PAGE;
+    size_t size = 2 * PAGE;
+    uintptr_t count = 1;
+
+    base[3 * PAGE] = base[4 * PAGE] = 1;
+    protect(base + 3 * PAGE, PAGE);
+    ok(!((free_fn)table[AT_FREE])(SELF, &addr, &size, MEM_DECOMMIT), "decommit");
+    expect_pages(base, 1, "3", __LINE__);
+
+    /* Dropped: clean, and written again later. */
+    base[5 * PAGE] = base[6 * PAGE] = 1;
+    drop(base + 5 * PAGE, PAGE);
+    expect_pages(base, 1, "6", __LINE__);
+    base[5 * PAGE] = 0;
+    expect_pages(base, 1, "5", __LINE__);
+
+    /* Protected and dropped between two of our calls: whether it was written is not known. */
+    base[7 * PAGE] = 1;
+    protect(base + 7 * PAGE, PAGE);
+    drop(base + 7 * PAGE, PAGE);
+    expect_pages(base, 1, "7", __LINE__);
+
+    /* More changes than notes: everything counts as written once, nothing is lost. */
+    base[8 * PAGE] = 1;
+    for (int i = 0; i < 2000; i++) {
+        protect(base + 9 * PAGE, PAGE);
+    }
+    expect_pages(base, 1, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", __LINE__);
+    expect_pages(base, 1, "", __LINE__);
+
+    release(base, NR_PAGES * PAGE);
+    ok(get(base, PAGE, 0, pages, &count) == STATUS_FAKE, "memory released from outside is still watched");
+}
+
 static void check_allocations(void)
 {
     int *saw_flag = dlsym(RTLD_DEFAULT, "fake_saw_flag");
@@ -158,6 +199,7 @@ int main(int argc, char **argv)
     if (!strcmp(argv[2], "patched")) {
         check_cycle();
         check_allocations();
+        check_remote(ntdll);
     } else {
         ok(table[AT_FREE] == dlsym(ntdll, "NtFreeVirtualMemory"), "a slot was changed");
         ok(table[AT_RESET] == dlsym(ntdll, "NtResetWriteWatch"), "a slot was changed");

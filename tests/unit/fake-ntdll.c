@@ -45,15 +45,36 @@ int FAKE_ABI NtQueryInformationProcess(void *process, uint32_t class, void *buff
     return 0;
 }
 
+/* MEMORY_BASIC_INFORMATION's State is its fifth word, or sixth after padding. */
 int FAKE_ABI NtQueryVirtualMemory(void *process, void *addr, uint32_t class, void *buffer, size_t len,
                                   size_t *ret_len)
 {
+    uint32_t state = addr == fake_freed ? MEM_FREE : MEM_COMMIT;
+
     (void)process;
-    (void)addr;
     (void)class;
     (void)ret_len;
     memset(buffer, 0, len);
+    memcpy((char *)buffer + 4 * sizeof(void *), &state, sizeof(state));
     return 0;
+}
+
+/* What another process's request does: the same work, past the table. */
+void fake_remote_protect(void *addr, size_t size)
+{
+    mprotect(addr, size, PROT_READ);
+    mprotect(addr, size, PROT_READ | PROT_WRITE);
+}
+
+void fake_remote_drop(void *addr, size_t size)
+{
+    madvise(addr, size, MADV_DONTNEED);
+}
+
+void fake_remote_release(void *addr, size_t size)
+{
+    munmap(addr, size);
+    fake_freed = addr;
 }
 
 static int allocate(void **ret, size_t *size, uint32_t type, uint32_t protect)
@@ -141,6 +162,7 @@ int FAKE_ABI NtResetWriteWatch(void *process, void *base, size_t size)
 }
 
 int fake_saw_flag;
+void *fake_freed;
 
 /* Const and full of addresses: .data.rel.ro, as in Wine. */
 void *const fake_table[] = {

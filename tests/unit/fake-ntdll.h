@@ -18,6 +18,7 @@
 #define MEM_RESERVE 0x2000
 #define MEM_DECOMMIT 0x4000
 #define MEM_RELEASE 0x8000
+#define MEM_FREE 0x10000
 #define MEM_WRITE_WATCH 0x200000
 #define PAGE_READWRITE 4
 #define FAKE_FAIL 0xfa11 /* a protection that the fake refuses */
@@ -36,6 +37,10 @@ enum { AT_ALLOCATE = 1, AT_ALLOCATE_EX, AT_FREE, AT_PROTECT, AT_GET, AT_RESET };
 
 /* How often an allocation came with MEM_WRITE_WATCH. */
 extern int fake_saw_flag;
+
+/* An address where there is no allocation any more. */
+extern void *fake_freed;
+
 extern void *const fake_table[];
 
 int FAKE_ABI NtQueryPerformanceCounter(int64_t *counter, int64_t *frequency);
@@ -53,5 +58,10 @@ int FAKE_ABI NtProtectVirtualMemory(void *process, void **addr, size_t *size, ui
 int FAKE_ABI NtGetWriteWatch(void *process, uint32_t flags, void *base, size_t size, void **addresses,
                              uintptr_t *count, uint32_t *granularity);
 int FAKE_ABI NtResetWriteWatch(void *process, void *base, size_t size);
+
+/* Changes to memory that do not come through the table. */
+void fake_remote_protect(void *addr, size_t size);
+void fake_remote_drop(void *addr, size_t size);
+void fake_remote_release(void *addr, size_t size);
 
 #endif

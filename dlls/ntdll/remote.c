@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Notes of changes that were made past our calls, and their effect on what is
+ * watched. The mapping calls run under Wine's own lock, in any thread, also in
+ * signal handlers: so they only leave a note, without a lock, and the next of our
+ * calls settles it. Wine's lock is held from the change to the note, so no later
+ * owner of the same addresses can be taken for the earlier one as long as notes
+ * are settled before a new watch.
+ *
+ *   protected   what is dirty goes into the latch, as VirtualProtect does
+ *   dropped     the pages or the mapping are gone: armed again, or, if Wine has no
+ *               allocation there any more, watched no more
+ *
+ * What cannot be told apart any more errs on the side of reporting.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+
+#include "remote.h"
+
+enum note_kind { NOTE_PROTECTED, NOTE_DROPPED };
+
+struct note {
+    uintptr_t start, end;
+    enum note_kind kind;
+    atomic_uint turn; /* the note's number plus 1, once it is complete */
+};
+
+#define NR_NOTES 1024
+
+/* Where watched memory is or was, by the hash of each 2 MB: most changes are
+ * made elsewhere and are not worth a note. */
+#define GRANULE_SHIFT 21
+#define NR_GRANULES 32768
+#define LONG_BITS (8 * sizeof(long))
+
+static struct note notes[NR_NOTES];
+static atomic_uint nr_written, nr_settled;
+static atomic_bool overflow;
+static atomic_ulong near_watch[NR_GRANULES / LONG_BITS];
+static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
+static __thread bool is_own __attribute__((tls_model("initial-exec")));
+
+/* ---- taking notes ---- */
+
+static unsigned long granule_bit(uintptr_t granule, size_t *ret_word)
+{
+    size_t hash = granule % NR_GRANULES;
+
+    *ret_word = hash / LONG_BITS;
+    return 1ul << (hash % LONG_BITS);
+}
+
+void remote_consider(uintptr_t start, uintptr_t end)
+{
+    uintptr_t granule = start >> GRANULE_SHIFT, last = (end - 1) >> GRANULE_SHIFT;
+    size_t word;
+
+    if (last - granule >= NR_GRANULES) {
+        last = granule + NR_GRANULES - 1;
+    }
+    for (; granule <= last; granule++) {
+        unsigned long bit = granule_bit(granule, &word);
+
+        if (!(atomic_load_explicit(&near_watch[word], memory_order_relaxed) & bit)) {
+            atomic_fetch_or(&near_watch[word], bit);
+        }
+    }
+}
+
+static bool is_near_watch(uintptr_t start, uintptr_t end)
+{
+    uintptr_t granule = start >> GRANULE_SHIFT, last = (end - 1) >> GRANULE_SHIFT;
+    size_t word;
+
+    if (last - granule >= 64) {
+        return true;
+    }
+    for (; granule <= last; granule++) {
+        unsigned long bit = granule_bit(granule, &word);
+
+        if (atomic_load(&near_watch[word]) & bit) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void remote_set_own(bool own)
+{
+    is_own = own;
+}
+
+static void take_note(enum note_kind kind, void *addr, size_t len)
+{
+    uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + len);
+    unsigned int turn = atomic_load(&nr_written);
+    struct note *note;
+
+    if (is_own || start >= end || !is_near_watch(start, end)) {
+        return;
+    }
+    do {
+        if (turn - atomic_load(&nr_settled) >= NR_NOTES) {
+            atomic_store(&overflow, true);
+            return;
+        }
+    } while (!atomic_compare_exchange_weak(&nr_written, &turn, turn + 1));
+    note = &notes[turn % NR_NOTES];
+    note->start = start;
+    note->end = end;
+    note->kind = kind;
+    atomic_store(&note->turn, turn + 1);
+}
+
+static void *noting_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    void *ret = mmap(addr, len, prot, flags, fd, offset);
+
+    if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
+        take_note(NOTE_DROPPED, ret, len);
+    }
+    return ret;
+}
+
+/* For 32-bit Wines, whose offsets are 64 bits wide. */
+static void *noting_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
+{
+    void *ret = mmap64(addr, len, prot, flags, fd, offset);
+
+    if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
+        take_note(NOTE_DROPPED, ret, len);
+    }
+    return ret;
+}
+
+static int noting_munmap(void *addr, size_t len)
+{
+    int ret = munmap(addr, len);
+
+    if (!ret) {
+        take_note(NOTE_DROPPED, addr, len);
+    }
+    return ret;
+}
+
+static int noting_mprotect(void *addr, size_t len, int prot)
+{
+    int ret = mprotect(addr, len, prot);
+
+    if (!ret) {
+        take_note(NOTE_PROTECTED, addr, len);
+    }
+    return ret;
+}
+
+static int noting_madvise(void *addr, size_t len, int advice)
+{
+    int ret = madvise(addr, len, advice);
+
+    if (!ret && (advice == MADV_DONTNEED || advice == MADV_REMOVE)) {
+        take_note(NOTE_DROPPED, addr, len);
+    }
+    return ret;
+}
+
+/* ---- ntdll.so's imports ---- */
+
+#define NR_IMPORTS 4
+
+/* An import has one of two names; which, depends on the width of off_t. */
+static struct {
+    const char *names[2];
+    void *replacements[2];
+    void **slot;
+    void *original;
+} imports[NR_IMPORTS] = {
+    { { "mmap", "mmap64" }, { (void *)noting_mmap, (void *)noting_mmap64 }, NULL, NULL },
+    { { "munmap", NULL }, { (void *)noting_munmap, NULL }, NULL, NULL },
+    { { "mprotect", NULL }, { (void *)noting_mprotect, NULL }, NULL, NULL },
+    { { "madvise", NULL }, { (void *)noting_madvise, NULL }, NULL, NULL },
+};
+
+void remote_remove(const struct elf_object *ntdll)
+{
+    for (int i = 0; i < NR_IMPORTS; i++) {
+        if (imports[i].slot && imports[i].original) {
+            elf_replace_pointer(ntdll, imports[i].slot, imports[i].original);
+            imports[i].original = NULL;
+        }
+    }
+}
+
+static int install_one(const struct elf_object *ntdll, int i)
+{
+    void *replacement = NULL;
+
+    for (int j = 0; j < 2 && !replacement; j++) {
+        imports[i].slot = imports[i].names[j] ? elf_find_import(ntdll, imports[i].names[j]) : NULL;
+        replacement = imports[i].slot ? imports[i].replacements[j] : NULL;
+    }
+    if (!replacement) {
+        return -ENOENT;
+    }
+    imports[i].original = *imports[i].slot;
+    return elf_replace_pointer(ntdll, imports[i].slot, replacement);
+}
+
+int remote_install(const struct elf_object *ntdll, const char **ret_missing)
+{
+    int err;
+
+    for (int i = 0; i < NR_IMPORTS; i++) {
+        err = install_one(ntdll, i);
+        if (err) {
+            *ret_missing = imports[i].names[0];
+            remote_remove(ntdll);
+            return err;
+        }
+    }
+    return 0;
+}
+
+/* ---- settling ---- */
+
+/* Applies a change to the part of each watched region that lies in the range. */
+static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
+                            void (*apply)(struct nt *, uintptr_t start, uintptr_t end))
+{
+    struct ww_range range;
+
+    while (start < end && !ww_find_next(nt->ctx, start, end, &range)) {
+        uintptr_t from = range.start > start ? range.start : start;
+        uintptr_t to = range.end < end ? range.end : end;
+
+        apply(nt, from, to);
+        start = to;
+    }
+}
+
+static void settle_protected(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    ww_latch(nt->ctx, (void *)start, end - start);
+}
+
+/* Anything may have happened there: all of it counts as written. */
+static void settle_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    struct ww_hold hold;
+
+    if (nt->is_free(nt, (void *)start)) {
+        ww_forget(nt->ctx, start, end);
+    } else if (!ww_hold(nt->ctx, start, &hold)) {
+        ww_hold_discard(&hold, start, end);
+        ww_hold_mark(&hold, start, end);
+        ww_hold_end(&hold);
+    }
+}
+
+/* Memory that has no allocation any more is watched no more, all that was one region of it. */
+static void settle_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    if (nt->is_free(nt, (void *)start)) {
+        ww_forget(nt->ctx, start, end);
+    } else {
+        ww_discard(nt->ctx, (void *)start, end - start);
+    }
+}
+
+static void settle_note(struct nt *nt, const struct note *note)
+{
+    for_each_region(nt, note->start, note->end,
+                    note->kind == NOTE_PROTECTED ? settle_protected : settle_dropped);
+}
+
+/*
+ * A page that was protected before it was dropped would have kept its dirt in
+ * the latch. Whether it had any cannot be seen any more: it counts as written.
+ */
+static void settle_earlier_protection(struct nt *nt, unsigned int first, unsigned int dropped)
+{
+    const struct note *drop = &notes[dropped % NR_NOTES];
+
+    for (; first != dropped; first++) {
+        const struct note *note = &notes[first % NR_NOTES];
+        uintptr_t start = note->start > drop->start ? note->start : drop->start;
+        uintptr_t end = note->end < drop->end ? note->end : drop->end;
+
+        if (note->kind == NOTE_PROTECTED && start < end) {
+            for_each_region(nt, start, end, settle_unknown);
+        }
+    }
+}
+
+void remote_settle(struct nt *nt)
+{
+    unsigned int first, turn;
+    sigset_t saved;
+
+    /* An original that faulted did not come back to say that it was over. */
+    is_own = false;
+    if (atomic_load(&nr_written) == atomic_load(&nr_settled) && !atomic_load(&overflow)) {
+        return;
+    }
+    ww_block_signals(&saved);
+    pthread_mutex_lock(&settle_lock);
+    first = atomic_load(&nr_settled);
+    for (turn = first; atomic_load(&notes[turn % NR_NOTES].turn) == turn + 1; turn++) {
+        settle_note(nt, &notes[turn % NR_NOTES]);
+        if (notes[turn % NR_NOTES].kind == NOTE_DROPPED) {
+            settle_earlier_protection(nt, first, turn);
+        }
+    }
+    atomic_store(&nr_settled, turn);
+    if (atomic_exchange(&overflow, false)) {
+        for_each_region(nt, 0, UINTPTR_MAX - NT_PAGE_SIZE, settle_unknown);
+    }
+    pthread_mutex_unlock(&settle_lock);
+    ww_restore_signals(&saved);
+}

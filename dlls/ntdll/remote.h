@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What happens to watched memory past our calls. Another process may protect,
+ * decommit or release memory here (VirtualProtectEx, VirtualFreeEx): Wine makes
+ * such a call inside this process, by a direct jump that no system call slot
+ * sees. But whatever it does ends in libc's mapping calls, which ntdll.so imports.
+ */
+#ifndef WW_DLLS_NTDLL_REMOTE_H
+#define WW_DLLS_NTDLL_REMOTE_H
+
+#include "elf.h"
+#include "nt.h"
+
+/* Puts ours in front of the mapping calls that @ntdll imports. 0, or -ENOENT where one of
+ * them is not imported, with its name in *@ret_missing; or another negative errno. */
+int remote_install(const struct elf_object *ntdll, const char **ret_missing);
+void remote_remove(const struct elf_object *ntdll);
+
+/* Memory in this range is going to be watched: changes to it matter from now on. */
+void remote_consider(uintptr_t start, uintptr_t end);
+
+/* While true, changes made by this thread are those of a call that we follow ourselves. */
+void remote_set_own(bool own);
+
+/* Applies what happened since the last time: before any answer, and before a new watch. */
+void remote_settle(struct nt *nt);
+
+#endif
