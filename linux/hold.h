@@ -53,6 +53,12 @@ int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end);
 /* The first region that shares a byte with the range. 0, -ENOENT, -ECHILD. */
 int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range);
 
+/* Whether a page of the range may be written. Takes no lock; safe in signal handlers. */
+static inline bool ww_peek(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+{
+    return ctx->backend->peek(ctx, start, end);
+}
+
 /* Whether anything is watched. No lock: a quick look before the slower calls. */
 static inline bool ww_watches_any(struct ww_context *ctx)
 {

@@ -82,8 +82,8 @@ struct ww_scan {
 };
 
 /*
- * A way to track writes. No entry is NULL. Every call but probe and open is made
- * under the region's lock; ranges are page aligned and inside the region.
+ * A way to track writes. No entry is NULL. Every call but probe, open and peek is
+ * made under the region's lock; ranges are page aligned and inside the region.
  */
 struct ww_backend {
     const char *name;
@@ -113,6 +113,10 @@ struct ww_backend {
      */
     ssize_t (*scan)(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
                     struct page_region *vec, uintptr_t *ret_next);
+
+    /* Whether a page of the range may be written, of any region or none: a quick
+     * look without a lock, for signal handlers too. */
+    bool (*peek)(struct ww_context *ctx, uintptr_t start, uintptr_t end);
 
     /* The range's pages were dropped or its mapping replaced: nothing there is
      * written; track it again. */

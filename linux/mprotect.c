@@ -318,6 +318,14 @@ static ssize_t mprotect_scan(struct ww_context *ctx, struct ww_region *region, c
     return nr;
 }
 
+static bool mprotect_peek(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+{
+    (void)ctx;
+    (void)start;
+    (void)end;
+    return true;
+}
+
 static int mprotect_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_prot_pages *pages = pages_of(region);
@@ -434,6 +442,7 @@ const struct ww_backend ww_backend_mprotect = {
     .split = mprotect_split,
     .join = mprotect_join,
     .scan = mprotect_scan,
+    .peek = mprotect_peek,
     .discard = mprotect_discard,
     .protect = mprotect_protect,
     .disarm = mprotect_disarm,

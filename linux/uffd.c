@@ -166,6 +166,29 @@ static ssize_t uffd_scan(struct ww_context *ctx, struct ww_region *region, const
     return nr;
 }
 
+/* Pages of registered mappings alone, and one is enough. A failure knows nothing. */
+static bool uffd_peek(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+{
+    const struct uffd *uffd = ctx->priv;
+    struct page_region found = { .start = 0 };
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .start = start,
+        .end = end,
+        .vec = (uintptr_t)&found,
+        .vec_len = 1,
+        .max_pages = 1,
+        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED,
+        .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        .return_mask = PAGE_IS_WRITTEN,
+    };
+    int saved = errno;
+    bool may_be = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg) != 0;
+
+    errno = saved;
+    return may_be;
+}
+
 static int uffd_arm(struct ww_context *ctx, struct ww_region *region)
 {
     int err = keep_pages_small(region->range.start, region->range.end);
@@ -367,6 +390,7 @@ const struct ww_backend ww_backend_uffd = {
     .split = uffd_split,
     .join = uffd_join,
     .scan = uffd_scan,
+    .peek = uffd_peek,
     .discard = uffd_discard,
     .protect = uffd_protect,
     .disarm = uffd_disarm,

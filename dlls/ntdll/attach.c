@@ -47,10 +47,10 @@ static bool find_functions(void *ntdll, struct hook_wine *ret)
         }
     }
     ret->query_performance_counter = dlsym(ntdll, "NtQueryPerformanceCounter");
-    ret->query_information_process = dlsym(ntdll, "NtQueryInformationProcess");
+    ret->compare_objects = dlsym(ntdll, "NtCompareObjects");
     ret->query_virtual_memory = dlsym(ntdll, "NtQueryVirtualMemory");
-    if (!ret->query_performance_counter || !ret->query_information_process || !ret->query_virtual_memory) {
-        stay_out("ntdll.so lacks one of", "the NtQuery functions");
+    if (!ret->query_performance_counter || !ret->compare_objects || !ret->query_virtual_memory) {
+        stay_out("ntdll.so lacks", "NtQueryPerformanceCounter, NtCompareObjects or NtQueryVirtualMemory");
         return false;
     }
     return true;
@@ -149,7 +149,7 @@ static void attach(void *ntdll, const char *path)
         return;
     }
     convention = hook_learn_convention(&wine);
-    if (remote_install(&object, &missing)) {
+    if (remote_install(&object, ctx, &missing)) {
         stay_out("cannot stand in for the import", missing);
     } else if (!convention) {
         stay_out("unknown calling convention", "");

@@ -32,10 +32,9 @@ static struct {
     void *originals[NR_NT_CALLS];
     ffi_cif cifs[NR_NT_CALLS];
     ffi_type *types[NR_NT_CALLS][MAX_ARGS];
-    void *query_information_process, *query_virtual_memory;
-    ffi_cif process_cif, memory_cif;
-    ffi_type *process_types[MAX_ARGS], *memory_types[MAX_ARGS];
-    ULONG_PTR own_pid;
+    void *compare_objects, *query_virtual_memory;
+    ffi_cif compare_cif, memory_cif;
+    ffi_type *compare_types[MAX_ARGS], *memory_types[MAX_ARGS];
 } wine_side;
 
 /* ---- the convention ---- */
@@ -149,25 +148,16 @@ static NTSTATUS call_original(struct nt *nt, enum nt_call call, void **args)
     return (NTSTATUS)ret;
 }
 
-/* The process id behind a handle, or 0. A server call, so only for real handles. */
-static ULONG_PTR query_pid(HANDLE process)
-{
-    PROCESS_BASIC_INFORMATION info = { .UniqueProcessId = 0 };
-    ULONG class = ProcessBasicInformation, len = sizeof(info), *ret_len = NULL;
-    void *buffer = &info, *args[] = { &process, &class, &buffer, &len, &ret_len };
-    ffi_arg status = 0;
-
-    ffi_call(&wine_side.process_cif, FFI_FN(wine_side.query_information_process), &status, args);
-    return (NTSTATUS)status ? 0 : info.UniqueProcessId;
-}
-
+/* Needs no access right of the handle, as Wine's own calls on this process need none. */
 static bool is_own_handle(struct nt *nt, HANDLE process)
 {
+    HANDLE self = NtCurrentProcess();
+    void *args[] = { &process, &self };
+    ffi_arg status = 0;
+
     (void)nt;
-    if (!wine_side.own_pid) {
-        wine_side.own_pid = query_pid(NtCurrentProcess());
-    }
-    return wine_side.own_pid && query_pid(process) == wine_side.own_pid;
+    ffi_call(&wine_side.compare_cif, FFI_FN(wine_side.compare_objects), &status, args);
+    return (NTSTATUS)status == STATUS_SUCCESS;
 }
 
 static bool is_free(struct nt *nt, void *addr)
@@ -280,9 +270,9 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.settle = remote_settle;
     wine_side.nt.set_own = remote_set_own;
     wine_side.nt.consider = remote_consider;
-    wine_side.query_information_process = wine->query_information_process;
+    wine_side.compare_objects = wine->compare_objects;
     wine_side.query_virtual_memory = wine->query_virtual_memory;
-    err = prepare_types(&wine_side.process_cif, wine_side.process_types, "pupup");
+    err = prepare_types(&wine_side.compare_cif, wine_side.compare_types, "pp");
     if (!err) {
         err = prepare_types(&wine_side.memory_cif, wine_side.memory_types, "ppuppp");
     }

@@ -39,6 +39,7 @@ static struct note notes[NR_NOTES];
 static atomic_uint nr_written, nr_settled;
 static atomic_bool overflow;
 static atomic_ulong near_watch[NR_GRANULES / LONG_BITS];
+static struct ww_context *watched_by;
 static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool is_own __attribute__((tls_model("initial-exec")));
 
@@ -99,6 +100,11 @@ static void take_note(enum note_kind kind, void *addr, size_t len)
     struct note *note;
 
     if (is_own || start >= end || !is_near_watch(start, end)) {
+        return;
+    }
+    /* Only what is dirty now goes into the latch: a guard page, say, that Wine
+     * opens for the write which is about to come, has nothing to keep. */
+    if (kind == NOTE_PROTECTED && !ww_peek(watched_by, start, end)) {
         return;
     }
     do {
@@ -207,10 +213,11 @@ static int install_one(const struct elf_object *ntdll, int i)
     return elf_replace_pointer(ntdll, imports[i].slot, replacement);
 }
 
-int remote_install(const struct elf_object *ntdll, const char **ret_missing)
+int remote_install(const struct elf_object *ntdll, struct ww_context *ctx, const char **ret_missing)
 {
     int err;
 
+    watched_by = ctx;
     for (int i = 0; i < NR_IMPORTS; i++) {
         err = install_one(ntdll, i);
         if (err) {

@@ -11,9 +11,9 @@
 #include "elf.h"
 #include "nt.h"
 
-/* Puts ours in front of the mapping calls that @ntdll imports. 0, or -ENOENT where one of
- * them is not imported, with its name in *@ret_missing; or another negative errno. */
-int remote_install(const struct elf_object *ntdll, const char **ret_missing);
+/* Puts ours in front of the mapping calls that @ntdll imports, for what @ctx watches. 0, or -ENOENT where one
+ * of them is not imported, with its name in *@ret_missing; or another negative errno. */
+int remote_install(const struct elf_object *ntdll, struct ww_context *ctx, const char **ret_missing);
 void remote_remove(const struct elf_object *ntdll);
 
 /* Memory in this range is going to be watched: changes to it matter from now on. */

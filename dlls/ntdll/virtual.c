@@ -207,7 +207,7 @@ static NTSTATUS decommit(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T 
     NTSTATUS status;
 
     if (ww_hold(nt->ctx, (uintptr_t)addr, &hold)) {
-        return nt->original(nt, NT_FREE, args);
+        return own_original(nt, NT_FREE, args);
     }
     args[1] = &held_addr;
     args[2] = &held_size;
@@ -233,7 +233,7 @@ static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *
     int err;
 
     if (ww_find(nt->ctx, (void *)start, &range) || (!size && start != range.start)) {
-        return nt->original(nt, NT_FREE, args);
+        return own_original(nt, NT_FREE, args);
     }
     end = size ? nt_page_up((uintptr_t)*addr_ptr + size) : range.end;
     err = ww_limbo_enter(nt->ctx, start, end, &limbo);
@@ -283,7 +283,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     size = *size_ptr;
     old = *old_prot;
     if (ww_hold(nt->ctx, (uintptr_t)addr, &hold)) {
-        return nt->original(nt, NT_PROTECT, args);
+        return own_original(nt, NT_PROTECT, args);
     }
     args[1] = &held_addr;
     args[2] = &held_size;

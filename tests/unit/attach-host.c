@@ -158,7 +158,7 @@ static void check_remote(void *ntdll)
     /* More changes than notes: everything counts as written once, nothing is lost. */
     base[8 * PAGE] = 1;
     for (int i = 0; i < 2000; i++) {
-        protect(base + 9 * PAGE, PAGE);
+        protect(base + 8 * PAGE, PAGE);
     }
     expect_pages(base, 1, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", __LINE__);
     expect_pages(base, 1, "", __LINE__);

@@ -44,8 +44,7 @@ extern void *fake_freed;
 extern void *const fake_table[];
 
 int FAKE_ABI NtQueryPerformanceCounter(int64_t *counter, int64_t *frequency);
-int FAKE_ABI NtQueryInformationProcess(void *process, uint32_t class, void *buffer, uint32_t len,
-                                       uint32_t *ret_len);
+int FAKE_ABI NtCompareObjects(void *first, void *second);
 int FAKE_ABI NtQueryVirtualMemory(void *process, void *addr, uint32_t class, void *buffer, size_t len,
                                   size_t *ret_len);
 int FAKE_ABI NtAllocateVirtualMemory(void *process, void **ret, uintptr_t zero_bits, size_t *size,
