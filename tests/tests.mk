@@ -121,6 +121,8 @@ endif
 CLEANFILES = $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
 	rm -rf tests/wine/prefix tests/wine/prefix.lock
+	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
+		tests/winetest/results tests/winetest/include-* matrix
 
 # ---- measurements: never part of `make check` ----
 EXTRA_PROGRAMS = tests/bench/native
@@ -131,3 +133,20 @@ CLEANFILES += tests/bench/native tests/bench/wine.samples tests/bench/wine.out
 bench: all tests/bench/native
 	tests/bench/native
 	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh
+
+# ---- Wine's own tests of write watches, fetched, never kept here; not part of `make check` ----
+EXTRA_DIST += tests/winetest/winetest.sh tests/winetest/slice.awk tests/winetest/compare.awk \
+	tests/winetest/mingw.h tests/winetest/allowed
+
+winetest: all
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/winetest/winetest.sh || test $$? -eq 77
+
+# ---- every Wine, each in a Debian of its own; needs root, a network and about half an hour ----
+EXTRA_DIST += tests/wine/root.sh tests/wine/matrix.sh tests/wine/matrix-one.sh
+
+check-wine: all
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/winetest/winetest.sh build
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/wine/matrix.sh >CONFORMANCE.md.new
+	mv CONFORMANCE.md.new $(srcdir)/docs/CONFORMANCE.md
+
+.PHONY: winetest check-wine
