@@ -6,6 +6,7 @@ SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = WW_BUILDDIR='$(abs_builddir)'; export WW_BUILDDIR;
 
 SCRIPT_TESTS = \
+	tests/loader/test-loader.sh \
 	tests/unit/test-attach.sh \
 	tests/unit/test-command.sh \
 	tests/wine/test-fallback.sh \
@@ -49,6 +50,12 @@ tests_unit_test_concurrent_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-win32
+tests_unit_test_win32_SOURCES = tests/unit/test-win32.c tests/unit/util.h
+tests_unit_test_win32_CPPFLAGS = $(UNIT_CPPFLAGS) $(WINE_CPPFLAGS)
+tests_unit_test_win32_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
+tests_unit_test_win32_LDFLAGS = -Wl,--wrap=calloc,--wrap=mprotect,--wrap=ww_watch
 endif
 
 if HAVE_SECCOMP
@@ -83,6 +90,15 @@ tests/unit/foreign.so: $(srcdir)/tests/unit/foreign.c
 
 check_DATA = $(FAKE_NTDLLS) tests/unit/foreign.so
 
+# A host that is not Wine, and what it must not fall over.
+check_PROGRAMS += tests/loader/loader tests/loader/damage
+tests_loader_loader_SOURCES = tests/loader/loader.c tests/loader/pe.c tests/loader/pe.h
+tests_loader_loader_CPPFLAGS = $(AM_CPPFLAGS) $(WINE_CPPFLAGS)
+tests_loader_loader_LDADD = libwritewatch.la
+tests_loader_damage_SOURCES = tests/loader/damage.c tests/loader/pe.c tests/loader/pe.h
+tests_loader_damage_CPPFLAGS = $(AM_CPPFLAGS) $(WINE_CPPFLAGS)
+EXTRA_DIST += tests/loader/guest.c tests/loader/other.c
+
 # ---- Windows programs ----
 CONFORMANCE_FILES = \
 	tests/pe/conformance.c \
@@ -110,15 +126,23 @@ tests/pe/bench.exe tests/pe/i686/bench.exe: tests/pe/bench.c
 tests/pe/watch.exe tests/pe/i686/watch.exe: tests/pe/hello.c
 	$(PE_BUILD)
 
+# The test loader's programs: no C runtime.
+LOADED = tests/loader/guest.exe tests/loader/other.exe
+tests/loader/guest.exe: tests/loader/guest.c
+tests/loader/other.exe: tests/loader/other.c
+$(LOADED):
+	$(AM_V_CC)$(MKDIR_P) $(@D) && $(MINGW64) $(PE_CFLAGS) -nostdlib -nostartfiles -Wl,--entry,guest_main \
+		-o $@ $(filter %.c,$^) -lkernel32
+
 noinst_DATA =
 if HAVE_MINGW64
-noinst_DATA += $(PE64)
+noinst_DATA += $(PE64) $(LOADED)
 endif
 if HAVE_MINGW32
 noinst_DATA += $(PE32)
 endif
 
-CLEANFILES = $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
+CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
 	rm -rf tests/wine/prefix tests/wine/prefix.lock
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \

@@ -45,7 +45,9 @@ struct nt {
 
     /* Whether no allocation is at @addr any more. */
     bool (*is_free)(struct nt *nt, void *addr);
-    /* Applies what was done to watched memory past us. May be a call that does nothing. */
+    /* The rest follows changes that are made past us; NULL where nobody makes any. */
+
+    /* Applies what was done to watched memory since the last time. */
     void (*settle)(struct nt *nt);
 
     /* While true, changes to mappings are those of a call that is followed here. */
@@ -69,6 +71,10 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
                             PVOID *addresses, ULONG_PTR *count, ULONG *granularity);
 NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T size);
 
+/* Windows' checks of the arguments alone, in its order: the range itself comes last. */
+NTSTATUS nt_check_get_arguments(ULONG flags, SIZE_T size, PVOID *addresses, const ULONG_PTR *count,
+                                const ULONG *granularity);
+
 /* status.c: @error is 0 or a negative errno of linux/. */
 NTSTATUS nt_status(int error);
 
@@ -76,6 +82,13 @@ NTSTATUS nt_status(int error);
 static inline bool nt_is_self(struct nt *nt, HANDLE process)
 {
     return process == NtCurrentProcess() || nt->is_own_handle(nt, process);
+}
+
+static inline void nt_settle(struct nt *nt)
+{
+    if (nt->settle) {
+        nt->settle(nt);
+    }
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

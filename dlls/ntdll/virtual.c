@@ -21,6 +21,9 @@ static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
 
+    if (!nt->set_own) {
+        return nt->original(nt, call, args);
+    }
     nt->set_own(true);
     status = nt->original(nt, call, args);
     nt->set_own(false);
@@ -66,8 +69,10 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     int err;
 
-    nt->consider(start, end);
-    nt->settle(nt);
+    if (nt->consider) {
+        nt->consider(start, end);
+    }
+    nt_settle(nt);
     err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
     if (err == -EEXIST) {
         err = ww_forget(nt->ctx, start, end);
@@ -153,7 +158,7 @@ static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
     if (!(*alloc->type & MEM_WRITE_WATCH) && !ww_watches_any(nt->ctx)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
-    nt->settle(nt);
+    nt_settle(nt);
     if (!nt_is_self(nt, alloc->process)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
@@ -236,6 +241,7 @@ static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *
         return own_original(nt, NT_FREE, args);
     }
     end = size ? nt_page_up((uintptr_t)*addr_ptr + size) : range.end;
+    /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
     err = ww_limbo_enter(nt->ctx, start, end, &limbo);
     if (err == -ENOMEM) {
         return STATUS_NO_MEMORY;
@@ -256,7 +262,7 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
     if (!ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_FREE, args);
     }
-    nt->settle(nt);
+    nt_settle(nt);
     if (type & MEM_RELEASE) {
         return release(nt, process, addr_ptr, size_ptr, type);
     }
@@ -278,7 +284,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     if (!old_prot || !ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_PROTECT, args);
     }
-    nt->settle(nt);
+    nt_settle(nt);
     addr = *addr_ptr;
     size = *size_ptr;
     old = *old_prot;

@@ -15,7 +15,7 @@ static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T *ret_left)
 {
     struct ww_range range;
 
-    nt->settle(nt);
+    nt_settle(nt);
     if (!ww_watches_any(nt->ctx) || ww_find(nt->ctx, base, &range) || !nt_is_self(nt, process)) {
         return false;
     }
@@ -39,29 +39,37 @@ static void probe_for_write(void *array, SIZE_T bytes)
     }
 }
 
+NTSTATUS nt_check_get_arguments(ULONG flags, SIZE_T size, PVOID *addresses, const ULONG_PTR *count,
+                                const ULONG *granularity)
+{
+    if (!count || !granularity) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    if (!*count || !size || (flags & ~WRITE_WATCH_FLAG_RESET)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return addresses ? STATUS_SUCCESS : STATUS_ACCESS_VIOLATION;
+}
+
 NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID base, SIZE_T size,
                             PVOID *addresses, ULONG_PTR *count, ULONG *granularity)
 {
     void *args[] = { &process, &flags, &base, &size, &addresses, &count, &granularity };
     SIZE_T capacity, nr_pages, left;
+    NTSTATUS status;
     ssize_t nr;
 
     if (!is_ours(nt, process, base, &left)) {
         return nt->original(nt, NT_GET_WRITE_WATCH, args);
     }
-    if (!count || !granularity) {
-        return STATUS_ACCESS_VIOLATION;
-    }
-    capacity = *count;
-    if (!capacity || !size || (flags & ~WRITE_WATCH_FLAG_RESET)) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    if (!addresses) {
-        return STATUS_ACCESS_VIOLATION;
+    status = nt_check_get_arguments(flags, size, addresses, count, granularity);
+    if (status) {
+        return status;
     }
     if (size > left) {
         return STATUS_INVALID_PARAMETER;
     }
+    capacity = *count;
     nr_pages = (nt_page_up((uintptr_t)base + size) - nt_page_down((uintptr_t)base)) / NT_PAGE_SIZE;
     if (capacity > nr_pages) {
         capacity = nr_pages;

@@ -45,31 +45,12 @@ static bool is_free(struct nt *self, void *addr)
     return false;
 }
 
-static void settle(struct nt *self)
-{
-    (void)self;
-}
-
-static void set_own(bool own)
-{
-    (void)own;
-}
-
-static void consider(uintptr_t start, uintptr_t end)
-{
-    (void)start;
-    (void)end;
-}
-
 static void setup(void)
 {
     nt = (struct nt){
         .original = original,
         .is_own_handle = is_own_handle,
         .is_free = is_free,
-        .settle = settle,
-        .set_own = set_own,
-        .consider = consider,
     };
     nr_passed_on = 0;
     ck_assert_int_eq(ww_open(&nt.ctx, NULL), 0);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * START HERE. How a guest's call reaches us: libffi closures that carry the
+ * object they are bound to, so that the guest's calling convention is data. This
+ * file owns the life of that object and the tables of names and conventions; what
+ * the functions do stands in kernel32.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel32.h"
+
+/* ---- conventions ---- */
+
+/* Those this machine does not have stay out; index is the public value - 1. */
+static const struct {
+    bool exists;
+    ffi_abi abi;
+} conventions[WIN32_NR_CONVENTIONS] = {
+#if defined(__x86_64__)
+    [WW_WIN32_WIN64 - 1] = { true, FFI_WIN64 },
+#elif defined(__i386__)
+    [WW_WIN32_STDCALL - 1] = { true, FFI_STDCALL },
+#endif
+    [WW_WIN32_SYSV - 1] = { true, FFI_DEFAULT_ABI },
+};
+
+/* ---- the way in ---- */
+
+#define ARG(n, type) (*(type *)args[n])
+
+static void enter_virtual_alloc(ffi_cif *cif, void *ret, void **args, void *w)
+{
+    (void)cif;
+    *(ffi_arg *)ret =
+        (ffi_arg)win32_virtual_alloc(w, ARG(0, void *), ARG(1, SIZE_T), ARG(2, ULONG), ARG(3, ULONG));
+}
+
+static void enter_virtual_free(ffi_cif *cif, void *ret, void **args, void *w)
+{
+    (void)cif;
+    *(ffi_arg *)ret = win32_virtual_free(w, ARG(0, void *), ARG(1, SIZE_T), ARG(2, ULONG));
+}
+
+static void enter_virtual_protect(ffi_cif *cif, void *ret, void **args, void *w)
+{
+    (void)cif;
+    *(ffi_arg *)ret =
+        win32_virtual_protect(w, ARG(0, void *), ARG(1, SIZE_T), ARG(2, ULONG), ARG(3, ULONG *));
+}
+
+static void enter_get_write_watch(ffi_cif *cif, void *ret, void **args, void *w)
+{
+    (void)cif;
+    *(ffi_arg *)ret = win32_get_write_watch(w, ARG(0, ULONG), ARG(1, void *), ARG(2, SIZE_T), ARG(3, void **),
+                                            ARG(4, ULONG_PTR *), ARG(5, ULONG *));
+}
+
+static void enter_reset_write_watch(ffi_cif *cif, void *ret, void **args, void *w)
+{
+    (void)cif;
+    *(ffi_arg *)ret = win32_reset_write_watch(w, ARG(0, void *), ARG(1, SIZE_T));
+}
+
+/* The types by letter, p as wide as a pointer, u with 32 bits: the result, then the arguments. */
+static const struct {
+    const char *name;
+    const char *signature;
+    void (*enter)(ffi_cif *, void *, void **, void *);
+} functions[NR_WIN32_CALLS] = {
+    [WIN32_VIRTUAL_ALLOC] = { "VirtualAlloc", "pppuu", enter_virtual_alloc },
+    [WIN32_VIRTUAL_FREE] = { "VirtualFree", "uppu", enter_virtual_free },
+    [WIN32_VIRTUAL_PROTECT] = { "VirtualProtect", "uppup", enter_virtual_protect },
+    [WIN32_GET_WRITE_WATCH] = { "GetWriteWatch", "uuppppp", enter_get_write_watch },
+    [WIN32_RESET_WRITE_WATCH] = { "ResetWriteWatch", "upp", enter_reset_write_watch },
+};
+
+/* ---- binding ---- */
+
+static ffi_type *type_of(char letter)
+{
+    return letter == 'u' ? &ffi_type_uint32 : &ffi_type_pointer;
+}
+
+static int make_closure(struct ww_win32 *w, enum win32_call call, ffi_abi abi, struct win32_binding *binding)
+{
+    const char *signature = functions[call].signature;
+    unsigned int nr = 0;
+
+    for (; signature[nr + 1]; nr++) {
+        binding->types[nr] = type_of(signature[nr + 1]);
+    }
+    if (ffi_prep_cif(&binding->cif, abi, nr, type_of(signature[0]), binding->types) != FFI_OK) {
+        return -ENOTSUP;
+    }
+    binding->closure = ffi_closure_alloc(sizeof(*binding->closure), &binding->entry);
+    if (!binding->closure) {
+        return -ENOMEM;
+    }
+    if (ffi_prep_closure_loc(binding->closure, &binding->cif, functions[call].enter, w, binding->entry) !=
+        FFI_OK) {
+        ffi_closure_free(binding->closure);
+        binding->closure = NULL;
+        return -ENOTSUP;
+    }
+    return 0;
+}
+
+static int find_function(const char *name)
+{
+    for (int call = 0; call < NR_WIN32_CALLS; call++) {
+        if (!strcmp(functions[call].name, name)) {
+            return call;
+        }
+    }
+    return -ENOENT;
+}
+
+WW_API int ww_win32_bind(struct ww_win32 *w, const char *name, enum ww_win32_convention convention,
+                         ww_win32_function *ret_function)
+{
+    unsigned int index = (unsigned int)convention - 1;
+    struct win32_binding *binding;
+    sigset_t saved;
+    int call, err;
+
+    if (!w || !name || !ret_function || index >= WIN32_NR_CONVENTIONS) {
+        return -EINVAL;
+    }
+    if (!conventions[index].exists) {
+        return -ENOTSUP;
+    }
+    call = find_function(name);
+    if (call < 0) {
+        return call;
+    }
+    if (!ww_is_alive(w->nt.ctx)) {
+        return -ECHILD;
+    }
+    binding = &w->bindings[call][index];
+    ww_block_signals(&saved);
+    pthread_mutex_lock(&w->lock);
+    err = binding->closure ? 0 : make_closure(w, call, conventions[index].abi, binding);
+    pthread_mutex_unlock(&w->lock);
+    ww_restore_signals(&saved);
+    if (!err) {
+        *ret_function = FFI_FN(binding->entry);
+    }
+    return err;
+}
+
+/* ---- the object ---- */
+
+WW_API int ww_win32_open(struct ww_win32 **ret_win32, struct ww_context *ctx)
+{
+    struct ww_win32 *w;
+
+    if (!ret_win32 || !ctx) {
+        return -EINVAL;
+    }
+    if (!ww_is_alive(ctx)) {
+        return -ECHILD;
+    }
+    if (ww_page_size() != NT_PAGE_SIZE) {
+        return -ENOTSUP;
+    }
+    w = calloc(1, sizeof(*w));
+    if (!w) {
+        return -ENOMEM;
+    }
+    w->nt.ctx = ctx;
+    pthread_mutex_init(&w->lock, NULL);
+    win32_memory_init(w);
+    *ret_win32 = w;
+    return 0;
+}
+
+static void free_bindings(struct ww_win32 *w)
+{
+    for (int call = 0; call < NR_WIN32_CALLS; call++) {
+        for (int i = 0; i < WIN32_NR_CONVENTIONS; i++) {
+            if (w->bindings[call][i].closure) {
+                ffi_closure_free(w->bindings[call][i].closure);
+            }
+        }
+    }
+}
+
+WW_API void ww_win32_close(struct ww_win32 *w)
+{
+    /* In a child of fork a thread of the parent may hold the lock, in the middle of
+     * a change, and for ever: then what it works on stays where it is. */
+    if (!w || pthread_mutex_trylock(&w->lock)) {
+        return;
+    }
+    win32_memory_destroy(w);
+    free_bindings(w);
+    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The five functions of kernel32.dll as kernelbase has them: a call of ntdll on
+ * this process, and its status as the thread's last error. Calls that change
+ * memory run one at a time, on copies of what the guest passes by pointer.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kernel32.h"
+
+/* ---- calls that change memory ---- */
+
+/* A child of fork has neither the watches nor, perhaps, the thread that held the lock. */
+static NTSTATUS begin_change(struct ww_win32 *w, sigset_t *saved)
+{
+    if (!ww_is_alive(w->nt.ctx)) {
+        return nt_status(-ECHILD);
+    }
+    ww_block_signals(saved);
+    pthread_mutex_lock(&w->lock);
+    return STATUS_SUCCESS;
+}
+
+static void end_change(struct ww_win32 *w, const sigset_t *saved)
+{
+    pthread_mutex_unlock(&w->lock);
+    ww_restore_signals(saved);
+}
+
+void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type, ULONG protect)
+{
+    PVOID base = addr;
+    sigset_t saved;
+    NTSTATUS status = begin_change(w, &saved);
+
+    if (!status) {
+        status = nt_allocate(&w->nt, NtCurrentProcess(), &base, 0, &size, type, protect);
+        end_change(w, &saved);
+    }
+    return win32_succeeded(status) ? base : NULL;
+}
+
+BOOL win32_virtual_free(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type)
+{
+    PVOID base = addr;
+    sigset_t saved;
+    NTSTATUS status;
+
+    /* The NT call can release a part of an allocation; this one refuses to. */
+    if (type == MEM_RELEASE && size) {
+        return win32_succeeded(STATUS_INVALID_PARAMETER);
+    }
+    status = begin_change(w, &saved);
+    if (!status) {
+        status = nt_free(&w->nt, NtCurrentProcess(), &base, &size, type);
+        end_change(w, &saved);
+    }
+    return win32_succeeded(status);
+}
+
+BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG protect, ULONG *old_protect)
+{
+    PVOID base = addr;
+    ULONG old = 0;
+    sigset_t saved;
+    NTSTATUS status;
+
+    if (!old_protect) {
+        return win32_succeeded(STATUS_ACCESS_VIOLATION);
+    }
+    /* A pointer that cannot be written faults now, while nothing is changed yet. */
+    __atomic_fetch_or((char *)old_protect, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_or((char *)old_protect + sizeof(old) - 1, 0, __ATOMIC_RELAXED);
+    status = begin_change(w, &saved);
+    if (!status) {
+        status = nt_protect(&w->nt, NtCurrentProcess(), &base, &size, protect, &old);
+        if (!status) {
+            status = win32_memory_protect(w, (uintptr_t)base, (uintptr_t)base + size, protect);
+        }
+        end_change(w, &saved);
+    }
+    if (!status) {
+        memcpy(old_protect, &old, sizeof(old)); /* the guest need not align it */
+    }
+    return win32_succeeded(status);
+}
+
+/* ---- calls about written pages: the engine's own locks are enough ---- */
+
+UINT win32_get_write_watch(struct ww_win32 *w, ULONG flags, void *base, SIZE_T size, void **addresses,
+                           ULONG_PTR *count, ULONG *granularity)
+{
+    NTSTATUS status = ww_is_alive(w->nt.ctx) ? nt_get_write_watch(&w->nt, NtCurrentProcess(), flags, base,
+                                                                  size, addresses, count, granularity)
+                                             : nt_status(-ECHILD);
+
+    return win32_succeeded(status) ? 0 : ~0u;
+}
+
+UINT win32_reset_write_watch(struct ww_win32 *w, void *base, SIZE_T size)
+{
+    NTSTATUS status = ww_is_alive(w->nt.ctx) ? nt_reset_write_watch(&w->nt, NtCurrentProcess(), base, size)
+                                             : nt_status(-ECHILD);
+
+    return win32_succeeded(status) ? 0 : ~0u;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of dlls/kernel32 share. A guest's call comes in by bind.c, is
+ * one of the functions of kernel32.c, and goes on to the NT calls of dlls/ntdll,
+ * where Windows' rules for write watches stand. What those fall back on, Wine's
+ * job elsewhere, is memory.c.
+ */
+#ifndef WW_DLLS_KERNEL32_KERNEL32_H
+#define WW_DLLS_KERNEL32_KERNEL32_H
+
+#include <ffi.h>
+
+#include "nt.h"
+#include "writewatch-win32.h"
+
+_Static_assert(sizeof(ULONG) == 4, "Windows' ULONG has 32 bits");
+
+enum win32_call {
+    WIN32_VIRTUAL_ALLOC,
+    WIN32_VIRTUAL_FREE,
+    WIN32_VIRTUAL_PROTECT,
+    WIN32_GET_WRITE_WATCH,
+    WIN32_RESET_WRITE_WATCH,
+    NR_WIN32_CALLS,
+};
+
+#define WIN32_NR_CONVENTIONS 3
+#define WIN32_MAX_ARGS 6
+
+/* One function in one convention. */
+struct win32_binding {
+    ffi_closure *closure; /* NULL: not bound yet */
+    void *entry;
+    ffi_cif cif;
+    ffi_type *types[WIN32_MAX_ARGS];
+};
+
+struct win32_allocation;
+RB_HEAD(win32_allocation_tree, win32_allocation);
+
+struct ww_win32 {
+    struct nt nt;
+
+    /* Taken before any lock of the engine, with signals blocked; the guest's memory
+     * is not touched under it. It covers everything below, and makes allocating,
+     * freeing and protecting one change each. */
+    pthread_mutex_t lock;
+    struct win32_allocation_tree allocations; /* by address, not overlapping */
+    struct win32_binding bindings[NR_WIN32_CALLS][WIN32_NR_CONVENTIONS];
+};
+
+/* memory.c: sets up nt->original and what goes with it; releases all memory. */
+void win32_memory_init(struct ww_win32 *w);
+void win32_memory_destroy(struct ww_win32 *w);
+
+/* memory.c: gives pages the protection that nt_protect() found to be possible; the lock is held. */
+NTSTATUS win32_memory_protect(struct ww_win32 *w, uintptr_t start, uintptr_t end, ULONG protect);
+
+/* kernel32.c: the functions as Windows declares them. */
+void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type, ULONG protect);
+BOOL win32_virtual_free(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type);
+BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG protect, ULONG *old_protect);
+UINT win32_get_write_watch(struct ww_win32 *w, ULONG flags, void *base, SIZE_T size, void **addresses,
+                           ULONG_PTR *count, ULONG *granularity);
+UINT win32_reset_write_watch(struct ww_win32 *w, void *base, SIZE_T size);
+
+/* error.c: whether a call succeeded; if not, the thread's last error says why. */
+bool win32_succeeded(NTSTATUS status);
+
+#endif
