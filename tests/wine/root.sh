@@ -57,6 +57,7 @@ in_root() {
         mount --bind "$top" "$root$top"
         mount --bind "$build" "$root$build"
         exec $setarch chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+            ${WW_SEEDS:+WW_SEEDS=$WW_SEEDS} ${WW_OPERATIONS:+WW_OPERATIONS=$WW_OPERATIONS} \
             WW_BUILDDIR="$build" sh -c "cd \"\$0\" && exec \"\$@\"" "$top" "$@"
     ' sh "$in" "$top" "$build" "$setarch" "$@"
 }
