@@ -11,6 +11,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-command.sh \
 	tests/wine/test-fallback.sh \
 	tests/wine/test-isolated.sh \
+	tests/wine/test-random.sh \
 	tests/wine/test-shim.sh \
 	tests/wine/test-stock.sh
 TESTS = $(UNIT_TESTS) $(SCRIPT_TESTS)
@@ -52,7 +53,8 @@ tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-win32
-tests_unit_test_win32_SOURCES = tests/unit/test-win32.c tests/unit/util.h
+tests_unit_test_win32_SOURCES = tests/unit/test-win32.c tests/unit/util.h tests/unit/win32.h \
+	tests/unit/win32-memory.c tests/unit/win32-objects.c tests/unit/win32-watches.c tests/unit/win32-world.c
 tests_unit_test_win32_CPPFLAGS = $(UNIT_CPPFLAGS) $(WINE_CPPFLAGS)
 tests_unit_test_win32_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
 tests_unit_test_win32_LDFLAGS = -Wl,--wrap=calloc,--wrap=mprotect,--wrap=ww_watch
@@ -103,15 +105,22 @@ EXTRA_DIST += tests/loader/guest.c tests/loader/other.c
 CONFORMANCE_FILES = \
 	tests/pe/conformance.c \
 	tests/pe/conformance_args.c \
+	tests/pe/conformance_arrays.c \
+	tests/pe/conformance_async.c \
+	tests/pe/conformance_discard.c \
+	tests/pe/conformance_handles.c \
 	tests/pe/conformance_io.c \
+	tests/pe/conformance_levels.c \
 	tests/pe/conformance_marks.c \
-	tests/pe/conformance_model.c \
+	tests/pe/conformance_parts.c \
+	tests/pe/conformance_peer.c \
 	tests/pe/conformance_run.c \
 	tests/pe/conformance_state.c \
+	tests/pe/conformance_stop.c \
 	tests/pe/conformance_util.c
-EXTRA_DIST += $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h tests/pe/bench.c tests/pe/hello.c
+EXTRA_DIST += $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h tests/pe/bench.c tests/pe/differential.c tests/pe/hello.c
 PE_CFLAGS = -std=gnu11 -Wall -Wextra -O2
-PE_NAMES = conformance.exe bench.exe watch.exe
+PE_NAMES = conformance.exe differential.exe bench.exe watch.exe
 PE_BUILD = $(AM_V_CC)$(MKDIR_P) $(@D) && $(PE_CC) $(PE_CFLAGS) -o $@ $(filter %.c,$^) $(PE_LIBS)
 
 PE64 = $(PE_NAMES:%=tests/pe/%)
@@ -120,6 +129,8 @@ $(PE64): PE_CC = $(MINGW64)
 $(PE32): PE_CC = $(MINGW32)
 tests/pe/conformance.exe tests/pe/i686/conformance.exe: PE_LIBS = -lntdll -lws2_32
 tests/pe/conformance.exe tests/pe/i686/conformance.exe: $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h
+	$(PE_BUILD)
+tests/pe/differential.exe tests/pe/i686/differential.exe: tests/pe/differential.c
 	$(PE_BUILD)
 tests/pe/bench.exe tests/pe/i686/bench.exe: tests/pe/bench.c
 	$(PE_BUILD)
@@ -173,4 +184,9 @@ check-wine: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/wine/matrix.sh >CONFORMANCE.md.new
 	mv CONFORMANCE.md.new $(srcdir)/docs/CONFORMANCE.md
 
-.PHONY: winetest check-wine
+# ---- long random runs: other seeds each time, about half an hour ----
+soak: all
+	WW_BUILDDIR='$(abs_builddir)' WW_FIRST_SEED=$$(date +%s) WW_SEEDS=$${WW_SEEDS:-300} WW_OPERATIONS=1000000 \
+		$(SHELL) $(srcdir)/tests/wine/test-random.sh
+
+.PHONY: winetest check-wine soak

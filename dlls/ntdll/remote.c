@@ -10,6 +10,7 @@
  *   protected   what is dirty goes into the latch, as VirtualProtect does
  *   dropped     the pages or the mapping are gone: armed again, or, if Wine has no
  *               allocation there any more, watched no more
+ *   released    watched no more, even if there is another allocation by now
  *
  * What cannot be told apart any more errs on the side of reporting.
  */
@@ -19,7 +20,7 @@
 
 #include "remote.h"
 
-enum note_kind { NOTE_PROTECTED, NOTE_DROPPED };
+enum note_kind { NOTE_PROTECTED, NOTE_DROPPED, NOTE_RELEASED };
 
 struct note {
     uintptr_t start, end;
@@ -120,12 +121,19 @@ static void take_note(enum note_kind kind, void *addr, size_t len)
     atomic_store(&note->turn, turn + 1);
 }
 
+/* Released memory inside Wine's own reservations becomes reserved again, which Wine
+ * maps without claiming swap; decommitted memory it maps with (strace, 8.0 and 10.0). */
+static enum note_kind kind_of_mmap(int prot, int flags)
+{
+    return prot == PROT_NONE && (flags & MAP_NORESERVE) ? NOTE_RELEASED : NOTE_DROPPED;
+}
+
 static void *noting_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
     void *ret = mmap(addr, len, prot, flags, fd, offset);
 
     if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
-        take_note(NOTE_DROPPED, ret, len);
+        take_note(kind_of_mmap(prot, flags), ret, len);
     }
     return ret;
 }
@@ -136,7 +144,7 @@ static void *noting_mmap64(void *addr, size_t len, int prot, int flags, int fd, 
     void *ret = mmap64(addr, len, prot, flags, fd, offset);
 
     if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
-        take_note(NOTE_DROPPED, ret, len);
+        take_note(kind_of_mmap(prot, flags), ret, len);
     }
     return ret;
 }
@@ -146,7 +154,7 @@ static int noting_munmap(void *addr, size_t len)
     int ret = munmap(addr, len);
 
     if (!ret) {
-        take_note(NOTE_DROPPED, addr, len);
+        take_note(NOTE_RELEASED, addr, len);
     }
     return ret;
 }
@@ -275,10 +283,20 @@ static void settle_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
     }
 }
 
+static void settle_released(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    ww_forget(nt->ctx, start, end);
+}
+
 static void settle_note(struct nt *nt, const struct note *note)
 {
-    for_each_region(nt, note->start, note->end,
-                    note->kind == NOTE_PROTECTED ? settle_protected : settle_dropped);
+    static void (*const settle[])(struct nt *, uintptr_t, uintptr_t) = {
+        [NOTE_PROTECTED] = settle_protected,
+        [NOTE_DROPPED] = settle_dropped,
+        [NOTE_RELEASED] = settle_released,
+    };
+
+    for_each_region(nt, note->start, note->end, settle[note->kind]);
 }
 
 /*

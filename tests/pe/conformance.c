@@ -24,20 +24,33 @@ static const struct group {
     { "ranges", test_ranges, "queries and resets of a part" },
     { "count", test_count, "arrays too small for the answer" },
     { "many", test_many, "thousands of pages, hundreds of runs" },
+    { "limits", test_limits, "every limit, and more runs than any buffer holds" },
+    { "arrays", test_arrays, "the answer lies in the memory that is asked about" },
+    { "bad_pointers", test_bad_pointers, "outputs that cannot be written: nothing is lost" },
     { "allocate", test_allocate, "allocation types and protections" },
     { "allocate_ex", test_allocate_ex, "VirtualAlloc2, with and without a placeholder" },
     { "reserve", test_reserve, "reserved memory, committed bit by bit" },
     { "protect", test_protect, "VirtualProtect changes no answer" },
     { "decommit", test_decommit, "decommit drops what no VirtualProtect has latched" },
+    { "levels", test_levels, "every short sequence of write, protect, decommit, commit and reset" },
+    { "discard", test_discard, "MEM_RESET, its undoing, DiscardVirtualMemory" },
+    { "lock", test_lock, "VirtualLock" },
     { "release", test_release, "released memory is watched no more" },
+    { "partial_release", test_partial_release, "released in part" },
+    { "placeholders", test_placeholders, "split, replaced, coalesced" },
     { "file_io", test_file_io, "ReadFile and WriteFile on files" },
     { "pipe_io", test_pipe_io, "ReadFile on pipes" },
     { "socket_io", test_socket_io, "WSARecv" },
+    { "async_io", test_async_io, "scattered and waiting reads, OVERLAPPED in watched memory" },
+    { "datagrams", test_datagrams, "WSARecvFrom" },
     { "process_memory", test_process_memory, "ReadProcessMemory and WriteProcessMemory" },
     { "faults", test_faults, "faults the program asked for still arrive" },
     { "threads", test_threads, "a harvest while other threads write loses nothing" },
+    { "suspend", test_suspend, "a harvest while all other threads are suspended" },
+    { "stack", test_stack, "a watched stack" },
+    { "handles", test_handles, "the process handle of the native calls" },
+    { "peers", test_peers, "another process's watched memory, and another process in ours" },
     { "processes", test_processes, "child processes, and requests from another process" },
-    { "model", test_model, "random sequences against a model" },
 };
 
 static int usage(void)
@@ -67,6 +80,8 @@ int main(int argc, char **argv)
     wwtest_begin("conformance");
     if (argc > 1 && !strcmp(argv[1], "child"))
         return run_child(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], "peer"))
+        return run_peer(argc, argv);
     if (argc == 2 && !strcmp(argv[1], "list"))
         return list_groups();
 

@@ -39,7 +39,7 @@ NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE process, PVOID *base, ULONG_PTR ze
 
 #define PAGE_BYTES 0x1000
 #define PAGES(nr) ((SIZE_T)(nr) * PAGE_BYTES)
-#define MAX_RESULTS 4096
+#define MAX_RESULTS 8192
 #define SENTINEL 0x5ca1ab1e
 #define KEEP 0
 #define RESET WRITE_WATCH_FLAG_RESET
@@ -58,6 +58,8 @@ extern PVOID results[MAX_RESULTS];
 void query_native(struct answer *answer, ULONG flags, void *base, SIZE_T size, ULONG_PTR capacity);
 void query_kernel32(struct answer *answer, ULONG flags, void *base, SIZE_T size, ULONG_PTR capacity);
 
+/* Whether another layer, which copies arguments and results, lies between this program and the calls. */
+bool is_wow64(void);
 char *watch_pages(unsigned int nr_pages, DWORD type, DWORD protect);
 void free_pages(void *base);
 DWORD protect_pages(char *base, unsigned int first, unsigned int nr_pages, DWORD protect);
@@ -68,10 +70,16 @@ void write_range(char *base, unsigned int first, unsigned int nr_pages);
 char read_page(const char *base, unsigned int page);
 void clean(char *base, unsigned int nr_pages);
 
+/* An answer as text: a set of pages, "failed 0xc000000d", or what is wrong with it. */
+void describe_watch(char *text, size_t len, char *base, unsigned int nr_pages, ULONG flags);
+bool is_between(const char *text, unsigned int nr_pages, const char *must, const char *may);
+
 void check_answer(const char *file, int line, char *base, SIZE_T offset, SIZE_T size, ULONG_PTR capacity,
                   ULONG flags, const char *want);
 void check_between(const char *file, int line, char *base, unsigned int nr_pages, ULONG flags,
                    const char *must, const char *may);
+void check_set(const char *file, int line, char *base, unsigned int first, unsigned int nr_pages,
+               ULONG_PTR nr_max, ULONG flags, bool *set);
 void check_stride(const char *file, int line, char *base, unsigned int nr_pages, unsigned int stride,
                   ULONG flags);
 
@@ -85,6 +93,9 @@ void check_stride(const char *file, int line, char *base, unsigned int nr_pages,
 /* At least the pages of must, at most those of may: where Windows leaves the system a choice. */
 #define expect_between(base, nr, flags, must, may) \
     check_between(__FILE__, __LINE__, base, nr, flags, must, may)
+/* The pages of an array of booleans that lie in the range, as far as nr_max entries hold them. */
+#define expect_set(base, first, nr, nr_max, flags, set) \
+    check_set(__FILE__, __LINE__, base, first, nr, nr_max, flags, set)
 /* Exactly the pages 0, stride, 2 * stride and so on. */
 #define expect_stride(base, nr, stride, flags) check_stride(__FILE__, __LINE__, base, nr, stride, flags)
 
@@ -115,7 +126,28 @@ void test_faults(void);
 void test_threads(void);
 void test_processes(void);
 int run_child(int argc, char **argv);
-/* conformance_model.c */
-void test_model(void);
+/* conformance_levels.c */
+void test_levels(void);
+/* conformance_discard.c */
+void test_discard(void);
+void test_lock(void);
+/* conformance_arrays.c */
+void test_limits(void);
+void test_arrays(void);
+void test_bad_pointers(void);
+/* conformance_parts.c */
+void test_placeholders(void);
+void test_partial_release(void);
+/* conformance_async.c */
+void test_async_io(void);
+void test_datagrams(void);
+/* conformance_peer.c */
+void test_peers(void);
+int run_peer(int argc, char **argv);
+/* conformance_handles.c */
+void test_handles(void);
+/* conformance_stop.c */
+void test_suspend(void);
+void test_stack(void);
 
 #endif /* CONFORMANCE_H */

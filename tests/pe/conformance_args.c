@@ -165,13 +165,15 @@ static void put_get_case(const struct get_case *c, ULONG more_flags)
     ULONG_PTR *count = c->nulls & NULL_COUNT ? NULL : &out.count;
     ULONG *granularity = c->nulls & NULL_GRANULARITY ? NULL : &out.granularity;
     PVOID *addresses = c->nulls & NULL_ADDRESSES ? NULL : results;
+    /* The WoW64 layer has a granularity of its own, so that this pointer is missed last. */
+    bool late = is_wow64() && (c->nulls & NULL_GRANULARITY);
     NTSTATUS status;
     UINT ret;
 
     status = NtGetWriteWatch(GetCurrentProcess(), flags, base, c->size, addresses, count, granularity);
     todo_if(wwtest.stock && c->stock_differs)
-        ok((DWORD)status == c->status || broken(is_numbered_refusal(status)) ||
-               broken((DWORD)status == NO_ACCESS),
+        ok((DWORD)status == c->status || (late && (DWORD)status == REFUSED) ||
+               broken(is_numbered_refusal(status)) || broken((DWORD)status == NO_ACCESS),
            "%s, flags %#lx: expected status %#lx, got %#lx", c->what, flags, c->status, (DWORD)status);
     expect_untouched(c, &out, "ntdll");
 
@@ -179,7 +181,7 @@ static void put_get_case(const struct get_case *c, ULONG more_flags)
     SetLastError(SENTINEL);
     ret = GetWriteWatch(flags, base, c->size, addresses, count, granularity);
     todo_if(wwtest.stock && c->stock_differs)
-        ok(ret == ~0u && (GetLastError() == error || broken(GetLastError() != SENTINEL)),
+        ok(ret == ~0u && (GetLastError() == error || late || broken(GetLastError() != SENTINEL)),
            "%s, flags %#lx: expected error %lu, got %#x and error %lu", c->what, flags, error, ret,
            GetLastError());
     expect_untouched(c, &out, "kernel32");

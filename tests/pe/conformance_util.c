@@ -50,6 +50,13 @@ static void require(bool good, const char *what)
     ExitProcess(255);
 }
 
+bool is_wow64(void)
+{
+    BOOL wow64 = FALSE;
+
+    return IsWow64Process(GetCurrentProcess(), &wow64) && wow64;
+}
+
 char *watch_pages(unsigned int nr_pages, DWORD type, DWORD protect)
 {
     char *base = VirtualAlloc(NULL, PAGES(nr_pages), type | MEM_WRITE_WATCH, protect);
@@ -187,6 +194,11 @@ static void describe_query(char *text, size_t len, char *base, SIZE_T offset, SI
         snprintf(text, len, "first \"%.200s\", then another answer", native);
 }
 
+void describe_watch(char *text, size_t len, char *base, unsigned int nr_pages, ULONG flags)
+{
+    describe_query(text, len, base, 0, PAGES(nr_pages), MAX_RESULTS, flags);
+}
+
 void check_answer(const char *file, int line, char *base, SIZE_T offset, SIZE_T size, ULONG_PTR capacity,
                   ULONG flags, const char *want)
 {
@@ -211,24 +223,29 @@ static bool in_set(const char *set, unsigned long page)
     return false;
 }
 
+bool is_between(const char *text, unsigned int nr_pages, const char *must, const char *may)
+{
+    unsigned int page;
+
+    if (text[0] && (text[0] < '0' || text[0] > '9'))
+        return false;
+    for (page = 0; page < nr_pages; page++) {
+        bool got = in_set(text, page);
+
+        if ((in_set(must, page) && !got) || (!in_set(may, page) && got))
+            return false;
+    }
+    return true;
+}
+
 void check_between(const char *file, int line, char *base, unsigned int nr_pages, ULONG flags,
                    const char *must, const char *may)
 {
     char text[400];
-    unsigned int page;
-    bool good = true;
+    bool good;
 
     describe_query(text, sizeof(text), base, 0, PAGES(nr_pages), MAX_RESULTS, flags);
-    if (text[0] && (text[0] < '0' || text[0] > '9'))
-        good = false;
-    for (page = 0; good && page < nr_pages; page++) {
-        bool got = in_set(text, page);
-
-        if (in_set(must, page) && !got)
-            good = false;
-        if (!in_set(may, page) && got)
-            good = false;
-    }
+    good = is_between(text, nr_pages, must, may);
     wwtest_ok(file, line, good, "expected pages \"%s\", at most \"%s\", got \"%s\"", must, may, text);
 }
 
@@ -248,4 +265,34 @@ void check_stride(const char *file, int line, char *base, unsigned int nr_pages,
     wwtest_ok(file, line, !flaw && answer.count == want && !wrong,
               "every %u. of %u pages: %s, expected %u, got %u, %u of them wrong", stride, nr_pages,
               flaw ? flaw : "well formed", want, (unsigned int)answer.count, wrong);
+}
+
+/*
+ * The first nr_max pages of set within the range, and no others; those a reset has reported leave
+ * the set. For thousands of pages, where a text would not do.
+ */
+void check_set(const char *file, int line, char *base, unsigned int first, unsigned int nr_pages,
+               ULONG_PTR nr_max, ULONG flags, bool *set)
+{
+    char *start = base + PAGES(first);
+    unsigned int i, want = 0, wrong = 0, first_wrong = 0;
+    struct answer answer;
+    const char *flaw;
+
+    query_native(&answer, flags, start, PAGES(nr_pages), nr_max);
+    flaw = answer.status ? "failed" : find_flaw(&answer, start, start + PAGES(nr_pages), nr_max);
+    for (i = first; !flaw && i < first + nr_pages && want < nr_max; i++) {
+        if (!set[i])
+            continue;
+        if (want >= answer.count || results[want] != base + PAGES(i))
+            first_wrong = wrong++ ? first_wrong : i;
+        if (flags & RESET)
+            set[i] = false;
+        want++;
+    }
+    wwtest_ok(
+        file, line, !flaw && answer.count == want && !wrong,
+        "pages %u+%u, room for %u: %s (status %#lx), expected %u pages, got %u, %u wrong from page %u on",
+        first, nr_pages, (unsigned int)nr_max, flaw ? flaw : "well formed", (DWORD)answer.status, want,
+        (unsigned int)answer.count, wrong, first_wrong);
 }

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * conformance_peer.c - two processes: watched memory in another process, and another process at
+ * work on watched memory here.
+ *
+ * Windows documents VirtualAllocEx, VirtualFreeEx, VirtualProtectEx and WriteProcessMemory as the
+ * calls without Ex, made on another process; so a watch is the same whoever asked for it. Where a
+ * system may lose count of what another process did, pages that were not written may be reported.
+ * A page that was written and is still there must never be missing.
+ *
+ * The peer is this program. It takes one order after the other out of a section both have mapped.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "conformance.h"
+
+#define NR_PAGES 16
+#define PATIENCE 20000 /* ms for one order */
+#define NOT_WATCHED "failed 0xc000000d"
+
+enum order {
+    QUIT,
+    /* In the peer's own memory. */
+    OWN_ANSWER,
+    OWN_WRITE,
+    /* In the memory of the process that gives the orders. */
+    THEIR_PROTECT,
+    THEIR_DECOMMIT,
+    THEIR_COMMIT,
+    THEIR_DISCARD,
+    THEIR_RELEASE,
+    THEIR_ALLOCATE,
+    THEIR_WRITE
+};
+
+struct mailbox {
+    DWORD order, first, nr, value;
+    ULONGLONG base;
+    DWORD failed; /* 0, or the error */
+    char answer[400];
+};
+
+struct peer {
+    HANDLE process, go, done;
+    struct mailbox *mail;
+};
+
+static bool open_mailbox(DWORD owner, struct peer *peer)
+{
+    HANDLE section;
+    char name[64];
+
+    sprintf(name, "ww_peer_%lx", owner);
+    section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, sizeof(*peer->mail), name);
+    peer->mail = section ? MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 0) : NULL;
+    sprintf(name, "ww_peer_go_%lx", owner);
+    peer->go = CreateEventA(NULL, FALSE, FALSE, name);
+    sprintf(name, "ww_peer_done_%lx", owner);
+    peer->done = CreateEventA(NULL, FALSE, FALSE, name);
+    return peer->mail && peer->go && peer->done;
+}
+
+/* ---- the peer's side ---- */
+
+static bool obey_there(HANDLE process, const struct mailbox *mail, char *base)
+{
+    char *addr = base + PAGES(mail->first), data[2 * PAGE_BYTES];
+    SIZE_T size = PAGES(mail->nr), done;
+    DWORD old;
+
+    switch (mail->order) {
+    case THEIR_PROTECT:
+        return VirtualProtectEx(process, addr, size, mail->value, &old);
+    case THEIR_DECOMMIT:
+        return VirtualFreeEx(process, addr, size, MEM_DECOMMIT);
+    case THEIR_COMMIT:
+        return VirtualAllocEx(process, addr, size, MEM_COMMIT, PAGE_READWRITE) == addr;
+    case THEIR_DISCARD:
+        return VirtualAllocEx(process, addr, size, MEM_RESET, PAGE_READWRITE) == addr;
+    case THEIR_RELEASE:
+        return VirtualFreeEx(process, addr, 0, MEM_RELEASE);
+    case THEIR_ALLOCATE:
+        return VirtualAllocEx(process, addr, size, mail->value, PAGE_READWRITE) == addr;
+    case THEIR_WRITE:
+        memset(data, 'p', sizeof(data));
+        return WriteProcessMemory(process, addr + mail->value, data, size, &done) && done == size;
+    }
+    return false;
+}
+
+static bool obey(HANDLE process, struct mailbox *mail)
+{
+    char *base = (char *)(ULONG_PTR)mail->base;
+
+    switch (mail->order) {
+    case OWN_ANSWER:
+        describe_watch(mail->answer, sizeof(mail->answer), base, mail->nr, mail->value);
+        return true;
+    case OWN_WRITE:
+        write_range(base, mail->first, mail->nr);
+        return true;
+    }
+    return obey_there(process, mail, base);
+}
+
+/* conformance peer PID, the number in hexadecimal. Ends with the process that started it. */
+int run_peer(int argc, char **argv)
+{
+    DWORD access = PROCESS_VM_OPERATION | PROCESS_VM_READ | PROCESS_VM_WRITE | SYNCHRONIZE;
+    DWORD owner = argc > 2 ? strtoul(argv[2], NULL, 16) : 0;
+    HANDLE process = OpenProcess(access, FALSE, owner), events[2];
+    struct peer peer;
+
+    if (!process || !open_mailbox(owner, &peer))
+        return 3;
+    events[0] = peer.go;
+    events[1] = process;
+    while (WaitForMultipleObjects(2, events, FALSE, INFINITE) == WAIT_OBJECT_0) {
+        if (peer.mail->order == QUIT)
+            return 0;
+        SetLastError(SENTINEL);
+        peer.mail->failed = obey(process, peer.mail) ? 0 : GetLastError();
+        SetEvent(peer.done);
+    }
+    return 4;
+}
+
+/* ---- this side ---- */
+
+static bool start_peer(struct peer *peer)
+{
+    char path[MAX_PATH], command[MAX_PATH + 40];
+    STARTUPINFOA startup = { .cb = sizeof(startup) };
+    PROCESS_INFORMATION info;
+
+    if (!open_mailbox(GetCurrentProcessId(), peer))
+        return false;
+    GetModuleFileNameA(NULL, path, sizeof(path));
+    sprintf(command, "\"%s\" peer %lx", path, GetCurrentProcessId());
+    if (!CreateProcessA(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &info))
+        return false;
+    CloseHandle(info.hThread);
+    peer->process = info.hProcess;
+    return true;
+}
+
+static void stop_peer(struct peer *peer)
+{
+    DWORD code = ~0u;
+
+    peer->mail->order = QUIT;
+    SetEvent(peer->go);
+    WaitForSingleObject(peer->process, PATIENCE);
+    GetExitCodeProcess(peer->process, &code);
+    ok(!code, "the peer ends with %lu", code);
+    CloseHandle(peer->process);
+    CloseHandle(peer->go);
+    CloseHandle(peer->done);
+    UnmapViewOfFile(peer->mail);
+}
+
+/* Returns 0, or the error with which the peer failed. */
+static DWORD give_order(struct peer *peer, enum order order, char *base, unsigned int first, unsigned int nr,
+                        DWORD value)
+{
+    HANDLE events[2] = { peer->done, peer->process };
+
+    peer->mail->order = order;
+    peer->mail->base = (ULONG_PTR)base;
+    peer->mail->first = first;
+    peer->mail->nr = nr;
+    peer->mail->value = value;
+    SetEvent(peer->go);
+    if (WaitForMultipleObjects(2, events, FALSE, PATIENCE) != WAIT_OBJECT_0)
+        return ERROR_TIMEOUT;
+    return peer->mail->failed;
+}
+
+/* An order that must be carried out: a check of its own. */
+static void let_peer(struct peer *peer, enum order order, char *base, unsigned int first, unsigned int nr,
+                     DWORD value)
+{
+    DWORD failed = give_order(peer, order, base, first, nr, value);
+
+    ok(!failed, "order %u for pages %u+%u, value %#lx: error %lu", order, first, nr, value, failed);
+}
+
+static void check_peer(int line, struct peer *peer, char *base, ULONG flags, const char *must,
+                       const char *may)
+{
+    DWORD failed = give_order(peer, OWN_ANSWER, base, 0, NR_PAGES, flags);
+    const char *text = failed ? "no answer" : peer->mail->answer;
+    bool good = strcmp(must, may) ? is_between(text, NR_PAGES, must, may) : !strcmp(text, must);
+
+    wwtest_ok(__FILE__, line, good, "in the peer: expected pages \"%s\", at most \"%s\", got \"%s\"", must,
+              may, text);
+}
+
+#define expect_peer(peer, base, flags, want) check_peer(__LINE__, peer, base, flags, want, want)
+
+/* Watched memory that this process has allocated in the peer, and works on from here. */
+static void test_their_memory(struct peer *peer)
+{
+    DWORD type = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, old;
+    char *base = VirtualAllocEx(peer->process, NULL, PAGES(NR_PAGES), type, PAGE_READWRITE), data[64] = { 1 };
+    SIZE_T done;
+
+    ok(base != NULL, "VirtualAllocEx: error %lu", GetLastError());
+    if (!base)
+        return;
+    expect_peer(peer, base, KEEP, "");
+    let_peer(peer, OWN_WRITE, base, 3, 2, 0);
+    expect_peer(peer, base, KEEP, "3-4");
+    expect_peer(peer, base, RESET, "3-4");
+    expect_peer(peer, base, KEEP, "");
+    let_peer(peer, OWN_WRITE, base, 4, 1, 0);
+    ok(VirtualProtectEx(peer->process, base, PAGES(8), PAGE_READONLY, &old), "error %lu", GetLastError());
+    expect_peer(peer, base, KEEP, "4");
+    ok(VirtualProtectEx(peer->process, base, PAGES(8), PAGE_READWRITE, &old), "error %lu", GetLastError());
+    let_peer(peer, OWN_WRITE, base, 6, 1, 0);
+    expect_peer(peer, base, RESET, "4 6");
+
+    /* A page that was never touched and one that is armed. Memory that Wine allocates on behalf of
+     * another process is watched by its own emulation, with a preload or without: a known gap. */
+    ok(WriteProcessMemory(peer->process, base + PAGES(5) - 32, data, 64, &done), "error %lu", GetLastError());
+    todo_if(wwtest.on_wine) expect_peer(peer, base, RESET, "4-5");
+    ok(VirtualFreeEx(peer->process, base + PAGES(4), PAGES(4), MEM_DECOMMIT), "error %lu", GetLastError());
+    let_peer(peer, OWN_WRITE, base, 9, 1, 0);
+    check_peer(__LINE__, peer, base, KEEP, "9", "4-7 9");
+    ok(VirtualAllocEx(peer->process, base + PAGES(4), PAGES(4), MEM_COMMIT, PAGE_READWRITE) != NULL,
+       "error %lu", GetLastError());
+    let_peer(peer, OWN_WRITE, base, 4, 1, 0);
+    check_peer(__LINE__, peer, base, RESET, "4 9", "4-7 9");
+    expect_peer(peer, base, KEEP, "");
+    ok(VirtualFreeEx(peer->process, base, 0, MEM_RELEASE), "error %lu", GetLastError());
+    expect_peer(peer, base, KEEP, NOT_WATCHED);
+    expect_peer(peer, base, RESET, NOT_WATCHED);
+}
+
+static void test_protect_and_write(struct peer *peer)
+{
+    char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+    write_range(base, 1, 2);
+    let_peer(peer, THEIR_PROTECT, base, 0, 8, PAGE_NOACCESS);
+    expect_pages(base, 0, NR_PAGES, KEEP, "1-2");
+    let_peer(peer, THEIR_PROTECT, base, 0, 8, PAGE_READWRITE);
+    write_page(base, 12);
+    expect_pages(base, 0, NR_PAGES, RESET, "1-2 12");
+    write_page(base, 2);
+    let_peer(peer, THEIR_PROTECT, base, 0, 8, PAGE_READONLY);
+    expect_pages(base, 0, NR_PAGES, RESET, "2");
+    let_peer(peer, THEIR_PROTECT, base, 0, 8, PAGE_EXECUTE_READWRITE);
+    expect_pages(base, 0, NR_PAGES, KEEP, "");
+    write_page(base, 3);
+    expect_pages(base, 0, NR_PAGES, RESET, "3");
+
+    /* What a protection from outside has latched, a decommit leaves, whoever asks for it. */
+    clean(base, NR_PAGES);
+    write_range(base, 1, 2);
+    let_peer(peer, THEIR_PROTECT, base, 1, 1, PAGE_READONLY);
+    decommit_pages(base, 1, 2);
+    todo_stock expect_pages(base, 0, NR_PAGES, KEEP, "1");
+    commit_pages(base, 1, 2);
+    todo_stock expect_pages(base, 0, NR_PAGES, RESET, "1");
+    write_range(base, 1, 2);
+    protect_pages(base, 1, 1, PAGE_READONLY);
+    let_peer(peer, THEIR_DECOMMIT, base, 1, 2, 0);
+    expect_between(base, NR_PAGES, KEEP, "1", "0-15");
+    let_peer(peer, THEIR_COMMIT, base, 1, 2, 0);
+    expect_between(base, NR_PAGES, RESET, "1", "0-15");
+    write_page(base, 3);
+    expect_pages(base, 0, NR_PAGES, RESET, "3");
+
+    /* Bytes from outside: on an armed page, over a border, on pages nobody has touched. */
+    let_peer(peer, THEIR_WRITE, base, 3, 1, 0);
+    todo_stock expect_pages(base, 0, NR_PAGES, RESET, "3");
+    let_peer(peer, THEIR_WRITE, base, 2, 1, 100);
+    todo_stock expect_pages(base, 0, NR_PAGES, RESET, "2-3");
+    let_peer(peer, THEIR_WRITE, base, 10, 2, 0);
+    todo_stock expect_pages(base, 0, NR_PAGES, RESET, "10-11");
+    ok(base[PAGES(3)] == 'p' && base[PAGES(12) - 1] == 'p', "wrong content");
+    write_page(base, 5);
+    expect_pages(base, 0, NR_PAGES, RESET, "5");
+    free_pages(base);
+}
+
+static void test_commit_and_decommit(struct peer *peer)
+{
+    static const char *const pages[] = { "2", "3", "4", "5" };
+    char *base = watch_pages(NR_PAGES, MEM_RESERVE, PAGE_READWRITE);
+    unsigned int round;
+
+    let_peer(peer, THEIR_COMMIT, base, 2, 8, 0);
+    expect_pages(base, 0, NR_PAGES, KEEP, "");
+    write_page(base, 3);
+    expect_pages(base, 0, NR_PAGES, RESET, "3");
+    for (round = 0; round < 2; round++) {
+        write_range(base, 2, 8);
+        clean(base, NR_PAGES);
+        write_page(base, 3);
+        write_page(base, 9);
+        let_peer(peer, THEIR_DECOMMIT, base, 5, 2, 0);
+        expect_between(base, NR_PAGES, KEEP, "3 9", "0-15");
+        let_peer(peer, THEIR_COMMIT, base, 5, 2, 0);
+        write_page(base, 5);
+        write_page(base, 2);
+        expect_between(base, NR_PAGES, RESET, "2-3 5 9", "0-15");
+        expect_pages(base, 0, NR_PAGES, KEEP, "");
+        write_page(base, 6);
+        expect_pages(base, 0, NR_PAGES, RESET, "6");
+    }
+
+    /* A part again and again, with a write in it before each answer. */
+    for (round = 0; round < 20; round++) {
+        let_peer(peer, THEIR_DECOMMIT, base, 2 + round % 4, 3, 0);
+        let_peer(peer, THEIR_COMMIT, base, 2 + round % 4, 3, 0);
+        write_page(base, 2 + round % 4);
+        expect_between(base, NR_PAGES, RESET, pages[round % 4], "0-15");
+    }
+    expect_pages(base, 0, NR_PAGES, KEEP, "");
+
+    /* Contents given up from outside. */
+    write_page(base, 4);
+    let_peer(peer, THEIR_DISCARD, base, 3, 3, 0);
+    write_page(base, 3);
+    expect_between(base, NR_PAGES, RESET, "3", "3-4");
+    write_page(base, 4);
+    expect_pages(base, 0, NR_PAGES, RESET, "4");
+
+    /* Size 0 is all of it, and our own commit after it. */
+    let_peer(peer, THEIR_DECOMMIT, base, 0, 0, 0);
+    commit_pages(base, 0, NR_PAGES);
+    write_range(base, 14, 2);
+    expect_between(base, NR_PAGES, RESET, "14-15", "0-15");
+    write_page(base, 0);
+    expect_pages(base, 0, NR_PAGES, RESET, "0");
+    free_pages(base);
+}
+
+/* Released from outside, and the place taken again: by us, by the peer, watched and not. */
+static void test_release_and_reuse(struct peer *peer)
+{
+    const DWORD plain = MEM_RESERVE | MEM_COMMIT, watched = plain | MEM_WRITE_WATCH;
+    unsigned int round;
+
+    for (round = 0; round < 4; round++) {
+        DWORD type = round & 1 ? watched : plain;
+        char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), *again = base;
+
+        write_range(base, 0, 4);
+        clean(base, NR_PAGES);
+        write_page(base, 1);
+        let_peer(peer, THEIR_RELEASE, base, 0, 0, 0);
+        if (round < 2)
+            expect_pages(base, 0, NR_PAGES, KEEP, NOT_WATCHED);
+        if (round & 2)
+            let_peer(peer, THEIR_ALLOCATE, base, 0, NR_PAGES, type);
+        else
+            again = VirtualAlloc(base, PAGES(NR_PAGES), type, PAGE_READWRITE);
+        ok(again == base, "got %p instead of %p", again, base);
+        if (again != base)
+            continue;
+        if (type == watched && (round & 2)) {
+            /* All of it happened past us, so all may count as written until it is reset. */
+            expect_between(base, NR_PAGES, RESET, "", "0-15");
+        }
+        expect_pages(base, 0, NR_PAGES, KEEP, type == watched ? "" : NOT_WATCHED);
+        write_page(base, 2);
+        expect_pages(base, 0, NR_PAGES, KEEP, type == watched ? "2" : NOT_WATCHED);
+        free_pages(base);
+    }
+}
+
+void test_peers(void)
+{
+    struct peer peer;
+
+    if (!start_peer(&peer)) {
+        skip("no second process, error %lu", GetLastError());
+        return;
+    }
+    test_their_memory(&peer);
+    test_protect_and_write(&peer);
+    test_commit_and_decommit(&peer);
+    test_release_and_reuse(&peer);
+    stop_peer(&peer);
+}
