@@ -33,5 +33,21 @@ for row in $rows; do
     sed -n 's/^row //p' "$build/matrix.out" >>"$build/matrix.md"
     [ $one != 77 ] || echo "| - | $row | $(tail -n 1 "$build/matrix.out") | | | | | |" >>"$build/matrix.md"
 done
+cat >>"$build/matrix.md" <<'END'
+
+What is marked or fails under the shim is documented in writewatch(7), "Differences from Windows":
+
+* The todo: memory that another process allocates here with `VirtualAllocEx` and `MEM_WRITE_WATCH` stays with
+  Wine's own emulation, which does not record `WriteProcessMemory`.
+* The six checks of ws2_32: data that arrives in a receive buffer after a reset is recorded, which Windows and
+  stock Wine do not do (`tests/winetest/allowed`).
+
+What is marked under stock Wine: it keeps what was written across a decommit, does not record writes from
+outside, accepts ranges that wrap around, and loses datagrams and scattered reads into watched memory.
+Checks that a Wine cannot run (placeholders in 8.0, for one) are skipped with their reason.
+
+New WoW64 (32-bit programs in a 64-bit Wine) has no row: Debian's packages have no 32-bit Windows libraries in
+their 64-bit Wine. Proton and Wine 11 have not been tried.
+END
 cat "$build/matrix.md"
 exit $status
