@@ -148,7 +148,7 @@ static NTSTATUS call_original(struct nt *nt, enum nt_call call, void **args)
     return (NTSTATUS)ret;
 }
 
-/* Needs no access right of the handle, as Wine's own calls on this process need none. */
+/* Needs no access right of the handle; the originals check those that they need. */
 static bool is_own_handle(struct nt *nt, HANDLE process)
 {
     HANDLE self = NtCurrentProcess();
