@@ -263,8 +263,10 @@ static void test_waiting_socket(char *base, SOCKET sender, SOCKET receiver)
     ok(WSAGetOverlappedResult(receiver, &overlapped, &done, TRUE, &flags) && done == 10,
        "%lu bytes, error %d", done, WSAGetLastError());
     ok(!strcmp(base + PAGES(1), "ten bytes"), "wrong content");
-    /* Wine's emulation opens the pages for the bytes to arrive, and arms them again unmarked. */
-    todo_stock expect_between(base, NR_PAGES, RESET, "1", "1-4");
+    /* Data that arrives after a reset is not reported by Windows (winetest, ws2_32 sock.c), nor by
+     * stock Wine; the kernel records the page that its recvmsg writes: writewatch(7), differences. */
+    todo_if(wwtest.on_wine && !wwtest.stock) expect_pages(base, 0, NR_PAGES, RESET, "");
+    clean(base, NR_PAGES);
     expect_pages(base, 0, NR_PAGES, KEEP, "");
     WSACloseEvent(overlapped.hEvent);
 }

@@ -37,10 +37,10 @@ cat >>"$build/matrix.md" <<'END'
 
 What is marked or fails under the shim is documented in writewatch(7), "Differences from Windows":
 
-* The todo: memory that another process allocates here with `VirtualAllocEx` and `MEM_WRITE_WATCH` stays with
+* A todo: memory that another process allocates here with `VirtualAllocEx` and `MEM_WRITE_WATCH` stays with
   Wine's own emulation, which does not record `WriteProcessMemory`.
-* The six checks of ws2_32: data that arrives in a receive buffer after a reset is recorded, which Windows and
-  stock Wine do not do (`tests/winetest/allowed`).
+* A todo, and the six checks of ws2_32: data that arrives in a receive buffer after a reset is recorded, which
+  Windows and stock Wine do not do (`tests/winetest/allowed`).
 
 What is marked under stock Wine: it keeps what was written across a decommit, does not record writes from
 outside, accepts ranges that wrap around, and loses datagrams and scattered reads into watched memory.
