@@ -6,7 +6,8 @@
 set -u
 here=$(dirname "$0")
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
-rows=${*:-bookworm-amd64 bookworm-i386 trixie-amd64 trixie-i386}
+cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch
+rows=${*:-bookworm-amd64 bookworm-i386 trixie-amd64 trixie-i386 trixie-wow64}
 status=0
 
 {
@@ -23,10 +24,17 @@ status=0
     echo "|---|---|---|---|---|---|---|---|"
 } >"$build/matrix.md"
 for row in $rows; do
-    suite=${row%-*} arch=${row#*-} pe=$build/tests/pe
+    suite=${row%-*} arch=${row#*-} pe=$build/tests/pe env=
     [ "$arch" = amd64 ] || pe=$build/tests/pe/i686
     echo "== $row" >&2
-    sh "$here/root.sh" "$suite" "$arch" sh tests/wine/matrix-one.sh "$row" "$pe" >"$build/matrix.out"
+    if [ "$arch" = wow64 ]; then
+        # 32-bit programs in the 64-bit Wine: the Windows libraries for them come from the i386 package.
+        arch=amd64 env="env WINEDLLPATH=/opt/wow64"
+        sh "$here/root.sh" "$suite" i386 true && sh "$here/root.sh" "$suite" amd64 true &&
+            mkdir -p "$cache/$suite-amd64/opt/wow64" &&
+            cp -alf "$cache/$suite-i386/usr/lib/i386-linux-gnu/wine/i386-windows" "$cache/$suite-amd64/opt/wow64/"
+    fi
+    sh "$here/root.sh" "$suite" "$arch" $env sh tests/wine/matrix-one.sh "$row" "$pe" >"$build/matrix.out"
     one=$?
     grep -v '^row ' "$build/matrix.out" >&2
     [ $one = 0 ] || status=1
@@ -46,8 +54,9 @@ What is marked under stock Wine: it keeps what was written across a decommit, do
 outside, accepts ranges that wrap around, and loses datagrams and scattered reads into watched memory.
 Checks that a Wine cannot run (placeholders in 8.0, for one) are skipped with their reason.
 
-New WoW64 (32-bit programs in a 64-bit Wine) has no row: Debian's packages have no 32-bit Windows libraries in
-their 64-bit Wine. Proton and Wine 11 have not been tried.
+The row wow64 is new WoW64, 32-bit programs in a 64-bit Wine. Debian's 64-bit package has no 32-bit Windows
+libraries, so they come from the i386 package of the same version (`WINEDLLPATH`); its ws2_32 does not load there,
+and with it the conformance program, which needs sockets. Proton and Wine 11 have not been tried.
 END
 cat "$build/matrix.md"
 exit $status
