@@ -61,6 +61,9 @@ void query_kernel32(struct answer *answer, ULONG flags, void *base, SIZE_T size,
 /* Whether another layer, which copies arguments and results, lies between this program and the calls. */
 bool is_wow64(void);
 char *watch_pages(unsigned int nr_pages, DWORD type, DWORD protect);
+
+/* Runs each test on watched memory of its own. */
+void run_each(void (*const tests[])(char *), size_t nr, unsigned int nr_pages);
 void free_pages(void *base);
 DWORD protect_pages(char *base, unsigned int first, unsigned int nr_pages, DWORD protect);
 void decommit_pages(char *base, unsigned int first, unsigned int nr_pages);

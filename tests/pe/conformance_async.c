@@ -186,14 +186,8 @@ static void test_waiting(char *base)
 void test_async_io(void)
 {
     void (*const tests[])(char *) = { test_scatter, test_structure, test_waiting };
-    size_t i;
 
-    for (i = 0; i < ARRAYSIZE(tests); i++) {
-        char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-
-        tests[i](base);
-        free_pages(base);
-    }
+    run_each(tests, ARRAYSIZE(tests), NR_PAGES);
 }
 
 static bool bind_loopback(SOCKET *ret, struct sockaddr_in *ret_addr)

@@ -109,14 +109,8 @@ static void test_overlapped_file(char *base)
 void test_file_io(void)
 {
     void (*const tests[])(char *) = { test_file_reads, test_failing_reads, test_overlapped_file };
-    size_t i;
 
-    for (i = 0; i < ARRAYSIZE(tests); i++) {
-        char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-
-        tests[i](base);
-        free_pages(base);
-    }
+    run_each(tests, ARRAYSIZE(tests), NR_PAGES);
 }
 
 static void test_anonymous_pipe(char *base)

@@ -70,6 +70,18 @@ void free_pages(void *base)
     require(VirtualFree(base, 0, MEM_RELEASE), "VirtualFree(MEM_RELEASE)");
 }
 
+void run_each(void (*const tests[])(char *), size_t nr, unsigned int nr_pages)
+{
+    size_t i;
+
+    for (i = 0; i < nr; i++) {
+        char *base = watch_pages(nr_pages, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+        tests[i](base);
+        free_pages(base);
+    }
+}
+
 DWORD protect_pages(char *base, unsigned int first, unsigned int nr_pages, DWORD protect)
 {
     DWORD old = 0;
