@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "closure.h"
 #include "kernel32.h"
 
 /* ---- conventions ---- */
@@ -63,11 +64,11 @@ static void enter_reset_write_watch(ffi_cif *cif, void *ret, void **args, void *
     *(ffi_arg *)ret = win32_reset_write_watch(w, ARG(0, void *), ARG(1, SIZE_T));
 }
 
-/* The types by letter, p as wide as a pointer, u with 32 bits: the result, then the arguments. */
+/* Signatures are those of closure_prepare(). */
 static const struct {
     const char *name;
     const char *signature;
-    void (*enter)(ffi_cif *, void *, void **, void *);
+    closure_enter enter;
 } functions[NR_WIN32_CALLS] = {
     [WIN32_VIRTUAL_ALLOC] = { "VirtualAlloc", "pppuu", enter_virtual_alloc },
     [WIN32_VIRTUAL_FREE] = { "VirtualFree", "uppu", enter_virtual_free },
@@ -78,33 +79,12 @@ static const struct {
 
 /* ---- binding ---- */
 
-static ffi_type *type_of(char letter)
-{
-    return letter == 'u' ? &ffi_type_uint32 : &ffi_type_pointer;
-}
-
 static int make_closure(struct ww_win32 *w, enum win32_call call, ffi_abi abi, struct win32_binding *binding)
 {
-    const char *signature = functions[call].signature;
-    unsigned int nr = 0;
+    int err = closure_prepare(&binding->cif, binding->types, abi, functions[call].signature);
 
-    for (; signature[nr + 1]; nr++) {
-        binding->types[nr] = type_of(signature[nr + 1]);
-    }
-    if (ffi_prep_cif(&binding->cif, abi, nr, type_of(signature[0]), binding->types) != FFI_OK) {
-        return -ENOTSUP;
-    }
-    binding->closure = ffi_closure_alloc(sizeof(*binding->closure), &binding->entry);
-    if (!binding->closure) {
-        return -ENOMEM;
-    }
-    if (ffi_prep_closure_loc(binding->closure, &binding->cif, functions[call].enter, w, binding->entry) !=
-        FFI_OK) {
-        ffi_closure_free(binding->closure);
-        binding->closure = NULL;
-        return -ENOTSUP;
-    }
-    return 0;
+    return err ? err
+               : closure_make(&binding->cif, functions[call].enter, w, &binding->closure, &binding->entry);
 }
 
 static int find_function(const char *name)

@@ -5,9 +5,7 @@
  * Windows convention up to 8.9 and the System V one from 8.10 on; on i386 it is
  * stdcall, then cdecl.
  */
-#include <errno.h>
-#include <ffi.h>
-
+#include "closure.h"
 #include "hook.h"
 #include "remote.h"
 
@@ -19,10 +17,10 @@ const char *const hook_names[NR_NT_CALLS] = {
 
 #define MAX_ARGS 7
 
-/* The arguments' types, by letter: p pointer or handle or SIZE_T, u ULONG. */
+/* For closure_prepare(); each returns NTSTATUS. */
 static const char *const signatures[NR_NT_CALLS] = {
-    [NT_ALLOCATE] = "ppppuu", [NT_ALLOCATE_EX] = "pppuupu",     [NT_FREE] = "pppu",
-    [NT_PROTECT] = "pppup",   [NT_GET_WRITE_WATCH] = "puppppp", [NT_RESET_WRITE_WATCH] = "ppp",
+    [NT_ALLOCATE] = "uppppuu", [NT_ALLOCATE_EX] = "upppuupu",     [NT_FREE] = "upppu",
+    [NT_PROTECT] = "upppup",   [NT_GET_WRITE_WATCH] = "upuppppp", [NT_RESET_WRITE_WATCH] = "uppp",
 };
 
 /* One process, one Wine: the closures need an address that lives as long. */
@@ -220,7 +218,7 @@ static void enter_reset_write_watch(ffi_cif *cif, void *ret, void **args, void *
     *(ffi_arg *)ret = (ULONG)nt_reset_write_watch(nt, ARG(0, HANDLE), ARG(1, PVOID), ARG(2, SIZE_T));
 }
 
-static void (*const enter[NR_NT_CALLS])(ffi_cif *, void *, void **, void *) = {
+static const closure_enter enter[NR_NT_CALLS] = {
     [NT_ALLOCATE] = enter_allocate,
     [NT_ALLOCATE_EX] = enter_allocate_ex,
     [NT_FREE] = enter_free,
@@ -229,34 +227,12 @@ static void (*const enter[NR_NT_CALLS])(ffi_cif *, void *, void **, void *) = {
     [NT_RESET_WRITE_WATCH] = enter_reset_write_watch,
 };
 
-static int prepare_types(ffi_cif *cif, ffi_type **types, const char *signature)
-{
-    unsigned int nr = 0;
-
-    for (; signature[nr]; nr++) {
-        types[nr] = signature[nr] == 'u' ? &ffi_type_uint32 : &ffi_type_pointer;
-    }
-    return ffi_prep_cif(cif, wine_side.abi, nr, &ffi_type_uint32, types) == FFI_OK ? 0 : -EINVAL;
-}
-
 static int prepare_entry(enum nt_call call, void **ret_entry)
 {
-    ffi_closure *closure;
-    int err = prepare_types(&wine_side.cifs[call], wine_side.types[call], signatures[call]);
+    ffi_closure *closure; /* lives as long as the process */
+    int err = closure_prepare(&wine_side.cifs[call], wine_side.types[call], wine_side.abi, signatures[call]);
 
-    if (err) {
-        return err;
-    }
-    closure = ffi_closure_alloc(sizeof(*closure), ret_entry);
-    if (!closure) {
-        return -ENOMEM;
-    }
-    if (ffi_prep_closure_loc(closure, &wine_side.cifs[call], enter[call], &wine_side.nt, *ret_entry) !=
-        FFI_OK) {
-        ffi_closure_free(closure);
-        return -EINVAL;
-    }
-    return 0;
+    return err ? err : closure_make(&wine_side.cifs[call], enter[call], &wine_side.nt, &closure, ret_entry);
 }
 
 int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *entries[NR_NT_CALLS])
@@ -272,9 +248,9 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.consider = remote_consider;
     wine_side.compare_objects = wine->compare_objects;
     wine_side.query_virtual_memory = wine->query_virtual_memory;
-    err = prepare_types(&wine_side.compare_cif, wine_side.compare_types, "pp");
+    err = closure_prepare(&wine_side.compare_cif, wine_side.compare_types, wine_side.abi, "upp");
     if (!err) {
-        err = prepare_types(&wine_side.memory_cif, wine_side.memory_types, "ppuppp");
+        err = closure_prepare(&wine_side.memory_cif, wine_side.memory_types, wine_side.abi, "uppuppp");
     }
     for (int call = 0; call < NR_NT_CALLS && !err; call++) {
         wine_side.originals[call] = wine->functions[call];

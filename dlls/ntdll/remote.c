@@ -128,25 +128,23 @@ static enum note_kind kind_of_mmap(int prot, int flags)
     return prot == PROT_NONE && (flags & MAP_NORESERVE) ? NOTE_RELEASED : NOTE_DROPPED;
 }
 
-static void *noting_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+static void *note_mmap(void *ret, size_t len, int prot, int flags)
 {
-    void *ret = mmap(addr, len, prot, flags, fd, offset);
-
     if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
         take_note(kind_of_mmap(prot, flags), ret, len);
     }
     return ret;
 }
 
+static void *noting_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    return note_mmap(mmap(addr, len, prot, flags, fd, offset), len, prot, flags);
+}
+
 /* For 32-bit Wines, whose offsets are 64 bits wide. */
 static void *noting_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
 {
-    void *ret = mmap64(addr, len, prot, flags, fd, offset);
-
-    if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
-        take_note(kind_of_mmap(prot, flags), ret, len);
-    }
-    return ret;
+    return note_mmap(mmap64(addr, len, prot, flags, fd, offset), len, prot, flags);
 }
 
 static int noting_munmap(void *addr, size_t len)

@@ -467,17 +467,12 @@ int main(void)
         seconds = atof(wanted);
     }
     for (size_t i = 0; i < nr; i++) {
-        SRunner *runner;
-
         if (!(found[i].caps & WW_CAP_ATOMIC_RESET)) {
             printf("SKIP backend %s: it lacks WW_CAP_ATOMIC_RESET\n", found[i].name);
             continue;
         }
         backend = &found[i];
-        runner = srunner_create(concurrent_suite());
-        srunner_run_all(runner, CK_NORMAL);
-        failed += srunner_ntests_failed(runner);
-        srunner_free(runner);
+        failed += run_suite(concurrent_suite());
         backend_index++;
     }
     if (!backend_index) {

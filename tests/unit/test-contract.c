@@ -34,8 +34,6 @@ TCase *new_case(Suite *suite, const char *name)
 static int run(void)
 {
     Suite *suite = suite_create(backend->name);
-    SRunner *runner;
-    int failed;
 
     add_answer_cases(suite);
     add_size_cases(suite);
@@ -43,11 +41,7 @@ static int run(void)
     add_mapping_cases(suite);
     add_process_cases(suite);
     add_random_cases(suite);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return run_suite(suite);
 }
 
 int main(void)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util.h"
+
 #include "nt.h"
 
 #define NR_PAGES 8
@@ -223,8 +225,6 @@ int main(void)
 {
     Suite *suite = suite_create("nt");
     TCase *tcase = tcase_create("calls");
-    SRunner *runner;
-    int nr_failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, get_arguments, 0, sizeof(get_rows) / sizeof(get_rows[0]));
@@ -234,9 +234,5 @@ int main(void)
     tcase_add_test(tcase, failing_originals);
     tcase_add_test(tcase, every_error_has_a_status);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    nr_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return nr_failed != 0;
+    return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -372,8 +372,6 @@ int main(void)
 {
     Suite *suite = suite_create("pageset");
     TCase *tcase = tcase_create("pageset");
-    SRunner *runner;
-    int failed;
 
     ww_page_size_init();
     tcase_set_timeout(tcase, 120);
@@ -382,9 +380,5 @@ int main(void)
     tcase_add_test(tcase, full_and_empty_leaves_fold);
     tcase_add_test(tcase, no_memory_at_all);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

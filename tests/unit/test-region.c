@@ -531,13 +531,8 @@ int main(void)
     int failed = 0;
 
     for (size_t i = 0; i < nr; i++) {
-        SRunner *runner;
-
         backend = &found[i];
-        runner = srunner_create(region_suite());
-        srunner_run_all(runner, CK_NORMAL);
-        failed += srunner_ntests_failed(runner);
-        srunner_free(runner);
+        failed += run_suite(region_suite());
     }
     if (!nr) {
         return EXIT_SKIPPED;

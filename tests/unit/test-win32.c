@@ -17,8 +17,6 @@ void add_loop(TCase *tcase, const TTest *test)
 int main(void)
 {
     Suite *suite = suite_create("win32");
-    SRunner *runner;
-    int nr_failed;
 
     nr_backends = find_backends(backends);
     if (!nr_backends) {
@@ -27,9 +25,5 @@ int main(void)
     add_object_cases(suite);
     add_memory_cases(suite);
     add_watch_cases(suite);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    nr_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return nr_failed != 0;
+    return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -23,6 +23,18 @@
 #define EXIT_SKIPPED 77
 #define MAX_BACKENDS 8
 
+/* Runs a suite and frees it; returns how many of its checks failed. */
+static inline int run_suite(Suite *suite)
+{
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed;
+}
+
 /* splitmix64: any seed is a good one. */
 static inline uint64_t next_random(uint64_t *state)
 {
