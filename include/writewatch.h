@@ -47,6 +47,9 @@ enum ww_cap {
     WW_CAP_LOST_DETECTED = 1u << 2, /* a mapping replaced behind our back is noticed and re-armed */
     WW_CAP_FREE_ARMING = 1u << 3,   /* watching costs no time and no memory per untouched page */
     WW_CAP_OWNS_PROT = 1u << 4,     /* protections must be changed with ww_protect() */
+    WW_CAP_EXACT = 1u << 5,         /* no page is reported that was not written */
+    WW_CAP_SHARED = 1u << 6,        /* shared memory and file mappings can be watched */
+    WW_CAP_FILL = 1u << 7,          /* ww_fill() works */
 };
 
 /* Flags of ww_watch(). */

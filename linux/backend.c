@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of backends, and the choice between them: each is probed by its
- * effect, in this process, now. This is the only place that decides.
+ * The table of backends, the choice between them, and what happens when the one
+ * in use begins to fail. Each is tried by its effect, in this process, now. This
+ * is the only place that decides.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,11 +13,36 @@
 
 unsigned int ww_page_shift;
 
-/* Best first. */
-const struct ww_backend *const ww_backends[] = {
+/* Fastest first. What a backend can do goes before that: see rungs. */
+static const struct ww_backend *const backends[] = {
     &ww_backend_uffd,
     &ww_backend_mprotect,
-    NULL,
+    &ww_backend_none,
+};
+
+#define NR_BACKENDS (sizeof(backends) / sizeof(backends[0]))
+
+/*
+ * A better rung is taken before a faster backend: one that does not break the
+ * program's system calls before one that does, one that tells pages apart before
+ * one that does not. Below the last rung a backend is never chosen by itself.
+ */
+static const uint32_t rungs[] = {
+    WW_CAP_ATOMIC_RESET | WW_CAP_EXACT | WW_CAP_KERNEL_WRITES,
+    WW_CAP_ATOMIC_RESET | WW_CAP_EXACT,
+    WW_CAP_ATOMIC_RESET,
+};
+
+#define NR_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
+
+/* Above this many a context does not try again: something keeps breaking them. */
+#define MAX_TRACKERS 8
+
+static const struct ww_refusal common_refusals[] = {
+    { -EMFILE, "no file descriptor is free in this process", "raise ulimit -n" },
+    { -ENFILE, "no file descriptor is free in this system", "raise fs.file-max" },
+    { -ENOMEM, "no memory for the self test", NULL },
+    { 0 },
 };
 
 void ww_page_size_init(void)
@@ -24,51 +50,226 @@ void ww_page_size_init(void)
     ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
 }
 
-static int probe_backend(const struct ww_backend *backend, struct ww_probe *ret)
+static size_t rung_of(uint32_t caps)
 {
-    *ret = (struct ww_probe){ .name = backend->name, .caps = backend->caps, .reason = "works" };
-    ret->error = backend->probe(ret);
-    return ret->error;
+    size_t rung = 0;
+
+    while (rung < NR_RUNGS && (caps & rungs[rung]) != rungs[rung]) {
+        rung++;
+    }
+    return rung;
+}
+
+/* Opens and tries a backend. */
+static int open_tracker(const struct ww_backend *backend, struct ww_tracker *ret)
+{
+    int err;
+
+    *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps };
+    err = backend->open(ret);
+    if (err) {
+        return err;
+    }
+    err = backend->check(ret);
+    if (err) {
+        backend->close(ret);
+    }
+    return err;
+}
+
+static const struct ww_refusal *find_refusal(const struct ww_refusal *refusal, int error)
+{
+    while (refusal->error && refusal->error != error) {
+        refusal++;
+    }
+    return refusal->error ? refusal : NULL;
+}
+
+static struct ww_probe probe_backend(const struct ww_backend *backend)
+{
+    struct ww_probe probe = { .name = backend->name, .caps = backend->caps, .reason = "works" };
+    const struct ww_refusal *refusal;
+    struct ww_tracker tracker;
+
+    probe.error = open_tracker(backend, &tracker);
+    if (!probe.error) {
+        probe.caps = tracker.caps;
+        backend->close(&tracker);
+        return probe;
+    }
+    refusal = find_refusal(backend->refusals, probe.error);
+    if (!refusal) {
+        refusal = find_refusal(common_refusals, probe.error);
+    }
+    probe.reason = refusal ? refusal->reason : "an unexpected error";
+    probe.remedy = refusal ? refusal->remedy : NULL;
+    return probe;
 }
 
 WW_API ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity)
 {
-    struct ww_probe probe;
-    size_t i;
+    struct ww_probe probes[NR_BACKENDS];
+    size_t nr = 0;
 
     if (!ret_probes && capacity) {
         return -EINVAL;
     }
     ww_page_size_init();
-    for (i = 0; ww_backends[i]; i++) {
-        if (i < capacity) {
-            probe_backend(ww_backends[i], &probe);
-            ret_probes[i] = probe;
+    for (size_t i = 0; capacity && i < NR_BACKENDS; i++) {
+        probes[i] = probe_backend(backends[i]);
+    }
+    for (size_t rung = 0; rung <= NR_RUNGS; rung++) {
+        for (size_t i = 0; i < NR_BACKENDS && nr < capacity; i++) {
+            if (rung_of(probes[i].caps) == rung) {
+                ret_probes[nr++] = probes[i];
+            }
         }
     }
-    return i;
+    return NR_BACKENDS;
 }
 
-/* Opens the named backend, or the first that works. */
+/* Makes the tracker the one that new regions get. tracker_lock is held, or nobody knows ctx yet. */
+static void put_in_front(struct ww_context *ctx, struct ww_tracker *tracker)
+{
+    tracker->next = atomic_load(&ctx->tracker);
+    atomic_store(&ctx->tracker, tracker);
+}
+
+/* The first in the order of choice whose capabilities have all of @need and none of
+ * @avoid. Its first failure is the reason if none is left. */
+static int choose(struct ww_tracker *ret, uint32_t need, uint32_t avoid)
+{
+    int err, first_err = 0;
+
+    for (size_t rung = 0; rung < NR_RUNGS; rung++) {
+        for (size_t i = 0; i < NR_BACKENDS; i++) {
+            uint32_t all = rungs[rung] | need;
+
+            if ((backends[i]->caps & all) != all || (backends[i]->caps & avoid)) {
+                continue;
+            }
+            err = open_tracker(backends[i], ret);
+            if (!err && (ret->caps & all) == all) {
+                return 0;
+            }
+            if (!err) {
+                backends[i]->close(ret);
+            }
+            first_err = first_err ? first_err : err;
+        }
+    }
+    return first_err ? first_err : -EOPNOTSUPP;
+}
+
+static int choose_named(struct ww_tracker *ret, const char *name)
+{
+    for (size_t i = 0; i < NR_BACKENDS; i++) {
+        if (!strcmp(name, backends[i]->name)) {
+            return open_tracker(backends[i], ret);
+        }
+    }
+    return -EINVAL;
+}
+
+/* Opens the named backend, or the best that works. */
 int ww_backend_choose(const char *name, struct ww_context *ctx)
 {
-    int err = -EINVAL, first_err = 0;
+    struct ww_tracker *tracker = malloc(sizeof(*tracker));
+    int err;
 
-    for (size_t i = 0; ww_backends[i]; i++) {
-        struct ww_probe probe;
-
-        if (name && strcmp(name, ww_backends[i]->name)) {
-            continue;
-        }
-        ctx->backend = ww_backends[i];
-        err = probe_backend(ctx->backend, &probe);
-        if (!err) {
-            err = ctx->backend->open(ctx);
-        }
-        if (!err) {
-            return 0;
-        }
-        first_err = first_err ? first_err : err;
+    if (!tracker) {
+        return -ENOMEM;
     }
-    return first_err ? first_err : err;
+    ctx->named = name;
+    err = name ? choose_named(tracker, name) : choose(tracker, 0, 0);
+    if (err) {
+        free(tracker);
+        return err;
+    }
+    put_in_front(ctx, tracker);
+    return 0;
+}
+
+/*
+ * What goes on in place of a tracker that has failed: the same backend opened
+ * anew, since a program may have closed our descriptors; else one under which
+ * nothing breaks that worked before; else none.
+ */
+static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_tracker *failing)
+{
+    struct ww_tracker *tracker = malloc(sizeof(*tracker));
+    size_t nr = 0;
+    int err;
+
+    for (const struct ww_tracker *i = failing; i; i = i->next) {
+        nr++;
+    }
+    if (!tracker || nr >= MAX_TRACKERS) {
+        free(tracker);
+        return &ctx->floor;
+    }
+    err = open_tracker(failing->backend, tracker);
+    if (err && !ctx->named) {
+        err = choose(tracker, failing->caps & WW_CAP_KERNEL_WRITES, ~failing->caps & WW_CAP_OWNS_PROT);
+    }
+    if (err) {
+        free(tracker);
+        return &ctx->floor;
+    }
+    return tracker;
+}
+
+/* Whether there is another tracker in use now than @failing, which is tried first:
+ * if it still works, the trouble is of one mapping, and it stays. */
+bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
+{
+    bool replaced = true;
+
+    pthread_mutex_lock(&ctx->tracker_lock);
+    if (atomic_load(&ctx->tracker) == failing) {
+        replaced = failing->backend->check(failing) != 0;
+        if (replaced) {
+            put_in_front(ctx, successor(ctx, failing));
+        }
+    }
+    pthread_mutex_unlock(&ctx->tracker_lock);
+    return replaced;
+}
+
+/*
+ * Gives a region whose scan has failed to the tracker that is in use now, if its
+ * own is of no use any more. Nothing is known of its pages then: all of them are
+ * written. The region's lock is held.
+ */
+bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
+{
+    struct ww_tracker *failing = region->tracker;
+
+    if (!ww_backend_replace(ctx, failing)) {
+        return false;
+    }
+    failing->backend->disarm(region);
+    failing->backend->release(region);
+    region->priv = NULL;
+    region->lost = true;
+    region->tracker = atomic_load(&ctx->tracker);
+    if (region->tracker->backend->arm(region)) {
+        region->tracker = &ctx->floor;
+    }
+    ww_pageset_add(&region->latch, region->range.start, region->range.end);
+    return true;
+}
+
+/* Ends all trackers of a context; no region is left. */
+void ww_backend_close(struct ww_context *ctx)
+{
+    struct ww_tracker *tracker = atomic_load(&ctx->tracker), *next;
+
+    for (; tracker; tracker = next) {
+        next = tracker->next;
+        tracker->backend->close(tracker);
+        if (tracker != &ctx->floor) {
+            free(tracker);
+        }
+    }
 }

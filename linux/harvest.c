@@ -180,9 +180,10 @@ static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const
     if (scan.reset && hand_out) {
         limit_to_room(region, &scan);
     }
-    nr = ctx->backend->scan(ctx, region, &scan, vec, ret_next);
+    nr = region->tracker->backend->scan(region, &scan, vec, ret_next);
     if (nr < 0) {
         ww_pageset_add(&region->latch, scan.start, scan.end);
+        ww_backend_hand_over(ctx, region);
         *ret_next = scan.end;
         return 0;
     }
@@ -272,7 +273,9 @@ int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t
  * they cannot be tracked again, they count as written from now on. */
 int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    int err = ctx->backend->discard(ctx, region, start, end);
+    int err = region->tracker->backend->discard(region, start, end);
+
+    (void)ctx;
 
     if (err) {
         ww_pageset_add(&region->latch, start, end);

@@ -74,7 +74,7 @@ static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
         if (err) {
             if (limbo->lower) {
                 ww_region_remove(ctx, region);
-                ww_region_join(ctx, whole, region);
+                ww_region_join(whole, region);
             }
             return err;
         }
@@ -93,7 +93,7 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
     if (!ww_is_alive(ctx)) {
         return -ECHILD;
     }
-    if (ctx->backend->caps & WW_CAP_OWNS_PROT) {
+    if (ww_backend_caps(ctx) & WW_CAP_OWNS_PROT) {
         return -EOPNOTSUPP;
     }
     ww_block_signals(&saved);
@@ -108,10 +108,10 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
 }
 
 /* The mapping is gone or somebody else's by now: nothing in the kernel is touched. */
-void ww_limbo_forget(struct ww_context *ctx, struct ww_limbo *limbo)
+void ww_limbo_forget(struct ww_limbo *limbo)
 {
     if (limbo->region) {
-        ww_region_free(ctx, limbo->region);
+        ww_region_free(limbo->region);
         limbo->region = NULL;
     }
 }
@@ -138,12 +138,12 @@ void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
         next = find_sibling(ctx, region, region->range.end);
         if (next) {
             ww_region_remove(ctx, next);
-            ww_region_join(ctx, region, next);
+            ww_region_join(region, next);
         }
     }
     next = limbo->lower ? find_sibling(ctx, region, region->range.start - 1) : NULL;
     if (next) {
-        ww_region_join(ctx, next, region);
+        ww_region_join(next, region);
     } else {
         ww_region_insert(ctx, region);
     }

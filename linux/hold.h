@@ -43,7 +43,7 @@ struct ww_limbo {
  * memory would still be looked up in the old).
  */
 int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo);
-void ww_limbo_forget(struct ww_context *ctx, struct ww_limbo *limbo);
+void ww_limbo_forget(struct ww_limbo *limbo);
 void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo);
 
 /* Takes whatever is watched in the range out of the table, and touches no mapping:
@@ -56,7 +56,12 @@ int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct 
 /* Whether a page of the range may be written. Takes no lock; safe in signal handlers. */
 static inline bool ww_peek(struct ww_context *ctx, uintptr_t start, uintptr_t end)
 {
-    return ctx->backend->peek(ctx, start, end);
+    struct ww_tracker *tracker = atomic_load(&ctx->tracker);
+
+    while (tracker && !tracker->backend->peek(tracker, start, end)) {
+        tracker = tracker->next;
+    }
+    return tracker;
 }
 
 /* Whether anything is watched. No lock: a quick look before the slower calls. */

@@ -2,10 +2,11 @@
 /*
  * What the files of linux/ share: the context, the region, the backend table.
  *
- * Lock order: ww_context.table_lock, then one ww_region.lock, then a lock that a
- * backend keeps to itself. What a layer above calls between ww_hold() and
- * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are
- * blocked while any of them is held. The caller's memory is never touched under a lock.
+ * Lock order: ww_context.table_lock, then one ww_region.lock, then
+ * ww_context.tracker_lock, then a lock that a backend keeps to itself. What a
+ * layer above calls between ww_hold() and ww_hold_end() (hold.h) may take its own
+ * locks there, and must not take ours. All asynchronous signals are blocked while
+ * any of them is held. The caller's memory is never touched under a lock.
  */
 #ifndef WW_LINUX_INTERNAL_H
 #define WW_LINUX_INTERNAL_H
@@ -43,6 +44,15 @@ struct ww_scratch {
     struct ww_range out[WW_OUT_LEN];
 };
 
+/* A backend at work for one context. A context has more than one once a backend has
+ * begun to fail and its regions were handed over. */
+struct ww_tracker {
+    const struct ww_backend *backend;
+    uint32_t caps; /* enum ww_cap: the backend's, less what open() found missing */
+    void *priv;    /* the backend's */
+    struct ww_tracker *next;
+};
+
 /* One watched range: what one ww_watch() made, or what is left of it. */
 struct ww_region {
     RB_ENTRY(ww_region) entry;
@@ -52,7 +62,8 @@ struct ww_region {
     struct ww_pageset ever;  /* reported before: a zero page counts only there */
     struct ww_pageset latch; /* dirty whatever the page tables say */
     bool lost;               /* part of its mapping was replaced behind our back at some time */
-    void *priv;              /* the backend's */
+    struct ww_tracker *tracker;
+    void *priv; /* the tracker's */
 };
 
 RB_HEAD(ww_region_tree, ww_region);
@@ -60,9 +71,12 @@ RB_HEAD(ww_region_tree, ww_region);
 #define WW_NR_SPARE_SCRATCH 8
 
 struct ww_context {
-    const struct ww_backend *backend;
-    void *priv;                /* the backend's */
-    const unsigned int *alive; /* a page that fork wipes: 1 where the context was opened */
+    /* What new regions get; the ones before it that have failed follow in ->next. */
+    _Atomic(struct ww_tracker *) tracker;
+    pthread_mutex_t tracker_lock; /* held while a tracker is replaced */
+    bool named;                   /* the caller asked for this backend and no other */
+    struct ww_tracker floor;      /* of the backend that cannot fail */
+    const unsigned int *alive;    /* a page that fork wipes: 1 where the context was opened */
     pthread_rwlock_t table_lock;
     struct ww_region_tree regions; /* by address, not overlapping */
     atomic_size_t nr_regions;
@@ -81,28 +95,36 @@ struct ww_scan {
     bool dense;       /* every page exists and was reported before: ask for nothing but WRITTEN */
 };
 
+/* Why a backend refuses, in words, by the errno of its open() or check(). */
+struct ww_refusal {
+    int error; /* 0 ends a list */
+    const char *reason, *remedy;
+};
+
 /*
- * A way to track writes. No entry is NULL. Every call but probe, open and peek is
- * made under the region's lock; ranges are page aligned and inside the region.
+ * A way to track writes. No entry is NULL. Every call that takes a region is made
+ * under the region's lock; ranges are page aligned and inside the region.
  */
 struct ww_backend {
     const char *name;
     uint32_t caps; /* enum ww_cap */
+    const struct ww_refusal *refusals;
 
-    /* Tries the effect. 0, or a negative errno with @ret->reason and @ret->remedy set. */
-    int (*probe)(struct ww_probe *ret);
+    /* Sets tracker->priv, and takes caps away that are missing here. 0 or a negative errno. */
+    int (*open)(struct ww_tracker *tracker);
 
-    /* Sets up ctx->priv. 0 or a negative errno. */
-    int (*open)(struct ww_context *ctx);
+    /* Tries the effect on pages of its own: before the first use, and when a scan
+     * has failed. 0, or the negative errno for which this tracker is of no use. */
+    int (*check)(struct ww_tracker *tracker);
 
     /* Starts to track the region's range. Existing pages may come out as written. */
-    int (*arm)(struct ww_context *ctx, struct ww_region *region);
+    int (*arm)(struct ww_region *region);
 
     /* @upper was cut off @region (both ranges are set already): share or divide priv. */
-    int (*split)(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper);
+    int (*split)(struct ww_region *region, struct ww_region *upper);
 
     /* Undoes a split; @upper is released next. */
-    void (*join)(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper);
+    void (*join)(struct ww_region *region, struct ww_region *upper);
 
     /*
      * Finds written pages, ascending, in at most scan->max_runs and WW_SCAN_VEC_LEN
@@ -111,36 +133,42 @@ struct ww_backend {
      * scan got: always beyond start. Returns the number of entries; a negative
      * errno means that nothing was reset and nothing is known.
      */
-    ssize_t (*scan)(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
-                    struct page_region *vec, uintptr_t *ret_next);
+    ssize_t (*scan)(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
+                    uintptr_t *ret_next);
 
     /* Whether a page of the range may be written, of any region or none: a quick
      * look without a lock, for signal handlers too. */
-    bool (*peek)(struct ww_context *ctx, uintptr_t start, uintptr_t end);
+    bool (*peek)(struct ww_tracker *tracker, uintptr_t start, uintptr_t end);
 
     /* The range's pages were dropped or its mapping replaced: nothing there is
      * written; track it again. */
-    int (*discard)(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+    int (*discard)(struct ww_region *region, uintptr_t start, uintptr_t end);
 
     /* The range is to have protection @prot; written pages stay written. */
-    int (*protect)(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
-                   int prot);
+    int (*protect)(struct ww_region *region, uintptr_t start, uintptr_t end, int prot);
+
+    /* Installs @src in the pages from @start on that do not exist yet, without
+     * marking them. Returns how many bytes it did before one that exists, or a
+     * negative errno: -EEXIST, -EOPNOTSUPP. */
+    ssize_t (*fill)(struct ww_region *region, uintptr_t start, const void *src, size_t len);
 
     /* Stops to track the whole range of the region; its mapping is still there. */
-    void (*disarm)(struct ww_context *ctx, struct ww_region *region);
+    void (*disarm)(struct ww_region *region);
 
     /* Frees region->priv. */
-    void (*release)(struct ww_context *ctx, struct ww_region *region);
+    void (*release)(struct ww_region *region);
 
-    /* Frees ctx->priv; no region is left. */
-    void (*close)(struct ww_context *ctx);
+    /* Frees tracker->priv; no region of it is left. */
+    void (*close)(struct ww_tracker *tracker);
 };
 
-/* backend.c: best first, NULL at the end. */
-extern const struct ww_backend *const ww_backends[];
-extern const struct ww_backend ww_backend_uffd, ww_backend_mprotect;
+/* backend.c */
+extern const struct ww_backend ww_backend_uffd, ww_backend_mprotect, ww_backend_none;
 void ww_page_size_init(void);
 int ww_backend_choose(const char *name, struct ww_context *ctx);
+bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing);
+bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region);
+void ww_backend_close(struct ww_context *ctx);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);
@@ -154,8 +182,8 @@ void ww_region_insert(struct ww_context *ctx, struct ww_region *region);
 void ww_region_remove(struct ww_context *ctx, struct ww_region *region);
 int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t at,
                     struct ww_region **ret_upper);
-void ww_region_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper);
-void ww_region_free(struct ww_context *ctx, struct ww_region *region);
+void ww_region_join(struct ww_region *region, struct ww_region *upper);
+void ww_region_free(struct ww_region *region);
 
 /* harvest.c: the region's lock is held. */
 struct ww_scratch *ww_scratch_get(struct ww_context *ctx);

@@ -224,13 +224,18 @@ static int learn_prot(struct ww_prot_pages *pages, uintptr_t start, uintptr_t en
     return pos < end ? -ENOMEM : 0;
 }
 
-static int mprotect_arm(struct ww_context *ctx, struct ww_region *region)
+static int mprotect_open(struct ww_tracker *tracker)
+{
+    tracker->priv = NULL;
+    return 0;
+}
+
+static int mprotect_arm(struct ww_region *region)
 {
     uintptr_t start = region->range.start, end = region->range.end;
     struct ww_prot_map *map = new_map(new_pages(start, end), start, end);
     int err;
 
-    (void)ctx;
     if (!map) {
         return -ENOMEM;
     }
@@ -255,12 +260,11 @@ static int mprotect_arm(struct ww_context *ctx, struct ww_region *region)
 }
 
 /* The state of the pages is shared: each region works on its own part of it. */
-static int mprotect_split(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+static int mprotect_split(struct ww_region *region, struct ww_region *upper)
 {
     struct ww_prot_map *map = region->priv, *cut;
     int err;
 
-    (void)ctx;
     atomic_fetch_add(&map->pages->refs, 1);
     cut = new_map(map->pages, upper->range.start, upper->range.end);
     if (!cut) {
@@ -276,23 +280,21 @@ static int mprotect_split(struct ww_context *ctx, struct ww_region *region, stru
     return 0;
 }
 
-static void mprotect_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+static void mprotect_join(struct ww_region *region, struct ww_region *upper)
 {
     struct ww_prot_map *map = region->priv;
 
-    (void)ctx;
     map->end = upper->range.end;
 }
 
-static ssize_t mprotect_scan(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
-                             struct page_region *vec, uintptr_t *ret_next)
+static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
+                             uintptr_t *ret_next)
 {
     struct ww_prot_pages *pages = pages_of(region);
     size_t from = page_index(pages, scan->start), to = page_index(pages, scan->end);
     size_t max = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN;
     size_t room = scan->max_pages, nr = 0;
 
-    (void)ctx;
     ww_fault_synchronize();
     while (nr < max && room) {
         size_t first = find_bit(pages, from, to, true), last;
@@ -318,77 +320,28 @@ static ssize_t mprotect_scan(struct ww_context *ctx, struct ww_region *region, c
     return nr;
 }
 
-static bool mprotect_peek(struct ww_context *ctx, uintptr_t start, uintptr_t end)
-{
-    (void)ctx;
-    (void)start;
-    (void)end;
-    return true;
-}
-
-static int mprotect_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
-{
-    struct ww_prot_pages *pages = pages_of(region);
-    size_t from = page_index(pages, start), to = page_index(pages, end);
-    int err = learn_prot(pages, start, end);
-
-    (void)ctx;
-    if (err) {
-        return err;
-    }
-    ww_fault_synchronize();
-    change_bits(pages, from, to, false);
-    return apply_prot(pages, from, to);
-}
-
-static int mprotect_protect(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
-                            int prot)
-{
-    struct ww_prot_pages *pages = pages_of(region);
-    size_t from = page_index(pages, start), to = page_index(pages, end);
-
-    (void)ctx;
-    memset((void *)&pages->prot[from], prot, to - from);
-    /* A handler that has read the old protection must not apply it after us. */
-    ww_fault_synchronize();
-    return apply_prot(pages, from, to);
-}
-
 /* Every page gets the protection that the program wants. */
-static void mprotect_disarm(struct ww_context *ctx, struct ww_region *region)
+static void mprotect_disarm(struct ww_region *region)
 {
     struct ww_prot_pages *pages = pages_of(region);
     size_t from = page_index(pages, region->range.start), to = page_index(pages, region->range.end);
 
-    (void)ctx;
     change_bits(pages, from, to, true);
     apply_prot(pages, from, to);
 }
 
-static void mprotect_release(struct ww_context *ctx, struct ww_region *region)
+static void mprotect_release(struct ww_region *region)
 {
     struct ww_prot_map *map = region->priv;
 
-    (void)ctx;
     if (map) {
         ww_fault_remove(map);
         free_map(map);
     }
 }
 
-static int mprotect_open(struct ww_context *ctx)
-{
-    ctx->priv = NULL;
-    return 0;
-}
-
-static void mprotect_close(struct ww_context *ctx)
-{
-    (void)ctx;
-}
-
 /* Arms a page of our own, writes to it and looks for its bit. */
-static int try_effect(struct ww_context *ctx, struct ww_region *region, struct page_region *vec)
+static int try_effect(struct ww_region *region)
 {
     struct ww_scan scan = {
         .start = region->range.start,
@@ -397,47 +350,99 @@ static int try_effect(struct ww_context *ctx, struct ww_region *region, struct p
         .max_runs = 2,
         .reset = true,
     };
+    struct page_region vec[2];
     uintptr_t next;
     ssize_t nr;
 
     *(volatile char *)(scan.start + ww_page_size()) = 1;
-    nr = mprotect_scan(ctx, region, &scan, vec, &next);
+    nr = mprotect_scan(region, &scan, vec, &next);
     return nr == 1 && vec[0].start == scan.start + ww_page_size() ? 0 : -EIO;
 }
 
-static int mprotect_probe(struct ww_probe *ret)
+static int mprotect_check(struct ww_tracker *tracker)
 {
     size_t len = 2 * ww_page_size();
     char *area = map_zeroes(len);
-    struct ww_context ctx = { .backend = &ww_backend_mprotect };
-    struct ww_region region = { .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len } };
-    struct page_region vec[2];
+    struct ww_region region = {
+        .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
+        .tracker = tracker,
+    };
     int err;
 
     if (!area) {
-        ret->reason = "no memory for the self test";
         return -ENOMEM;
     }
-    err = mprotect_arm(&ctx, &region);
+    err = mprotect_arm(&region);
     if (!err) {
-        err = try_effect(&ctx, &region, vec);
-        mprotect_disarm(&ctx, &region);
-        mprotect_release(&ctx, &region);
+        err = try_effect(&region);
+        mprotect_disarm(&region);
+        mprotect_release(&region);
         ww_fault_uninstall();
     }
     munmap(area, len);
-    if (err) {
-        ret->reason = "page protection or /proc/self/maps does not work here";
-        ret->remedy = "mount /proc";
-    }
     return err;
 }
 
+static bool mprotect_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
+{
+    (void)tracker;
+    (void)start;
+    (void)end;
+    return true;
+}
+
+static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = page_index(pages, start), to = page_index(pages, end);
+    int err = learn_prot(pages, start, end);
+
+    if (err) {
+        return err;
+    }
+    ww_fault_synchronize();
+    change_bits(pages, from, to, false);
+    return apply_prot(pages, from, to);
+}
+
+static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = page_index(pages, start), to = page_index(pages, end);
+
+    memset((void *)&pages->prot[from], prot, to - from);
+    /* A handler that has read the old protection must not apply it after us. */
+    ww_fault_synchronize();
+    return apply_prot(pages, from, to);
+}
+
+static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
+{
+    (void)region;
+    (void)start;
+    (void)src;
+    (void)len;
+    return -EOPNOTSUPP;
+}
+
+static void mprotect_close(struct ww_tracker *tracker)
+{
+    (void)tracker;
+}
+
+static const struct ww_refusal refusals[] = {
+    { -ENOENT, "/proc/self/maps does not exist", "mount /proc" },
+    { -EACCES, "/proc/self/maps cannot be opened", "let the process be dumpable when it starts" },
+    { -EIO, "page protection does not work here", NULL },
+    { 0 },
+};
+
 const struct ww_backend ww_backend_mprotect = {
     .name = "mprotect",
-    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT,
-    .probe = mprotect_probe,
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT,
+    .refusals = refusals,
     .open = mprotect_open,
+    .check = mprotect_check,
     .arm = mprotect_arm,
     .split = mprotect_split,
     .join = mprotect_join,
@@ -445,6 +450,7 @@ const struct ww_backend ww_backend_mprotect = {
     .peek = mprotect_peek,
     .discard = mprotect_discard,
     .protect = mprotect_protect,
+    .fill = mprotect_fill,
     .disarm = mprotect_disarm,
     .release = mprotect_release,
     .close = mprotect_close,

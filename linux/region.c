@@ -96,7 +96,8 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     region->range.end = at;
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;
-    err = ctx->backend->split(ctx, region, upper);
+    upper->tracker = region->tracker;
+    err = region->tracker->backend->split(region, upper);
     if (err) {
         region->range.end = upper->range.end;
     } else {
@@ -127,22 +128,22 @@ static void join_pagesets(struct ww_pageset *set, struct ww_pageset *upper)
 }
 
 /* Undoes a split: @upper begins where @region ends, and is in no table any more. */
-void ww_region_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
+void ww_region_join(struct ww_region *region, struct ww_region *upper)
 {
     pthread_mutex_lock(&region->lock);
-    ctx->backend->join(ctx, region, upper);
+    region->tracker->backend->join(region, upper);
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
     join_pagesets(&region->ever, &upper->ever);
     join_pagesets(&region->latch, &upper->latch);
     pthread_mutex_unlock(&region->lock);
-    ww_region_free(ctx, upper);
+    ww_region_free(upper);
 }
 
 /* Frees a region that is in no table; what tracks it in the kernel is not touched. */
-void ww_region_free(struct ww_context *ctx, struct ww_region *region)
+void ww_region_free(struct ww_region *region)
 {
-    ctx->backend->release(ctx, region);
+    region->tracker->backend->release(region);
     ww_pageset_destroy(&region->ever);
     ww_pageset_destroy(&region->latch);
     pthread_mutex_destroy(&region->lock);

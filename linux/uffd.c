@@ -105,6 +105,41 @@ static void unregister_range(const struct uffd *uffd, uintptr_t start, uintptr_t
     ioctl(uffd->fd, UFFDIO_UNREGISTER, &range);
 }
 
+/* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
+ * of a few pages shows that, the version does. */
+static bool has_known_bug(void)
+{
+    struct utsname name;
+    unsigned int major = 0, minor = 0, micro = 0;
+
+    if (uname(&name)) {
+        return false;
+    }
+    sscanf(name.release, "%u.%u.%u", &major, &minor, &micro);
+    return major == 6 && (minor == 7 || (minor == 8 && micro < 10));
+}
+
+static int uffd_open(struct ww_tracker *tracker)
+{
+    struct uffd *uffd;
+    int err;
+
+    if (has_known_bug()) {
+        return -EIO;
+    }
+    uffd = malloc(sizeof(*uffd));
+    if (!uffd) {
+        return -ENOMEM;
+    }
+    err = open_fds(uffd);
+    if (err) {
+        free(uffd);
+        return err;
+    }
+    tracker->priv = uffd;
+    return 0;
+}
+
 /* Returns the number of entries, or a negative errno after which @vec is all zero still. */
 static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, struct page_region *vec,
                          uintptr_t *ret_next)
@@ -143,99 +178,6 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
     return nr;
 }
 
-static ssize_t uffd_scan(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
-                         struct page_region *vec, uintptr_t *ret_next)
-{
-    const struct uffd *uffd = ctx->priv;
-    ssize_t nr = scan_once(uffd, scan, vec, ret_next);
-
-    while (nr == -EINTR || nr == -EAGAIN) {
-        nr = scan_once(uffd, scan, vec, ret_next);
-    }
-    if (nr == -EPERM) {
-        /* Part of the range was replaced by a mapping that is not registered.
-         * Registering is enough for a safe answer: no page there is armed, so
-         * each one that exists counts as written. */
-        struct ww_scan again = *scan;
-        int err = register_again(uffd, scan->start, scan->end);
-
-        again.dense = false;
-        region->lost = true;
-        nr = err ? err : scan_once(uffd, &again, vec, ret_next);
-    }
-    return nr;
-}
-
-/* Pages of registered mappings alone, and one is enough. A failure knows nothing. */
-static bool uffd_peek(struct ww_context *ctx, uintptr_t start, uintptr_t end)
-{
-    const struct uffd *uffd = ctx->priv;
-    struct page_region found = { .start = 0 };
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
-        .start = start,
-        .end = end,
-        .vec = (uintptr_t)&found,
-        .vec_len = 1,
-        .max_pages = 1,
-        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED,
-        .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-        .return_mask = PAGE_IS_WRITTEN,
-    };
-    int saved = errno;
-    bool may_be = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg) != 0;
-
-    errno = saved;
-    return may_be;
-}
-
-static int uffd_arm(struct ww_context *ctx, struct ww_region *region)
-{
-    int err = keep_pages_small(region->range.start, region->range.end);
-
-    return err ? err : register_range(ctx->priv, region->range.start, region->range.end);
-}
-
-static int uffd_split(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
-{
-    (void)ctx;
-    (void)region;
-    (void)upper;
-    return 0;
-}
-
-static void uffd_join(struct ww_context *ctx, struct ww_region *region, struct ww_region *upper)
-{
-    (void)ctx;
-    (void)region;
-    (void)upper;
-}
-
-static int uffd_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
-{
-    (void)region;
-    return register_again(ctx->priv, start, end);
-}
-
-static int uffd_protect(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
-                        int prot)
-{
-    (void)ctx;
-    (void)region;
-    return mprotect((void *)start, end - start, prot) ? -errno : 0;
-}
-
-static void uffd_disarm(struct ww_context *ctx, struct ww_region *region)
-{
-    unregister_range(ctx->priv, region->range.start, region->range.end);
-}
-
-static void uffd_release(struct ww_context *ctx, struct ww_region *region)
-{
-    (void)ctx;
-    (void)region;
-}
-
 /* Sets up a scratch area, and runs write, get and reset on it. 0, -EIO for wrong answers. */
 static int try_effect(const struct uffd *uffd, char *area, struct page_region *vec)
 {
@@ -272,8 +214,9 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
     return nr == 1 && vec[0].start == scan.start + 2 * page && next == scan.end ? 0 : -EIO;
 }
 
-static int probe_effect(const struct uffd *uffd)
+static int uffd_check(struct ww_tracker *tracker)
 {
+    const struct uffd *uffd = tracker->priv;
     size_t len = 4 * ww_page_size(), vec_len = WW_SCAN_VEC_LEN * sizeof(struct page_region);
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *vec =
@@ -293,25 +236,109 @@ static int probe_effect(const struct uffd *uffd)
     return err;
 }
 
-/* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
- * of a few pages shows that, the version does. */
-static bool has_known_bug(void)
+static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
+                         uintptr_t *ret_next)
 {
-    struct utsname name;
-    unsigned int major = 0, minor = 0, micro = 0;
+    const struct uffd *uffd = region->tracker->priv;
+    ssize_t nr = scan_once(uffd, scan, vec, ret_next);
 
-    if (uname(&name)) {
-        return false;
+    while (nr == -EINTR || nr == -EAGAIN) {
+        nr = scan_once(uffd, scan, vec, ret_next);
     }
-    sscanf(name.release, "%u.%u.%u", &major, &minor, &micro);
-    return major == 6 && (minor == 7 || (minor == 8 && micro < 10));
+    if (nr == -EPERM) {
+        /* Part of the range was replaced by a mapping that is not registered.
+         * Registering is enough for a safe answer: no page there is armed, so
+         * each one that exists counts as written. */
+        struct ww_scan again = *scan;
+        int err = register_again(uffd, scan->start, scan->end);
+
+        again.dense = false;
+        region->lost = true;
+        nr = err ? err : scan_once(uffd, &again, vec, ret_next);
+    }
+    return nr;
 }
 
-/* Why it does not work, and what would help, by errno. */
-static const struct {
-    int error;
-    const char *reason, *remedy;
-} refusals[] = {
+/* Pages of registered mappings alone, and one is enough. A failure knows nothing. */
+static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
+{
+    const struct uffd *uffd = tracker->priv;
+    struct page_region found = { .start = 0 };
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .start = start,
+        .end = end,
+        .vec = (uintptr_t)&found,
+        .vec_len = 1,
+        .max_pages = 1,
+        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED,
+        .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        .return_mask = PAGE_IS_WRITTEN,
+    };
+    int saved = errno;
+    bool may_be = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg) != 0;
+
+    errno = saved;
+    return may_be;
+}
+
+static int uffd_arm(struct ww_region *region)
+{
+    int err = keep_pages_small(region->range.start, region->range.end);
+
+    return err ? err : register_range(region->tracker->priv, region->range.start, region->range.end);
+}
+
+static int uffd_split(struct ww_region *region, struct ww_region *upper)
+{
+    (void)region;
+    (void)upper;
+    return 0;
+}
+
+static void uffd_join(struct ww_region *region, struct ww_region *upper)
+{
+    (void)region;
+    (void)upper;
+}
+
+static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    return register_again(region->tracker->priv, start, end);
+}
+
+static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
+{
+    (void)region;
+    return mprotect((void *)start, end - start, prot) ? -errno : 0;
+}
+
+static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
+{
+    (void)region;
+    (void)start;
+    (void)src;
+    (void)len;
+    return -EOPNOTSUPP;
+}
+
+static void uffd_disarm(struct ww_region *region)
+{
+    unregister_range(region->tracker->priv, region->range.start, region->range.end);
+}
+
+static void uffd_release(struct ww_region *region)
+{
+    (void)region;
+}
+
+static void uffd_close(struct ww_tracker *tracker)
+{
+    close_fds(tracker->priv);
+    free(tracker->priv);
+}
+
+static const struct ww_refusal refusals[] = {
     { -EPERM, "the userfaultfd system call is denied here",
       "allow userfaultfd in the seccomp profile of the container or sandbox" },
     { -ENOSYS, "the kernel, or a seccomp profile, does not offer userfaultfd",
@@ -320,72 +347,18 @@ static const struct {
     { -ENOTTY, "the kernel has no PAGEMAP_SCAN", "use kernel 6.8.10 or newer" },
     { -ENOENT, "/proc/self/pagemap does not exist", "mount /proc" },
     { -EACCES, "/proc/self/pagemap cannot be opened", "let the process be dumpable when it starts" },
-    { -EMFILE, "no file descriptor is free in this process", "raise ulimit -n" },
-    { -ENFILE, "no file descriptor is free in this system", "raise fs.file-max" },
-    { -EIO, "the kernel gave wrong answers in the self test", NULL },
+    { -EIO, "the kernel gives wrong answers (6.7 to 6.8.9 lose dirty bits; others fail the self test)",
+      "use kernel 6.8.10 or newer" },
+    { 0 },
 };
-
-static int refuse(struct ww_probe *ret, int error)
-{
-    ret->reason = "an unexpected error";
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        if (refusals[i].error == error) {
-            ret->reason = refusals[i].reason;
-            ret->remedy = refusals[i].remedy;
-        }
-    }
-    return error;
-}
-
-static int uffd_probe(struct ww_probe *ret)
-{
-    struct uffd uffd;
-    int err = open_fds(&uffd);
-
-    if (err) {
-        return refuse(ret, err);
-    }
-    err = probe_effect(&uffd);
-    close_fds(&uffd);
-    if (err) {
-        return refuse(ret, err);
-    }
-    if (has_known_bug()) {
-        ret->reason = "kernels 6.7 to 6.8.9 lose dirty bits in a scan";
-        ret->remedy = "use kernel 6.8.10 or newer";
-        return -EOPNOTSUPP;
-    }
-    return 0;
-}
-
-static int uffd_open(struct ww_context *ctx)
-{
-    struct uffd *uffd = malloc(sizeof(*uffd));
-    int err;
-
-    if (!uffd) {
-        return -ENOMEM;
-    }
-    err = open_fds(uffd);
-    if (err) {
-        free(uffd);
-        return err;
-    }
-    ctx->priv = uffd;
-    return 0;
-}
-
-static void uffd_close(struct ww_context *ctx)
-{
-    close_fds(ctx->priv);
-    free(ctx->priv);
-}
 
 const struct ww_backend ww_backend_uffd = {
     .name = "uffd",
-    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING,
-    .probe = uffd_probe,
+    .caps =
+        WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING | WW_CAP_EXACT,
+    .refusals = refusals,
     .open = uffd_open,
+    .check = uffd_check,
     .arm = uffd_arm,
     .split = uffd_split,
     .join = uffd_join,
@@ -393,6 +366,7 @@ const struct ww_backend ww_backend_uffd = {
     .peek = uffd_peek,
     .discard = uffd_discard,
     .protect = uffd_protect,
+    .fill = uffd_fill,
     .disarm = uffd_disarm,
     .release = uffd_release,
     .close = uffd_close,

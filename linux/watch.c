@@ -51,6 +51,9 @@ static int init_context(struct ww_context *ctx, const char *backend)
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&ctx->table_lock, &attr);
     pthread_rwlockattr_destroy(&attr);
+    pthread_mutex_init(&ctx->tracker_lock, NULL);
+    ctx->floor.backend = &ww_backend_none;
+    ctx->floor.caps = ww_backend_none.caps;
     return ww_backend_choose(backend, ctx);
 }
 
@@ -58,6 +61,7 @@ static void free_context(struct ww_context *ctx)
 {
     if (ctx->alive) {
         pthread_rwlock_destroy(&ctx->table_lock);
+        pthread_mutex_destroy(&ctx->tracker_lock);
         munmap((void *)ctx->alive, ww_page_size());
     }
     for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
@@ -105,26 +109,26 @@ WW_API void ww_close(struct ww_context *ctx)
     while ((region = RB_ROOT(&ctx->regions))) {
         if (ww_is_alive(ctx)) {
             /* Before the descriptor goes: its release would wait for pinned pages. */
-            ctx->backend->disarm(ctx, region);
+            region->tracker->backend->disarm(region);
         } else {
             /* A thread of the parent may hold it, and does not exist here. */
             pthread_mutex_init(&region->lock, NULL);
         }
         ww_region_remove(ctx, region);
-        ww_region_free(ctx, region);
+        ww_region_free(region);
     }
-    ctx->backend->close(ctx);
+    ww_backend_close(ctx);
     free_context(ctx);
 }
 
 WW_API const char *ww_backend_name(const struct ww_context *ctx)
 {
-    return ctx->backend->name;
+    return atomic_load(&ctx->tracker)->backend->name;
 }
 
 WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
 {
-    return ctx->backend->caps;
+    return atomic_load(&ctx->tracker)->caps;
 }
 
 WW_API const char *ww_version(void)
@@ -156,6 +160,18 @@ static int rounded_range(const struct ww_context *ctx, const void *addr, size_t 
     return ww_is_alive(ctx) ? 0 : -ECHILD;
 }
 
+/* Arms by the tracker in use, or by the one after it if that has begun to fail. */
+static int arm_region(struct ww_context *ctx, struct ww_region *region)
+{
+    int err;
+
+    do {
+        region->tracker = atomic_load(&ctx->tracker);
+        err = region->tracker->backend->arm(region);
+    } while (err && ww_backend_replace(ctx, region->tracker));
+    return err;
+}
+
 /* Arms a region and puts it into the table. table_lock is held for writing. */
 static int add_region(struct ww_context *ctx, const struct ww_range *range, unsigned int flags)
 {
@@ -175,17 +191,17 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
         return -ENOMEM;
     }
     region->watch_id = ++ctx->last_watch_id;
-    err = ctx->backend->arm(ctx, region);
+    err = arm_region(ctx, region);
     if (err) {
-        ww_region_free(ctx, region);
+        ww_region_free(region);
         return err;
     }
     if (!(flags & WW_WATCH_FRESH)) {
         err = ww_harvest_reset(ctx, region, range->start, range->end);
     }
     if (err) {
-        ctx->backend->disarm(ctx, region);
-        ww_region_free(ctx, region);
+        region->tracker->backend->disarm(region);
+        ww_region_free(region);
         return err;
     }
     ww_region_insert(ctx, region);
@@ -227,7 +243,7 @@ static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range)
         if (err) {
             if (first) {
                 ww_region_remove(ctx, first);
-                ww_region_join(ctx, lower, first);
+                ww_region_join(lower, first);
             }
             return err;
         }
@@ -248,9 +264,9 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
     while (!err && (region = ww_region_first(ctx, range->start, range->end))) {
         ww_region_remove(ctx, region);
         if (disarm) {
-            ctx->backend->disarm(ctx, region);
+            region->tracker->backend->disarm(region);
         }
-        ww_region_free(ctx, region);
+        ww_region_free(region);
     }
     pthread_rwlock_unlock(&ctx->table_lock);
     ww_restore_signals(&saved);
@@ -463,7 +479,7 @@ WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
         err = hold_range(ctx, &range, &hold);
     }
     if (!err) {
-        err = ctx->backend->protect(ctx, hold.region, range.start, range.end, prot);
+        err = hold.region->tracker->backend->protect(hold.region, range.start, range.end, prot);
         ww_hold_end(&hold);
     }
     return err;

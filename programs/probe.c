@@ -37,6 +37,9 @@ static const struct {
     { WW_CAP_KERNEL_WRITES, "kernel_writes", "system calls may write to watched pages, and it is recorded" },
     { WW_CAP_LOST_DETECTED, "lost_detected", "a watched mapping that was replaced is noticed" },
     { WW_CAP_FREE_ARMING, "free_arming", "an untouched page costs neither time nor memory" },
+    { WW_CAP_EXACT, "exact", "no page is reported that was not written" },
+    { WW_CAP_SHARED, "shared", "shared memory and file mappings can be watched" },
+    { WW_CAP_FILL, "fill", "content can be installed without counting as written" },
     { WW_CAP_OWNS_PROT, "owns_prot", "protections must be changed through ww_protect()" },
 };
 

@@ -250,7 +250,7 @@ static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *
     if (status) {
         ww_limbo_restore(nt->ctx, &limbo);
     } else {
-        ww_limbo_forget(nt->ctx, &limbo);
+        ww_limbo_forget(&limbo);
     }
     return status;
 }

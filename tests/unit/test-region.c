@@ -284,7 +284,7 @@ static void do_limbo(struct model *model)
         ASSERT(model, ww_limbo_enter(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
                                      &limbo) == -ENOENT);
         ASSERT(model, !limbo.region);
-        ww_limbo_forget(ctx, &limbo);
+        ww_limbo_forget(&limbo);
         ww_limbo_restore(ctx, &limbo);
         return;
     }
@@ -300,7 +300,7 @@ static void do_limbo(struct model *model)
         check_part(model, region_start(model, from), region_end(model, from), 0);
     } else {
         remap_pages(addr_of(model, from), to - from);
-        ww_limbo_forget(ctx, &limbo);
+        ww_limbo_forget(&limbo);
         set_flags(model->dirty, from, to, false);
     }
     check_find(model, from);
@@ -496,7 +496,7 @@ START_TEST(limbo_leaves_the_addresses_to_others)
     remap_pages(base + 4 * page, 4);
     ck_assert_int_eq(ww_watch(ctx, base + 4 * page, 4 * page, WW_WATCH_FRESH), 0);
     write_page(base, 5, 1);
-    ww_limbo_forget(ctx, &limbo);
+    ww_limbo_forget(&limbo);
     write_page(base, 6, 1);
     expect_map(ctx, base, "####");
     expect_map(ctx, base + 4 * page, ".##.");

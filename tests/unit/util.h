@@ -93,7 +93,7 @@ static inline void write_map(char *base, const char *map)
     }
 }
 
-/* Fills @found with the backends that work here, says why the others are skipped, returns how many. */
+/* Fills @found with the exact backends that work here, says why the others are skipped, returns how many. */
 static inline size_t find_backends(struct ww_probe *found)
 {
     struct ww_probe probes[MAX_BACKENDS];
@@ -104,7 +104,7 @@ static inline size_t find_backends(struct ww_probe *found)
         if (probes[i].error) {
             printf("SKIP backend %s: %s (%s)\n", probes[i].name, probes[i].reason,
                    strerror(-probes[i].error));
-        } else {
+        } else if (probes[i].caps & WW_CAP_EXACT) {
             found[usable++] = probes[i];
         }
     }
