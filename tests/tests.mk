@@ -35,6 +35,11 @@ tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_region_LDADD = $(UNIT_LDADD)
 tests_unit_test_region_LDFLAGS = -Wl,--wrap=calloc
 
+UNIT_TESTS += tests/unit/test-maps
+tests_unit_test_maps_SOURCES = tests/unit/test-maps.c tests/unit/util.h
+tests_unit_test_maps_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_maps_LDADD = $(UNIT_LDADD)
+
 # The contract, over every backend that works here.
 UNIT_TESTS += tests/unit/test-contract
 tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
