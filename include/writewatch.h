@@ -58,6 +58,14 @@ enum ww_watch_flag {
      * mapped. Without it, pages that exist already are made clean first, which
      * costs time in proportion to them. */
     WW_WATCH_FRESH = 1u << 0,
+    /* The caller knows that the range is private anonymous memory of small pages.
+     * Spares looking that up, whose cost grows with the number of mappings. If it
+     * is something else, reads of shared or file pages may count as writes. */
+    WW_WATCH_LAZY = 1u << 1,
+    /* Arm every page one by one, holes too, as is done for shared memory and files,
+     * whatever is mapped. Costs time and page tables per page: for comparison. Not
+     * with WW_WATCH_LAZY. */
+    WW_WATCH_MARKERS = 1u << 2,
 };
 
 /* Flags of ww_get_pages() and ww_get_ranges(). */
@@ -112,18 +120,22 @@ const char *ww_backend_name(const struct ww_context *ctx);
 uint32_t ww_backend_caps(const struct ww_context *ctx);
 
 /*
- * Starts to watch [@addr, @addr + @len), private anonymous memory of this
- * process. Both must be multiples of the page size, @len not 0. From the return
- * on, a page is reported if and only if it was written after it; the mprotect
- * backend reports more near vm.max_map_count, since it then opens whole runs.
+ * Starts to watch [@addr, @addr + @len), memory of this process. Both must be
+ * multiples of the page size, @len not 0. From the return on, a page is reported
+ * if it was written after it, and where the backend has WW_CAP_EXACT only then;
+ * the mprotect backend reports more near vm.max_map_count, since it then opens
+ * whole runs.
+ *
+ * Private anonymous memory can be watched by every backend. Shared anonymous
+ * memory, memfds and file mappings need WW_CAP_SHARED; only writes through this
+ * mapping are seen, not those through another one or by write(2) to the file.
+ * Memory of hugetlb pages is tracked, and reported, by whole huge pages, where the
+ * backend can (else -EINVAL); the range must not cut one.
  *
  * One call makes one region. Regions that touch stay apart: no call below takes
  * a range that leaves its region. Under uffd, watched memory is never backed by
  * huge pages and never merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
  * applied and remain after ww_unwatch()).
- *
- * Shared memory and file mappings are not supported and not always refused:
- * reads of pages that were not touched before count as writes there.
  *
  * Returns 0; -EINVAL (not aligned, empty, wraps around, unknown flag, or a
  * mapping that the backend cannot track); -EEXIST (overlaps a region); -EBUSY
@@ -131,7 +143,9 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * range is not mapped); -EPERM (may never be written); -EMFILE, -ENFILE,
  * -ENOENT, -EACCES (mprotect: /proc/self/maps); -ECHILD. On error nothing is
  * watched.
- * O(log regions) with WW_WATCH_FRESH where the backend has WW_CAP_FREE_ARMING.
+ * O(log regions) with WW_WATCH_FRESH and WW_WATCH_LAZY where the backend has
+ * WW_CAP_FREE_ARMING; without the latter also O(mappings of the process); shared
+ * memory and files: O(pages).
  */
 int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
 
@@ -140,8 +154,8 @@ int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
  * regions and unwatched memory between them; a region that is cut goes on as
  * one or two smaller ones. Call it before the memory is unmapped.
  *
- * Returns 0, -EINVAL (not aligned, empty, wraps around), -ENOMEM (no memory to
- * split a region; nothing was changed), -ECHILD.
+ * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM
+ * (no memory to split a region; nothing was changed), -ECHILD.
  */
 int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 

@@ -94,7 +94,7 @@ static bool next_dirty(const struct ww_region *region, struct found *found, uint
 /* Notes which pages were reported, or would have been had they fitted. */
 static void mark_ever(struct ww_region *region, const struct page_region *vec, size_t nr)
 {
-    for (size_t i = 0; i < nr; i++) {
+    for (size_t i = 0; i < nr && !region->markers; i++) {
         if (!(vec[i].categories & PAGE_IS_PFNZERO)) {
             ww_pageset_add(&region->ever, vec[i].start, vec[i].end);
         }
@@ -118,20 +118,23 @@ static void latch_rest(struct ww_region *region, struct found *found, uintptr_t 
 /*
  * Sets how far one scan goes, and how. Memory all of whose pages were reported
  * once is dense: every page exists, so that WRITTEN alone is the whole question,
- * which the kernel answers two to three times as fast. Elsewhere holes cost next
- * to nothing, and populated memory bounds the scan.
+ * which the kernel answers two to three times as fast. Markers make a hole as good
+ * as a page. Elsewhere holes cost next to nothing, and populated memory bounds the scan.
  */
 static void set_extent(const struct ww_region *region, struct ww_scan *scan)
 {
-    size_t max_pages = WW_SCAN_BYTES >> ww_page_shift;
+    size_t bytes = region->grain > WW_SCAN_BYTES ? region->grain : WW_SCAN_BYTES;
+    size_t max_pages = bytes >> ww_page_shift;
     uintptr_t dense_end = scan->start;
 
-    if (!region->lost) {
+    if (region->markers) {
+        dense_end = scan->end;
+    } else if (!region->lost) {
         dense_end = ww_pageset_full_run(&region->ever, scan->start, scan->end);
     }
     scan->dense = dense_end - scan->start >= DENSE_BYTES || dense_end == scan->end;
     if (scan->dense) {
-        scan->end = dense_end - scan->start > WW_SCAN_BYTES ? scan->start + WW_SCAN_BYTES : dense_end;
+        scan->end = dense_end - scan->start > bytes ? scan->start + bytes : dense_end;
     } else {
         scan->end = ww_pageset_span(&region->ever, scan->start, scan->end, max_pages);
     }
@@ -190,6 +193,45 @@ static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const
     return nr;
 }
 
+/* Walks a range without handing anything out. What was written is latched, or forgotten. */
+static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
+                       bool latch, struct ww_scratch *scratch)
+{
+    uintptr_t mask = region->grain - 1;
+    struct ww_scan want = {
+        .start = start & ~mask,
+        .end = (end + mask) & ~mask,
+        .max_pages = SIZE_MAX,
+        .max_runs = SIZE_MAX,
+        .reset = true,
+    };
+
+    while (want.start < want.end) {
+        struct found found = { .vec = scratch->vec };
+        uintptr_t next;
+
+        found.nr = scan_piece(ctx, region, &want, false, scratch->vec, &next);
+        if (latch) {
+            latch_rest(region, &found, want.start);
+        }
+        mark_ever(region, scratch->vec, found.nr);
+        memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
+        want.start = next;
+    }
+}
+
+static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end, bool latch)
+{
+    struct ww_scratch *scratch = ww_scratch_get(ctx);
+
+    if (!scratch) {
+        return -ENOMEM;
+    }
+    drain_with(ctx, region, start, end, latch, scratch);
+    ww_scratch_put(ctx, scratch);
+    return 0;
+}
+
 /*
  * Reports dirty pages of [want->start, want->end), at most want->max_pages of
  * them in want->max_runs runs, in scratch->out. Sets *ret_next to where to go on: want->end when
@@ -199,12 +241,19 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
                   struct ww_scratch *scratch, uintptr_t *ret_next)
 {
     struct found found = { .vec = scratch->vec };
+    bool coarse = region->grain > ww_page_size();
     size_t nr_out = 0, room = want->max_pages;
     size_t max_out = want->max_runs < WW_OUT_LEN ? want->max_runs : WW_OUT_LEN;
     uintptr_t pos = want->start, next = want->end;
     struct ww_range run;
 
-    found.nr = scan_piece(ctx, region, want, true, scratch->vec, &next);
+    if (coarse) {
+        /* The kernel resets huge pages as a whole, and callers take small ones: so
+         * everything goes by way of the latch. */
+        drain_with(ctx, region, want->start, want->end, true, scratch);
+    } else {
+        found.nr = scan_piece(ctx, region, want, true, scratch->vec, &next);
+    }
     while (room && nr_out < max_out && next_dirty(region, &found, pos, next, &run)) {
         if ((run.end - run.start) >> ww_page_shift > room) {
             run.end = run.start + ((uintptr_t)room << ww_page_shift);
@@ -226,47 +275,23 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
     return nr_out;
 }
 
-/* Walks a range without handing anything out. What was written goes into @into, if not NULL. */
-static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
-                 struct ww_pageset *into)
-{
-    struct ww_scratch *scratch = ww_scratch_get(ctx);
-    struct ww_scan want = {
-        .start = start, .end = end, .max_pages = SIZE_MAX, .max_runs = SIZE_MAX, .reset = true
-    };
-    struct ww_range run;
-
-    if (!scratch) {
-        return -ENOMEM;
-    }
-    while (want.start < end) {
-        struct found found = { .vec = scratch->vec };
-        uintptr_t next, pos = want.start;
-
-        found.nr = scan_piece(ctx, region, &want, false, scratch->vec, &next);
-        while (into && next_written(region, &found, pos, &run)) {
-            ww_pageset_add(into, run.start, run.end);
-            pos = run.end;
-        }
-        mark_ever(region, scratch->vec, found.nr);
-        memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
-        want.start = next;
-    }
-    ww_scratch_put(ctx, scratch);
-    return 0;
-}
-
 /* Moves what is dirty in the page tables into the latch. */
 int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    return drain(ctx, region, start, end, &region->latch);
+    return drain(ctx, region, start, end, true);
 }
 
 /* Forgets what was written. What a failing scan leaves in the latch stays. */
 int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
+    bool coarse = region->grain > ww_page_size();
+    int err = coarse ? drain(ctx, region, start, end, true) : 0;
+
+    if (err) {
+        return err;
+    }
     ww_pageset_remove(&region->latch, start, end);
-    return drain(ctx, region, start, end, NULL);
+    return coarse ? 0 : drain(ctx, region, start, end, false);
 }
 
 /* The pages are gone, and with them all that was known of them but the latch. If

@@ -62,6 +62,8 @@ struct ww_region {
     struct ww_pageset ever;  /* reported before: a zero page counts only there */
     struct ww_pageset latch; /* dirty whatever the page tables say */
     bool lost;               /* part of its mapping was replaced behind our back at some time */
+    bool markers;            /* armed page by page, holes too: not private anonymous memory */
+    size_t grain;            /* bytes: what the kernel tracks as one; the page size but for hugetlb */
     struct ww_tracker *tracker;
     void *priv; /* the tracker's */
 };
@@ -85,6 +87,12 @@ struct ww_context {
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };
 
+/* What ww_mapped_survey() finds. */
+struct ww_mapped {
+    bool private_anonymous;
+    size_t grain; /* bytes: the size of its pages */
+};
+
 /* What a scan is asked for: the written pages of [start, end). */
 struct ww_scan {
     uintptr_t start;
@@ -92,7 +100,9 @@ struct ww_scan {
     size_t max_pages; /* not 0 */
     size_t max_runs;  /* not 0; a backend finds at most WW_SCAN_VEC_LEN anyway */
     bool reset;       /* make clean what is reported */
-    bool dense;       /* every page exists and was reported before: ask for nothing but WRITTEN */
+    bool dense;       /* a page without a write-protect bit was written, whether it exists or not: ask
+                       * for nothing but WRITTEN. True where every page exists and was reported before,
+                       * and where markers stand for those that do not */
 };
 
 /* Why a backend refuses, in words, by the errno of its open() or check(). */
@@ -169,6 +179,9 @@ int ww_backend_choose(const char *name, struct ww_context *ctx);
 bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing);
 bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region);
 void ww_backend_close(struct ww_context *ctx);
+
+/* mapping.c */
+int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);

@@ -241,11 +241,21 @@ static uint32_t parse_vm_flags(const char *at, const char *end)
     return flags;
 }
 
+static size_t parse_kilobytes(const char *at, const char *end)
+{
+    uint64_t number;
+
+    while (at < end && *at == ' ') {
+        at++;
+    }
+    return parse_number(at, end, 10, &number) ? number * 1024 : 0;
+}
+
 /* Goes through the lines that smaps has below a mapping. 0 or a negative errno. */
 static int read_details(struct ww_maps *maps, struct ww_mapping *mapping)
 {
-    static const char vm_flags[] = "VmFlags:";
-    size_t prefix = sizeof(vm_flags) - 1, len;
+    static const char vm_flags[] = "VmFlags:", page_size[] = "KernelPageSize:";
+    size_t prefix = sizeof(vm_flags) - 1, size_prefix = sizeof(page_size) - 1, len;
     char *line;
     int found;
 
@@ -256,6 +266,8 @@ static int read_details(struct ww_maps *maps, struct ww_mapping *mapping)
         }
         if (len > prefix && !memcmp(line, vm_flags, prefix)) {
             mapping->vm_flags = parse_vm_flags(line + prefix, line + len);
+        } else if (len > size_prefix && !memcmp(line, page_size, size_prefix)) {
+            mapping->page_size = parse_kilobytes(line + size_prefix, line + len);
         }
         next_line(maps, len);
     }

@@ -18,7 +18,8 @@
 
 /* Flags of ww_maps_open() and ww_maps_init(). */
 enum ww_maps_flag {
-    /* Read smaps, for ww_mapping.vm_flags. The kernel walks all page tables of the process for it. */
+    /* Read smaps, for ww_mapping.vm_flags and page_size. The kernel walks all page tables of the process for
+       it. */
     WW_MAPS_VM_FLAGS = 1u << 0,
 };
 
@@ -42,8 +43,10 @@ struct ww_mapping {
     bool shared;
     bool path_cut;     /* the name is longer than path */
     uint32_t vm_flags; /* enum ww_vm_flag; 0 without WW_MAPS_VM_FLAGS */
-    const char *path;  /* "" where there is none; "[heap]" and the like; a newline stands as \012, as the
-                        * kernel writes it. Until the next call on the reader. */
+    size_t
+        page_size; /* in bytes, that of hugetlb pages where it is made of them; 0 without WW_MAPS_VM_FLAGS */
+    const char *path; /* "" where there is none; "[heap]" and the like; a newline stands as \012, as the
+                       * kernel writes it. Until the next call on the reader. */
 };
 
 #define WW_MAPS_BUFFER 8192

@@ -11,12 +11,12 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "internal.h"
+#include "maps.h"
 #include "mprotect.h"
 
 static size_t page_index(const struct ww_prot_pages *pages, uintptr_t addr)
@@ -193,34 +193,33 @@ static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
  */
 static int learn_prot(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
 {
-    FILE *file = fopen("/proc/self/maps", "re");
-    unsigned long low, high;
+    struct ww_mapping mapping;
+    struct ww_maps maps;
     uintptr_t pos = start;
-    char mode[5], *line = NULL;
-    size_t size = 0;
+    int found = ww_maps_open(&maps, 0, 0);
 
-    if (!file) {
-        return -errno;
+    if (found) {
+        return found;
     }
-    while (pos < end && getline(&line, &size, file) > 0) {
-        if (sscanf(line, "%lx-%lx %4s", &low, &high, mode) != 3 || high <= pos) {
+    while (pos < end && (found = ww_maps_next(&maps, &mapping)) > 0) {
+        if (mapping.end <= pos) {
             continue;
         }
-        if (low > pos) {
+        if (mapping.start > pos) {
             break;
         }
-        for (; pos < high && pos < end; pos += ww_page_size()) {
+        for (; pos < mapping.end && pos < end; pos += ww_page_size()) {
             size_t page = page_index(pages, pos);
-            int prot = (mode[0] == 'r' ? PROT_READ : 0) | (mode[1] == 'w' ? PROT_WRITE : 0) |
-                       (mode[2] == 'x' ? PROT_EXEC : 0);
 
-            if (prot != (pages->prot[page] & ~PROT_WRITE)) {
-                pages->prot[page] = prot;
+            if (mapping.prot != (pages->prot[page] & ~PROT_WRITE)) {
+                pages->prot[page] = mapping.prot;
             }
         }
     }
-    free(line);
-    fclose(file);
+    ww_maps_close(&maps);
+    if (found < 0) {
+        return found;
+    }
     return pos < end ? -ENOMEM : 0;
 }
 
@@ -233,9 +232,14 @@ static int mprotect_open(struct ww_tracker *tracker)
 static int mprotect_arm(struct ww_region *region)
 {
     uintptr_t start = region->range.start, end = region->range.end;
-    struct ww_prot_map *map = new_map(new_pages(start, end), start, end);
+    struct ww_prot_map *map;
     int err;
 
+    /* A fault opens a page, and the kernel does not cut a huge one. */
+    if (region->grain > ww_page_size()) {
+        return -EINVAL;
+    }
+    map = new_map(new_pages(start, end), start, end);
     if (!map) {
         return -ENOMEM;
     }
@@ -365,6 +369,7 @@ static int mprotect_check(struct ww_tracker *tracker)
     char *area = map_zeroes(len);
     struct ww_region region = {
         .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
+        .grain = ww_page_size(),
         .tracker = tracker,
     };
     int err;
@@ -439,7 +444,7 @@ static const struct ww_refusal refusals[] = {
 
 const struct ww_backend ww_backend_mprotect = {
     .name = "mprotect",
-    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT,
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED,
     .refusals = refusals,
     .open = mprotect_open,
     .check = mprotect_check,

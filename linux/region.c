@@ -60,6 +60,7 @@ struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
         return NULL;
     }
     region->range = (struct ww_range){ .start = start, .end = end };
+    region->grain = ww_page_size();
     pthread_mutex_init(&region->lock, NULL);
     ww_pageset_init(&region->ever, start, nr_pages);
     ww_pageset_init(&region->latch, start, nr_pages);
@@ -82,13 +83,18 @@ void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
     pthread_mutex_unlock(&region->lock);
 }
 
-/* Cuts the part from @at on off into a region of its own, which is put into the table. */
+/* Cuts the part from @at on off into a region of its own, which is put into the
+ * table. -EINVAL: in the middle of a large page. */
 int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t at,
                     struct ww_region **ret_upper)
 {
-    struct ww_region *upper = ww_region_new(at, region->range.end);
+    struct ww_region *upper;
     int err;
 
+    if (at & (region->grain - 1)) {
+        return -EINVAL;
+    }
+    upper = ww_region_new(at, region->range.end);
     if (!upper) {
         return -ENOMEM;
     }
@@ -96,6 +102,8 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     region->range.end = at;
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;
+    upper->markers = region->markers;
+    upper->grain = region->grain;
     upper->tracker = region->tracker;
     err = region->tracker->backend->split(region, upper);
     if (err) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The userfaultfd backend, lazily armed: WP_ASYNC registration, and PAGEMAP_SCAN
- * to read and re-arm in one step. Nothing is armed up front: a page that exists
+ * The userfaultfd backend: WP_ASYNC registration, and PAGEMAP_SCAN to read and
+ * re-arm in one step. Private anonymous memory is armed lazily: a page that exists
  * and carries no write-protect bit was written, a page that does not exist was
- * not. Kernel 6.7 and newer.
+ * not. In all other memory each page is armed up front, and one that does not
+ * exist gets a marker. Kernel 6.7 and newer.
  *
  * Knows page tables, not answers: zero pages and the latch are harvest.c's.
  */
@@ -87,6 +88,28 @@ static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t en
     };
 
     return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+}
+
+/* Makes every page of the range clean, and gives those that do not exist a marker.
+ * In steps, so that mmap() in other threads does not stall. */
+static int write_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
+                         uintptr_t end)
+{
+    size_t step = region->grain > WW_SCAN_BYTES ? region->grain : WW_SCAN_BYTES;
+
+    while (start < end) {
+        struct uffdio_writeprotect protect = {
+            .range = { .start = start, .len = end - start < step ? end - start : step },
+            .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+        };
+
+        if (!ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &protect)) {
+            start += protect.range.len;
+        } else if (errno != EINTR && errno != EAGAIN) {
+            return -errno;
+        }
+    }
+    return 0;
 }
 
 /* The same for memory whose mapping was replaced. It may have holes by now
@@ -252,7 +275,7 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
         struct ww_scan again = *scan;
         int err = register_again(uffd, scan->start, scan->end);
 
-        again.dense = false;
+        again.dense = region->markers;
         region->lost = true;
         nr = err ? err : scan_once(uffd, &again, vec, ret_next);
     }
@@ -284,9 +307,20 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
 
 static int uffd_arm(struct ww_region *region)
 {
-    int err = keep_pages_small(region->range.start, region->range.end);
+    const struct uffd *uffd = region->tracker->priv;
+    uintptr_t start = region->range.start, end = region->range.end;
+    int err = keep_pages_small(start, end);
 
-    return err ? err : register_range(region->tracker->priv, region->range.start, region->range.end);
+    if (!err) {
+        err = register_range(uffd, start, end);
+    }
+    if (!err && region->markers) {
+        err = write_protect(uffd, region, start, end);
+        if (err) {
+            unregister_range(uffd, start, end);
+        }
+    }
+    return err;
 }
 
 static int uffd_split(struct ww_region *region, struct ww_region *upper)
@@ -304,7 +338,10 @@ static void uffd_join(struct ww_region *region, struct ww_region *upper)
 
 static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    return register_again(region->tracker->priv, start, end);
+    const struct uffd *uffd = region->tracker->priv;
+    int err = register_again(uffd, start, end);
+
+    return err || !region->markers ? err : write_protect(uffd, region, start, end);
 }
 
 static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
@@ -354,8 +391,8 @@ static const struct ww_refusal refusals[] = {
 
 const struct ww_backend ww_backend_uffd = {
     .name = "uffd",
-    .caps =
-        WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING | WW_CAP_EXACT,
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
+            WW_CAP_EXACT | WW_CAP_SHARED,
     .refusals = refusals,
     .open = uffd_open,
     .check = uffd_check,

@@ -160,6 +160,23 @@ static int rounded_range(const struct ww_context *ctx, const void *addr, size_t 
     return ww_is_alive(ctx) ? 0 : -ECHILD;
 }
 
+/*
+ * Decides how the region is armed. In private anonymous memory a page that does
+ * not exist was not written. Elsewhere it may exist for others, and may have been
+ * written and dropped again: there every page gets a marker. If nobody knows what
+ * is mapped, markers are right too, and only cost more.
+ */
+static int choose_arming(const struct ww_range *range, unsigned int flags, struct ww_mapped *ret)
+{
+    int err = 0;
+
+    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_LAZY, .grain = ww_page_size() };
+    if (!(flags & WW_WATCH_LAZY)) {
+        err = ww_mapped_survey(range->start, range->end, ret);
+    }
+    return err == -ENOMEM || err == -EINVAL ? err : 0;
+}
+
 /* Arms by the tracker in use, or by the one after it if that has begun to fail. */
 static int arm_region(struct ww_context *ctx, struct ww_region *region)
 {
@@ -176,6 +193,7 @@ static int arm_region(struct ww_context *ctx, struct ww_region *region)
 static int add_region(struct ww_context *ctx, const struct ww_range *range, unsigned int flags)
 {
     struct ww_region *region;
+    struct ww_mapped mapped;
     int err;
 
     if (ww_region_first(ctx, range->start, range->end)) {
@@ -186,11 +204,17 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     if (msync((void *)range->start, range->end - range->start, MS_ASYNC)) {
         return -ENOMEM;
     }
+    err = choose_arming(range, flags, &mapped);
+    if (err) {
+        return err;
+    }
     region = ww_region_new(range->start, range->end);
     if (!region) {
         return -ENOMEM;
     }
     region->watch_id = ++ctx->last_watch_id;
+    region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
+    region->grain = mapped.grain;
     err = arm_region(ctx, region);
     if (err) {
         ww_region_free(region);
@@ -208,13 +232,16 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     return 0;
 }
 
+#define ARMING_FLAGS (WW_WATCH_LAZY | WW_WATCH_MARKERS)
+#define WATCH_FLAGS (WW_WATCH_FRESH | ARMING_FLAGS)
+
 WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
 {
     struct ww_range range;
     sigset_t saved;
     int err = exact_range(ctx, addr, len, &range);
 
-    if (err || (flags & ~WW_WATCH_FRESH)) {
+    if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
     }
     ww_block_signals(&saved);

@@ -73,11 +73,11 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
         nt->consider(start, end);
     }
     nt_settle(nt);
-    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
+    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
     if (err == -EEXIST) {
         err = ww_forget(nt->ctx, start, end);
         if (!err) {
-            err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH);
+            err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
         }
     }
     return err;

@@ -195,7 +195,7 @@ START_TEST(arguments_of_watch)
     ck_assert_int_eq(ww_watch(ctx, spare, -(uintptr_t)spare, 0), -EINVAL);
     ck_assert_int_eq(ww_watch(ctx, (void *)-page, page, 0), -EINVAL);
     ck_assert_int_eq(ww_watch(ctx, (void *)-page, 2 * page, 0), -EINVAL);
-    for (unsigned int bit = 1; bit < 32; bit++) {
+    for (unsigned int bit = 3; bit < 32; bit++) {
         ck_assert_int_eq(ww_watch(ctx, spare, page, 1u << bit), -EINVAL);
         ck_assert_int_eq(ww_watch(ctx, spare, page, 1u << bit | WW_WATCH_FRESH), -EINVAL);
     }

@@ -58,5 +58,6 @@ void add_argument_cases(Suite *suite);
 void add_mapping_cases(Suite *suite);
 void add_process_cases(Suite *suite);
 void add_random_cases(Suite *suite);
+void add_shared_cases(Suite *suite);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The contract of writewatch.h, over every backend that works here. This file
  * finds them and runs the parts of the suite: contract-answers.c (START HERE),
- * -sizes, -arguments, -mappings, -process and -random.
+ * -sizes, -arguments, -mappings, -process, -random and -shared.
  */
 #include "contract.h"
 
@@ -41,6 +41,7 @@ static int run(void)
     add_mapping_cases(suite);
     add_process_cases(suite);
     add_random_cases(suite);
+    add_shared_cases(suite);
     return run_suite(suite);
 }
 

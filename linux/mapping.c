@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is mapped in a range that is to be watched, as far as it decides how: is
+ * all of it private anonymous memory, and how large are its pages? Asked once
+ * a watch, unless the caller knows the answer.
+ */
+#include <errno.h>
+
+#include "internal.h"
+#include "maps.h"
+
+/* Files behind the mapping, or other processes: somebody else can bring pages in. */
+static bool is_private_anonymous(const struct ww_mapping *mapping)
+{
+    return !mapping->shared && !mapping->inode;
+}
+
+/* Goes through the mappings of the range. smaps has page sizes, and takes time for it. */
+static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struct ww_mapped *ret)
+{
+    struct ww_mapped mapped = { .private_anonymous = true };
+    struct ww_mapping mapping;
+    struct ww_maps maps;
+    uintptr_t pos = start;
+    int found = ww_maps_open(&maps, 0, maps_flags);
+
+    if (found) {
+        return found;
+    }
+    while (pos < end && (found = ww_maps_next(&maps, &mapping)) > 0) {
+        if (mapping.end <= pos) {
+            continue;
+        }
+        if (mapping.start > pos) {
+            break;
+        }
+        mapped.private_anonymous &= is_private_anonymous(&mapping);
+        if (pos > start && mapping.page_size != mapped.grain) {
+            found = -EINVAL;
+            break;
+        }
+        mapped.grain = mapping.page_size;
+        pos = mapping.end;
+    }
+    ww_maps_close(&maps);
+    if (found < 0) {
+        return found;
+    }
+    *ret = mapped;
+    return pos < end ? -ENOMEM : 0;
+}
+
+/*
+ * Looks at the mappings of [start, end). Returns 0; -ENOMEM (a part is not
+ * mapped); -EINVAL (pages of two sizes, or the range cuts a large one); or the
+ * error of opening /proc/self/maps, which leaves everything unknown.
+ */
+int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
+{
+    struct ww_mapped mapped;
+    int err = survey(start, end, 0, &mapped);
+
+    if (!err && !mapped.private_anonymous) {
+        err = survey(start, end, WW_MAPS_VM_FLAGS, &mapped);
+    }
+    if (err) {
+        return err;
+    }
+    if (mapped.grain < ww_page_size()) {
+        mapped.grain = ww_page_size();
+    }
+    if ((start | end) & (mapped.grain - 1)) {
+        return -EINVAL;
+    }
+    *ret = mapped;
+    return 0;
+}

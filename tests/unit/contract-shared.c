@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The contract over every kind of mapping: private anonymous memory armed both
+ * ways, shared anonymous memory, a memfd, files mapped shared and private, and
+ * hugetlb pages. In memory that others can bring into existence, a page that is
+ * read for the first time must not look like one that was written.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "contract.h"
+
+#ifndef MFD_HUGETLB
+#define MFD_HUGETLB 4U
+#endif
+
+#define NR_PAGES 64
+
+enum kind {
+    PRIVATE_LAZY,
+    PRIVATE_MARKERS,
+    SHARED_ANONYMOUS,
+    MEMFD,
+    FILE_SHARED,
+    FILE_PRIVATE,
+    MIXED,
+    NR_KINDS
+};
+
+static const char *const kind_names[NR_KINDS] = {
+    "private anonymous, lazy", "private anonymous, markers", "shared anonymous", "memfd", "file, shared",
+    "file, private",           "anonymous beside a file"
+};
+
+struct subject {
+    char *base;
+    unsigned int flags;
+    int fd; /* -1: none */
+};
+
+/* A file of NR_PAGES pages of sevens, all in the page cache. */
+static int make_file(void)
+{
+    char path[] = "/tmp/ww-contract-XXXXXX", *page = malloc(page_size());
+    int fd = mkstemp(path);
+
+    if (fd >= 0) {
+        unlink(path);
+        memset(page, 7, page_size());
+        for (int i = 0; i < NR_PAGES; i++) {
+            ck_assert_int_eq(write(fd, page, page_size()), page_size());
+        }
+    }
+    free(page);
+    return fd;
+}
+
+static char *map_fd(int fd, int flags)
+{
+    char *base = mmap(NULL, NR_PAGES * page_size(), PROT_READ | PROT_WRITE, flags, fd, 0);
+
+    ck_assert_ptr_ne(base, MAP_FAILED);
+    return base;
+}
+
+/* False: this kind does not exist here, or the backend says that it cannot. */
+static bool make_subject(enum kind kind, struct subject *ret)
+{
+    *ret = (struct subject){ .fd = -1 };
+    if (kind > PRIVATE_MARKERS && !has_cap(WW_CAP_SHARED)) {
+        return false;
+    }
+    switch (kind) {
+    case PRIVATE_LAZY:
+        ret->flags = WW_WATCH_LAZY;
+        ret->base = map_pages(NR_PAGES);
+        return true;
+    case PRIVATE_MARKERS:
+        ret->flags = WW_WATCH_MARKERS;
+        ret->base = map_pages(NR_PAGES);
+        return true;
+    case SHARED_ANONYMOUS:
+        ret->base = map_fd(-1, MAP_SHARED | MAP_ANONYMOUS);
+        return true;
+    case MEMFD:
+        ret->fd = memfd_create("contract", MFD_CLOEXEC);
+        ck_assert_int_ge(ret->fd, 0);
+        ck_assert_int_eq(ftruncate(ret->fd, NR_PAGES * page_size()), 0);
+        ret->base = map_fd(ret->fd, MAP_SHARED);
+        return true;
+    default:
+        ret->fd = make_file();
+        if (ret->fd < 0) {
+            return false;
+        }
+        ret->base = map_fd(ret->fd, kind == FILE_SHARED ? MAP_SHARED : MAP_PRIVATE);
+        if (kind == MIXED) {
+            remap_pages(ret->base, NR_PAGES / 2);
+        }
+        return true;
+    }
+}
+
+static bool watch_subject(int kind, struct subject *ret)
+{
+    if (!make_subject(kind, ret)) {
+        printf("SKIP watching on %s: %s\n", backend->name, kind_names[kind]);
+        return false;
+    }
+    ck_assert_int_eq(ww_watch(ctx, ret->base, NR_PAGES * page_size(), ret->flags), 0);
+    return true;
+}
+
+static void drop_subject(struct subject *subject)
+{
+    ck_assert_int_eq(ww_unwatch(ctx, subject->base, NR_PAGES * page_size()), 0);
+    munmap(subject->base, NR_PAGES * page_size());
+    if (subject->fd >= 0) {
+        close(subject->fd);
+    }
+}
+
+START_TEST(reads_of_any_mapping_mark_nothing)
+{
+    struct subject subject;
+    char map[NR_PAGES + 1];
+
+    if (!watch_subject(_i, &subject)) {
+        return;
+    }
+    memset(map, '.', NR_PAGES);
+    map[NR_PAGES] = '\0';
+    for (int i = 0; i < NR_PAGES; i += 3) {
+        read_page(subject.base, i);
+    }
+    expect_map(ctx, subject.base, map);
+    for (int i = 0; i < NR_PAGES; i += 5) {
+        write_page(subject.base, i, 0);
+        map[i] = '#';
+    }
+    expect_map(ctx, subject.base, map);
+    drop_subject(&subject);
+}
+END_TEST
+
+START_TEST(writes_to_any_mapping_count)
+{
+    struct subject subject;
+    void *pages[NR_PAGES];
+
+    if (!watch_subject(_i, &subject)) {
+        return;
+    }
+    for (int round = 0; round < 4; round++) {
+        char map[NR_PAGES + 1];
+
+        for (int i = 0; i < NR_PAGES; i++) {
+            map[i] = i % (round + 2) ? '.' : '#';
+        }
+        map[NR_PAGES] = '\0';
+        write_map(subject.base, map);
+        expect_map(ctx, subject.base, map);
+        ck_assert_int_ge(
+            ww_get_pages(ctx, subject.base, NR_PAGES * page_size(), WW_GET_RESET, pages, NR_PAGES),
+            (NR_PAGES + round + 1) / (round + 2));
+        memset(map, '.', NR_PAGES);
+        expect_map(ctx, subject.base, map);
+    }
+    drop_subject(&subject);
+}
+END_TEST
+
+/* What another process or another mapping brings in is there, and was not written here. */
+START_TEST(pages_that_others_made_are_clean)
+{
+    struct subject subject;
+    char *other;
+
+    if (_i != MEMFD || !watch_subject(_i, &subject)) {
+        return;
+    }
+    other = map_fd(subject.fd, MAP_SHARED);
+    write_map(other, "########");
+    read_page(subject.base, 1);
+    expect_map(ctx, subject.base, "........");
+    write_page(subject.base, 2, 1);
+    read_page(subject.base, 2);
+    expect_map(ctx, subject.base, "..#.....");
+    /* The page goes out of this mapping and stays in the file. */
+    reset_pages(subject.base, 8);
+    ck_assert_int_eq(madvise(subject.base, 8 * page_size(), MADV_DONTNEED), 0);
+    ck_assert_int_eq(read_page(subject.base, 2), 1);
+    write_page(subject.base, 5, 1);
+    expect_map(ctx, subject.base, ".....#..");
+    munmap(other, NR_PAGES * page_size());
+    drop_subject(&subject);
+}
+END_TEST
+
+START_TEST(memory_that_was_there_starts_clean)
+{
+    struct subject subject;
+
+    if (!make_subject(_i, &subject)) {
+        return;
+    }
+    write_map(subject.base, "##..##..");
+    read_page(subject.base, 3);
+    ck_assert_int_eq(ww_watch(ctx, subject.base, NR_PAGES * page_size(), subject.flags & ~WW_WATCH_FRESH), 0);
+    expect_map(ctx, subject.base, "........");
+    write_map(subject.base, "#.#.");
+    expect_map(ctx, subject.base, "#.#.....");
+    drop_subject(&subject);
+}
+END_TEST
+
+START_TEST(latched_pages_of_any_mapping_stay)
+{
+    struct subject subject;
+
+    if (!watch_subject(_i, &subject)) {
+        return;
+    }
+    write_map(subject.base, "##......");
+    ck_assert_int_eq(ww_latch(ctx, subject.base, page_size()), 0);
+    ck_assert_int_eq(madvise(subject.base, 4 * page_size(), MADV_DONTNEED), 0);
+    ck_assert_int_eq(ww_discard(ctx, subject.base, 4 * page_size()), 0);
+    expect_map(ctx, subject.base, "#.......");
+    write_map(subject.base, "..#.....");
+    expect_map(ctx, subject.base, "#.#.....");
+    drop_subject(&subject);
+}
+END_TEST
+
+START_TEST(a_region_of_any_mapping_can_be_cut)
+{
+    struct subject subject;
+
+    if (!watch_subject(_i, &subject)) {
+        return;
+    }
+    write_map(subject.base, "#.#.#.#.");
+    ck_assert_int_eq(ww_unwatch(ctx, subject.base + 2 * page_size(), 2 * page_size()), 0);
+    write_map(subject.base, "....##..");
+    expect_map(ctx, subject.base, "#.");
+    expect_map(ctx, subject.base + 4 * page_size(), "###.");
+    drop_subject(&subject);
+}
+END_TEST
+
+START_TEST(arming_flags_exclude_each_other)
+{
+    char *base = map_pages(4);
+
+    ck_assert_int_eq(ww_watch(ctx, base, 4 * page_size(), WW_WATCH_LAZY | WW_WATCH_MARKERS), -EINVAL);
+    ck_assert_int_eq(ww_find(ctx, base, &(struct ww_range){ 0 }), -ENOENT);
+    munmap(base, 4 * page_size());
+}
+END_TEST
+
+/* ---- hugetlb ---- */
+
+#define NR_HUGE 4
+
+/* NULL: no huge pages are to be had. */
+static char *map_huge(size_t *ret_size)
+{
+    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+    struct {
+        size_t size;
+    } found = { 0 };
+    char *base = MAP_FAILED, line[128];
+    FILE *meminfo = fopen("/proc/meminfo", "re");
+
+    while (meminfo && fgets(line, sizeof(line), meminfo)) {
+        if (sscanf(line, "Hugepagesize: %zu kB", &found.size) == 1) {
+            found.size *= 1024;
+        }
+    }
+    if (meminfo) {
+        fclose(meminfo);
+    }
+    if (fd >= 0 && found.size && !ftruncate(fd, NR_HUGE * found.size)) {
+        base = mmap(NULL, NR_HUGE * found.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    *ret_size = found.size;
+    return base == MAP_FAILED ? NULL : base;
+}
+
+static void expect_huge(const char *base, size_t size, const char *map)
+{
+    for (int i = 0; i < NR_HUGE; i++) {
+        ck_assert_msg(ww_count(ctx, base + i * size, size) ==
+                          (map[i] == '#' ? (ssize_t)(size / page_size()) : 0),
+                      "huge page %d has %zd pages", i, ww_count(ctx, base + i * size, size));
+    }
+}
+
+START_TEST(huge_pages_are_reported_whole)
+{
+    size_t size, page = page_size();
+    char *base = map_huge(&size);
+    void *pages[8];
+    int err;
+
+    if (!base) {
+        printf("SKIP %s on %s: no hugetlb pages (vm.nr_hugepages)\n", __func__, backend->name);
+        return;
+    }
+    ck_assert_int_eq(ww_watch(ctx, base, size + page, 0), -EINVAL);
+    err = ww_watch(ctx, base, NR_HUGE * size, 0);
+    if (err == -EINVAL && !(has_cap(WW_CAP_LOST_DETECTED) && has_cap(WW_CAP_EXACT))) {
+        printf("SKIP %s on %s: it refuses them\n", __func__, backend->name);
+        return;
+    }
+    ck_assert_int_eq(err, 0);
+    if (!has_cap(WW_CAP_EXACT)) {
+        return;
+    }
+    *(volatile char *)(base + size / 2) = 1;
+    expect_huge(base, size, "#...");
+    *(volatile char *)(base + 2 * size + 5) = 1;
+    read_page(base + 3 * size, 0);
+    expect_huge(base, size, "#.#.");
+    /* Less than a huge page fits, and the rest stays. */
+    ck_assert_int_eq(ww_get_pages(ctx, base, NR_HUGE * size, WW_GET_RESET, pages, 8), 8);
+    ck_assert_ptr_eq(pages[7], base + 7 * page);
+    ck_assert_int_eq(ww_count(ctx, base, NR_HUGE * size), 2 * size / page - 8);
+    ck_assert_int_eq(ww_reset(ctx, base + 3 * page, size), 0);
+    ck_assert_int_eq(ww_count(ctx, base, NR_HUGE * size), size / page);
+    ck_assert_int_eq(ww_unwatch(ctx, base, size / 2), -EINVAL);
+    *(volatile char *)(base + size / 2) = 1;
+    ck_assert_int_eq(ww_unwatch(ctx, base + size, size), 0);
+    ck_assert_int_eq(ww_count(ctx, base, size), size / page);
+    ck_assert_int_eq(ww_unwatch(ctx, base, NR_HUGE * size), 0);
+    munmap(base, NR_HUGE * size);
+}
+END_TEST
+
+void add_shared_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "shared");
+
+    tcase_add_loop_test(tcase, reads_of_any_mapping_mark_nothing, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, writes_to_any_mapping_count, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, pages_that_others_made_are_clean, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, memory_that_was_there_starts_clean, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, latched_pages_of_any_mapping_stay, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, a_region_of_any_mapping_can_be_cut, 0, NR_KINDS);
+    tcase_add_test(tcase, arming_flags_exclude_each_other);
+    tcase_add_test(tcase, huge_pages_are_reported_whole);
+}
