@@ -18,17 +18,19 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "internal.h"
 
 struct uffd {
-    int fd;      /* userfaultfd */
-    int pagemap; /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
+    int fd;                 /* userfaultfd */
+    int pagemap;            /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
+    struct ww_fd opened[2]; /* the same two, to know them again when they are closed */
 };
 
 static void close_fds(struct uffd *uffd)
 {
-    close(uffd->fd);
-    close(uffd->pagemap);
+    ww_fd_close(&uffd->opened[0]);
+    ww_fd_close(&uffd->opened[1]);
 }
 
 static int open_userfaultfd(void)
@@ -51,7 +53,7 @@ static int open_userfaultfd(void)
 
 static int open_fds(struct uffd *uffd)
 {
-    int err = 0;
+    int err;
 
     uffd->fd = open_userfaultfd();
     if (uffd->fd < 0) {
@@ -61,8 +63,11 @@ static int open_fds(struct uffd *uffd)
     if (uffd->pagemap < 0) {
         err = -errno;
         close(uffd->fd);
+        return err;
     }
-    return err;
+    ww_fd_init(&uffd->opened[0], uffd->fd);
+    ww_fd_init(&uffd->opened[1], uffd->pagemap);
+    return 0;
 }
 
 /* Neither huge pages, which would report 512 pages for one write, nor merging with

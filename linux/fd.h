@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Descriptors of ours in a process that is not ours: a program may close all that
+ * it did not open, and get their numbers for its own files. Before a number is
+ * closed, it is looked at whether it is still what we opened.
+ */
+#ifndef WW_LINUX_FD_H
+#define WW_LINUX_FD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct ww_fd {
+    int fd; /* -1: none */
+    dev_t dev;
+    ino_t ino;
+};
+
+/* Takes a descriptor over, or, if @fd is negative, none. */
+void ww_fd_init(struct ww_fd *ret, int fd);
+
+/* Whether the number still stands for what was taken over. */
+bool ww_fd_is_ours(const struct ww_fd *fd);
+
+/* Closes it if it is ours. */
+void ww_fd_close(struct ww_fd *fd);
+
+#endif
