@@ -54,6 +54,11 @@ tests_unit_test_concurrent_SOURCES = tests/unit/test-concurrent.c tests/unit/uti
 tests_unit_test_concurrent_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_concurrent_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-mprotect
+tests_unit_test_mprotect_SOURCES = tests/unit/test-mprotect.c tests/unit/util.h
+tests_unit_test_mprotect_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mprotect_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
