@@ -190,10 +190,17 @@ int ww_backend_choose(const char *name, struct ww_context *ctx)
     return 0;
 }
 
+/* Says nothing against a backend: it may work again in a moment. */
+static bool is_shortage(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
+
 /*
  * What goes on in place of a tracker that has failed: the same backend opened
  * anew, since a program may have closed our descriptors; else one under which
- * nothing breaks that worked before; else none.
+ * nothing breaks that worked before; else none. NULL: it is to be tried again
+ * later, since something was short.
  */
 static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_tracker *failing)
 {
@@ -206,9 +213,13 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
     }
     if (!tracker || nr >= MAX_TRACKERS) {
         free(tracker);
-        return &ctx->floor;
+        return tracker ? &ctx->floor : NULL;
     }
     err = open_tracker(failing->backend, tracker);
+    if (is_shortage(err)) {
+        free(tracker);
+        return NULL;
+    }
     if (err && !ctx->named) {
         err = choose(tracker, failing->caps & WW_CAP_KERNEL_WRITES, ~failing->caps & WW_CAP_OWNS_PROT);
     }
@@ -220,16 +231,19 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
 }
 
 /* Whether there is another tracker in use now than @failing, which is tried first:
- * if it still works, the trouble is of one mapping, and it stays. */
+ * if it still works, the trouble is of one mapping or of the moment, and it stays. */
 bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
 {
     bool replaced = true;
 
     pthread_mutex_lock(&ctx->tracker_lock);
     if (atomic_load(&ctx->tracker) == failing) {
-        replaced = failing->backend->check(failing) != 0;
+        int err = failing->backend->check(failing);
+        struct ww_tracker *next = err && !is_shortage(err) ? successor(ctx, failing) : NULL;
+
+        replaced = next;
         if (replaced) {
-            put_in_front(ctx, successor(ctx, failing));
+            put_in_front(ctx, next);
         }
     }
     pthread_mutex_unlock(&ctx->tracker_lock);

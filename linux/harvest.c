@@ -295,16 +295,15 @@ int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t
 }
 
 /* The pages are gone, and with them all that was known of them but the latch. If
- * they cannot be tracked again, they count as written from now on. */
+ * they cannot be tracked again, they count as written from now on; by another
+ * tracker, if this one is of no use any more. */
 int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     int err = region->tracker->backend->discard(region, start, end);
 
-    (void)ctx;
-
     if (err) {
         ww_pageset_add(&region->latch, start, end);
-        return err;
+        return ww_backend_hand_over(ctx, region) ? 0 : err;
     }
     ww_pageset_remove(&region->ever, start, end);
     return 0;
