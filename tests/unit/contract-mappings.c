@@ -406,6 +406,7 @@ START_TEST(a_write_to_a_huge_page_marks_one_page)
     write_page(base, nr / 2 + 1, 0);
     map[3] = map[nr / 2 + 1] = '#';
     expect_map_len(ctx, base, map, nr);
+    NEEDS(WW_CAP_EXACT);
     ck_assert_int_eq(ww_get_pages(ctx, base, 2 * HUGE_BYTES, WW_GET_RESET, pages, 8), 2);
     write_page(base, 4, 1);
     ck_assert_int_eq(ww_get_pages(ctx, base, 2 * HUGE_BYTES, WW_GET_RESET, pages, 8), 1);
@@ -443,6 +444,7 @@ START_TEST(watched_memory_is_neither_huge_nor_merged)
                backend->name);
         return;
     }
+    NEEDS(WW_CAP_EXACT);
     vm_flags(base, flags, sizeof(flags));
     if (!strstr(flags, " hg") && !mergeable) {
         printf("SKIP %s: the kernel has neither huge pages nor KSM\n", __func__);

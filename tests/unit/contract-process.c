@@ -121,6 +121,7 @@ END_TEST
 START_TEST(a_child_can_open_its_own)
 {
     char *base = watch_pages(4);
+    ssize_t nr;
     pid_t pid;
 
     write_map(base, "#...");
@@ -134,7 +135,8 @@ START_TEST(a_child_can_open_its_own)
         }
         base = watch_pages(4);
         write_map(base, ".#.#");
-        _exit(ww_count(ctx, base, 4 * page_size()) == 2 ? 0 : 3);
+        nr = ww_count(ctx, base, 4 * page_size());
+        _exit(nr == 2 || (nr > 2 && !is_exact(ctx)) ? 0 : 3);
     }
     expect_child_succeeds(pid);
     expect_map(ctx, base, "#...");
@@ -269,6 +271,7 @@ START_TEST(the_array_lies_in_watched_memory)
     size_t nr = 1024, page = page_size();
     char *base = watch_pages(nr), *map = malloc(nr);
     void **pages = (void **)(base + 4 * page); /* 2 pages of it are filled */
+    ssize_t found;
 
     memset(map, '.', nr);
     for (size_t i = 0; i < nr; i++) {
@@ -281,16 +284,13 @@ START_TEST(the_array_lies_in_watched_memory)
         map[5] = '#';
         write_page(base, 5, 1);
     }
-    ck_assert_int_eq(ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, nr), 511 + _i);
-    for (size_t i = 0, at = 0; i < nr; i++) {
-        if (map[i] == '#') {
-            ck_assert_ptr_eq(pages[at++], base + i * page);
-        }
-    }
+    found = ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, nr);
+    expect_number(ctx, found, 511 + _i, nr);
+    take_pages(ctx, base, map, nr, pages, found, nr);
     /* Filling it was a write, from before the end of this call at the latest. */
     memset(map, '.', nr);
     map[4] = '#';
-    map[5] = 511 + _i > (int)(page / sizeof(*pages)) ? '#' : '.';
+    map[5] = found > (ssize_t)(page / sizeof(*pages)) ? '#' : '.';
     expect_map_len(ctx, base, map, nr);
 }
 END_TEST
@@ -329,8 +329,8 @@ START_TEST(signals_during_a_get_do_no_harm)
             write_page(base, at, 1);
         }
         expect_map_len(ctx, base, map, nr);
-        ck_assert_int_eq(ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, nr), nr_written);
-        ck_assert_int_eq(ww_count(ctx, base, nr * page), 0);
+        expect_number(ctx, ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, nr), nr_written, nr);
+        expect_number(ctx, ww_count(ctx, base, nr * page), 0, nr);
     }
     timer = (struct itimerval){ .it_value = { 0, 0 } };
     setitimer(ITIMER_REAL, &timer, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, last part: 20,000 random operations on one region against a
- * model of two levels, the dirty bit of each page and the latch. The model also
- * knows contents and protections, so that a page that is damaged shows too. A
- * failure names seed and step, which repeat the run.
+ * The contract, part six: 20,000 random operations (WW_TEST_STEPS) on one region
+ * against a model of two levels, the dirty bit of each page and the latch. The
+ * model also knows contents and protections, so that a page that is damaged shows
+ * too. A failure names seed and step, which repeat the run.
  */
 #include <errno.h>
 
@@ -118,17 +118,21 @@ static void do_read(struct model *model)
     }
 }
 
-/* The pages of an answer, one by one, are the first marked ones of the model. */
+/* The pages of an answer, one by one, are the first marked ones of the model; others
+ * may come between them where the backend is not exact. */
 static size_t check_page(struct model *model, size_t at, size_t to, uintptr_t addr, bool reset)
 {
-    while (at < to && !is_marked(model, at)) {
-        at++;
+    size_t first = at, reported = (addr - (uintptr_t)model->base) / page_size();
+
+    while (first < to && !is_marked(model, first)) {
+        first++;
     }
     ck_assert_msg(
-        at < to && addr == (uintptr_t)addr_of(model, at),
+        reported >= at && reported < to && (reported == first || (reported < first && !is_exact(ctx))),
         "%s, seed %lu, step %lu: page %zu is reported, the first marked is %zu (dirty %d, latched %d)",
-        backend->name, model->seed, model->step, (addr - (uintptr_t)model->base) / page_size(), at,
-        model->dirty[at < to ? at : 0], model->latched[at < to ? at : 0]);
+        backend->name, model->seed, model->step, reported, first, model->dirty[first < to ? first : 0],
+        model->latched[first < to ? first : 0]);
+    at = reported;
     if (reset) {
         mark_clean(model, at, at + 1);
     }
@@ -193,7 +197,7 @@ static void do_count(struct model *model)
     for (size_t i = from; i < to; i++) {
         nr += is_marked(model, i);
     }
-    ASSERT(model, ww_count(ctx, addr_of(model, from), (to - from) * page_size()) == (ssize_t)nr);
+    expect_number(ctx, ww_count(ctx, addr_of(model, from), (to - from) * page_size()), nr, to - from);
 }
 
 static void do_reset(struct model *model)
@@ -276,18 +280,20 @@ START_TEST(random_operations_equal_the_model)
         do_reset,     do_latch,     do_drop,      do_protect,         do_protect,          do_watch_again,
     };
     struct model *model = calloc(1, sizeof(*model));
+    const char *wanted = getenv("WW_TEST_STEPS");
+    unsigned long nr_steps = wanted && atol(wanted) > 0 ? (unsigned long)atol(wanted) : NR_STEPS;
 
     model->base = watch_pages(NR_PAGES);
     model->random = model->seed = _i + 1;
     for (size_t i = 0; i < NR_PAGES; i++) {
         model->prot[i] = PROT_READ | PROT_WRITE;
     }
-    for (model->step = 0; model->step < NR_STEPS; model->step++) {
+    for (model->step = 0; model->step < nr_steps; model->step++) {
         operations[below(model, sizeof(operations) / sizeof(operations[0]))](model);
     }
     do_read(model);
     ASSERT(model, ww_reset(ctx, model->base, NR_PAGES * page_size()) == 0);
-    ASSERT(model, ww_count(ctx, model->base, NR_PAGES * page_size()) == 0);
+    expect_number(ctx, ww_count(ctx, model->base, NR_PAGES * page_size()), 0, NR_PAGES);
 }
 END_TEST
 

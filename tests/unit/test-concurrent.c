@@ -25,6 +25,7 @@
 #define NR_WRITERS 4
 #define MAX_HARVESTERS 2
 #define MIN_HARVESTS 10
+#define STOPS_PER_SECOND 200 /* at least, for each second asked for: thousands by default */
 
 static const struct ww_probe *backend;
 static size_t backend_index;
@@ -100,6 +101,7 @@ static void copy_page(size_t page)
     }
 }
 
+/* Returns where to go on: behind the last page that fitted, or at the end. */
 static size_t harvest_pages(size_t from, size_t to, size_t capacity)
 {
     void *pages[NR_PAGES];
@@ -111,10 +113,17 @@ static size_t harvest_pages(size_t from, size_t to, size_t capacity)
         copy_page(((char *)pages[i] - run.base) / page);
     }
     atomic_fetch_add(&run.nr_reported, nr);
-    return nr;
+    return (size_t)nr < capacity ? to : ((char *)pages[nr - 1] - run.base) / page + 1;
 }
 
-static size_t harvest_ranges(size_t from, size_t to, size_t capacity)
+static void harvest_all(size_t capacity)
+{
+    for (size_t from = 0; from < NR_PAGES;) {
+        from = harvest_pages(from, NR_PAGES, capacity);
+    }
+}
+
+static void harvest_ranges(size_t from, size_t to, size_t capacity)
 {
     struct ww_range ranges[NR_PAGES];
     size_t page = page_size(), nr_pages = 0;
@@ -129,7 +138,6 @@ static size_t harvest_ranges(size_t from, size_t to, size_t capacity)
         }
     }
     atomic_fetch_add(&run.nr_reported, nr_pages);
-    return nr_pages;
 }
 
 /* All of it or a part, all that fits or little, with a look and a latch in between. */
@@ -195,7 +203,8 @@ static void *churn_thread(void *arg)
         ret = ww_get_pages(ctx, base, page, WW_GET_RESET, pages, 64);
         REQUIRE(ret == 1, "%zd", ret);
         ret = ww_get_pages(ctx, base + 2 * page, (nr - 2) * page, 0, pages, 64);
-        REQUIRE(ret == 1 && pages[0] == base + (nr - 1) * page, "%zd", ret);
+        REQUIRE(ret == 1 || (ret > 1 && !is_exact(ctx)), "%zd", ret);
+        REQUIRE(pages[ret - 1] == base + (nr - 1) * page, "%zd", ret);
         ret = ww_unwatch(ctx, base, nr * page);
         REQUIRE(ret == 0, "%zd", ret);
         munmap(base, nr * page);
@@ -259,12 +268,10 @@ static void check_shadows(void)
 
 static void finish(const char *variant, double began)
 {
-    while (harvest_pages(0, NR_PAGES, 1000)) {
-        ;
-    }
+    harvest_all(1000);
     check_shadows();
     check_image("at the end");
-    ck_assert_int_eq(ww_count(ctx, run.base, NR_PAGES * page_size()), 0);
+    expect_number(ctx, ww_count(ctx, run.base, NR_PAGES * page_size()), 0, NR_PAGES);
     printf("%s, %s: %.1f s, %lu writes, %lu pages reported in %lu harvests, %lu helper rounds\n",
            backend->name, variant, now() - began, (unsigned long)run.nr_writes,
            (unsigned long)run.nr_reported, (unsigned long)run.nr_harvests, (unsigned long)run.nr_helped);
@@ -420,11 +427,9 @@ START_TEST(suspended_writers_block_no_harvest)
     for (size_t i = 0; i < NR_WRITERS; i++) {
         ck_assert_int_eq(pthread_create(&writers[i], NULL, suspended_thread, (void *)i), 0);
     }
-    while (now() - began < duration || nr_stops < 2000) {
+    while (now() - began < duration || nr_stops < STOPS_PER_SECOND * seconds) {
         signal_all(writers, SIGUSR1, &suspended);
-        while (harvest_pages(0, NR_PAGES, 3000) == 3000) {
-            ;
-        }
+        harvest_all(3000);
         if (nr_stops % 16 == 0) {
             check_image("with the writers stopped");
         }
@@ -460,17 +465,13 @@ int main(void)
 {
     const char *wanted = getenv("WW_TEST_SECONDS");
     struct ww_probe found[MAX_BACKENDS];
-    size_t nr = find_backends(found);
+    size_t nr = find_backends(found, WW_CAP_ATOMIC_RESET);
     int failed = 0;
 
     if (wanted && atof(wanted) > 0) {
         seconds = atof(wanted);
     }
     for (size_t i = 0; i < nr; i++) {
-        if (!(found[i].caps & WW_CAP_ATOMIC_RESET)) {
-            printf("SKIP backend %s: it lacks WW_CAP_ATOMIC_RESET\n", found[i].name);
-            continue;
-        }
         backend = &found[i];
         failed += run_suite(concurrent_suite());
         backend_index++;

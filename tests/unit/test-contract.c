@@ -2,7 +2,7 @@
 /*
  * The contract of writewatch.h, over every backend that works here. This file
  * finds them and runs the parts of the suite: contract-answers.c (START HERE),
- * -sizes, -arguments, -mappings, -process, -random and -shared.
+ * -sizes, -arguments, -mappings, -process, -random, -shared, -choice and -handover.
  */
 #include "contract.h"
 
@@ -25,7 +25,7 @@ TCase *new_case(Suite *suite, const char *name)
 {
     TCase *tcase = tcase_create(name);
 
-    tcase_set_timeout(tcase, 300);
+    tcase_set_timeout(tcase, 1200);
     tcase_add_checked_fixture(tcase, open_context, close_context);
     suite_add_tcase(suite, tcase);
     return tcase;
@@ -42,6 +42,8 @@ static int run(void)
     add_process_cases(suite);
     add_random_cases(suite);
     add_shared_cases(suite);
+    add_choice_cases(suite);
+    add_handover_cases(suite);
     return run_suite(suite);
 }
 
@@ -49,7 +51,7 @@ int main(void)
 {
     int failed = 0;
 
-    nr_backends = find_backends(backends);
+    nr_backends = find_backends(backends, 0);
     for (size_t i = 0; i < nr_backends; i++) {
         backend = &backends[i];
         failed += run();

@@ -151,7 +151,7 @@ static void check_part(struct model *model, size_t from, size_t to, unsigned int
     for (size_t i = from; i < to; i++) {
         bool found = at < nr && pages[at] == addr_of(model, i);
 
-        ck_assert_msg(found == (model->dirty[i] || model->latched[i]),
+        ck_assert_msg(found == (model->dirty[i] || model->latched[i]) || (found && !is_exact(ctx)),
                       "%s, seed %lu, step %lu: page %zu: reported %d, dirty %d, latched %d", backend->name,
                       model->seed, model->step, i, found, model->dirty[i], model->latched[i]);
         at += found;
@@ -514,7 +514,9 @@ static Suite *region_suite(void)
     tcase_add_loop_test(tcase, random_operations_equal_the_oracle, 0, NR_SEEDS);
     tcase_add_test(tcase, touching_regions_stay_apart);
     tcase_add_test(tcase, a_cut_without_memory_changes_nothing);
-    tcase_add_test(tcase, latch_without_memory_drains);
+    if (backend->caps & WW_CAP_EXACT) {
+        tcase_add_test(tcase, latch_without_memory_drains);
+    }
     if (!(backend->caps & WW_CAP_OWNS_PROT)) {
         tcase_add_test(tcase, limbo_without_memory_changes_nothing);
         tcase_add_test(tcase, limbo_leaves_the_addresses_to_others);
@@ -527,7 +529,7 @@ static Suite *region_suite(void)
 int main(void)
 {
     struct ww_probe found[MAX_BACKENDS];
-    size_t nr = find_backends(found);
+    size_t nr = find_backends(found, 0);
     int failed = 0;
 
     for (size_t i = 0; i < nr; i++) {

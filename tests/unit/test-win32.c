@@ -18,7 +18,7 @@ int main(void)
 {
     Suite *suite = suite_create("win32");
 
-    nr_backends = find_backends(backends);
+    nr_backends = find_backends(backends, WW_CAP_EXACT);
     if (!nr_backends) {
         return EXIT_SKIPPED;
     }
