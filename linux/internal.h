@@ -183,6 +183,9 @@ void ww_backend_close(struct ww_context *ctx);
 /* mapping.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 
+/* uffd.c */
+bool ww_uffd_has_known_bug(void);
+
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);
 void ww_restore_signals(const sigset_t *saved);

@@ -135,7 +135,7 @@ static void unregister_range(const struct uffd *uffd, uintptr_t start, uintptr_t
 
 /* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
  * of a few pages shows that, the version does. */
-static bool has_known_bug(void)
+bool ww_uffd_has_known_bug(void)
 {
     struct utsname name;
     unsigned int major = 0, minor = 0, micro = 0;
@@ -152,7 +152,7 @@ static int uffd_open(struct ww_tracker *tracker)
     struct uffd *uffd;
     int err;
 
-    if (has_known_bug()) {
+    if (ww_uffd_has_known_bug()) {
         return -EIO;
     }
     uffd = malloc(sizeof(*uffd));
