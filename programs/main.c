@@ -27,18 +27,21 @@ static const struct {
 } commands[] = {
     { "run", run_help, run_main },
     { "probe", probe_help, probe_main },
+    { "scan", scan_help, scan_main },
     { "help", help_help, help_main },
 };
 
 static const char program_help[] =
     "usage: writewatch run [--backend=NAME] [--verbose] [--] COMMAND [ARG...]\n"
     "       writewatch probe [--json]\n"
+    "       writewatch scan --pid=PID [OPTION...]\n"
     "       writewatch help [SUBCOMMAND]\n"
     "\n"
     "Gives programs under unmodified Wine write watches that the kernel tracks.\n"
     "\n"
     "  run    runs a command with the writewatch preload\n"
     "  probe  says what works here, and how to mend what does not\n"
+    "  scan   shows the pages of a process by what they are\n"
     "  help   shows this help, or that of a subcommand\n"
     "\n"
     "  -h, --help  shows this help\n"

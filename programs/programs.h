@@ -2,7 +2,7 @@
 /*
  * What the files of the `writewatch` command share. main.c reads the command
  * line and dispatches, survey.c finds out what is here, probe.c shows it, run.c
- * puts the preload in front of a program. The command stands on the public contract alone: nothing
+ * puts the preload in front of a program, scan.c shows the pages of a process. The command stands on the public contract alone: nothing
  * here may include the engine's internal headers.
  */
 #ifndef WW_PROGRAMS_H
@@ -33,6 +33,13 @@ enum option_value {
     OPTION_BACKEND,
     OPTION_VERBOSE,
     OPTION_JSON,
+    OPTION_PID,
+    OPTION_RANGE,
+    OPTION_REQUIRE,
+    OPTION_ANY,
+    OPTION_EXCLUDE,
+    OPTION_RETURN,
+    OPTION_MAX_PAGES,
 };
 
 /* main.c. @command is the subcommand, NULL for the program itself. */
@@ -70,8 +77,9 @@ struct ww_probe wine_backend(const struct backends *backends);
 
 /* ---- the subcommands ---- */
 
-extern const char probe_help[], run_help[];
+extern const char probe_help[], run_help[], scan_help[];
 int probe_main(int argc, char **argv);
 int run_main(int argc, char **argv);
+int scan_main(int argc, char **argv);
 
 #endif
