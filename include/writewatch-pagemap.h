@@ -133,8 +133,8 @@ uint64_t ww_pagemap_flags(const struct ww_pagemap *pagemap);
  *
  * WRITTEN is what the kernel says it is. A page that exists and is not
  * write-protected by a userfaultfd is WRITTEN up to Linux 7.2, in any memory;
- * from 7.3, in tracked memory alone. If the masks ask for WRITTEN and nothing else,
- * some kernels report pages that do not exist: ask for PRESENT or SWAPPED as well.
+ * from 7.3, in tracked memory alone. Whether a page that does not exist is WRITTEN
+ * differs between kernels, and with the masks: ask for PRESENT or SWAPPED as well.
  *
  * A hugetlb page cannot be write-protected in part: with WP_MATCHING, start, end
  * and max_pages must not cut one.

@@ -24,6 +24,7 @@ struct walk {
     const struct ww_pagemap_scan *scan;
     struct ww_page_sink *sink;
     uint64_t relevant; /* bits of an entry that make a difference */
+    bool look_up;      /* frames that may be zeros */
     uint64_t pos;      /* up to where the answer is in the sink */
 };
 
@@ -34,15 +35,15 @@ static uint64_t asked_categories(const struct ww_pagemap_scan *scan)
 
 /*
  * Whether the frame holds the kernel's zeros. There is one such page of the
- * usual size, known by its number, and perhaps a huge one; that is mapped neither
- * as a file's nor as anybody's own.
+ * usual size, known by its number, and perhaps a huge one, in anonymous memory
+ * and nobody's own. Since 6.18 at the latest an entry calls that one a file's.
  */
-static bool is_zero_frame(const struct ww_pagemap *pagemap, uint64_t entry)
+static bool is_zero_frame(const struct ww_pagemap *pagemap, uint64_t entry, bool anonymous)
 {
     uint64_t pfn = entry & PM_PFN, flags = 0;
     ssize_t len;
 
-    if (pfn == pagemap->zero_pfn || !pfn || (entry & (PM_FILE | PM_EXCLUSIVE))) {
+    if (!pfn || pfn == pagemap->zero_pfn || !anonymous || (entry & PM_EXCLUSIVE)) {
         return pfn && pfn == pagemap->zero_pfn;
     }
     do {
@@ -51,13 +52,18 @@ static bool is_zero_frame(const struct ww_pagemap *pagemap, uint64_t entry)
     return len == sizeof(flags) && (flags & KPF_ZERO_PAGE);
 }
 
-static void mark_zero_frames(struct ww_pagemap *pagemap, size_t nr)
+static void mark_zero_frames(struct ww_pagemap *pagemap, size_t nr, bool anonymous)
 {
     for (size_t i = 0; i < nr; i++) {
         uint64_t entry = pagemap->entries[i];
 
-        if (entry & PM_PRESENT) {
-            pagemap->entries[i] = (entry & ~PM_PFN) | (is_zero_frame(pagemap, entry) ? IS_ZERO : 0);
+        if (!(entry & PM_PRESENT)) {
+            continue;
+        }
+        if (is_zero_frame(pagemap, entry, anonymous)) {
+            pagemap->entries[i] = (entry & ~(PM_PFN | PM_FILE)) | IS_ZERO;
+        } else {
+            pagemap->entries[i] = entry & ~PM_PFN;
         }
     }
 }
@@ -112,8 +118,8 @@ static int add_entries(struct walk *walk, size_t nr)
     return 0;
 }
 
-/* Reads from walk->pos to @end, within one mapping. 0, 1: the sink is full, or a negative errno. */
-static int walk_mapping(struct walk *walk, uint64_t end)
+/* Reads from walk->pos to @end, within the mapping. 0, 1: the sink is full, or a negative errno. */
+static int walk_mapping(struct walk *walk, const struct ww_mapping *mapping, uint64_t end)
 {
     struct ww_pagemap *pagemap = walk->pagemap;
     int full = 0;
@@ -126,8 +132,8 @@ static int walk_mapping(struct walk *walk, uint64_t end)
         if (nr <= 0) {
             return nr ? nr : -ESRCH;
         }
-        if (walk->relevant & IS_ZERO) {
-            mark_zero_frames(pagemap, nr);
+        if (walk->look_up) {
+            mark_zero_frames(pagemap, nr, !mapping->inode);
         }
         full = add_entries(walk, nr);
     }
@@ -143,11 +149,13 @@ static bool wants_holes(const struct ww_pagemap_scan *scan)
 static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan,
                      struct ww_page_sink *sink, uint64_t *ret_pos)
 {
+    uint64_t asked = asked_categories(scan);
     struct walk walk = {
         .pagemap = pagemap,
         .scan = scan,
         .sink = sink,
-        .relevant = relevant_bits(asked_categories(scan)),
+        .relevant = relevant_bits(asked),
+        .look_up = pagemap->kpageflags >= 0 && (asked & (WW_PAGE_IS_PFNZERO | WW_PAGE_IS_FILE)),
         .pos = scan->start,
     };
     bool holes = wants_holes(scan);
@@ -164,7 +172,7 @@ static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *s
             walk.pos = scan->end;
         } else if (mapping.end > walk.pos && !(mapping.vm_flags & WW_VM_PFNMAP)) {
             walk.pos = mapping.start > walk.pos ? mapping.start : walk.pos;
-            result = walk_mapping(&walk, mapping.end < scan->end ? mapping.end : scan->end);
+            result = walk_mapping(&walk, &mapping, mapping.end < scan->end ? mapping.end : scan->end);
         }
     }
     *ret_pos = walk.pos;

@@ -28,7 +28,8 @@ const char scan_help[] =
     "  --require=LIST   only pages that have all of these categories\n"
     "  --any=LIST       only pages that have at least one of these\n"
     "  --exclude=LIST   only pages that have none of these\n"
-    "                   (none of the three: --any=present,swapped)\n"
+    "                   (--any=present,swapped holds where none of the three is given,\n"
+    "                   and with --require=written)\n"
     "  --return=LIST    the categories to show (default: all that can be told)\n"
     "  --max-pages=N    stops after N pages\n"
     "  --json           the same for programs, see writewatch(1)\n"
@@ -226,7 +227,8 @@ static int check_request(struct request *request)
         return usage_error("scan", "%s cannot be asked for and excluded at once",
                            name_categories(both, ", ", names));
     }
-    if (!request->has_filter) {
+    /* Kernels differ in whether a page that does not exist was written. */
+    if (!request->has_filter || (!request->any && (request->require & WW_PAGE_IS_WRITTEN))) {
         request->any = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED;
     }
     return 0;

@@ -40,6 +40,12 @@ tests_unit_test_maps_SOURCES = tests/unit/test-maps.c tests/unit/util.h
 tests_unit_test_maps_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_maps_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-pagemap
+tests_unit_test_pagemap_SOURCES = tests/unit/test-pagemap.c tests/unit/pagemap-test.h tests/unit/util.h \
+	tests/unit/pagemap-filter.c tests/unit/pagemap-process.c tests/unit/pagemap-protect.c
+tests_unit_test_pagemap_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_pagemap_LDADD = $(UNIT_LDADD)
+
 # The contract, over every backend that works here.
 UNIT_TESTS += tests/unit/test-contract
 tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
