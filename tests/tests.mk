@@ -9,6 +9,7 @@ SCRIPT_TESTS = \
 	tests/loader/test-loader.sh \
 	tests/unit/test-attach.sh \
 	tests/unit/test-command.sh \
+	tests/unit/test-scan.sh \
 	tests/wine/test-fallback.sh \
 	tests/wine/test-isolated.sh \
 	tests/wine/test-random.sh \
@@ -82,6 +83,8 @@ check_PROGRAMS += tests/unit/deny
 tests_unit_deny_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
 tests_unit_deny_LDADD = $(SECCOMP_LIBS)
 endif
+
+check_PROGRAMS += tests/unit/known-pages
 
 # Programs that play Wine's loader, and the ntdll.so it finds.
 check_PROGRAMS += tests/unit/attach-host-system tests/unit/attach-host-windows tests/unit/runpath-host
