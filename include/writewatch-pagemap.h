@@ -96,7 +96,7 @@ struct ww_pagemap;
  * zombies are); -EACCES or -EPERM (not allowed: it takes what ptrace(2) calls
  * read access); -ENOENT (no /proc, or one without pagemap); -ENOTTY (WW_PAGEMAP asks
  * for an ioctl that the kernel does not have) or -EOPNOTSUPP (has with a known
- * bug); -ENOMEM; -EMFILE, -ENFILE. Costs some tens of microseconds.
+ * bug); -ENOMEM; -EMFILE, -ENFILE. Costs about a tenth of a millisecond.
  */
 int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid);
 

@@ -88,7 +88,7 @@ static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
 /* The end of the next piece: @size on, at a multiple of the smallest size. */
 static uint64_t piece_end(uint64_t pos, uint64_t size, uint64_t end)
 {
-    uint64_t stop = (pos + size) & ~(WW_SCAN_BYTES - 1);
+    uint64_t stop = (pos + size) & ~((uint64_t)WW_SCAN_BYTES - 1);
 
     return stop < end ? stop : end;
 }
