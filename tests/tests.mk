@@ -66,6 +66,16 @@ tests_unit_test_mprotect_SOURCES = tests/unit/test-mprotect.c tests/unit/util.h
 tests_unit_test_mprotect_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mprotect_LDADD = $(UNIT_LDADD)
 
+# Facts of the kernel that the engine stands on, bare and through the library.
+UNIT_TESTS += tests/unit/test-kernel
+tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c tests/unit/kernel.h tests/unit/contract.h \
+	tests/unit/util.h tests/unit/kernel-bare.c tests/unit/kernel-fork.c tests/unit/kernel-ksm.c \
+	tests/unit/kernel-marker.c tests/unit/kernel-pages.c tests/unit/kernel-pinned.c \
+	tests/unit/kernel-replace.c tests/unit/kernel-sandbox.c tests/unit/kernel-scan.c \
+	tests/unit/kernel-stress.c tests/unit/kernel-writes.c
+tests_unit_test_kernel_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kernel_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)

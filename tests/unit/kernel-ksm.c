@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * KSM with use_zero_pages: a page that was written with zeros becomes the zero
+ * page, and a scan that excludes zero pages loses the write. Shown bare, then
+ * asked of the library, whose memory the program made mergeable again.
+ *
+ * The settings in /sys/kernel/mm/ksm belong to the machine: one such test at a
+ * time takes a lock on them, and the process that runs the tests puts them back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "kernel.h"
+
+#define KSM "/sys/kernel/mm/ksm/"
+
+/* In this order they are set, and in the reverse order put back. */
+static struct {
+    const char *path;
+    long wanted, saved;
+} settings[] = {
+    { KSM "use_zero_pages", 1, 0 },
+    { KSM "sleep_millisecs", 5, 0 },
+    { KSM "pages_to_scan", 5000, 0 },
+    { KSM "run", 1, 0 },
+};
+#define NR_SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+static const char *no_ksm;
+static size_t nr_set;
+static int lock_fd = -1;
+
+/* Unchecked: runs in the process that runs the tests, and whatever becomes of them. */
+static void start_ksm(void)
+{
+    no_ksm = NULL;
+    lock_fd = open(KSM "run", O_RDONLY | O_CLOEXEC);
+    if (lock_fd < 0) {
+        no_ksm = "this kernel has no KSM";
+        return;
+    }
+    while (flock(lock_fd, LOCK_EX)) {
+        if (errno != EINTR) {
+            no_ksm = "the settings of KSM cannot be locked";
+            return;
+        }
+    }
+    for (nr_set = 0; nr_set < NR_SETTINGS && !no_ksm; nr_set++) {
+        if (!read_number(settings[nr_set].path, &settings[nr_set].saved)) {
+            no_ksm = "this kernel's KSM has no use_zero_pages";
+        } else if (!write_number(settings[nr_set].path, settings[nr_set].wanted)) {
+            no_ksm = "the settings of KSM cannot be changed";
+        }
+        if (no_ksm) {
+            return;
+        }
+    }
+}
+
+static void stop_ksm(void)
+{
+    while (nr_set) {
+        nr_set--;
+        write_number(settings[nr_set].path, settings[nr_set].saved);
+    }
+    close(lock_fd);
+}
+
+#define ZEROED 3
+#define NR_PAGES 8
+
+/* Lets KSM look at the range: false if it does not get round. */
+static bool merge(char *base)
+{
+    double limit = now() + 20;
+    long start, scans;
+
+    ck_assert_int_eq(madvise(base, NR_PAGES * page_size(), MADV_MERGEABLE), 0);
+    ck_assert(read_number(KSM "full_scans", &start));
+    do {
+        usleep(10000);
+        if (!read_number(KSM "full_scans", &scans)) {
+            return false;
+        }
+        /* A page is merged when it did not change from one scan to the next. */
+    } while (scans < start + 4 && now() < limit);
+    return scans >= start + 4;
+}
+
+/* Pages that differ from each other, for KSM to leave alone. */
+static void fill(char *base)
+{
+    for (size_t i = 0; i < NR_PAGES; i++) {
+        memset(base + i * page_size(), 10 + i, page_size());
+        memcpy(base + i * page_size(), &base, sizeof(base));
+    }
+}
+
+START_TEST(zeros_that_ksm_merges)
+{
+    char *base = map_small_pages(NR_PAGES), map[NR_PAGES + 1];
+    bool zero_page;
+
+    if (no_ksm) {
+        SKIP("%s", no_ksm);
+    }
+    ck_assert_int_eq(bare_register(&bare, base, NR_PAGES, UFFDIO_REGISTER_MODE_WP), 0);
+    fill(base);
+    reset_bare(base, NR_PAGES);
+    memset(base + ZEROED * page_size(), 0, page_size());
+    if (!merge(base)) {
+        SKIP("KSM did not get round in 20 s");
+    }
+    zero_page = is_zero_page(base, ZEROED);
+    ck_assert_int_eq(bare_map(&bare, base, NR_PAGES, LAZY, false, map), 0);
+    ck_assert_int_eq(map[ZEROED], zero_page ? 'z' : '#');
+    ck_assert_int_eq(bare_map(&bare, base, NR_PAGES, NO_ZERO, false, map), 0);
+    inform("a page written with zeros, then seen by KSM: it is %s zero page, and a scan that excludes zero "
+           "pages %s",
+           zero_page ? "a" : "no", map[ZEROED] == '#' ? "reports it" : "loses the write");
+    ck_assert_int_eq(map[ZEROED] == '#', !zero_page);
+    ck_assert_int_eq(madvise(base, NR_PAGES * page_size(), MADV_UNMERGEABLE), 0);
+}
+END_TEST
+
+START_TEST(zeros_that_ksm_merges_are_reported)
+{
+    char *base, map[NR_PAGES + 1] = "????????";
+
+    if (no_ksm) {
+        SKIP("%s", no_ksm);
+    }
+    base = watch_pages(NR_PAGES);
+    fill(base);
+    reset_pages(base, NR_PAGES);
+    memset(base + ZEROED * page_size(), 0, page_size());
+    /* The advice takes back the library's own. */
+    if (!merge(base)) {
+        SKIP("KSM did not get round in 20 s");
+    }
+    inform("%s: KSM made a page of zeros %s zero page", backend->name,
+           is_zero_page(base, ZEROED) ? "a" : "no");
+    map[ZEROED] = '#';
+    expect_map(ctx, base, map);
+    ck_assert_int_eq(read_page(base, ZEROED), 0);
+    reset_pages(base, NR_PAGES);
+    write_page(base, ZEROED, 1);
+    write_page(base, ZEROED + 1, 1);
+    expect_map(ctx, base, "???##???");
+    ck_assert_int_eq(madvise(base, NR_PAGES * page_size(), MADV_UNMERGEABLE), 0);
+}
+END_TEST
+
+/* What was merged while it was clean may be reported, but what is written then must be. */
+START_TEST(a_merged_page_is_watched_on)
+{
+    char *base;
+
+    if (no_ksm) {
+        SKIP("%s", no_ksm);
+    }
+    base = watch_pages(NR_PAGES);
+    memset(base, 0, NR_PAGES * page_size());
+    memset(base + 4 * page_size(), 9, 4 * page_size());
+    reset_pages(base, NR_PAGES);
+    if (!merge(base)) {
+        SKIP("KSM did not get round in 20 s");
+    }
+    write_map(base, "#..#.#..");
+    expect_map(ctx, base, "#??#?#??");
+    reset_pages(base, NR_PAGES);
+    write_map(base, ".#....#.");
+    expect_map(ctx, base, "?#????#?");
+    ck_assert_int_eq(read_page(base, 4), 9);
+    ck_assert_int_eq(madvise(base, NR_PAGES * page_size(), MADV_UNMERGEABLE), 0);
+    expect_map(ctx, base, "?#????#?");
+}
+END_TEST
+
+void add_ksm_facts(Suite *suite)
+{
+    TCase *tcase = new_bare_case(suite, "KSM");
+
+    tcase_add_unchecked_fixture(tcase, start_ksm, stop_ksm);
+    tcase_add_test(tcase, zeros_that_ksm_merges);
+}
+
+void add_ksm_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "KSM");
+
+    tcase_add_unchecked_fixture(tcase, start_ksm, stop_ksm);
+    tcase_add_test(tcase, zeros_that_ksm_merges_are_reported);
+    tcase_add_test(tcase, a_merged_page_is_watched_on);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Permissions: an unprivileged user, a process that is not dumpable, a seccomp
+ * filter that denies userfaultfd. What ww_probe() and ww_open() say then, and
+ * that ww_open(NULL) gives something that works. The filter is written by hand:
+ * the test must run where libseccomp is not.
+ *
+ * Each test opens contexts of its own, in its process, which it may ruin.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "kernel.h"
+
+#define NOBODY 65534
+
+/* Whether the system call could be used at the start. */
+static bool works(const char *name)
+{
+    for (size_t i = 0; i < nr_backends; i++) {
+        if (!strcmp(backends[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int probe_error(const char *name)
+{
+    struct ww_probe probes[MAX_BACKENDS];
+    ssize_t nr = ww_probe(probes, MAX_BACKENDS);
+
+    for (ssize_t i = 0; i < nr; i++) {
+        if (!strcmp(probes[i].name, name)) {
+            ck_assert(probes[i].error ? probes[i].reason[0] != 0 : !probes[i].remedy);
+            return probes[i].error;
+        }
+    }
+    ck_abort_msg("ww_probe() does not know %s", name);
+    return 0;
+}
+
+/* Watch, write, get, reset: with any backend that takes part in this. */
+static void expect_use(struct ww_context *c)
+{
+    char *base = map_pages(6);
+
+    ck_assert_int_eq(ww_watch(c, base, 6 * page_size(), WW_WATCH_FRESH), 0);
+    write_map(base, "#..#..");
+    expect_map(c, base, "#..#..");
+    ck_assert_int_eq(ww_reset(c, base, 6 * page_size()), 0);
+    write_map(base, ".#.#..");
+    expect_map(c, base, ".#.#..");
+    ck_assert_int_eq(ww_unwatch(c, base, 6 * page_size()), 0);
+}
+
+static const char *open_any(void)
+{
+    struct ww_context *c;
+    const char *name;
+
+    ck_assert_int_eq(ww_open(&c, NULL), 0);
+    name = ww_backend_name(c);
+    expect_use(c);
+    ww_close(c);
+    return name;
+}
+
+/* False: this process is neither root nor can it become somebody else; it is unprivileged already. */
+static bool become_nobody(void)
+{
+    unsetenv("WW_BACKEND");
+    if (geteuid()) {
+        return true;
+    }
+    return !setgid(NOBODY) && !setuid(NOBODY);
+}
+
+START_TEST(nobody_can_use_what_root_can)
+{
+    struct ww_context *c;
+    struct bare full;
+    long allowed = 1;
+    int err;
+
+    if (!become_nobody()) {
+        SKIP("setuid: %s", strerror(errno));
+    }
+    /* A change of user makes a process undumpable, as no program is that was started by a user. */
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
+    for (size_t i = 0; i < nr_backends; i++) {
+        ck_assert_int_eq(probe_error(backends[i].name), 0);
+        ck_assert_int_eq(ww_open(&c, backends[i].name), 0);
+        expect_use(c);
+        ww_close(c);
+    }
+    ck_assert_str_eq(open_any(), backends[0].name);
+    if (works("uffd") && read_number("/proc/sys/vm/unprivileged_userfaultfd", &allowed) && !allowed) {
+        err = bare_open(&full, 0);
+        ck_assert_msg(err == -EPERM, "a userfaultfd for kernel faults too: %d", err);
+    }
+}
+END_TEST
+
+/* Without a pagemap of its own there is no uffd; a descriptor from before goes on working. */
+START_TEST(a_process_that_is_not_dumpable)
+{
+    struct ww_context *early, *c;
+    char *base = map_pages(6);
+
+    if (!works("uffd")) {
+        SKIP("uffd does not work here");
+    }
+    if (!become_nobody()) {
+        SKIP("setuid: %s", strerror(errno));
+    }
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
+    ck_assert_int_eq(ww_open(&early, "uffd"), 0);
+    ck_assert_int_eq(ww_watch(early, base, 6 * page_size(), WW_WATCH_FRESH), 0);
+    write_map(base, "#..#..");
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 0), 0);
+
+    expect_map(early, base, "#..#..");
+    ck_assert_int_eq(ww_reset(early, base, 6 * page_size()), 0);
+    write_map(base, ".##...");
+    expect_map(early, base, ".##...");
+    expect_use(early);
+
+    ck_assert_int_eq(probe_error("uffd"), -EACCES);
+    ck_assert_int_eq(ww_open(&c, "uffd"), -EACCES);
+    ck_assert_str_ne(open_any(), "uffd");
+    ww_close(early);
+}
+END_TEST
+
+/* Answers userfaultfd(2) by an error from now on, for this process. */
+static bool deny_userfaultfd(int error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+}
+
+START_TEST(a_filter_denies_userfaultfd)
+{
+    int error = _i ? ENOSYS : EPERM;
+    struct ww_context *early = NULL, *c;
+
+    unsetenv("WW_BACKEND");
+    if (works("uffd")) {
+        ck_assert_int_eq(ww_open(&early, "uffd"), 0);
+    }
+    if (!deny_userfaultfd(error)) {
+        SKIP("seccomp: %s", strerror(errno));
+    }
+    ck_assert_int_eq(syscall(SYS_userfaultfd, O_CLOEXEC), -1);
+    ck_assert_int_eq(errno, error);
+    ck_assert_int_eq(probe_error("uffd"), -error);
+    ck_assert_int_eq(ww_open(&c, "uffd"), -error);
+    ck_assert_str_ne(open_any(), "uffd");
+    /* What was opened before needs the call no more. */
+    if (early) {
+        expect_use(early);
+        ww_close(early);
+    }
+}
+END_TEST
+
+/* No fixture: each test has contexts of its own. */
+void add_sandbox_cases(Suite *suite)
+{
+    TCase *tcase = new_plain_case(suite, "sandbox");
+
+    tcase_add_test(tcase, nobody_can_use_what_root_can);
+    tcase_add_test(tcase, a_process_that_is_not_dumpable);
+    tcase_add_loop_test(tcase, a_filter_denies_userfaultfd, 0, 2);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the parts of test-kernel share: the kernel's own interface without the
+ * library ("bare": userfaultfd and PAGEMAP_SCAN directly), what /proc says, and
+ * how a test says that it cannot run or what it found out. Answers of the library
+ * are compared with the means of util.h and contract.h.
+ */
+#ifndef WW_TESTS_UNIT_KERNEL_H
+#define WW_TESTS_UNIT_KERNEL_H
+
+#include "contract.h"
+#include "uapi.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+/* ---- tests that cannot run ---- */
+
+void skip_test(const char *test, int loop, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Leaves a test, with the reason; once for the tests of a loop. */
+#define SKIP(...)                                                                                            \
+    do {                                                                                                     \
+        skip_test(__func__, _i, __VA_ARGS__);                                                                \
+        return;                                                                                              \
+    } while (0)
+
+#define WANTS(cap)                                                                                           \
+    do {                                                                                                     \
+        if (!has_cap(cap)) {                                                                                 \
+            SKIP("it lacks " #cap);                                                                          \
+        }                                                                                                    \
+    } while (0)
+
+/* Says what this kernel does where several behaviours are right. */
+void inform(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- the bare interface ---- */
+
+struct bare {
+    int fd;      /* userfaultfd with WP_ASYNC */
+    int pagemap; /* /proc/self/pagemap */
+};
+
+/* Opened for each bare test, in its process. */
+extern struct bare bare;
+
+/* The masks of a PAGEMAP_SCAN. */
+enum question {
+    FAST,    /* WRITTEN and nothing else */
+    LAZY,    /* as the library asks: WRITTEN, and present or swapped; zero pages are told apart */
+    NO_ZERO, /* the same, zero pages excluded by the mask */
+};
+
+/* 0 or a negative errno. */
+int bare_open(struct bare *ret_bare, int flags);
+void bare_close(const struct bare *pair);
+int bare_register(const struct bare *pair, const void *base, size_t nr, uint64_t mode);
+int bare_arm(const struct bare *pair, const void *base, size_t nr);
+
+/* One PAGEMAP_SCAN as it is: the number of entries or a negative errno. */
+long bare_scan(const struct bare *pair, const char *base, size_t nr, enum question question, uint64_t flags,
+               struct page_region *vec, size_t vec_len, uintptr_t *ret_next);
+
+/*
+ * Scans all of the range, always with PM_SCAN_CHECK_WPASYNC, and draws a map of
+ * nr characters and a NUL: '#' written, 'z' written and a zero page (LAZY only).
+ * 0 or a negative errno.
+ */
+int bare_map(const struct bare *pair, const char *base, size_t nr, enum question question, bool reset,
+             char *ret_map);
+
+/* The same, and it must be this map. */
+void expect_bare(const char *base, enum question question, const char *map);
+void reset_bare(const char *base, size_t nr);
+
+static inline size_t count_marks(const char *map)
+{
+    size_t nr = 0;
+
+    for (; *map; map++) {
+        nr += *map == '#';
+    }
+    return nr;
+}
+
+/* ---- memory and what /proc says of it ---- */
+
+/* Private anonymous memory that is never huge, whatever the system is set to. */
+char *map_small_pages(size_t nr);
+
+/* Two huge pages' worth of memory from a huge page's boundary on. */
+char *map_huge_area(void);
+
+/* Whether the page is mapped to the kernel's zero page; false where the kernel cannot say. */
+bool is_zero_page(const char *base, size_t page);
+
+/* Bits of the page's entry in /proc/self/pagemap. */
+#define ENTRY_SWAPPED (UINT64_C(1) << 62)
+#define ENTRY_SOFT_DIRTY (UINT64_C(1) << 55)
+uint64_t pagemap_entry(const char *base, size_t page);
+
+/* A number in kB after @field in /proc/self/status, or of the mapping at @addr in /proc/self/smaps. */
+unsigned long status_kb(const char *field);
+unsigned long smaps_kb(const void *addr, const char *field);
+
+/* Reads a number from a file, or writes one; false where that is not possible. */
+bool read_number(const char *path, long *ret_value);
+bool write_number(const char *path, long value);
+
+double now(void);
+
+/* WW_TEST_SECONDS, or 2. */
+double test_seconds(void);
+
+/* A bare case opens and closes `bare` round each test; a case of the library's is new_case(). */
+TCase *new_bare_case(Suite *suite, const char *name);
+
+/* A case that opens nothing. */
+TCase *new_plain_case(Suite *suite, const char *name);
+
+/* The parts. Facts are about the kernel alone, cases about the library. */
+void add_scan_facts(Suite *suite);
+void add_soft_dirty_facts(Suite *suite);
+void add_marker_facts(Suite *suite);
+void add_page_facts(Suite *suite);
+void add_page_cases(Suite *suite);
+void add_ksm_facts(Suite *suite);
+void add_ksm_cases(Suite *suite);
+void add_replace_cases(Suite *suite);
+void add_fork_facts(Suite *suite);
+void add_fork_cases(Suite *suite);
+void add_sandbox_cases(Suite *suite);
+void add_write_facts(Suite *suite);
+void add_write_cases(Suite *suite);
+void add_pinned_cases(Suite *suite);
+void add_harvester_facts(Suite *suite);
+void add_harvester_cases(Suite *suite);
+void add_stress_cases(Suite *suite);
+
+#endif
