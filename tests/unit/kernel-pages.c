@@ -208,6 +208,52 @@ START_TEST(a_sparse_region_makes_no_page_tables)
 }
 END_TEST
 
+/* ---- more isolated pages than there may be mappings ---- */
+
+/* Where each written page costs mappings, there are not enough of them for this. */
+START_TEST(more_isolated_pages_than_mappings_allow)
+{
+    size_t page = page_size(), nr, nr_pages, at = 0;
+    void **pages, *other;
+    long max = 0, found;
+    char *base;
+
+    ck_assert(read_number("/proc/sys/vm/max_map_count", &max));
+    if (max > 300000) {
+        SKIP("vm.max_map_count is %ld", max);
+    }
+    nr = max / 2 + 300;
+    nr_pages = 2 * nr + 1;
+    base = watch_pages(nr_pages);
+    pages = malloc(nr_pages * sizeof(*pages));
+    for (size_t i = 0; i < nr; i++) {
+        write_page(base, 2 * i + 1, i % 100);
+    }
+    found = ww_get_pages(ctx, base, nr_pages * page, WW_GET_RESET, pages, nr_pages);
+    inform("%s, %zu isolated pages written: %ld reported", backend->name, nr, found);
+    ck_assert_int_ge(found, nr);
+    /* More than were written only where the header says so. */
+    ck_assert(found == (long)nr || has_cap(WW_CAP_OWNS_PROT));
+    for (long i = 0; i < found; i++) {
+        at += pages[i] == base + (2 * at + 1) * page;
+    }
+    ck_assert_uint_eq(at, nr);
+    /* Other code can map memory all the time. */
+    other = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert(other != MAP_FAILED);
+    munmap(other, page);
+    reset_pages(base, nr_pages);
+    for (size_t i = 0; i < nr; i++) {
+        ck_assert_int_eq(read_page(base, 2 * i + 1), i % 100);
+    }
+    write_page(base, 100, 1);
+    write_page(base, nr_pages - 1, 1);
+    ck_assert_int_eq(ww_get_pages(ctx, base, nr_pages * page, WW_GET_RESET, pages, nr_pages), 2);
+    ck_assert_ptr_eq(pages[0], base + 100 * page);
+    ck_assert_ptr_eq(pages[1], base + (nr_pages - 1) * page);
+}
+END_TEST
+
 /* ---- swap ---- */
 
 #define NR_SWAPPED 64
@@ -287,5 +333,6 @@ void add_page_cases(Suite *suite)
     tcase_add_loop_test(tcase, zeros_in_a_split_huge_page_are_reported, 0, 3);
     tcase_add_loop_test(tcase, one_write_after_a_large_dontneed_is_one_page, 0, 2);
     tcase_add_test(tcase, a_sparse_region_makes_no_page_tables);
+    tcase_add_test(tcase, more_isolated_pages_than_mappings_allow);
     tcase_add_test(tcase, swapped_pages_keep_their_state);
 }

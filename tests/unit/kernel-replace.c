@@ -152,7 +152,7 @@ START_TEST(pages_that_move_away_from_a_mapping_that_stays)
     write_map(base, "########");
     reset_pages(base, 8);
     write_map(base, "#......#");
-    moved = mremap(base + 2 * page, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+    moved = mremap(base + 2 * page, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
     if (moved == MAP_FAILED) {
         SKIP("MREMAP_DONTUNMAP: %s", strerror(errno));
     }

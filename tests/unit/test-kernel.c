@@ -1,5 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* placeholder */
+/*
+ * The kernel's facts that this project stands on, each as a test: bare (the suite
+ * "kernel", with userfaultfd and PAGEMAP_SCAN alone), and through the library
+ * (one suite a backend). This file runs the parts. A test that cannot run here
+ * says why; lines that begin with INFO say what this kernel does where several
+ * ways are right. WW_TEST_SECONDS is the length of the stress test (default 2).
+ *
+ *  1 zeros, then a huge page is split   zeros_in_a_split_huge_page, .._are_reported (kernel-pages.c)
+ *  2 zeros, then KSM's zero pages       zeros_that_ksm_merges, .._are_reported, a_merged_page_is_watched_on
+ *                                       (kernel-ksm.c)
+ *  3 masks and sparse memory            a_sparse_range_stays_sparse_with_the_right_mask (kernel-scan.c),
+ *                                       a_sparse_region_makes_no_page_tables (kernel-pages.c),
+ *                                       a_sparse_reservation_of_4_gb (contract-sizes.c)
+ *  4 4 MB dropped, one write            one_write_after_a_large_dontneed (kernel-scan.c), .._is_one_page
+ *                                       (kernel-pages.c)
+ *  5 EPERM in the middle                a_refused_scan_leaves_in_the_vector_what_it_has_reset,
+ *                                       without_the_check_a_lost_registration_is_silent (kernel-scan.c),
+ *                                       a_replaced_piece_loses_nothing_round_it (kernel-replace.c),
+ *                                       a_replaced_mapping_is_noticed* (contract-mappings.c)
+ *  6 arrays that fault                  a_vector_that_faults_takes_the_dirty_set_with_it (kernel-scan.c),
+ *                                       an_array_that_faults_leaves_the_library_at_rest (kernel-replace.c)
+ *  7 inherited descriptors              an_inherited_pagemap_is_the_parents, an_inherited_userfaultfd_is_..
+ *                                       (kernel-fork.c), a_forked_child_has_no_watch (contract-process.c)
+ *  8 close with a living child          close_does_not_unregister_while_a_child_lives,
+ *                                       close_ends_the_watch_while_a_child_lives (kernel-fork.c),
+ *                                       a_living_child_disturbs_no_answer (contract-process.c)
+ *  9 mremap, map-over, filled holes     pages_that_move_*, a_region_whose_mapping_shrinks_and_grows
+ *                                       (kernel-replace.c), a_mapping_that_grows_in_place (kernel-marker.c),
+ *                                       a_hole_leaves_the_rest_exact (contract-mappings.c)
+ * 10 shadow copy under stress           a_shadow_equals_memory (kernel-stress.c), test-concurrent.c
+ * 11 two harvesters                     two_bare_harvesters_share_a_range, two_harvesters_share_a_range
+ *                                       (kernel-stress.c), two_harvesters_lose_nothing (test-concurrent.c)
+ * 12 pinned pages, a documented limit   a_registered_buffer_of_io_uring, a_direct_read_in_flight
+ *                                       (kernel-pinned.c)
+ * 13 33,000 isolated pages              more_isolated_pages_than_mappings_allow (kernel-pages.c)
+ * 14 32-bit processes                   this program and test-contract.c, built for i686
+ * 15 nobody, dumpable, seccomp          nobody_can_use_what_root_can, a_process_that_is_not_dumpable,
+ *                                       a_filter_denies_userfaultfd (kernel-sandbox.c), test-command.sh
+ * 16 lazy fill                          a_page_that_is_filled_protected_was_not_written,
+ *                                       a_read_into_a_missing_page_fails (kernel-writes.c)
+ * 17 swap                               swapped_pages_keep_their_state (kernel-pages.c)
+ * 18 the kernel as the writer           the_kernel_writes_into_watched_pages (kernel-writes.c),
+ *                                       system_calls_write_into_clean_pages (contract-process.c)
+ * 19 soft-dirty by effect               soft_dirty_tracks_or_never_shows (kernel-scan.c)
+ * 20 markers                            marker_and_lazy_case_by_case,
+ * a_read_of_shared_memory_counts_under_lazy, markers_are_exact_on_shared_memory (kernel-marker.c)
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
