@@ -182,19 +182,21 @@ static void *ask_from_a_thread(void *base)
     return (void *)(intptr_t)ww_count(ctx, base, 3 * NR_WRITTEN * page_size());
 }
 
-/* A call that takes the table for writing, in another thread: no lock is held. */
+/* Calls that take every lock, one of them in another thread. An alarm ends what hangs. */
 static void expect_at_rest(char *base)
 {
     char *other = map_pages(2);
     pthread_t thread;
     void *count;
 
+    alarm(20);
     ck_assert_int_eq(ww_watch(ctx, other, 2 * page_size(), WW_WATCH_FRESH), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, ask_from_a_thread, base), 0);
     ck_assert_int_eq(pthread_join(thread, &count), 0);
     ck_assert_int_ge((intptr_t)count, 0);
     ck_assert_int_eq(ww_unwatch(ctx, other, 2 * page_size()), 0);
     ck_assert_int_eq(munmap(other, 2 * page_size()), 0);
+    alarm(0);
 }
 
 /* Bit 0: a reset as well. Bit 1: runs. Returns false where the call came back. */
