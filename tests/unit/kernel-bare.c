@@ -125,7 +125,7 @@ void expect_bare(const char *base, enum question question, const char *map)
     char *found = malloc(nr + 1);
 
     ck_assert_int_eq(bare_map(&bare, base, nr, question, false, found), 0);
-    compare_maps("scan", found, map, nr);
+    compare_maps("scan", true, found, map, nr);
     free(found);
 }
 

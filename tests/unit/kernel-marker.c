@@ -91,7 +91,7 @@ START_TEST(marker_and_lazy_case_by_case)
     if (strchr(changes[_i].marker, '?')) {
         inform("markers, after %s: %s", changes[_i].name, map);
     }
-    compare_maps(changes[_i].name, map, changes[_i].marker, 6);
+    compare_maps(changes[_i].name, true, map, changes[_i].marker, 6);
     munmap(base, 6 * page_size());
 
     base = make_scene(false);
@@ -101,7 +101,7 @@ START_TEST(marker_and_lazy_case_by_case)
     reset_bare(base, 6);
     write_map(base, "#....#");
     ck_assert_int_eq(bare_map(&bare, base, 6, LAZY, false, map), 0);
-    compare_maps(changes[_i].name, map, "#????#", 6);
+    compare_maps(changes[_i].name, true, map, "#????#", 6);
     ck_assert_uint_eq(count_marks(map), 2);
 }
 END_TEST
@@ -124,7 +124,7 @@ START_TEST(a_mapping_that_grows_in_place)
     write_map(base, "......#.");
     if (_i) {
         ck_assert_int_eq(bare_map(&bare, base, 8, FAST, false, map), 0);
-        compare_maps("markers", map, ".#..??#?", 8);
+        compare_maps("markers", true, map, ".#..??#?", 8);
         inform("markers, after growing in place by 4 pages with one write: %s", map);
     } else {
         expect_bare(base, LAZY, ".#....#.");

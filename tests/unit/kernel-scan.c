@@ -83,7 +83,7 @@ START_TEST(a_vector_that_faults_takes_the_dirty_set_with_it)
     ck_assert_int_eq(bare_map(&bare, base, 8, LAZY, false, map), 0);
     inform("a vector with protection %d: EFAULT, and %zu of 4 written pages are still reported", prot,
            count_marks(map));
-    compare_maps("scan after EFAULT", map, count_marks(map) ? "#.#.#.#." : "........", 8);
+    compare_maps("scan after EFAULT", true, map, count_marks(map) ? "#.#.#.#." : "........", 8);
     /* Either way the next write is seen. */
     write_map(base, ".#......");
     ck_assert_int_eq(bare_map(&bare, base, 8, LAZY, false, map), 0);
@@ -223,7 +223,7 @@ START_TEST(soft_dirty_tracks_or_never_shows)
     }
     nr = count_marks(bits);
     inform("soft-dirty: clearing succeeds, and the bit %s", nr ? "tracks writes" : "is never set");
-    compare_maps("bit 55", bits, nr ? ".#..#." : "......", 6);
+    compare_maps("bit 55", true, bits, nr ? ".#..#." : "......", 6);
     close(fd);
 }
 END_TEST

@@ -283,7 +283,7 @@ START_TEST(test_random_filters)
                  (long)scan.return_mask, (long)scan.max_pages, vec_len);
         scan_world(pagemap, &scan, vec_len, got);
         matched += model_scan(&scan, want) > 0;
-        compare_maps(what, got, want, NR_PAGES);
+        compare_maps(what, true, got, want, NR_PAGES);
     }
     ck_assert_uint_gt(matched, NR_ROUNDS / 10);
     ww_pagemap_close(pagemap);
@@ -333,7 +333,7 @@ START_TEST(test_parts)
             model_scan(&scan, want);
             memset(want, '.', from);
             memset(want + to, '.', NR_PAGES - to);
-            compare_maps("part", got, want, NR_PAGES);
+            compare_maps("part", true, got, want, NR_PAGES);
         }
     }
     ww_pagemap_close(pagemap);

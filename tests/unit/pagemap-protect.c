@@ -148,7 +148,7 @@ START_TEST(test_limits)
             }
             scan.start = scan.walk_end;
         } while (scan.walk_end < scan.end);
-        compare_maps("limits", got, want, NR);
+        compare_maps("limits", true, got, want, NR);
     }
 }
 END_TEST

@@ -78,7 +78,7 @@ static inline void expect_pages(struct ww_pagemap *pagemap, const char *base, ui
     char *got = malloc(strlen(map) + 1);
 
     scan_map(pagemap, &scan, got);
-    compare_maps("pages", got, map, strlen(map));
+    compare_maps("pages", true, got, map, strlen(map));
     free(got);
 }
 

@@ -222,7 +222,7 @@ int main(void)
         perror("mmap");
         return EXIT_FAILURE;
     }
-    nr_backends = find_backends(backends);
+    nr_backends = find_backends(backends, WW_CAP_ATOMIC_RESET | WW_CAP_EXACT);
     failed = run_facts();
     for (size_t i = 0; i < nr_backends; i++) {
         backend = &backends[i];
