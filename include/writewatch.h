@@ -221,7 +221,9 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  * it cannot be armed again, all of it counts as written.
  *
  * Without this call nothing is lost either: a replaced mapping is noticed where
- * the backend has WW_CAP_LOST_DETECTED and its pages then count as written.
+ * the backend has WW_CAP_LOST_DETECTED and its pages then count as written; and
+ * pages that were dropped from a long run (32 MB) which had been reported whole
+ * may be reported once more.
  */
 int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
 
