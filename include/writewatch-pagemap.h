@@ -93,7 +93,8 @@ struct ww_pagemap;
  *
  * Returns 0; -EINVAL (ret_pagemap NULL, pid negative, WW_PAGEMAP unknown);
  * -ESRCH (no such process, or one without memory, as threads of the kernel and
- * zombies are); -EACCES or -EPERM (not allowed: it takes what ptrace(2) calls
+ * zombies are; to others than root the kernel says -EACCES of these); -EACCES or
+ * -EPERM (not allowed: it takes what ptrace(2) calls
  * read access); -ENOENT (no /proc, or one without pagemap); -ENOTTY (WW_PAGEMAP asks
  * for an ioctl that the kernel does not have) or -EOPNOTSUPP (has with a known
  * bug); -ENOMEM; -EMFILE, -ENFILE. Costs about a tenth of a millisecond.

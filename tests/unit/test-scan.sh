@@ -143,6 +143,13 @@ else
     echo "SKIP process 1 as nobody: needs root and setpriv"
 fi
 
+if [ "$(id -u)" = 0 ] && unshare --mount --propagation private true 2>/dev/null; then
+    expect 1 '/proc/[0-9]*/pagemap does not exist; mount /proc$' \
+        unshare --mount --propagation private sh -c "mount -t tmpfs none /proc && exec '$ww' scan --pid=$pid"
+else
+    echo "SKIP no /proc: needs root and unshare"
+fi
+
 # ---- the command line ----
 expect 0 '^usage: writewatch scan' "$ww" scan --help
 expect 0 '^usage: writewatch scan' "$ww" help scan
