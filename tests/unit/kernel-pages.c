@@ -280,23 +280,37 @@ static size_t swap_out(char *base)
     return nr;
 }
 
+/* Behind a heading, each line of /proc/swaps begins with a path. */
+static bool has_swap(void)
+{
+    FILE *file = fopen("/proc/swaps", "re");
+    bool found = false;
+    char line[512];
+
+    while (file && fgets(line, sizeof(line), file)) {
+        found |= line[0] == '/';
+    }
+    if (file) {
+        fclose(file);
+    }
+    return found;
+}
+
+/* With a page behind them that nobody touches, the library asks in another way. */
 START_TEST(swapped_pages_keep_their_state)
 {
-    char *base, map[NR_SWAPPED + 1];
-    long nr_swaps = 0;
+    size_t nr_watched = NR_SWAPPED + _i;
+    char *base, map[NR_SWAPPED + 2];
     size_t nr;
-    FILE *file = fopen("/proc/swaps", "re");
 
-    while (file && fgets(map, sizeof(map), file)) {
-        nr_swaps += map[0] == '/';
-    }
-    if (!nr_swaps) {
+    if (!has_swap()) {
         SKIP("there is no swap");
     }
-    base = watch_pages(NR_SWAPPED);
+    base = watch_pages(nr_watched);
     memset(base, 5, NR_SWAPPED * page_size());
-    reset_pages(base, NR_SWAPPED);
-    map[NR_SWAPPED] = 0;
+    reset_pages(base, nr_watched);
+    memset(map, 0, sizeof(map));
+    map[NR_SWAPPED] = _i ? '.' : 0;
     for (size_t i = 0; i < NR_SWAPPED; i++) {
         map[i] = i % 2 ? '#' : '.';
     }
@@ -307,14 +321,14 @@ START_TEST(swapped_pages_keep_their_state)
     }
     inform("%s: %zu of %d pages are in swap", backend->name, nr, NR_SWAPPED);
     expect_map(ctx, base, map);
-    reset_pages(base, NR_SWAPPED);
+    reset_pages(base, nr_watched);
     /* Swapped in by a read they stay clean, and by a write they are written. */
     for (size_t i = 0; i < NR_SWAPPED; i++) {
         ck_assert_int_eq(read_page(base, i), i % 2 ? 1 : 5);
     }
-    ck_assert_int_eq(ww_count(ctx, base, NR_SWAPPED * page_size()), 0);
+    ck_assert_int_eq(ww_count(ctx, base, nr_watched * page_size()), 0);
     swap_out(base);
-    ck_assert_int_eq(ww_count(ctx, base, NR_SWAPPED * page_size()), 0);
+    ck_assert_int_eq(ww_count(ctx, base, nr_watched * page_size()), 0);
     for (size_t i = 0; i < NR_SWAPPED; i++) {
         map[i] = i % 3 ? '.' : '#';
     }
@@ -340,5 +354,5 @@ void add_page_cases(Suite *suite)
     tcase_add_loop_test(tcase, one_write_after_a_large_dontneed_is_one_page, 0, 2);
     tcase_add_test(tcase, a_sparse_region_makes_no_page_tables);
     tcase_add_test(tcase, more_isolated_pages_than_mappings_allow);
-    tcase_add_test(tcase, swapped_pages_keep_their_state);
+    tcase_add_loop_test(tcase, swapped_pages_keep_their_state, 0, 2);
 }

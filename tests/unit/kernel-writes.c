@@ -48,7 +48,7 @@ static bool by_process_vm_writev(char *to, const char *data, size_t len)
 static bool by_proc_mem(char *to, const char *data, size_t len)
 {
     int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC), saved;
-    bool done = fd >= 0 && pwrite(fd, data, len, (off_t)(uintptr_t)to) == (ssize_t)len;
+    bool done = fd >= 0 && pwrite64(fd, data, len, (off64_t)(uintptr_t)to) == (ssize_t)len;
 
     saved = errno;
     close(fd);
