@@ -107,12 +107,16 @@ WW_API void ww_close(struct ww_context *ctx)
         return;
     }
     while ((region = RB_ROOT(&ctx->regions))) {
-        if (ww_is_alive(ctx)) {
-            /* Before the descriptor goes: its release would wait for pinned pages. */
-            region->tracker->backend->disarm(region);
-        } else {
+        bool alive = ww_is_alive(ctx);
+
+        if (!alive) {
             /* A thread of the parent may hold it, and does not exist here. */
             pthread_mutex_init(&region->lock, NULL);
+        }
+        /* Before the descriptor goes: its release would wait for pinned pages. A
+         * child's descriptor is the parent's, but its protections are its own. */
+        if (alive || (region->tracker->caps & WW_CAP_OWNS_PROT)) {
+            region->tracker->backend->disarm(region);
         }
         ww_region_remove(ctx, region);
         ww_region_free(region);

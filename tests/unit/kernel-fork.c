@@ -136,6 +136,61 @@ START_TEST(close_ends_the_watch_while_a_child_lives)
 }
 END_TEST
 
+/* After ww_close() in a child its copy is memory like any other, clean pages too. */
+START_TEST(a_child_that_closes_can_write_everywhere)
+{
+    char *base = watch_pages(4);
+    pid_t pid;
+
+    write_map(base, "##..");
+    reset_pages(base, 4);
+    write_map(base, "#.#.");
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        ww_close(ctx);
+        write_map(base, "####");
+        _exit(read_page(base, 1) == 1 && read_page(base, 3) == 1 ? 0 : 1);
+    }
+    expect_success(pid);
+    expect_map(ctx, base, "#.#.");
+}
+END_TEST
+
+/* A context of the child's own on the same addresses; the parent's goes on. */
+START_TEST(a_child_that_closes_takes_nothing_with_it)
+{
+    char *base = watch_pages(4);
+    pid_t pid;
+
+    write_map(base, "##..");
+    reset_pages(base, 4);
+    write_map(base, "#.#.");
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        struct ww_context *other;
+
+        ww_close(ctx);
+        /* The same addresses, in a context of its own. */
+        if (ww_open(&other, backend->name) || ww_watch(other, base, 4 * page_size(), 0)) {
+            _exit(1);
+        }
+        write_map(base, ".#..");
+        if (ww_count(other, base, 4 * page_size()) != 1 || ww_reset(other, base, 4 * page_size())) {
+            _exit(2);
+        }
+        ww_close(other);
+        _exit(0);
+    }
+    expect_success(pid);
+    expect_map(ctx, base, "#.#.");
+    reset_pages(base, 4);
+    write_map(base, ".#.#");
+    expect_map(ctx, base, ".#.#");
+}
+END_TEST
+
 void add_fork_facts(Suite *suite)
 {
     TCase *tcase = new_bare_case(suite, "fork");
@@ -150,4 +205,6 @@ void add_fork_cases(Suite *suite)
     TCase *tcase = new_case(suite, "fork");
 
     tcase_add_test(tcase, close_ends_the_watch_while_a_child_lives);
+    tcase_add_test(tcase, a_child_that_closes_can_write_everywhere);
+    tcase_add_test(tcase, a_child_that_closes_takes_nothing_with_it);
 }

@@ -24,6 +24,7 @@
  *                                       (kernel-fork.c), a_forked_child_has_no_watch (contract-process.c)
  *  8 close with a living child          close_does_not_unregister_while_a_child_lives,
  *                                       close_ends_the_watch_while_a_child_lives (kernel-fork.c),
+ *                                       a_child_that_closes_* (kernel-fork.c),
  *                                       a_living_child_disturbs_no_answer (contract-process.c)
  *  9 mremap, map-over, filled holes     pages_that_move_*, a_region_whose_mapping_shrinks_and_grows
  *                                       (kernel-replace.c), a_mapping_that_grows_in_place (kernel-marker.c),
