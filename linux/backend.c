@@ -17,6 +17,7 @@ unsigned int ww_page_shift;
 static const struct ww_backend *const backends[] = {
     &ww_backend_uffd,
     &ww_backend_mprotect,
+    &ww_backend_softdirty,
     &ww_backend_none,
 };
 

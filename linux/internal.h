@@ -173,7 +173,7 @@ struct ww_backend {
 };
 
 /* backend.c */
-extern const struct ww_backend ww_backend_uffd, ww_backend_mprotect, ww_backend_none;
+extern const struct ww_backend ww_backend_uffd, ww_backend_mprotect, ww_backend_softdirty, ww_backend_none;
 void ww_page_size_init(void);
 int ww_backend_choose(const char *name, struct ww_context *ctx);
 bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing);

@@ -367,3 +367,15 @@ void ww_pageset_split(struct ww_pageset *set, uintptr_t at, struct ww_pageset *u
     ww_pageset_destroy(set);
     *set = lower;
 }
+
+void ww_pageset_join(struct ww_pageset *set, struct ww_pageset *upper)
+{
+    struct ww_pageset joined;
+
+    ww_pageset_init(&joined, set->base, set->nr_pages + upper->nr_pages);
+    ww_pageset_merge(&joined, set);
+    ww_pageset_merge(&joined, upper);
+    ww_pageset_destroy(set);
+    ww_pageset_destroy(upper);
+    *set = joined;
+}

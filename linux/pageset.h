@@ -55,6 +55,9 @@ uintptr_t ww_pageset_span(const struct ww_pageset *set, uintptr_t pos, uintptr_t
 /* Moves the members from @at on into @upper, which this call initialises. */
 void ww_pageset_split(struct ww_pageset *set, uintptr_t at, struct ww_pageset *upper);
 
+/* Undoes a split: @upper begins where @set ends, and is empty then. */
+void ww_pageset_join(struct ww_pageset *set, struct ww_pageset *upper);
+
 static inline bool ww_pageset_empty(const struct ww_pageset *set)
 {
     return !set->nr_set && !set->all;

@@ -123,18 +123,6 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     return 0;
 }
 
-static void join_pagesets(struct ww_pageset *set, struct ww_pageset *upper)
-{
-    struct ww_pageset joined;
-
-    ww_pageset_init(&joined, set->base, set->nr_pages + upper->nr_pages);
-    ww_pageset_merge(&joined, set);
-    ww_pageset_merge(&joined, upper);
-    ww_pageset_destroy(set);
-    ww_pageset_destroy(upper);
-    *set = joined;
-}
-
 /* Undoes a split: @upper begins where @region ends, and is in no table any more. */
 void ww_region_join(struct ww_region *region, struct ww_region *upper)
 {
@@ -142,8 +130,8 @@ void ww_region_join(struct ww_region *region, struct ww_region *upper)
     region->tracker->backend->join(region, upper);
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
-    join_pagesets(&region->ever, &upper->ever);
-    join_pagesets(&region->latch, &upper->latch);
+    ww_pageset_join(&region->ever, &upper->ever);
+    ww_pageset_join(&region->latch, &upper->latch);
     pthread_mutex_unlock(&region->lock);
     ww_region_free(upper);
 }

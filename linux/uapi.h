@@ -61,6 +61,11 @@ struct pm_scan_arg {
 
 #endif
 
+/* 6.8 */
+#ifndef PAGE_IS_SOFT_DIRTY
+#define PAGE_IS_SOFT_DIRTY (1 << 7)
+#endif
+
 _Static_assert(sizeof(struct page_region) == 24, "layout of struct page_region");
 _Static_assert(sizeof(struct pm_scan_arg) == 96, "layout of struct pm_scan_arg");
 
