@@ -76,6 +76,12 @@ tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c tests/unit/kernel.h te
 tests_unit_test_kernel_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_kernel_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-softdirty
+tests_unit_test_softdirty_SOURCES = tests/unit/test-softdirty.c tests/unit/util.h
+tests_unit_test_softdirty_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_softdirty_LDADD = $(UNIT_LDADD)
+tests_unit_test_softdirty_LDFLAGS = -Wl,--wrap=write
+
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)

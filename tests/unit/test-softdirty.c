@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is particular to the soft-dirty backend; the contract is in test-contract.
+ * That reading and clearing loses writes of running threads (measured, on the bare
+ * interface), that a clearing for one region loses nothing of the others, that the
+ * backend is exact in a layout that stays, and by how much it is not where mappings
+ * change, beside the exact backend in the same layout. Skipped where the kernel
+ * keeps no soft-dirty bits.
+ *
+ * Link with -Wl,--wrap=write: that is how clearings are counted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "util.h"
+
+#define NAME "softdirty"
+
+static struct ww_context *ctx;
+static struct ww_probe exact; /* the best backend that is exact; name NULL if there is none */
+static size_t nr_clearings;
+
+ssize_t __real_write(int fd, const void *data, size_t len);
+ssize_t __wrap_write(int fd, const void *data, size_t len);
+
+ssize_t __wrap_write(int fd, const void *data, size_t len)
+{
+    nr_clearings += len == 1 && !memcmp(data, "4", 1);
+    return __real_write(fd, data, len);
+}
+
+static void open_context(void)
+{
+    ck_assert_int_eq(ww_open(&ctx, NAME), 0);
+}
+
+static void close_context(void)
+{
+    ww_close(ctx);
+}
+
+/* Written pages between neighbours that no mapping here is ever joined with. */
+static char *map_apart(size_t nr)
+{
+    size_t page = page_size();
+    char *arena = mmap(NULL, (nr + 256) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    ck_assert_ptr_ne(arena, MAP_FAILED);
+    remap_pages(arena + 64 * page, nr);
+    return arena + 64 * page;
+}
+
+/* ---- why it is never chosen ---- */
+
+#define NR_RACED 4096
+
+static struct {
+    char *base;
+    atomic_bool stop;
+    uint64_t image[NR_RACED];
+} race;
+
+static _Atomic uint64_t *counter_of(size_t page)
+{
+    return (_Atomic uint64_t *)(race.base + page * page_size());
+}
+
+static void *count_up(void *arg)
+{
+    uint64_t random = 3;
+
+    (void)arg;
+    while (!atomic_load(&race.stop)) {
+        atomic_fetch_add(counter_of(random_below(&random, NR_RACED)), 1);
+    }
+    return NULL;
+}
+
+/* Reads the bits, clears them, copies what they told: as one would do it by hand. */
+static void read_then_clear(int pagemap, int clear_refs)
+{
+    static uint64_t entries[NR_RACED];
+    size_t nr = 0;
+
+    while (nr < sizeof(entries)) {
+        ssize_t len = pread(pagemap, (char *)entries + nr, sizeof(entries) - nr,
+                            (uintptr_t)race.base / page_size() * sizeof(entries[0]) + nr);
+
+        ck_assert_int_gt(len, 0);
+        nr += len;
+    }
+    ck_assert_int_eq(write(clear_refs, "4", 1), 1);
+    for (size_t i = 0; i < NR_RACED; i++) {
+        if (entries[i] >> 55 & 1) {
+            race.image[i] = atomic_load(counter_of(i));
+        }
+    }
+}
+
+/* Says how many writes the bare interface loses; how many is not ours to assert. */
+START_TEST(reading_and_clearing_loses_writes)
+{
+    int pagemap = open("/proc/self/pagemap", O_RDONLY), clear_refs = open("/proc/self/clear_refs", O_WRONLY);
+    size_t nr_lost = 0, nr_rounds = 200;
+    pthread_t writer;
+
+    ck_assert_int_ge(pagemap, 0);
+    ck_assert_int_ge(clear_refs, 0);
+    race.base = map_apart(NR_RACED);
+    ck_assert_int_eq(pthread_create(&writer, NULL, count_up, NULL), 0);
+    for (size_t i = 0; i < nr_rounds; i++) {
+        read_then_clear(pagemap, clear_refs);
+    }
+    atomic_store(&race.stop, true);
+    pthread_join(writer, NULL);
+    read_then_clear(pagemap, clear_refs);
+    for (size_t i = 0; i < NR_RACED; i++) {
+        nr_lost += race.image[i] != atomic_load(counter_of(i));
+    }
+    printf("lost by the bare interface: the last write of %zu of %d pages in %zu rounds with one writer\n",
+           nr_lost, NR_RACED, nr_rounds);
+}
+END_TEST
+
+START_TEST(it_is_never_chosen_by_itself)
+{
+    struct ww_context *chosen;
+
+    ck_assert_uint_eq(ww_backend_caps(ctx) & (WW_CAP_ATOMIC_RESET | WW_CAP_EXACT | WW_CAP_SHARED), 0);
+    unsetenv("WW_BACKEND");
+    ck_assert_int_eq(ww_open(&chosen, NULL), 0);
+    ck_assert_str_ne(ww_backend_name(chosen), NAME);
+    ck_assert_uint_ne(ww_backend_caps(chosen) & WW_CAP_ATOMIC_RESET, 0);
+    ww_close(chosen);
+}
+END_TEST
+
+/* ---- one clearing, and everybody's pages ---- */
+
+#define NR_REGIONS 60
+#define NR_PAGES 24
+
+struct subject {
+    struct ww_context *ctx;
+    char *base;
+    char map[NR_PAGES + 1];
+};
+
+static void harvest(struct subject *subject, unsigned int flags, size_t capacity)
+{
+    void *pages[NR_PAGES];
+    ssize_t nr = ww_get_pages(subject->ctx, subject->base, NR_PAGES * page_size(), flags, pages, capacity);
+    char copy[NR_PAGES + 1];
+
+    memcpy(copy, subject->map, sizeof(copy));
+    take_pages(subject->ctx, subject->base, copy, NR_PAGES, pages, nr, capacity);
+    if (flags & WW_GET_RESET) {
+        memcpy(subject->map, copy, sizeof(copy));
+    }
+}
+
+/* What one context or region resets is its own; the bits of all others were cleared with it. */
+START_TEST(a_reset_loses_nothing_of_the_others)
+{
+    struct subject subjects[NR_REGIONS];
+    struct ww_context *other;
+    uint64_t random = _i + 1;
+
+    ck_assert_int_eq(ww_open(&other, NAME), 0);
+    for (size_t i = 0; i < NR_REGIONS; i++) {
+        /* Some touch each other, some are the same memory, watched twice. */
+        subjects[i].ctx = i % 2 ? other : ctx;
+        subjects[i].base = i % 6 == 1 ? subjects[i - 1].base : map_pages(NR_PAGES);
+        memset(subjects[i].map, '.', NR_PAGES);
+        subjects[i].map[NR_PAGES] = '\0';
+        ck_assert_int_eq(ww_watch(subjects[i].ctx, subjects[i].base, NR_PAGES * page_size(), 0), 0);
+    }
+    for (int step = 0; step < 5000; step++) {
+        struct subject *subject = &subjects[random_below(&random, NR_REGIONS)];
+        size_t page = random_below(&random, NR_PAGES);
+
+        write_page(subject->base, page, 1);
+        for (size_t i = 0; i < NR_REGIONS; i++) {
+            if (subjects[i].base == subject->base) {
+                subjects[i].map[page] = '#';
+            }
+        }
+        subject = &subjects[random_below(&random, NR_REGIONS)];
+        if (step % 3 == 0) {
+            harvest(subject, random_below(&random, 3) ? WW_GET_RESET : 0,
+                    1 + random_below(&random, NR_PAGES));
+        } else if (step % 50 == 1) {
+            ck_assert_int_eq(ww_reset(subject->ctx, subject->base, NR_PAGES * page_size()), 0);
+            memset(subject->map, '.', NR_PAGES);
+        }
+    }
+    ww_close(ctx);
+    ctx = NULL;
+    for (size_t i = 1; i < NR_REGIONS; i += 2) {
+        harvest(&subjects[i], WW_GET_RESET, NR_PAGES);
+    }
+    ww_close(other);
+}
+END_TEST
+
+/* Asked in many steps, since a clearing walks the whole process. */
+START_TEST(a_long_answer_clears_once)
+{
+    size_t nr = 40960, page = page_size(), from = 0;
+    char *base = map_apart(nr);
+    void *pages[1000];
+    ssize_t found;
+
+    ck_assert_int_eq(ww_watch(ctx, base, nr * page, 0), 0);
+    for (size_t i = 0; i < nr; i++) {
+        write_page(base, i, 1);
+    }
+    nr_clearings = 0;
+    do {
+        found = ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, 1000);
+        ck_assert_int_ge(found, 0);
+        ck_assert(!found || pages[0] == base + from * page);
+        from += found;
+    } while (found == 1000);
+    ck_assert_uint_eq(from, nr);
+    ck_assert_uint_eq(nr_clearings, 1);
+    ck_assert_int_eq(ww_count(ctx, base, nr * page), 0);
+    ck_assert_int_eq(ww_reset(ctx, base, nr * page), 0);
+    ck_assert_uint_eq(nr_clearings, 1);
+}
+END_TEST
+
+START_TEST(looking_clears_nothing)
+{
+    struct ww_probe probes[MAX_BACKENDS];
+    char *base = map_apart(8);
+
+    ck_assert_int_eq(ww_watch(ctx, base, 8 * page_size(), WW_WATCH_FRESH), 0);
+    nr_clearings = 0;
+    write_map(base, "#.#.#...");
+    expect_map(ctx, base, "#.#.#...");
+    ck_assert_int_ge(ww_probe(probes, MAX_BACKENDS), 1);
+    ck_assert_uint_eq(nr_clearings, 0);
+}
+END_TEST
+
+/* ---- how exact it is ---- */
+
+static void found_map(struct ww_context *c, const char *base, size_t nr, char *ret_map)
+{
+    void **pages = malloc(nr * sizeof(*pages));
+    ssize_t found = ww_get_pages(c, base, nr * page_size(), 0, pages, nr);
+
+    ck_assert_int_ge(found, 0);
+    memset(ret_map, '.', nr);
+    for (ssize_t i = 0; i < found; i++) {
+        ret_map[((char *)pages[i] - base) / page_size()] = '#';
+    }
+    free(pages);
+}
+
+START_TEST(a_layout_that_stays_is_exact)
+{
+    enum { nr = 64 };
+    char *base = map_apart(nr), map[nr], found[nr];
+    uint64_t random = 9;
+
+    ck_assert_int_eq(ww_watch(ctx, base, nr * page_size(), 0), 0);
+    ck_assert_int_eq(ww_reset(ctx, base, nr * page_size()), 0);
+    for (size_t i = 0; i < nr; i += 2) {
+        write_page(base, i, 1);
+    }
+    for (int round = 0; round < 50; round++) {
+        ck_assert_int_eq(ww_reset(ctx, base, nr * page_size()), 0);
+        memset(map, '.', nr);
+        for (int i = 0; i < round % 7; i++) {
+            size_t page = random_below(&random, nr);
+
+            write_page(base, page, 1);
+            read_page(base, random_below(&random, nr / 2) * 2);
+            map[page] = '#';
+        }
+        found_map(ctx, base, nr, found);
+        compare_maps("a layout that stays", true, found, map, nr);
+    }
+}
+END_TEST
+
+#define NR_LAID 64
+
+static void nothing_changes(char *base)
+{
+    (void)base;
+}
+
+/* Not joined: watched memory has MADV_NOHUGEPAGE, by which the two differ. */
+static void a_neighbour_is_mapped(char *base)
+{
+    remap_pages(base + NR_LAID * page_size(), 16);
+}
+
+/* Since 6.7 a stack has MADV_NOHUGEPAGE too. */
+static void a_stack_is_mapped(char *base)
+{
+    char *stack = base + NR_LAID * page_size();
+
+    ck_assert_ptr_eq(mmap(stack, 16 * page_size(), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE | MAP_FIXED, -1, 0),
+                     stack);
+}
+
+static void a_neighbour_becomes_alike(char *base)
+{
+    a_neighbour_is_mapped(base);
+    madvise(base + NR_LAID * page_size(), 16 * page_size(), MADV_NOHUGEPAGE);
+}
+
+static void it_grows_in_place(char *base)
+{
+    size_t page = page_size();
+
+    munmap(base + NR_LAID * page, 16 * page);
+    ck_assert_ptr_eq(mremap(base, NR_LAID * page, (NR_LAID + 16) * page, 0), base);
+}
+
+static void clean_pages_are_moved_in(char *base)
+{
+    size_t page = page_size();
+    char *from = map_apart(16);
+
+    memset(from, 1, 16 * page);
+    ck_assert_ptr_eq(mremap(from, 16 * page, 16 * page, MREMAP_MAYMOVE | MREMAP_FIXED, base + 8 * page),
+                     base + 8 * page);
+}
+
+static void a_part_is_protected_and_back(char *base)
+{
+    size_t page = page_size();
+
+    ck_assert_int_eq(mprotect(base + 8 * page, 16 * page, PROT_READ), 0);
+    ck_assert_int_eq(mprotect(base + 8 * page, 16 * page, PROT_READ | PROT_WRITE), 0);
+}
+
+static const struct {
+    const char *name;
+    void (*change)(char *base);
+} layouts[] = {
+    { "nothing changes", nothing_changes },
+    { "a new mapping touches it", a_neighbour_is_mapped },
+    { "a new stack touches it", a_stack_is_mapped },
+    { "a new mapping that touches it gets its advice", a_neighbour_becomes_alike },
+    { "mremap makes it longer in place", it_grows_in_place },
+    { "mremap moves 16 pages into it", clean_pages_are_moved_in },
+    { "16 pages are protected and back", a_part_is_protected_and_back },
+};
+#define NR_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
+
+/* Runs a layout under a backend; returns how many pages came that nobody wrote. */
+static size_t count_extra(const char *name, size_t layout)
+{
+    struct ww_context *c;
+    char *base = map_apart(NR_LAID), found[NR_LAID];
+    size_t extra = 0, page = page_size();
+
+    ck_assert_int_eq(ww_open(&c, name), 0);
+    memset(base, 1, NR_LAID * page);
+    ck_assert_int_eq(ww_watch(c, base, NR_LAID * page, 0), 0);
+    ck_assert_int_eq(ww_count(c, base, NR_LAID * page), 0);
+    layouts[layout].change(base);
+    for (size_t i = 0; i < NR_LAID; i += 9) {
+        write_page(base, i, 2);
+    }
+    found_map(c, base, NR_LAID, found);
+    for (size_t i = 0; i < NR_LAID; i++) {
+        ck_assert_msg(i % 9 || found[i] == '#', "%s, %s: page %zu is missing", name, layouts[layout].name, i);
+        extra += i % 9 && found[i] == '#';
+    }
+    ww_close(c);
+    return extra;
+}
+
+START_TEST(extra_pages_are_counted)
+{
+    size_t extra = count_extra(NAME, _i);
+
+    printf("extra pages of %d where %s: %zu", NR_LAID, layouts[_i].name, extra);
+    if (exact.name) {
+        size_t least = count_extra(exact.name, _i);
+
+        printf(", under %s %zu", exact.name, least);
+        ck_assert_uint_ge(extra, least);
+    }
+    printf("\n");
+    ck_assert(extra == 0 || layouts[_i].change != nothing_changes);
+}
+END_TEST
+
+/* ---- what it does not take ---- */
+
+START_TEST(other_memory_is_refused)
+{
+    size_t page = page_size();
+    char *shared = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *mixed = map_pages(8);
+    struct ww_range range;
+
+    ck_assert_ptr_ne(shared, MAP_FAILED);
+    ck_assert_int_eq(ww_watch(ctx, shared, 4 * page, 0), -EINVAL);
+    ck_assert_int_eq(ww_find(ctx, shared, &range), -ENOENT);
+    ck_assert_ptr_eq(
+        mmap(mixed + 4 * page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+        mixed + 4 * page);
+    ck_assert_int_eq(ww_watch(ctx, mixed, 8 * page, 0), -EINVAL);
+    ck_assert_int_eq(ww_watch(ctx, mixed, 4 * page, WW_WATCH_MARKERS), 0);
+    write_map(mixed, ".#..");
+    ck_assert_int_eq(ww_count(ctx, mixed + page, page), 1);
+}
+END_TEST
+
+static Suite *softdirty_suite(void)
+{
+    Suite *suite = suite_create(NAME);
+    TCase *tcase = tcase_create(NAME);
+
+    tcase_set_timeout(tcase, 300);
+    tcase_add_checked_fixture(tcase, open_context, close_context);
+    tcase_add_test(tcase, reading_and_clearing_loses_writes);
+    tcase_add_test(tcase, it_is_never_chosen_by_itself);
+    tcase_add_loop_test(tcase, a_reset_loses_nothing_of_the_others, 0, 3);
+    tcase_add_test(tcase, a_long_answer_clears_once);
+    tcase_add_test(tcase, looking_clears_nothing);
+    tcase_add_test(tcase, a_layout_that_stays_is_exact);
+    tcase_add_loop_test(tcase, extra_pages_are_counted, 0, NR_LAYOUTS);
+    tcase_add_test(tcase, other_memory_is_refused);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    struct ww_probe found[MAX_BACKENDS];
+    size_t nr = find_backends(found, 0);
+    bool usable = false;
+
+    for (size_t i = 0; i < nr; i++) {
+        usable |= !strcmp(found[i].name, NAME);
+        if (!exact.name && found[i].caps & WW_CAP_EXACT && found[i].caps & WW_CAP_LOST_DETECTED) {
+            exact = found[i];
+        }
+    }
+    if (!usable) {
+        return EXIT_SKIPPED;
+    }
+    return run_suite(softdirty_suite()) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
