@@ -95,7 +95,7 @@ ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
 /*
  * Opens a context.
  *
- * @backend names one backend ("uffd", "mprotect"); NULL takes the environment
+ * @backend names one backend ("uffd", "mprotect", "softdirty", "none"); NULL takes the environment
  * variable WW_BACKEND (ignored in setuid programs), and without it the best one
  * whose effect was seen to work.
  *

@@ -9,11 +9,8 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "pagemap.h"
 #include "softdirty.h"
-
-/* Bits of an entry of /proc/PID/pagemap. */
-#define ENTRY_SOFT_DIRTY (UINT64_C(1) << 55)
-#define ENTRY_EXISTS (UINT64_C(3) << 62) /* present or swapped */
 
 /* What the kernel fills; the callers take turns. */
 static union {
@@ -82,7 +79,7 @@ static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end,
 
 static bool is_written(uint64_t entry)
 {
-    return (entry & ENTRY_SOFT_DIRTY) && (entry & ENTRY_EXISTS);
+    return (entry & PM_SOFT_DIRTY) && (entry & (PM_PRESENT | PM_SWAP));
 }
 
 /* The same by reading an entry for every page. */
