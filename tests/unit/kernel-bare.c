@@ -152,9 +152,9 @@ char *map_small_pages(size_t nr)
     return base;
 }
 
-char *map_huge_area(void)
+char *map_huge_area(size_t nr)
 {
-    char *area = map_pages(3 * HUGE_BYTES / page_size());
+    char *area = map_pages(nr + HUGE_BYTES / page_size());
 
     return (char *)(((uintptr_t)area + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
 }

@@ -55,7 +55,7 @@ static bool split_huge(char *base)
 START_TEST(zeros_in_a_split_huge_page)
 {
     size_t nr = HUGE_BYTES / page_size();
-    char *base = map_huge_area(), *map = malloc(nr + 1);
+    char *base = map_huge_area(nr), *map = malloc(nr + 1);
     bool zero_page;
 
     madvise(base, HUGE_BYTES, MADV_HUGEPAGE);
@@ -111,7 +111,7 @@ START_TEST(zeros_in_a_split_huge_page_are_reported)
     static const char *const ways[] = { "before ww_watch", "by MADV_HUGEPAGE after it",
                                         "by MADV_COLLAPSE after it" };
     size_t nr_holes = _i % 2, nr = HUGE_BYTES / page_size() + nr_holes;
-    char *base = map_huge_area(), *map = malloc(nr);
+    char *base = map_huge_area(nr), *map = malloc(nr);
     bool zero_page;
 
     if (!watch_huge(base, _i / 2, nr_holes)) {
@@ -144,11 +144,10 @@ END_TEST
 START_TEST(one_write_after_a_large_dontneed_is_one_page)
 {
     size_t nr = 24 * HUGE_BYTES / page_size(), page = page_size(), at = 5 * HUGE_BYTES / page + 77;
-    char *base = map_pages(nr + HUGE_BYTES / page);
+    char *base = map_huge_area(nr);
     void **pages = malloc(nr * sizeof(*pages));
     ssize_t found;
 
-    base = (char *)(((uintptr_t)base + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
     ck_assert_int_eq(ww_watch(ctx, base, nr * page, WW_WATCH_FRESH), 0);
     for (size_t i = 0; i < nr; i++) {
         write_page(base, i, 1);

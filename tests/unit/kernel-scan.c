@@ -181,9 +181,8 @@ END_TEST
 START_TEST(one_write_after_a_large_dontneed)
 {
     size_t nr = 4 * HUGE_BYTES / page_size(), page = page_size(), at = HUGE_BYTES / page + 77;
-    char *base = map_pages(nr + HUGE_BYTES / page), *map = malloc(nr + 1);
+    char *base = map_huge_area(nr), *map = malloc(nr + 1);
 
-    base = (char *)(((uintptr_t)base + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
     madvise(base, nr * page, MADV_NOHUGEPAGE);
     ck_assert_int_eq(bare_register(&bare, base, nr, UFFDIO_REGISTER_MODE_WP), 0);
     memset(base, 1, nr * page);

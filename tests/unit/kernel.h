@@ -92,8 +92,8 @@ static inline size_t count_marks(const char *map)
 /* Private anonymous memory that is never huge, whatever the system is set to. */
 char *map_small_pages(size_t nr);
 
-/* Two huge pages' worth of memory from a huge page's boundary on. */
-char *map_huge_area(void);
+/* Memory from a huge page's boundary on. */
+char *map_huge_area(size_t nr);
 
 /* Whether the page is mapped to the kernel's zero page; false where the kernel cannot say. */
 bool is_zero_page(const char *base, size_t page);

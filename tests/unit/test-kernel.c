@@ -34,18 +34,21 @@
  *                                       (kernel-stress.c), two_harvesters_lose_nothing (test-concurrent.c)
  * 12 pinned pages, a documented limit   a_registered_buffer_of_io_uring, a_direct_read_in_flight
  *                                       (kernel-pinned.c)
- * 13 33,000 isolated pages              more_isolated_pages_than_mappings_allow (kernel-pages.c)
+ * 13 33,000 isolated pages              more_isolated_pages_than_mappings_allow (kernel-pages.c),
+ *                                       every_other_page_of_512_mb_ends (test-mprotect.c)
  * 14 32-bit processes                   this program and test-contract.c, built for i686
  * 15 nobody, dumpable, seccomp          nobody_can_use_what_root_can, a_process_that_is_not_dumpable,
- *                                       a_filter_denies_userfaultfd (kernel-sandbox.c), test-command.sh
+ *                                       a_filter_denies_userfaultfd (kernel-sandbox.c), test-command.sh,
+ *                                       what_is_denied_is_not_chosen (contract-choice.c)
  * 16 lazy fill                          a_page_that_is_filled_protected_was_not_written,
  *                                       a_read_into_a_missing_page_fails (kernel-writes.c)
  * 17 swap                               swapped_pages_keep_their_state (kernel-pages.c)
  * 18 the kernel as the writer           the_kernel_writes_into_watched_pages (kernel-writes.c),
  *                                       system_calls_write_into_clean_pages (contract-process.c)
  * 19 soft-dirty by effect               soft_dirty_tracks_or_never_shows (kernel-scan.c)
- * 20 markers                            marker_and_lazy_case_by_case,
- * a_read_of_shared_memory_counts_under_lazy, markers_are_exact_on_shared_memory (kernel-marker.c)
+ * 20 markers                           marker_and_lazy_case_by_case, a_read_of_shared_memory_counts_..,
+ *                                       markers_are_exact_on_shared_memory (kernel-marker.c),
+ *                                       reads_of_any_mapping_mark_nothing (contract-shared.c)
  */
 #include <errno.h>
 #include <stdarg.h>
