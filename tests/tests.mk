@@ -193,7 +193,7 @@ CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE
 clean-local:
 	rm -rf tests/wine/prefix tests/wine/prefix.lock
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
-		tests/winetest/results tests/winetest/include-* matrix
+		tests/winetest/results tests/winetest/include-* matrix kernels
 
 # ---- measurements: never part of `make check` ----
 EXTRA_PROGRAMS = tests/bench/native
@@ -225,4 +225,27 @@ soak: all
 	WW_BUILDDIR='$(abs_builddir)' WW_FIRST_SEED=$$(date +%s) WW_SEEDS=$${WW_SEEDS:-300} WW_OPERATIONS=1000000 \
 		$(SHELL) $(srcdir)/tests/wine/test-random.sh
 
-.PHONY: winetest check-wine soak
+# ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
+# What runs there: in every configuration but `moving`, only in the plain one, and in `moving`, where answers
+# are not exact. A new test is one word here.
+KERNEL_TESTS = tests/unit/test-contract tests/unit/test-kernel tests/unit/test-pagemap tests/unit/test-concurrent
+KERNEL_TESTS_ONCE = tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect \
+	tests/unit/test-nt tests/unit/test-win32
+KERNEL_TESTS_MOVING = tests/unit/test-concurrent tests/kernels/test-moving
+EXTRA_DIST += tests/kernels/build.sh tests/kernels/fetch.sh tests/kernels/init tests/kernels/initramfs.sh \
+	tests/kernels/matrix.sh tests/kernels/run.sh tests/kernels/table.awk
+EXTRA_PROGRAMS += tests/kernels/merge tests/kernels/test-moving
+tests_kernels_test_moving_SOURCES = tests/kernels/test-moving.c tests/unit/util.h
+tests_kernels_test_moving_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(srcdir)/tests/unit
+tests_kernels_test_moving_LDADD = $(UNIT_LDADD)
+CLEANFILES += tests/kernels/merge tests/kernels/test-moving kernel-programs.list
+
+check-kernels: all
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/kernels/matrix.sh $(srcdir)/docs/KERNELS.md || test $$? -eq 77
+
+# For tests/kernels/build.sh, in a build folder of its own.
+kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_MOVING) tests/unit/deny tests/kernels/merge writewatch
+	@{ printf 'always %s\n' $(KERNEL_TESTS); printf 'once %s\n' $(KERNEL_TESTS_ONCE); \
+		printf 'moving %s\n' $(KERNEL_TESTS_MOVING); } >kernel-programs.list
+
+.PHONY: winetest check-wine soak check-kernels kernel-programs

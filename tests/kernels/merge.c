@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * merge COMMAND...: runs a command whose whole memory KSM may merge, without the
+ * command's asking for it (PR_SET_MEMORY_MERGE: kernel 6.4; kept by exec: 6.7).
+ * On older kernels the command runs all the same, and only memory that it offers
+ * itself is merged.
+ */
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "usage: merge COMMAND...\n");
+        return 2;
+    }
+    prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
+    execvp(argv[1], argv + 1);
+    perror(argv[1]);
+    return 127;
+}

@@ -1,0 +1,112 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# run.sh KERNEL [CONFIGURATION] [PROGRAM ARGUMENT...]: boots one of Debian's kernels
+# (as fetch.sh names them) in a virtual machine and runs the test programs, or the
+# one program, in one of the configurations of tests/kernels/init:
+#
+#   plain huge swap ksm moving nobody undumpable noproc
+#   deny-eperm deny-enosys deny-scan i686
+#
+# The program `shell` is an interactive shell there; `poweroff -f` or ctrl-a x ends
+# it. For example: run.sh 6.12 swap test-contract; run.sh 7 plain shell.
+#
+# Standard output has the lines that the machine wrote; with those of the kernel they
+# are kept in $WW_BUILDDIR/kernels/logs. Exit code 0: the machine came to its end,
+# whatever the programs said; 1: it did not; 77: something is missing, with a reason.
+# WW_QEMU_ACCEL (tcg), WW_QEMU_MEMORY (2048 MB), WW_MACHINE_SECONDS and
+# WW_PROGRAM_SECONDS (time limits) may be set; CK_* and WW_TEST_* reach the programs.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+kernel=${1:?usage: run.sh KERNEL [CONFIGURATION] [PROGRAM ARGUMENT...]}
+configuration=${2:-plain}
+[ $# -lt 2 ] || shift
+shift
+WW_BUILDDIR=$(cd "${WW_BUILDDIR:-build}" && pwd)
+export WW_BUILDDIR
+logs=$WW_BUILDDIR/kernels/logs
+
+skip() {
+    echo "skipped: $*" >&2
+    exit 77
+}
+
+command -v qemu-system-x86_64 >/dev/null || skip "qemu is not installed (Debian: qemu-system-x86)"
+for tool in cpio xz zstd strip readelf; do
+    command -v $tool >/dev/null || skip "$tool is not installed"
+done
+busybox=$(command -v busybox) || skip "busybox is not installed (Debian: busybox-static)"
+! readelf -lW "$busybox" | grep -q INTERP || skip "$busybox is not a static program (Debian: busybox-static)"
+
+folder=$(sh "$here/fetch.sh" "$kernel") || exit $?
+release=${folder##*/}
+arch=amd64
+[ "$configuration" != i686 ] || arch=i386
+[ "${WW_KERNEL_BUILT:-}" = 1 ] || sh "$here/build.sh" $arch || exit $?
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+
+# What only this run has: the environment and the list of programs.
+mkdir -p "$work/root/job" "$logs"
+shell=
+[ "${1:-}" != shell ] || shell=1
+{
+    echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-900}"
+    env | sed -n "s/'/'\\\\''/g; s/^\\(\\(CK_\\|WW_TEST_\\)[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\3'/p"
+} >"$work/root/job/environment"
+if [ $# = 0 ]; then
+    often=always
+    case $configuration in
+    plain | i686) often='always|once' ;;
+    moving) often=moving ;;
+    esac
+    {
+        echo writewatch probe
+        sed -n -E "s,^($often) .*/,,p" "$WW_BUILDDIR/kernels/$arch/kernel-programs.list"
+    } >"$work/root/job/programs"
+else
+    for word; do
+        printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
+    done >"$work/root/job/programs"
+    echo >>"$work/root/job/programs"
+fi
+modules=
+[ "$configuration" != swap ] || modules=zram
+{
+    sh "$here/initramfs.sh" $arch &&
+        sh "$here/initramfs.sh" modules "$folder" $modules &&
+        (cd "$work/root" && find . | cpio -o -H newc --quiet)
+} >"$work/initramfs" || exit 1
+
+parameters="console=ttyS0 loglevel=5 panic=-1 oops=panic"
+machine="-smp 2"
+case $configuration in
+huge) parameters="$parameters hugepages=64" ;;
+moving)
+    half=$((${WW_QEMU_MEMORY:-2048} / 2))
+    machine="-smp 2,sockets=2 -object memory-backend-ram,id=m0,size=${half}M -object memory-backend-ram,id=m1,size=${half}M
+        -numa node,memdev=m0,cpus=0 -numa node,memdev=m1,cpus=1"
+    ;;
+esac
+log=$logs/$release.$configuration
+set -- qemu-system-x86_64 -accel "${WW_QEMU_ACCEL:-tcg}" -cpu max -m "${WW_QEMU_MEMORY:-2048}" $machine \
+    -nodefaults -no-reboot -display none -kernel "$folder/vmlinuz" -initrd "$work/initramfs" -append "$parameters"
+if [ -n "$shell" ]; then
+    "$@" -serial mon:stdio
+    exit $?
+fi
+rm -f "$log.out" "$log.console"
+timeout "${WW_MACHINE_SECONDS:-1800}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
+    >"$log.qemu" 2>&1 </dev/null
+ended=$?
+touch "$log.out" "$log.console"
+tr -d '\r' <"$log.out" >"$log.text"
+mv "$log.text" "$log.out"
+[ $ended = 0 ] || echo "@stopped qemu ended with exit code $ended ($(tail -n 1 "$log.qemu"))" >>"$log.out"
+[ $ended != 124 ] || echo "@stopped after ${WW_MACHINE_SECONDS:-1800} seconds" >>"$log.out"
+# What the kernel complained about belongs to the result.
+grep -a -E 'WARNING:|BUG:|Oops|Kernel panic|general protection|blocked for more than|Out of memory|oom-kill' "$log.console" |
+    tr -d '\r' | sed 's/^\[ *[0-9.]*\] *//; s/^/@complaint /' >>"$log.out"
+cat "$log.out"
+grep -q '^@done' "$log.out"
