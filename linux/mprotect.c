@@ -10,7 +10,6 @@
  * stays open and is reported again.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,7 +45,7 @@ static void put_pages(struct ww_prot_pages *pages)
     if (atomic_fetch_sub(&pages->refs, 1) > 1) {
         return;
     }
-    ww_fault_close_islands(pages, LONG_MAX);
+    ww_fault_forget_islands(pages);
     if (pages->dirty) {
         munmap((void *)pages->dirty, dirty_bytes(pages->nr_pages));
     }
@@ -180,8 +179,6 @@ static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
         if ((prot & PROT_WRITE) &&
             mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift, WW_ARMED(prot))) {
             change_bits(pages, from, stop, true);
-        } else {
-            ww_fault_close_islands(pages, 1);
         }
         from = stop;
     }
@@ -310,6 +307,7 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
         last = find_bit(pages, first, to - first > room ? first + room : to, false);
         if (scan->reset) {
             change_bits(pages, first, last, false);
+            ww_fault_close_run(pages, first, last);
             arm_pages(pages, first, last);
         }
         vec[nr++] = (struct page_region){
@@ -319,6 +317,9 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
         };
         room -= last - first;
         from = last;
+    }
+    if (scan->reset) {
+        ww_fault_count_islands(pages);
     }
     *ret_next = page_addr(pages, from);
     return nr;

@@ -22,7 +22,7 @@ struct ww_prot_pages {
     size_t nr_pages;
     _Atomic uint64_t *dirty; /* a bit a page */
     _Atomic uint8_t *prot;   /* a PROT_ mask a page */
-    _Atomic long nr_islands; /* dirty runs that the handler began: about two mappings each */
+    _Atomic long nr_islands; /* runs of dirty pages: about two mappings each */
     atomic_uint refs;        /* maps */
 };
 
@@ -52,8 +52,11 @@ void ww_fault_remove(struct ww_prot_map *map);
  * its dirty bit from then on, and they use protections as they are now. */
 void ww_fault_synchronize(void);
 
-/* Gives back at most @nr of the islands that the pages count for. */
-void ww_fault_close_islands(struct ww_prot_pages *pages, long nr);
+/* Islands are runs of dirty pages: about two mappings each. The run first..last-1 is
+ * clean now; all are counted anew if there are many; none is left. */
+void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last);
+void ww_fault_count_islands(struct ww_prot_pages *pages);
+void ww_fault_forget_islands(struct ww_prot_pages *pages);
 
 /* Takes the handler away again if nothing is in the table: after a self test. */
 void ww_fault_uninstall(void);

@@ -111,10 +111,17 @@ IN_HANDLER static bool is_dirty(const struct ww_prot_pages *pages, size_t page)
     return atomic_load_explicit(&pages->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
 }
 
-IN_HANDLER static bool begins_island(const struct ww_prot_pages *pages, size_t page)
+/* How many of the two pages beside the run first..last-1 are dirty. */
+IN_HANDLER static long dirty_beside(const struct ww_prot_pages *pages, size_t first, size_t last)
 {
-    return !(page > 0 && is_dirty(pages, page - 1)) &&
-           !(page + 1 < pages->nr_pages && is_dirty(pages, page + 1));
+    return (first > 0 && is_dirty(pages, first - 1)) + (last < pages->nr_pages && is_dirty(pages, last));
+}
+
+/* Returns how many islands all ranges have then. */
+IN_HANDLER static long add_islands(struct ww_prot_pages *pages, long nr)
+{
+    atomic_fetch_add(&pages->nr_islands, nr);
+    return atomic_fetch_add(&nr_islands, nr) + nr;
 }
 
 IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size_t last)
@@ -162,6 +169,7 @@ IN_HANDLER static bool open_page(uintptr_t addr)
 {
     const struct ww_prot_map *map = find_map(addr);
     struct ww_prot_pages *pages;
+    long new_islands;
     size_t page;
     int prot;
 
@@ -174,11 +182,10 @@ IN_HANDLER static bool open_page(uintptr_t addr)
     if (!(prot & PROT_WRITE)) {
         return false;
     }
-    if (begins_island(pages, page)) {
-        atomic_fetch_add(&pages->nr_islands, 1);
-        if (atomic_fetch_add(&nr_islands, 1) >= max_islands) {
-            return !open_run(map, page, prot);
-        }
+    /* It begins a run, makes one longer, or joins two. */
+    new_islands = 1 - dirty_beside(pages, page, page + 1);
+    if (add_islands(pages, new_islands) > max_islands && new_islands > 0) {
+        return !open_run(map, page, prot);
     }
     addr = pages->base + (page << ww_page_shift);
     if (raw_mprotect(addr, addr + ww_page_size(), prot)) {
@@ -425,16 +432,34 @@ void ww_fault_remove(struct ww_prot_map *map)
     pthread_mutex_unlock(&registry_lock);
 }
 
-void ww_fault_close_islands(struct ww_prot_pages *pages, long nr)
+void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last)
 {
-    long have = atomic_load(&pages->nr_islands), take;
+    add_islands(pages, dirty_beside(pages, first, last) - 1);
+}
 
-    do {
-        take = have < nr ? have : nr;
-    } while (take > 0 && !atomic_compare_exchange_weak(&pages->nr_islands, &have, have - take));
-    if (take > 0) {
-        atomic_fetch_sub(&nr_islands, take);
+/* Handlers at work on neighbours count them without seeing each other, so the number
+ * drifts; there is time to put it right before it matters. */
+void ww_fault_count_islands(struct ww_prot_pages *pages)
+{
+    long nr = 0;
+    uint64_t before = 0;
+
+    if (atomic_load(&nr_islands) < max_islands / 2) {
+        return;
     }
+    for (size_t i = 0; i < (pages->nr_pages + 63) / 64; i++) {
+        uint64_t word = atomic_load_explicit(&pages->dirty[i], memory_order_relaxed);
+
+        /* A run begins where a bit is set and the one below it is not. */
+        nr += __builtin_popcountll(word & ~(word << 1 | before >> 63));
+        before = word;
+    }
+    add_islands(pages, nr - atomic_load(&pages->nr_islands));
+}
+
+void ww_fault_forget_islands(struct ww_prot_pages *pages)
+{
+    add_islands(pages, -atomic_load(&pages->nr_islands));
 }
 
 void ww_fault_uninstall(void)

@@ -259,6 +259,33 @@ START_TEST(more_isolated_pages_than_mappings_allow)
 }
 END_TEST
 
+/*
+ * Few pages are dirty at any time here, but over time there are more gaps filled
+ * between dirty pages than there may be mappings: what was joined must not be
+ * counted as apart for ever.
+ */
+START_TEST(pages_that_join_are_not_isolated_any_more)
+{
+    char *base = watch_pages(16), map[17];
+    void *pages[16];
+    long max = 0;
+
+    ck_assert(read_number("/proc/sys/vm/max_map_count", &max));
+    if (max > 300000) {
+        SKIP("vm.max_map_count is %ld", max);
+    }
+    for (long i = 0; i < max / 2; i++) {
+        write_map(base, ".#.#.");
+        write_page(base, 2, 1);
+        ck_assert_msg(ww_get_pages(ctx, base, 16 * page_size(), WW_GET_RESET, pages, 16) == 3,
+                      "after %ld times three pages, more than three are reported", i);
+    }
+    strcpy(map, "..........#.....");
+    write_map(base, map);
+    expect_map(ctx, base, map);
+}
+END_TEST
+
 /* ---- swap ---- */
 
 #define NR_SWAPPED 64
@@ -353,5 +380,6 @@ void add_page_cases(Suite *suite)
     tcase_add_loop_test(tcase, one_write_after_a_large_dontneed_is_one_page, 0, 2);
     tcase_add_test(tcase, a_sparse_region_makes_no_page_tables);
     tcase_add_test(tcase, more_isolated_pages_than_mappings_allow);
+    tcase_add_test(tcase, pages_that_join_are_not_isolated_any_more);
     tcase_add_loop_test(tcase, swapped_pages_keep_their_state, 0, 2);
 }
