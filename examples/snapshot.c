@@ -56,11 +56,12 @@ static void *write_at_random(void *arg)
 static size_t copy_written(struct ww_context *ctx, int file)
 {
     struct ww_range ranges[NR_RANGES];
+    char *from = memory, *end = memory + SIZE;
     size_t copied = 0;
     ssize_t nr;
 
     do {
-        nr = ww_get_ranges(ctx, memory, SIZE, WW_GET_RESET, ranges, NR_RANGES);
+        nr = ww_get_ranges(ctx, from, end - from, WW_GET_RESET, ranges, NR_RANGES);
         if (nr < 0) {
             fail("ww_get_ranges");
         }
@@ -72,8 +73,9 @@ static size_t copy_written(struct ww_context *ctx, int file)
                 fail("cannot write the file");
             }
             copied += len;
+            from = (char *)ranges[i].end;
         }
-    } while (nr == NR_RANGES);
+    } while (nr == NR_RANGES && from < end);
     return copied;
 }
 

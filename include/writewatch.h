@@ -171,10 +171,10 @@ int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range
  * and must lie within one region.
  *
  * Writes at most @capacity addresses and nothing beyond those it returns. With
- * WW_GET_RESET exactly the pages that are returned are reset, so a return value
- * of @capacity means: call again for more. Without it, go on behind the last
- * address. If another thread unwatches the range in the middle, the answer ends
- * there.
+ * WW_GET_RESET exactly the pages that are returned are reset. A return value of
+ * @capacity means that there may be more: go on behind the last address (a
+ * backend without WW_CAP_EXACT may report what was reset again and again). If another thread unwatches the
+ * range in the middle, the answer ends there.
  *
  * A write that is over when the call begins is reported by this call (or was
  * by one that reset it); one that runs at the same time by this call or the

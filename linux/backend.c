@@ -110,15 +110,18 @@ static struct ww_probe probe_backend(const struct ww_backend *backend)
 WW_API ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity)
 {
     struct ww_probe probes[NR_BACKENDS];
+    sigset_t saved;
     size_t nr = 0;
 
     if (!ret_probes && capacity) {
         return -EINVAL;
     }
     ww_page_size_init();
+    ww_block_signals(&saved);
     for (size_t i = 0; capacity && i < NR_BACKENDS; i++) {
         probes[i] = probe_backend(backends[i]);
     }
+    ww_restore_signals(&saved);
     for (size_t rung = 0; rung <= NR_RUNGS; rung++) {
         for (size_t i = 0; i < NR_BACKENDS && nr < capacity; i++) {
             if (rung_of(probes[i].caps) == rung) {

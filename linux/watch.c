@@ -77,6 +77,7 @@ static void free_context(struct ww_context *ctx)
 WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
 {
     struct ww_context *ctx;
+    sigset_t saved;
     int err;
 
     if (!ret_ctx) {
@@ -90,7 +91,9 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     if (!backend) {
         backend = secure_getenv("WW_BACKEND");
     }
+    ww_block_signals(&saved);
     err = init_context(ctx, backend && backend[0] ? backend : NULL);
+    ww_restore_signals(&saved);
     if (err) {
         free_context(ctx);
         return err;
@@ -102,10 +105,12 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
 WW_API void ww_close(struct ww_context *ctx)
 {
     struct ww_region *region;
+    sigset_t saved;
 
     if (!ctx) {
         return;
     }
+    ww_block_signals(&saved);
     while ((region = RB_ROOT(&ctx->regions))) {
         bool alive = ww_is_alive(ctx);
 
@@ -123,6 +128,7 @@ WW_API void ww_close(struct ww_context *ctx)
     }
     ww_backend_close(ctx);
     free_context(ctx);
+    ww_restore_signals(&saved);
 }
 
 WW_API const char *ww_backend_name(const struct ww_context *ctx)
