@@ -42,14 +42,16 @@ struct ww_range {
 
 /* What a backend can do. Tests and callers decide by these, never by a name. */
 enum ww_cap {
-    WW_CAP_ATOMIC_RESET = 1u << 0,  /* get with WW_GET_RESET loses no concurrent write */
-    WW_CAP_KERNEL_WRITES = 1u << 1, /* read(2), recv(2)... into clean pages work and are recorded */
-    WW_CAP_LOST_DETECTED = 1u << 2, /* a mapping replaced behind our back is noticed and re-armed */
-    WW_CAP_FREE_ARMING = 1u << 3,   /* watching costs no time and no memory per untouched page */
-    WW_CAP_OWNS_PROT = 1u << 4,     /* protections must be changed with ww_protect() */
-    WW_CAP_EXACT = 1u << 5,         /* no page is reported that was not written */
-    WW_CAP_SHARED = 1u << 6,        /* shared memory and file mappings can be watched */
-    WW_CAP_FILL = 1u << 7,          /* ww_fill() works */
+    WW_CAP_ATOMIC_RESET = 1u << 0,   /* get with WW_GET_RESET loses no concurrent write */
+    WW_CAP_KERNEL_WRITES = 1u << 1,  /* read(2), recv(2)... into clean pages work and are recorded */
+    WW_CAP_LOST_DETECTED = 1u << 2,  /* a mapping replaced behind our back is noticed and re-armed */
+    WW_CAP_FREE_ARMING = 1u << 3,    /* watching costs no time and no memory per untouched page */
+    WW_CAP_OWNS_PROT = 1u << 4,      /* protections must be changed with ww_protect() */
+    WW_CAP_EXACT = 1u << 5,          /* no page is reported that was not written */
+    WW_CAP_SHARED = 1u << 6,         /* shared memory and file mappings can be watched */
+    WW_CAP_FILL = 1u << 7,           /* ww_fill() works */
+    WW_CAP_FILL_ON_DEMAND = 1u << 8, /* ww_fill_on_demand() works */
+    WW_CAP_KERNEL_FILLS = 1u << 9,   /* read(2), write(2)... may be the first to touch a page on demand */
 };
 
 /* Flags of ww_watch(). */
@@ -155,7 +157,8 @@ int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
  * one or two smaller ones. Call it before the memory is unmapped.
  *
  * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM
- * (no memory to split a region; nothing was changed), -ECHILD.
+ * (no memory to split a region; nothing was changed), -EDEADLK (called by a callback
+ * of ww_fill_on_demand(), for which it would wait), -ECHILD.
  */
 int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 
@@ -233,6 +236,68 @@ int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
  * mprotect(2). Same range rules and errors as ww_reset(), and those of mprotect(2).
  */
 int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
+
+/*
+ * Gives pages that do not exist yet their first content, so that they do not count as
+ * written until the program writes them. @dst and @len are multiples of the page size,
+ * @len not 0, within one region. Goes on up to the first page that exists already, be
+ * it a zero page that was read; ask again behind it. A page that exists is never
+ * changed, not even if another thread begins to use it at the same time.
+ *
+ * Pages that were latched before stay reported. Pages that were dropped
+ * (ww_discard()) can be filled again, and so can pages that a callback of
+ * ww_fill_on_demand() failed for. Protections of the range do not matter.
+ *
+ * Returns the number of bytes, a multiple of the page size, less than @len if a
+ * page exists or another error came later; or -EEXIST (the first page exists);
+ * -EOPNOTSUPP (WW_CAP_FILL is missing); -EINVAL (not aligned, empty, wraps around, NULL);
+ * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot
+ * be read); -ENOMEM; -ECHILD.
+ * About a microsecond a page.
+ */
+ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
+
+/*
+ * Fills @page, a buffer of the library's that is all zero, with the content of
+ * [@addr, @addr + @len): one page, or several where threads wait for neighbours. Returns 0, or
+ * anything else for an error; if it was asked for several pages it is then asked for
+ * each of them. It may be asked for a page again that it has filled before.
+ *
+ * Runs in a thread of the library's, one at a time, with no lock held and all
+ * signals but the synchronous ones blocked. It must not touch missing pages of a range
+ * that is on demand in the same context, nor wait for a thread that may.
+ */
+typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
+
+/*
+ * From now on pages of [@addr, @addr + @len) that do not exist get their content from
+ * @fill when they are first touched, by reading or writing, and count as written only
+ * if they are written. The range consists of whole pages and lies within one region.
+ * Pages that exist stay as they are. A page that is dropped (MADV_DONTNEED, ww_discard())
+ * comes from @fill again.
+ *
+ * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
+ * until it is dropped or filled by ww_fill().
+ *
+ * It ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that
+ * is at work there, so a callback must call neither; later none begins. Pages that are still
+ * missing then are filled with zeros as usual, also for threads that wait already.
+ *
+ * Who touches such a page waits for @fill; without WW_CAP_KERNEL_FILLS, a system call
+ * (or another process) that does gets EFAULT instead. A child of fork finds zeros in pages
+ * that were missing in its parent. So does who reads memory that was mapped over the range:
+ * there, it is on demand again from ww_discard() on. A part that mremap(2) moves
+ * is not on demand any more. If the kernel begins to refuse, the range is served on while
+ * that works, and all its pages count as written. The memory must not be that of
+ * malloc() or a stack.
+ *
+ * Returns 0; -EINVAL (not aligned, empty, wraps around, @fill is NULL); -ENOENT (not within one
+ * region); -EEXIST (part of it is on demand already); -EOPNOTSUPP (WW_CAP_FILL_ON_DEMAND is
+ * missing); -EAGAIN (no thread); -ENOMEM; -EBADF (the program has closed a descriptor of the
+ * library's); -EBUSY; -ECHILD. On error nothing is on demand.
+ * Costs time in proportion to the pages that exist.
+ */
+int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg);
 
 /* "major.minor.micro" of the library that is loaded. Static. */
 const char *ww_version(void);

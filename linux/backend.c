@@ -257,13 +257,19 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
 /*
  * Gives a region whose scan has failed to the tracker that is in use now, if its
  * own is of no use any more. Nothing is known of its pages then: all of them are
- * written. The region's lock is held.
+ * written. One that is filled on demand stays where it is as long as that works: between
+ * two trackers its missing pages would be zeros. The region's lock is held.
  */
 bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
 {
     struct ww_tracker *failing = region->tracker;
+    struct ww_range supplied;
 
     if (!ww_backend_replace(ctx, failing)) {
+        return false;
+    }
+    if (ww_supply_next(&ctx->supply, region->range.start, region->range.end, &supplied) &&
+        !ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end)) {
         return false;
     }
     failing->backend->disarm(region);
@@ -274,6 +280,7 @@ bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
     if (region->tracker->backend->arm(region)) {
         region->tracker = &ctx->floor;
     }
+    ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end);
     ww_pageset_add(&region->latch, region->range.start, region->range.end);
     return true;
 }

@@ -50,10 +50,25 @@ struct found {
 };
 
 /*
- * The next run at or after @pos that the kernel reports as written. A zero page
- * counts only where the page was reported before: reading a hole maps one, which
- * is no write, but a page that held data may be turned into one as well.
+ * The first run of the range in which a zero page counts: where the page was reported
+ * before or is filled on demand. Reading a hole elsewhere maps a zero page, which is no
+ * write, but a page that held data may be turned into one as well.
  */
+static bool next_counting_zero(const struct ww_region *region, uintptr_t start, uintptr_t end,
+                               struct ww_range *ret_run)
+{
+    bool found = ww_pageset_next(&region->ever, start, end, &ret_run->start, &ret_run->end);
+    struct ww_range supplied;
+
+    if (region->supply && ww_supply_next(region->supply, start, end, &supplied) &&
+        (!found || supplied.start < ret_run->start)) {
+        *ret_run = supplied;
+        found = true;
+    }
+    return found;
+}
+
+/* The next run at or after @pos that the kernel reports as written. */
 static bool next_written(const struct ww_region *region, struct found *found, uintptr_t pos,
                          struct ww_range *ret_run)
 {
@@ -68,7 +83,7 @@ static bool next_written(const struct ww_region *region, struct found *found, ui
             *ret_run = (struct ww_range){ .start = start, .end = entry->end };
             return true;
         }
-        if (ww_pageset_next(&region->ever, start, entry->end, &ret_run->start, &ret_run->end)) {
+        if (next_counting_zero(region, start, entry->end, ret_run)) {
             return true;
         }
     }
@@ -301,6 +316,9 @@ int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr
 {
     int err = region->tracker->backend->discard(region, start, end);
 
+    if (!err) {
+        err = ww_supply_renew(&ctx->supply, region, start, end);
+    }
     if (err) {
         ww_pageset_add(&region->latch, start, end);
         return ww_backend_hand_over(ctx, region) ? 0 : err;

@@ -32,6 +32,17 @@ int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
     return 0;
 }
 
+int ww_hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
+{
+    int err = ww_hold(ctx, range->start, hold);
+
+    if (!err && hold->range.end < range->end) {
+        ww_hold_end(hold);
+        err = -ENOENT;
+    }
+    return err;
+}
+
 void ww_hold_end(struct ww_hold *hold)
 {
     pthread_mutex_unlock(&hold->region->lock);

@@ -3,10 +3,11 @@
  * What the files of linux/ share: the context, the region, the backend table.
  *
  * Lock order: ww_context.table_lock, then one ww_region.lock, then
- * ww_context.tracker_lock, then a lock that a backend keeps to itself. What a
- * layer above calls between ww_hold() and ww_hold_end() (hold.h) may take its own
- * locks there, and must not take ours. All asynchronous signals are blocked while
- * any of them is held. The caller's memory is never touched under a lock.
+ * ww_context.tracker_lock, then a lock that a backend keeps to itself, then
+ * ww_supply.lock. What a layer above calls between ww_hold() and ww_hold_end()
+ * (hold.h) may take its own locks there, and must not take ours. All asynchronous
+ * signals are blocked while any of them is held. The caller's memory is never
+ * touched under a lock.
  */
 #ifndef WW_LINUX_INTERNAL_H
 #define WW_LINUX_INTERNAL_H
@@ -18,6 +19,7 @@
 #include <bsd/sys/tree.h>
 
 #include "pageset.h"
+#include "supply.h"
 #include "uapi.h"
 #include "writewatch.h"
 
@@ -35,13 +37,18 @@ static inline uintptr_t ww_page_size(void)
 #define WW_SCAN_VEC_LEN 512
 /* At most this much populated memory a scan, so that mmap() in other threads does not stall. */
 #define WW_SCAN_BYTES ((size_t)64 << 20)
+/* At most this much of the caller's content is copied at once. */
+#define WW_BOUNCE_BYTES ((size_t)64 << 10)
 /* Runs one harvest step can hand out: what a scan finds, and as many from the latch. */
 #define WW_OUT_LEN (2 * WW_SCAN_VEC_LEN)
 
 /* What one harvest step needs; prefaulted, never in watched memory, one a thread at work. */
 struct ww_scratch {
     struct page_region vec[WW_SCAN_VEC_LEN]; /* all zero between scans */
-    struct ww_range out[WW_OUT_LEN];
+    union {
+        struct ww_range out[WW_OUT_LEN];
+        char bounce[WW_BOUNCE_BYTES]; /* what ww_fill() installs */
+    };
 };
 
 /* A backend at work for one context. A context has more than one once a backend has
@@ -56,14 +63,15 @@ struct ww_tracker {
 /* One watched range: what one ww_watch() made, or what is left of it. */
 struct ww_region {
     RB_ENTRY(ww_region) entry;
-    struct ww_range range;   /* changes only under table_lock for writing and lock */
-    uint64_t watch_id;       /* which ww_watch() it comes from; never used twice */
-    pthread_mutex_t lock;    /* covers everything below, and the backend's work on the range */
-    struct ww_pageset ever;  /* reported before: a zero page counts only there */
-    struct ww_pageset latch; /* dirty whatever the page tables say */
-    bool lost;               /* part of its mapping was replaced behind our back at some time */
-    bool markers;            /* armed page by page, holes too: not private anonymous memory */
-    size_t grain;            /* bytes: what the kernel tracks as one; the page size but for hugetlb */
+    struct ww_range range;    /* changes only under table_lock for writing and lock */
+    uint64_t watch_id;        /* which ww_watch() it comes from; never used twice */
+    pthread_mutex_t lock;     /* covers everything below, and the backend's work on the range */
+    struct ww_pageset ever;   /* reported before: a zero page counts only there */
+    struct ww_pageset latch;  /* dirty whatever the page tables say */
+    bool lost;                /* part of its mapping was replaced behind our back at some time */
+    bool markers;             /* armed page by page, holes too: not private anonymous memory */
+    size_t grain;             /* bytes: what the kernel tracks as one; the page size but for hugetlb */
+    struct ww_supply *supply; /* the context's, if part of the range was ever filled on demand */
     struct ww_tracker *tracker;
     void *priv; /* the tracker's */
 };
@@ -84,6 +92,7 @@ struct ww_context {
     atomic_size_t nr_regions;
     uint64_t last_watch_id;
     atomic_uint nr_lost; /* how often a replaced mapping was noticed */
+    struct ww_supply supply;
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };
 
@@ -162,6 +171,14 @@ struct ww_backend {
      * negative errno: -EEXIST, -EOPNOTSUPP. */
     ssize_t (*fill)(struct ww_region *region, uintptr_t start, const void *src, size_t len);
 
+    /*
+     * From now on has missing pages of the range filled by @supply when they are
+     * first touched; until the region is disarmed. Called again where the mapping was
+     * replaced, and when a scan has failed, to see whether this still works.
+     * ww_no_supply() where a backend cannot.
+     */
+    int (*supply)(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply);
+
     /* Stops to track the whole range of the region; its mapping is still there. */
     void (*disarm)(struct ww_region *region);
 
@@ -182,6 +199,8 @@ void ww_backend_close(struct ww_context *ctx);
 
 /* mapping.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
+/* watch.c */
+int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);

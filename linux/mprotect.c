@@ -457,6 +457,7 @@ const struct ww_backend ww_backend_mprotect = {
     .discard = mprotect_discard,
     .protect = mprotect_protect,
     .fill = mprotect_fill,
+    .supply = ww_no_supply,
     .disarm = mprotect_disarm,
     .release = mprotect_release,
     .close = mprotect_close,

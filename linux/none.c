@@ -121,6 +121,7 @@ const struct ww_backend ww_backend_none = {
     .discard = none_discard,
     .protect = none_protect,
     .fill = none_fill,
+    .supply = ww_no_supply,
     .disarm = none_disarm,
     .release = none_release,
     .close = none_close,

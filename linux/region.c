@@ -105,6 +105,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     upper->markers = region->markers;
     upper->grain = region->grain;
     upper->tracker = region->tracker;
+    upper->supply = region->supply;
     err = region->tracker->backend->split(region, upper);
     if (err) {
         region->range.end = upper->range.end;
@@ -130,6 +131,7 @@ void ww_region_join(struct ww_region *region, struct ww_region *upper)
     region->tracker->backend->join(region, upper);
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
+    region->supply = region->supply ? region->supply : upper->supply;
     ww_pageset_join(&region->ever, &upper->ever);
     ww_pageset_join(&region->latch, &upper->latch);
     pthread_mutex_unlock(&region->lock);

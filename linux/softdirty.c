@@ -403,6 +403,7 @@ const struct ww_backend ww_backend_softdirty = {
     .discard = softdirty_discard,
     .protect = softdirty_protect,
     .fill = softdirty_fill,
+    .supply = ww_no_supply,
     .disarm = softdirty_disarm,
     .release = softdirty_release,
     .close = softdirty_close,

@@ -20,12 +20,7 @@
 
 #include "fd.h"
 #include "internal.h"
-
-struct uffd {
-    int fd;                 /* userfaultfd */
-    int pagemap;            /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
-    struct ww_fd opened[2]; /* the same two, to know them again when they are closed */
-};
+#include "uffd.h"
 
 static void close_fds(struct uffd *uffd)
 {
@@ -33,12 +28,20 @@ static void close_fds(struct uffd *uffd)
     ww_fd_close(&uffd->opened[1]);
 }
 
-static int open_userfaultfd(void)
+/*
+ * In full mode, system calls that touch a page that is filled on demand wait for it;
+ * in user mode, which everybody may have, they get EFAULT. Writes are tracked alike.
+ */
+static int open_userfaultfd(bool *ret_full)
 {
     struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
-    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
     int err;
 
+    *ret_full = fd >= 0;
+    if (fd < 0) {
+        fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    }
     if (fd < 0) {
         /* Kernels before 5.11 do not know UFFD_USER_MODE_ONLY. */
         return errno == EINVAL ? -EOPNOTSUPP : -errno;
@@ -55,7 +58,7 @@ static int open_fds(struct uffd *uffd)
 {
     int err;
 
-    uffd->fd = open_userfaultfd();
+    uffd->fd = open_userfaultfd(&uffd->full);
     if (uffd->fd < 0) {
         return uffd->fd;
     }
@@ -85,11 +88,11 @@ static int keep_pages_small(uintptr_t start, uintptr_t end)
 }
 
 /* Idempotent: memory that is registered already keeps what it knows. */
-static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t end, int mode)
 {
     struct uffdio_register reg = {
         .range = { .start = start, .len = end - start },
-        .mode = UFFDIO_REGISTER_MODE_WP,
+        .mode = mode,
     };
 
     return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
@@ -123,7 +126,7 @@ static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t en
 {
     int err = keep_pages_small(start, end);
 
-    return err && err != -ENOMEM ? err : register_range(uffd, start, end);
+    return err && err != -ENOMEM ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
 static void unregister_range(const struct uffd *uffd, uintptr_t start, uintptr_t end)
@@ -155,7 +158,7 @@ static int uffd_open(struct ww_tracker *tracker)
     if (ww_uffd_has_known_bug()) {
         return -EIO;
     }
-    uffd = malloc(sizeof(*uffd));
+    uffd = calloc(1, sizeof(*uffd));
     if (!uffd) {
         return -ENOMEM;
     }
@@ -163,6 +166,9 @@ static int uffd_open(struct ww_tracker *tracker)
     if (err) {
         free(uffd);
         return err;
+    }
+    if (!uffd->full) {
+        tracker->caps &= ~WW_CAP_KERNEL_FILLS;
     }
     tracker->priv = uffd;
     return 0;
@@ -219,7 +225,7 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
     };
     uintptr_t next;
     ssize_t nr;
-    int err = register_range(uffd, scan.start, scan.end);
+    int err = register_range(uffd, scan.start, scan.end, UFFDIO_REGISTER_MODE_WP);
 
     if (err) {
         return err;
@@ -242,6 +248,28 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
     return nr == 1 && vec[0].start == scan.start + 2 * page && next == scan.end ? 0 : -EIO;
 }
 
+/*
+ * Whether pages that were filled are clean until they are written, and poisoned ones
+ * can be. The area is registered and has not been touched. 0, -EIO.
+ */
+static int try_fill(const struct uffd *uffd, char *area, struct page_region *vec)
+{
+    size_t page = ww_page_size();
+    uintptr_t start = (uintptr_t)area, next;
+    struct ww_scan scan = { .start = start, .end = start + 3 * page, .max_pages = 3, .max_runs = 3 };
+
+    /* The vector serves as content. */
+    if (ww_uffd_copy(uffd, start, vec, 2 * page) != (ssize_t)(2 * page) ||
+        ww_uffd_poison(uffd, start + 2 * page)) {
+        return -EIO;
+    }
+    area[page] = 1;
+    if (scan_once(uffd, &scan, vec, &next) != 1 || vec[0].start != start + page) {
+        return -EIO;
+    }
+    return ww_uffd_copy(uffd, start, vec, page) == -EEXIST ? 0 : -EIO;
+}
+
 static int uffd_check(struct ww_tracker *tracker)
 {
     const struct uffd *uffd = tracker->priv;
@@ -253,6 +281,10 @@ static int uffd_check(struct ww_tracker *tracker)
 
     if (area != MAP_FAILED && vec != MAP_FAILED) {
         err = try_effect(uffd, area, vec);
+        memset(vec, 0, vec_len);
+        if (!err && (madvise(area, len, MADV_DONTNEED) || try_fill(uffd, area, vec))) {
+            tracker->caps &= ~(WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS);
+        }
         unregister_range(uffd, (uintptr_t)area, (uintptr_t)area + len);
     }
     if (area != MAP_FAILED) {
@@ -317,7 +349,7 @@ static int uffd_arm(struct ww_region *region)
     int err = keep_pages_small(start, end);
 
     if (!err) {
-        err = register_range(uffd, start, end);
+        err = register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
     }
     if (!err && region->markers) {
         err = write_protect(uffd, region, start, end);
@@ -357,11 +389,17 @@ static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end
 
 static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
 {
-    (void)region;
-    (void)start;
-    (void)src;
-    (void)len;
-    return -EOPNOTSUPP;
+    return ww_uffd_copy(region->tracker->priv, start, src, len);
+}
+
+/* Missing faults besides: registering again adds the mode, and what is armed stays armed. */
+static int uffd_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply)
+{
+    struct uffd *uffd = region->tracker->priv;
+    int err = ww_uffd_serve(uffd, supply);
+
+    return err ? err
+               : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
 }
 
 static void uffd_disarm(struct ww_region *region)
@@ -376,6 +414,7 @@ static void uffd_release(struct ww_region *region)
 
 static void uffd_close(struct ww_tracker *tracker)
 {
+    ww_uffd_stop(tracker->priv);
     close_fds(tracker->priv);
     free(tracker->priv);
 }
@@ -397,7 +436,7 @@ static const struct ww_refusal refusals[] = {
 const struct ww_backend ww_backend_uffd = {
     .name = "uffd",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
-            WW_CAP_EXACT | WW_CAP_SHARED,
+            WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS,
     .refusals = refusals,
     .open = uffd_open,
     .check = uffd_check,
@@ -409,6 +448,7 @@ const struct ww_backend ww_backend_uffd = {
     .discard = uffd_discard,
     .protect = uffd_protect,
     .fill = uffd_fill,
+    .supply = uffd_supply,
     .disarm = uffd_disarm,
     .release = uffd_release,
     .close = uffd_close,

@@ -52,6 +52,7 @@ static int init_context(struct ww_context *ctx, const char *backend)
     pthread_rwlock_init(&ctx->table_lock, &attr);
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&ctx->tracker_lock, NULL);
+    ww_supply_init(&ctx->supply, ctx);
     ctx->floor.backend = &ww_backend_none;
     ctx->floor.caps = ww_backend_none.caps;
     return ww_backend_choose(backend, ctx);
@@ -62,6 +63,7 @@ static void free_context(struct ww_context *ctx)
     if (ctx->alive) {
         pthread_rwlock_destroy(&ctx->table_lock);
         pthread_mutex_destroy(&ctx->tracker_lock);
+        ww_supply_destroy(&ctx->supply);
         munmap((void *)ctx->alive, ww_page_size());
     }
     for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
@@ -102,6 +104,17 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     return 0;
 }
 
+/* Whoever still waits for a page then gets zeros. */
+static void end_supply(struct ww_context *ctx)
+{
+    sigset_t saved;
+
+    ww_block_signals(&saved);
+    ww_supply_end(&ctx->supply, 0, UINTPTR_MAX);
+    ww_restore_signals(&saved);
+    ww_supply_wait(&ctx->supply, 0, UINTPTR_MAX);
+}
+
 WW_API void ww_close(struct ww_context *ctx)
 {
     struct ww_region *region;
@@ -109,6 +122,9 @@ WW_API void ww_close(struct ww_context *ctx)
 
     if (!ctx) {
         return;
+    }
+    if (ww_is_alive(ctx)) {
+        end_supply(ctx);
     }
     ww_block_signals(&saved);
     while ((region = RB_ROOT(&ctx->regions))) {
@@ -147,7 +163,7 @@ WW_API const char *ww_version(void)
 }
 
 /* A range of whole pages, as watch and unwatch take it. */
-static int exact_range(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
+int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
 {
     uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
 
@@ -187,6 +203,14 @@ static int choose_arming(const struct ww_range *range, unsigned int flags, struc
     return err == -ENOMEM || err == -EINVAL ? err : 0;
 }
 
+/* Cuts what is on demand at both ends of the range. */
+static int cut_supply(struct ww_context *ctx, const struct ww_range *range)
+{
+    int err = ww_supply_cut(&ctx->supply, range->start);
+
+    return err ? err : ww_supply_cut(&ctx->supply, range->end);
+}
+
 /* Arms by the tracker in use, or by the one after it if that has begun to fail. */
 static int arm_region(struct ww_context *ctx, struct ww_region *region)
 {
@@ -218,6 +242,12 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     if (err) {
         return err;
     }
+    /* What was on demand at these addresses has ended with the mapping it was for. */
+    err = cut_supply(ctx, range);
+    if (err) {
+        return err;
+    }
+    ww_supply_end(&ctx->supply, range->start, range->end);
     region = ww_region_new(range->start, range->end);
     if (!region) {
         return -ENOMEM;
@@ -249,7 +279,7 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
 {
     struct ww_range range;
     sigset_t saved;
-    int err = exact_range(ctx, addr, len, &range);
+    int err = ww_range_exact(ctx, addr, len, &range);
 
     if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
@@ -266,8 +296,11 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
 static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range)
 {
     struct ww_region *lower = ww_region_find(ctx, range->start), *first = NULL, *last, *upper;
-    int err;
+    int err = cut_supply(ctx, range);
 
+    if (err) {
+        return err;
+    }
     if (lower && lower->range.start < range->start) {
         err = ww_region_split(ctx, lower, range->start, &first);
         if (err) {
@@ -298,6 +331,9 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
     ww_block_signals(&saved);
     pthread_rwlock_wrlock(&ctx->table_lock);
     err = cut_at_ends(ctx, range);
+    if (!err) {
+        ww_supply_end(&ctx->supply, range->start, range->end);
+    }
     while (!err && (region = ww_region_first(ctx, range->start, range->end))) {
         ww_region_remove(ctx, region);
         if (disarm) {
@@ -313,9 +349,18 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
 WW_API int ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
 {
     struct ww_range range;
-    int err = exact_range(ctx, addr, len, &range);
+    int err = ww_range_exact(ctx, addr, len, &range);
 
-    return err ? err : remove_range(ctx, &range, true);
+    if (!err && ww_supply_inside(&ctx->supply)) {
+        err = -EDEADLK;
+    }
+    if (!err) {
+        err = remove_range(ctx, &range, true);
+    }
+    if (!err) {
+        ww_supply_wait(&ctx->supply, range.start, range.end);
+    }
+    return err;
 }
 
 int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end)
@@ -323,18 +368,6 @@ int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end)
     struct ww_range range = { .start = start, .end = end };
 
     return ww_is_alive(ctx) ? remove_range(ctx, &range, false) : -ECHILD;
-}
-
-/* Holds the one region that contains the whole range. */
-static int hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
-{
-    int err = ww_hold(ctx, range->start, hold);
-
-    if (!err && hold->range.end < range->end) {
-        ww_hold_end(hold);
-        err = -ENOENT;
-    }
-    return err;
 }
 
 int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range)
@@ -424,7 +457,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
 
         want.max_pages = sink->pages ? sink->room : SIZE_MAX;
         want.max_runs = sink->ranges ? sink->room : SIZE_MAX;
-        err = hold_range(ctx, &rest, &hold);
+        err = ww_hold_range(ctx, &rest, &hold);
         if (err) {
             break;
         }
@@ -482,7 +515,7 @@ static int change(struct ww_context *ctx, const void *addr, size_t len,
     int err = rounded_range(ctx, addr, len, &range);
 
     if (!err) {
-        err = hold_range(ctx, &range, &hold);
+        err = ww_hold_range(ctx, &range, &hold);
     }
     if (!err) {
         err = apply(ctx, hold.region, range.start, range.end);
@@ -513,7 +546,7 @@ WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
     int err = prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) ? -EINVAL : rounded_range(ctx, addr, len, &range);
 
     if (!err) {
-        err = hold_range(ctx, &range, &hold);
+        err = ww_hold_range(ctx, &range, &hold);
     }
     if (!err) {
         err = hold.region->tracker->backend->protect(hold.region, range.start, range.end, prot);
