@@ -156,7 +156,7 @@ bool ww_supply_next(struct ww_supply *supply, uintptr_t start, uintptr_t end, st
 
     pthread_mutex_lock(&supply->lock);
     source = first_ending_after(supply, start);
-    found = source && source->range.start < end;
+    found = start < end && source && source->range.start < end;
     if (found) {
         ret_run->start = source->range.start > start ? source->range.start : start;
         ret_run->end = lower(source->range.end, end);

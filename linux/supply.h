@@ -79,7 +79,7 @@ void ww_supply_end(struct ww_supply *supply, uintptr_t start, uintptr_t end);
 /* Waits until no callback is at work on the range. No lock is held, signals are open. */
 void ww_supply_wait(struct ww_supply *supply, uintptr_t start, uintptr_t end);
 
-/* The first run of the range that has a source: false if there is none. */
+/* The first run of the range, which may be empty, that has a source: false if there is none. */
 bool ww_supply_next(struct ww_supply *supply, uintptr_t start, uintptr_t end, struct ww_range *ret_run);
 
 /* Whether the calling thread is a server's, inside a callback. */

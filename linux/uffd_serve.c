@@ -5,8 +5,8 @@
  *
  * It touches no watched memory, and allocates nothing once it runs: it is what
  * others wait for. A page of its own, the bell, is registered like the program's:
- * touching it wakes the thread up. So it needs no other descriptor, which
- * a program that closes what it does not know could take for its own.
+ * touching it ends the thread. So it needs no other descriptor, whose number a program
+ * that closes what it does not know could have for a file of its own by then.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,8 +24,8 @@ struct uffd_server {
     struct ww_server base;
     const struct uffd *uffd;
     volatile char *bell;
-    atomic_bool stop;
-    atomic_bool gone; /* the descriptor is not ours any more, and the thread has ended */
+    bool rung;        /* the thread's own */
+    atomic_bool gone; /* the descriptor is not ours any more, and the thread ends */
     struct uffd_msg messages[NR_MESSAGES];
 };
 
@@ -36,15 +36,17 @@ static void wake(const struct uffd *uffd, uintptr_t start, size_t len)
     ioctl(uffd->fd, UFFDIO_WAKE, &range);
 }
 
+/* The kernel copies into one mapping at a time, and says ENOENT where a range has more
+ * than one, as after a change of protection: the range is halved then. */
 ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *content, size_t len)
 {
-    size_t done = 0;
+    size_t page = ww_page_size(), done = 0, most = len;
 
     while (done < len) {
         struct uffdio_copy copy = {
             .dst = start + done,
             .src = (uintptr_t)content + done,
-            .len = len - done,
+            .len = len - done < most ? len - done : most,
             .mode = UFFDIO_COPY_MODE_WP,
         };
         int err = ioctl(uffd->fd, UFFDIO_COPY, &copy) ? errno : 0;
@@ -52,8 +54,11 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
         /* EAGAIN: some were copied, or a change of mappings is under way. */
         if (copy.copy > 0) {
             done += copy.copy;
+            most = len;
         } else if (err == EAGAIN) {
             sched_yield();
+        } else if (err == ENOENT && copy.len > page) {
+            most = copy.len / 2 & ~(page - 1);
         } else if (err != EINTR) {
             return done ? (ssize_t)done : -err;
         }
@@ -191,6 +196,7 @@ static void serve_messages(struct uffd_server *server, size_t nr_messages)
             }
         }
         ww_supply_serve(&server->base, pages[first], pages[last - 1] + page);
+        server->rung |= pages[first] <= (uintptr_t)server->bell && pages[last - 1] >= (uintptr_t)server->bell;
     }
 }
 
@@ -218,10 +224,12 @@ static void *server_main(void *arg)
 {
     struct uffd_server *server = arg;
 
-    while (!atomic_load(&server->stop) && serve_once(server)) {
-        ;
+    while (!server->rung) {
+        if (!serve_once(server)) {
+            atomic_store(&server->gone, true);
+            break;
+        }
     }
-    atomic_store(&server->gone, !atomic_load(&server->stop));
     return NULL;
 }
 
@@ -246,7 +254,10 @@ static void *map_buffer(size_t len, int flags)
 static int new_server(struct uffd *uffd, struct uffd_server **ret)
 {
     struct uffd_server *server = calloc(1, sizeof(*server));
-    struct uffdio_register reg = { .range.len = ww_page_size(), .mode = UFFDIO_REGISTER_MODE_MISSING };
+    struct uffdio_register reg = {
+        .range.len = ww_page_size(),
+        .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+    };
     int err = 0;
 
     if (!server) {
@@ -308,7 +319,6 @@ void ww_uffd_stop(struct uffd *uffd)
         return;
     }
     if (ww_is_alive(server->base.supply->ctx)) {
-        atomic_store(&server->stop, true);
         if (!atomic_load(&server->gone)) {
             (void)*server->bell;
         }

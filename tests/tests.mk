@@ -56,6 +56,12 @@ tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contrac
 tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_contract_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-fill
+tests_unit_test_fill_SOURCES = tests/unit/test-fill.c tests/unit/fill.h tests/unit/contract.h tests/unit/util.h \
+	tests/unit/fill-at-once.c tests/unit/fill-ends.c tests/unit/fill-on-demand.c
+tests_unit_test_fill_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fill_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-concurrent
 tests_unit_test_concurrent_SOURCES = tests/unit/test-concurrent.c tests/unit/util.h
 tests_unit_test_concurrent_CPPFLAGS = $(UNIT_CPPFLAGS)

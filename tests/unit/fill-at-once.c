@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ww_fill(): what it installs, what it leaves alone, and what counts as written after it.
+ */
+#include "fill.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#define SEED 11
+
+static ssize_t fill(char *base, size_t first, const char *image, size_t nr)
+{
+    size_t page = page_size();
+
+    return ww_fill(ctx, base + first * page, image + first * page, nr * page);
+}
+
+#define EXPECT_FILL(base, first, image, nr)                                                                  \
+    ck_assert_int_eq(fill(base, first, image, nr), (ssize_t)((nr)*page_size()))
+
+START_TEST(filled_pages_are_clean_until_written)
+{
+    char *image = map_image(SEED, 12), *base = watch_pages(12);
+
+    NEEDS(WW_CAP_FILL);
+    EXPECT_FILL(base, 2, image, 8);
+    expect_map(ctx, base, "............");
+    expect_image(base, SEED, 2, 8);
+    expect_map(ctx, base, "............");
+    write_map(base, ".#.#.....#.#");
+    expect_map(ctx, base, ".#.#.....#.#");
+    expect_image(base, SEED, 4, 5);
+    reset_pages(base, 12);
+    expect_image(base, SEED, 4, 5);
+    write_map(base, "...##.......");
+    expect_map(ctx, base, "...##.......");
+}
+END_TEST
+
+START_TEST(a_page_that_exists_ends_it_and_stays)
+{
+    char *image = map_image(SEED, 12), *base = watch_pages(12);
+
+    NEEDS(WW_CAP_FILL);
+    write_page(base, 5, 77);
+    ck_assert_int_eq(read_page(base, 9), 0);
+    ck_assert_int_eq(fill(base, 0, image, 12), 5 * page_size());
+    ck_assert_int_eq(fill(base, 5, image, 7), -EEXIST);
+    ck_assert_int_eq(fill(base, 0, image, 1), -EEXIST);
+    EXPECT_FILL(base, 6, image, 3);
+    ck_assert_int_eq(fill(base, 9, image, 1), -EEXIST);
+    ck_assert_int_eq(fill(base, 10, image, 2), 2 * page_size());
+    ck_assert_int_eq(read_page(base, 5), 77);
+    ck_assert(has_zeros(base, 9));
+    expect_image(base, SEED, 0, 5);
+    expect_image(base, SEED, 6, 3);
+    expect_image(base, SEED, 10, 2);
+    expect_map(ctx, base, ".....#......");
+}
+END_TEST
+
+START_TEST(wrong_arguments_change_nothing)
+{
+    size_t page = page_size();
+    char *image = map_image(SEED, 8), *base = watch_pages(8);
+    bool can = has_cap(WW_CAP_FILL);
+
+    ck_assert_int_eq(ww_unwatch(ctx, base + 4 * page, page), 0);
+    ck_assert_int_eq(ww_fill(NULL, base, image, page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base + 1, image, page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, image, page - 1), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, image, 0), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, NULL, page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, image, -page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base + 4 * page, image, page), -ENOENT);
+    ck_assert_int_eq(ww_fill(ctx, base + 3 * page, image, 2 * page), -ENOENT);
+    ck_assert_int_eq(ww_fill(ctx, base, image, 8 * page), -ENOENT);
+    if (!can) {
+        ck_assert_int_eq(ww_fill(ctx, base, image, page), -EOPNOTSUPP);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        ck_assert(has_zeros(base, i));
+    }
+    ck_assert_int_eq(ww_fill(ctx, base + 5 * page, image + 1, page), can ? -EEXIST : -EOPNOTSUPP);
+}
+END_TEST
+
+START_TEST(the_source_need_not_be_aligned)
+{
+    char *image = map_image(SEED, 3), *base = watch_pages(2);
+
+    NEEDS(WW_CAP_FILL);
+    ck_assert_int_eq(ww_fill(ctx, base, image + 3, 2 * page_size()), 2 * page_size());
+    ck_assert(!memcmp(base, image + 3, 2 * page_size()));
+    expect_map(ctx, base, "..");
+}
+END_TEST
+
+START_TEST(an_unreadable_source_is_an_error_and_no_signal)
+{
+    size_t page = page_size();
+    char *image = map_image(SEED, 60), *base = watch_pages(60);
+
+    NEEDS(WW_CAP_FILL);
+    munmap(image + 40 * page, page);
+    ck_assert_int_eq(ww_fill(ctx, base, (void *)page, page), -EFAULT);
+    ck_assert_int_eq(ww_fill(ctx, base, image + 40 * page, 4 * page), -EFAULT);
+    ck_assert_int_eq(fill(base, 0, image, 60), 40 * page);
+    expect_image(base, SEED, 0, 40);
+    ck_assert_int_eq(ww_count(ctx, base, 60 * page), 0);
+}
+END_TEST
+
+START_TEST(watched_memory_may_be_the_source)
+{
+    char *image = map_image(SEED, 8), *base = watch_pages(16);
+
+    NEEDS(WW_CAP_FILL);
+    EXPECT_FILL(base, 0, image, 8);
+    ck_assert_int_eq(ww_fill(ctx, base + 8 * page_size(), base, 8 * page_size()), 8 * page_size());
+    ck_assert(!memcmp(base + 8 * page_size(), image, 8 * page_size()));
+    expect_map(ctx, base, "................");
+}
+END_TEST
+
+START_TEST(latched_pages_stay_reported)
+{
+    char *image = map_image(SEED, 6), *base = watch_pages(6);
+    size_t page = page_size();
+
+    NEEDS(WW_CAP_FILL);
+    write_map(base, ".##...");
+    ck_assert_int_eq(ww_latch(ctx, base, 6 * page), 0);
+    ck_assert_int_eq(madvise(base, 6 * page, MADV_DONTNEED), 0);
+    ck_assert_int_eq(ww_discard(ctx, base, 6 * page), 0);
+    EXPECT_FILL(base, 0, image, 6);
+    expect_map(ctx, base, ".##...");
+    expect_image(base, SEED, 0, 6);
+    reset_pages(base, 6);
+    write_map(base, "..#..#");
+    expect_map(ctx, base, "..#..#");
+}
+END_TEST
+
+START_TEST(dropped_pages_can_be_filled_again)
+{
+    char *image = map_image(SEED, 6), *other = map_image(SEED + 1, 6), *base = watch_pages(6);
+    size_t page = page_size();
+
+    NEEDS(WW_CAP_FILL);
+    EXPECT_FILL(base, 0, image, 6);
+    write_map(base, "##....");
+    reset_pages(base, 6);
+    write_map(base, ".##...");
+    ck_assert_int_eq(madvise(base, 4 * page, MADV_DONTNEED), 0);
+    ck_assert_int_eq(ww_discard(ctx, base, 4 * page), 0);
+    expect_map(ctx, base, "......");
+    ck_assert_int_eq(fill(base, 0, other, 6), 4 * page);
+    expect_image(base, SEED + 1, 0, 4);
+    expect_image(base, SEED, 4, 2);
+    expect_map(ctx, base, "......");
+    remap_pages(base, 6);
+    ck_assert_int_eq(ww_discard(ctx, base, 6 * page), 0);
+    EXPECT_FILL(base, 0, image, 6);
+    expect_image(base, SEED, 0, 6);
+    write_map(base, "....#.");
+    expect_map(ctx, base, "....#.");
+}
+END_TEST
+
+START_TEST(zeros_written_over_zeros_count)
+{
+    char *zeros = map_pages(4), *base = watch_pages(4);
+
+    NEEDS(WW_CAP_FILL);
+    EXPECT_FILL(base, 0, zeros, 4);
+    ck_assert(has_zeros(base, 0));
+    expect_map(ctx, base, "....");
+    write_page(base, 1, 0);
+    expect_map(ctx, base, ".#..");
+    reset_pages(base, 4);
+    write_page(base, 1, 0);
+    write_page(base, 2, 0);
+    expect_map(ctx, base, ".##.");
+}
+END_TEST
+
+/* Dropped behind the library's back, the page has lost what it was filled with: a change
+ * of content, which reading it makes visible. */
+START_TEST(a_zero_page_in_place_of_content_counts)
+{
+    char *image = map_image(SEED, 4), *base = watch_pages(4);
+
+    NEEDS(WW_CAP_FILL | WW_CAP_LOST_DETECTED);
+    EXPECT_FILL(base, 0, image, 2);
+    ck_assert_int_eq(madvise(base, 4 * page_size(), MADV_DONTNEED), 0);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert(has_zeros(base, i));
+    }
+    expect_map(ctx, base, "##..");
+}
+END_TEST
+
+START_TEST(protections_do_not_matter)
+{
+    char *image = map_image(SEED, 6), *base = watch_pages(6);
+    size_t page = page_size();
+
+    NEEDS(WW_CAP_FILL);
+    ck_assert_int_eq(ww_protect(ctx, base, 2 * page, PROT_NONE), 0);
+    ck_assert_int_eq(ww_protect(ctx, base + 2 * page, 2 * page, PROT_READ), 0);
+    EXPECT_FILL(base, 0, image, 6);
+    ck_assert_int_eq(ww_protect(ctx, base, 6 * page, PROT_READ | PROT_WRITE), 0);
+    expect_image(base, SEED, 0, 6);
+    expect_map(ctx, base, "......");
+    write_map(base, "#.#.#.");
+    expect_map(ctx, base, "#.#.#.");
+}
+END_TEST
+
+START_TEST(parts_of_a_cut_region_can_be_filled)
+{
+    char *image = map_image(SEED, 9), *base = watch_pages(9);
+    size_t page = page_size();
+
+    NEEDS(WW_CAP_FILL);
+    ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page, 3 * page), 0);
+    EXPECT_FILL(base, 0, image, 3);
+    EXPECT_FILL(base, 6, image, 3);
+    ck_assert_int_eq(fill(base, 3, image, 1), -ENOENT);
+    write_map(base, ".#.....#.");
+    expect_map(ctx, base, ".#.");
+    expect_map(ctx, base + 6 * page, ".#.");
+}
+END_TEST
+
+START_TEST(much_at_once)
+{
+    enum { NR = 20000 };
+    char *image = map_image(SEED, NR), *base = watch_pages(NR), *map = malloc(NR + 1);
+    uint64_t random = 5;
+
+    NEEDS(WW_CAP_FILL);
+    EXPECT_FILL(base, 0, image, NR);
+    ck_assert_int_eq(ww_count(ctx, base, NR * page_size()), 0);
+    ck_assert(!memcmp(base, image, NR * page_size()));
+    memset(map, '.', NR);
+    for (size_t i = 0; i < NR / 3; i++) {
+        size_t page = random_below(&random, NR);
+
+        map[page] = '#';
+        write_page(base, page, 1);
+    }
+    expect_map_len(ctx, base, map, NR);
+    free(map);
+}
+END_TEST
+
+/* ---- more than one thread ---- */
+
+#define NR_RACE 3000
+
+struct filler {
+    pthread_t thread;
+    char *base, *image;
+    size_t nr_filled;
+};
+
+static void *fill_everything(void *arg)
+{
+    struct filler *filler = arg;
+    size_t page = page_size(), at = 0;
+
+    while (at < NR_RACE) {
+        ssize_t nr = fill(filler->base, at, filler->image, NR_RACE - at);
+
+        ck_assert_msg(nr > 0 || nr == -EEXIST, "%zd", nr);
+        filler->nr_filled += nr > 0 ? nr / page : 0;
+        at += nr > 0 ? nr / page : 1;
+    }
+    return NULL;
+}
+
+START_TEST(two_threads_that_fill_share_the_pages)
+{
+    char *base = watch_pages(NR_RACE);
+    struct filler fillers[2] = { { .base = base }, { .base = base } };
+    size_t nr_of[2] = { 0, 0 };
+
+    NEEDS(WW_CAP_FILL);
+    for (size_t i = 0; i < 2; i++) {
+        fillers[i].image = map_image(SEED + i, NR_RACE);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_create(&fillers[i].thread, NULL, fill_everything, &fillers[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(fillers[i].thread, NULL);
+    }
+    for (size_t page = 0; page < NR_RACE; page++) {
+        bool first = has_image(base, SEED, page), second = has_image(base, SEED + 1, page);
+
+        ck_assert_msg(first != second, "page %zu is neither's", page);
+        nr_of[second]++;
+    }
+    ck_assert_int_eq(nr_of[0], fillers[0].nr_filled);
+    ck_assert_int_eq(nr_of[1], fillers[1].nr_filled);
+    ck_assert_int_eq(ww_count(ctx, base, NR_RACE * page_size()), 0);
+}
+END_TEST
+
+static char written[NR_RACE]; /* by the one writer */
+static atomic_bool stop_harvester;
+
+static void *write_some(void *arg)
+{
+    uint64_t random = 99;
+
+    for (size_t i = 0; i < NR_RACE / 2; i++) {
+        size_t page = random_below(&random, NR_RACE);
+
+        *(volatile uint64_t *)((char *)arg + page * page_size()) = 4711;
+        written[page] = 1;
+    }
+    return NULL;
+}
+
+static char reported[NR_RACE];
+
+static void harvest(char *base)
+{
+    void *pages[100];
+    ssize_t nr;
+
+    do {
+        nr = ww_get_pages(ctx, base, NR_RACE * page_size(), WW_GET_RESET, pages, 100);
+        ck_assert_int_ge(nr, 0);
+        for (ssize_t i = 0; i < nr; i++) {
+            reported[((char *)pages[i] - base) / page_size()] = 1;
+        }
+    } while (nr == 100);
+}
+
+static void *harvest_on(void *arg)
+{
+    while (!atomic_load(&stop_harvester)) {
+        harvest(arg);
+    }
+    return NULL;
+}
+
+/* The fill must neither hide a write, nor invent one, nor overwrite what was written. */
+START_TEST(filling_among_writers_and_harvesters_is_exact)
+{
+    struct filler filler = { .base = watch_pages(NR_RACE), .image = map_image(SEED, NR_RACE) };
+    pthread_t writer, harvester;
+
+    NEEDS(WW_CAP_FILL);
+    memset(written, 0, sizeof(written));
+    memset(reported, 0, sizeof(reported));
+    ck_assert_int_eq(pthread_create(&harvester, NULL, harvest_on, filler.base), 0);
+    ck_assert_int_eq(pthread_create(&filler.thread, NULL, fill_everything, &filler), 0);
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_some, filler.base), 0);
+    pthread_join(filler.thread, NULL);
+    pthread_join(writer, NULL);
+    atomic_store(&stop_harvester, true);
+    pthread_join(harvester, NULL);
+    harvest(filler.base);
+    for (size_t page = 0; page < NR_RACE; page++) {
+        uint64_t first = *(uint64_t *)(filler.base + page * page_size());
+
+        ck_assert_msg(reported[page] == written[page], "page %zu: written %d, reported %d", page,
+                      written[page], reported[page]);
+        ck_assert_msg(first == (written[page] ? 4711 : image_word(SEED, page, 0)), "page %zu: %#lx", page,
+                      (unsigned long)first);
+    }
+}
+END_TEST
+
+START_TEST(a_child_cannot_fill)
+{
+    char *image = map_image(SEED, 4), *base = watch_pages(4);
+    int status;
+    pid_t pid;
+
+    NEEDS(WW_CAP_FILL);
+    EXPECT_FILL(base, 0, image, 2);
+    pid = fork();
+    if (!pid) {
+        _exit(fill(base, 2, image, 2) == -ECHILD && has_image(base, SEED, 1) && has_zeros(base, 2) ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    EXPECT_FILL(base, 2, image, 2);
+    expect_map(ctx, base, "....");
+}
+END_TEST
+
+/* ---- pages that become zero pages ---- */
+
+static bool set_ksm(const char *name, const char *value, char *ret_old)
+{
+    char path[64];
+    ssize_t nr;
+    int fd;
+
+    snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", name);
+    fd = open(path, O_RDWR);
+    if (fd < 0) {
+        return false;
+    }
+    nr = ret_old ? pread(fd, ret_old, 15, 0) : 0;
+    if (ret_old) {
+        ret_old[nr > 0 ? nr : 0] = 0;
+    }
+    nr = write(fd, value, strlen(value));
+    close(fd);
+    return nr > 0;
+}
+
+static bool is_zero_page(const char *addr)
+{
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    uint64_t here = 0, zero = 0;
+    char *hole = map_pages(1);
+
+    ck_assert_int_eq(*(volatile char *)hole, 0);
+    ck_assert_int_eq(pread(fd, &here, 8, (uintptr_t)addr / page_size() * 8), 8);
+    ck_assert_int_eq(pread(fd, &zero, 8, (uintptr_t)hole / page_size() * 8), 8);
+    munmap(hole, page_size());
+    close(fd);
+    /* The frame is in the lower 55 bits, and hidden from those without the right. */
+    return zero << 9 && (here ^ zero) << 9 == 0;
+}
+
+/* As root, since it sets the machine's KSM up, and back. */
+START_TEST(zeros_that_are_merged_over_content_count)
+{
+    char *image = map_image(SEED, 2), *base = watch_pages(2);
+    char zero[16], pages[16], sleeping[16], running[16];
+    bool merged = false;
+
+    NEEDS(WW_CAP_FILL);
+    if (geteuid() || madvise(base, 2 * page_size(), MADV_MERGEABLE) ||
+        !set_ksm("use_zero_pages", "1", zero)) {
+        printf("SKIP %s: no right to set KSM up, or no KSM\n", __func__);
+        return;
+    }
+    EXPECT_FILL(base, 0, image, 2);
+    set_ksm("pages_to_scan", "10000", pages);
+    set_ksm("sleep_millisecs", "1", sleeping);
+    memset(base, 0, page_size());
+    set_ksm("run", "1", running);
+    for (int i = 0; i < 500 && !merged; i++) {
+        usleep(10000);
+        merged = is_zero_page(base);
+    }
+    set_ksm("run", running, NULL);
+    set_ksm("sleep_millisecs", sleeping, NULL);
+    set_ksm("pages_to_scan", pages, NULL);
+    set_ksm("use_zero_pages", zero, NULL);
+    if (!merged) {
+        printf("SKIP %s: KSM merged nothing in five seconds\n", __func__);
+        return;
+    }
+    expect_map(ctx, base, "#.");
+}
+END_TEST
+
+void add_fill_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "fill");
+
+    tcase_add_test(tcase, filled_pages_are_clean_until_written);
+    tcase_add_test(tcase, a_page_that_exists_ends_it_and_stays);
+    tcase_add_test(tcase, wrong_arguments_change_nothing);
+    tcase_add_test(tcase, the_source_need_not_be_aligned);
+    tcase_add_test(tcase, an_unreadable_source_is_an_error_and_no_signal);
+    tcase_add_test(tcase, watched_memory_may_be_the_source);
+    tcase_add_test(tcase, latched_pages_stay_reported);
+    tcase_add_test(tcase, dropped_pages_can_be_filled_again);
+    tcase_add_test(tcase, zeros_written_over_zeros_count);
+    tcase_add_test(tcase, a_zero_page_in_place_of_content_counts);
+    tcase_add_test(tcase, protections_do_not_matter);
+    tcase_add_test(tcase, parts_of_a_cut_region_can_be_filled);
+    tcase_add_test(tcase, much_at_once);
+    tcase_add_test(tcase, two_threads_that_fill_share_the_pages);
+    tcase_add_test(tcase, filling_among_writers_and_harvesters_is_exact);
+    tcase_add_test(tcase, a_child_cannot_fill);
+    tcase_add_test(tcase, zeros_that_are_merged_over_content_count);
+}

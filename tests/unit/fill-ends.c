@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How filling on demand begins and ends: arguments, ww_unwatch() and ww_close() with
+ * callbacks at work and threads that wait, fork, exit, and descriptors that are gone.
+ */
+#include "fill.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define SEED 31
+
+/* A callback that says when it begins, waits until it may go on, and says when it ends. */
+static struct {
+    char *base;
+    sem_t begun, go_on;
+    atomic_bool slow, ended;
+    atomic_uint nr_calls;
+    atomic_int unwatched; /* what ww_unwatch() says from inside */
+} source;
+
+static int give_image(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    size_t first = (addr - (uintptr_t)source.base) / page_size();
+
+    (void)arg;
+    atomic_fetch_add(&source.nr_calls, 1);
+    if (atomic_load(&source.slow)) {
+        sem_post(&source.begun);
+        while (sem_wait(&source.go_on)) {
+            ;
+        }
+    }
+    make_image(page, SEED, first, len / page_size());
+    atomic_store(&source.ended, true);
+    return 0;
+}
+
+static char *demand_pages(size_t nr, bool slow)
+{
+    char *base = watch_pages(nr);
+
+    memset(&source, 0, sizeof(source));
+    source.base = base;
+    source.slow = slow;
+    sem_init(&source.begun, 0, 0);
+    sem_init(&source.go_on, 0, 0);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, nr * page_size(), give_image, NULL), 0);
+    return base;
+}
+
+static void await(sem_t *sem)
+{
+    while (sem_wait(sem)) {
+        ck_assert_int_eq(errno, EINTR);
+    }
+}
+
+/* What a thread finds in a page: 0 zeros, 1 the image, 2 neither. */
+static void *look(void *addr)
+{
+    size_t page = ((char *)addr - source.base) / page_size();
+
+    if (has_image(source.base, SEED, page)) {
+        return (void *)1;
+    }
+    return has_zeros(source.base, page) ? NULL : (void *)2;
+}
+
+static void *release_later(void *arg)
+{
+    (void)arg;
+    usleep(200000);
+    sem_post(&source.go_on);
+    return NULL;
+}
+
+START_TEST(wrong_arguments_change_nothing)
+{
+    size_t page = page_size();
+    char *base = watch_pages(8);
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    source.base = base;
+    ck_assert_int_eq(ww_unwatch(ctx, base + 4 * page, page), 0);
+    ck_assert_int_eq(ww_fill_on_demand(NULL, base, page, give_image, NULL), -EINVAL);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base + 1, page, give_image, NULL), -EINVAL);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, page + 1, give_image, NULL), -EINVAL);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, 0, give_image, NULL), -EINVAL);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, -page, give_image, NULL), -EINVAL);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, page, NULL, NULL), -EINVAL);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base + 4 * page, page, give_image, NULL), -ENOENT);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base + 3 * page, 2 * page, give_image, NULL), -ENOENT);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base + page, 2 * page, give_image, NULL), 0);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, 2 * page, give_image, NULL), -EEXIST);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base + 2 * page, page, give_image, NULL), -EEXIST);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base + 3 * page, page, give_image, NULL), 0);
+    ck_assert(has_zeros(base, 0) && has_zeros(base, 5));
+    expect_image(base, SEED, 1, 3);
+}
+END_TEST
+
+/* Every backend, the one that tracks nothing among them. */
+START_TEST(without_the_capability_it_is_refused)
+{
+    struct ww_context *none;
+    char *base = map_pages(2), *other = map_pages(2);
+    size_t page = page_size();
+
+    ck_assert_int_eq(ww_open(&none, "none"), 0);
+    ck_assert_int_eq(ww_watch(none, base, 2 * page, WW_WATCH_FRESH), 0);
+    ck_assert_int_eq(ww_backend_caps(none) & (WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND), 0);
+    ck_assert_int_eq(ww_fill_on_demand(none, base, page, give_image, NULL), -EOPNOTSUPP);
+    ck_assert_int_eq(ww_fill(none, base, other, page), -EOPNOTSUPP);
+    ww_close(none);
+    if (!has_cap(WW_CAP_FILL_ON_DEMAND)) {
+        ck_assert_int_eq(ww_watch(ctx, base, 2 * page, WW_WATCH_FRESH), 0);
+        ck_assert_int_eq(ww_fill_on_demand(ctx, base, page, give_image, NULL), -EOPNOTSUPP);
+    }
+    ck_assert(has_zeros(base, 0));
+}
+END_TEST
+
+START_TEST(unwatch_waits_for_a_callback_at_work)
+{
+    pthread_t looker, releaser;
+    char *base;
+    void *found;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(4, true);
+    ck_assert_int_eq(pthread_create(&looker, NULL, look, base + page_size()), 0);
+    await(&source.begun);
+    ck_assert_int_eq(pthread_create(&releaser, NULL, release_later, NULL), 0);
+    ck_assert(!atomic_load(&source.ended));
+    ck_assert_int_eq(ww_unwatch(ctx, base, 4 * page_size()), 0);
+    ck_assert(atomic_load(&source.ended));
+    pthread_join(looker, &found);
+    pthread_join(releaser, NULL);
+    ck_assert_int_eq((intptr_t)found, 0);
+    ck_assert(has_zeros(base, 3));
+    ck_assert_int_eq(atomic_load(&source.nr_calls), 1);
+}
+END_TEST
+
+START_TEST(unwatch_of_another_part_does_not_wait)
+{
+    pthread_t looker;
+    char *base;
+    void *found;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(9, true);
+    ck_assert_int_eq(pthread_create(&looker, NULL, look, base + page_size()), 0);
+    await(&source.begun);
+    ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page_size(), 3 * page_size()), 0);
+    ck_assert(!atomic_load(&source.ended));
+    /* Nor does anything else. */
+    ck_assert_int_eq(ww_count(ctx, base, 3 * page_size()), 0);
+    ck_assert_int_eq(ww_reset(ctx, base, 3 * page_size()), 0);
+    ck_assert_int_eq(ww_latch(ctx, base + 6 * page_size(), 3 * page_size()), 0);
+    ck_assert(has_zeros(base, 4));
+    atomic_store(&source.slow, false);
+    sem_post(&source.go_on);
+    pthread_join(looker, &found);
+    ck_assert_int_eq((intptr_t)found, 1);
+    expect_image(base, SEED, 0, 3);
+    expect_image(base, SEED, 6, 3);
+    write_page(base, 7, 1);
+    expect_map(ctx, base, "...");
+    expect_map(ctx, base + 6 * page_size(), ".#.");
+}
+END_TEST
+
+static int try_unwatch(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    atomic_store(&source.unwatched, ww_unwatch(ctx, (void *)addr, len));
+    return give_image(arg, addr, page, len);
+}
+
+START_TEST(a_callback_cannot_end_itself)
+{
+    char *base = watch_pages(2);
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    source.base = base;
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, 2 * page_size(), try_unwatch, NULL), 0);
+    ck_assert(has_image(base, SEED, 1));
+    ck_assert_int_eq(atomic_load(&source.unwatched), -EDEADLK);
+    ck_assert_int_eq(ww_unwatch(ctx, base, 2 * page_size()), 0);
+}
+END_TEST
+
+/* Closing takes the memory of the callback's argument away: it must be over by then. */
+START_TEST(close_waits_and_wakes_who_waits)
+{
+    enum { NR = 8 };
+    pthread_t lookers[NR], releaser;
+    char *base;
+    void *found;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(NR * 2, true);
+    for (size_t i = 0; i < NR; i++) {
+        ck_assert_int_eq(pthread_create(&lookers[i], NULL, look, base + 2 * i * page_size()), 0);
+    }
+    await(&source.begun);
+    ck_assert_int_eq(pthread_create(&releaser, NULL, release_later, NULL), 0);
+    ww_close(ctx);
+    ck_assert(atomic_load(&source.ended));
+    ck_assert_int_eq(atomic_load(&source.nr_calls), 1);
+    for (size_t i = 0; i < NR; i++) {
+        pthread_join(lookers[i], &found);
+        ck_assert_int_eq((intptr_t)found, 0);
+    }
+    pthread_join(releaser, NULL);
+    ck_assert(has_zeros(base, 1));
+    ck_assert_int_eq(atomic_load(&source.nr_calls), 1);
+    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+}
+END_TEST
+
+/* ---- again and again ---- */
+
+static atomic_bool stop_looking;
+
+static void *look_on(void *arg)
+{
+    uint64_t random = (uintptr_t)arg;
+
+    while (!atomic_load(&stop_looking)) {
+        size_t page = random_below(&random, 64);
+        uint64_t word = ((volatile uint64_t *)(source.base + page * page_size()))[7];
+
+        ck_assert_msg(word == 0 || word == image_word(SEED, page, 7), "page %zu: %#lx", page,
+                      (unsigned long)word);
+    }
+    return NULL;
+}
+
+/* Threads must find zeros or the image, and never stand still, while the range comes and goes. */
+START_TEST(coming_and_going_under_readers)
+{
+    pthread_t lookers[3];
+    size_t page = page_size();
+    char *base;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(64, false);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_on, (void *)(i + 1)), 0);
+    }
+    for (int round = 0; round < 300; round++) {
+        ck_assert_int_eq(madvise(base, 64 * page, MADV_DONTNEED), 0);
+        usleep(200);
+        if (round % 3 == 0) {
+            ck_assert_int_eq(ww_unwatch(ctx, base + 16 * page, 32 * page), 0);
+            ck_assert_int_eq(ww_unwatch(ctx, base, 64 * page), 0);
+        } else if (round % 3 == 1) {
+            ww_close(ctx);
+            ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+        } else {
+            ck_assert_int_eq(ww_discard(ctx, base, 64 * page), 0);
+            continue;
+        }
+        ck_assert_int_eq(madvise(base, 64 * page, MADV_DONTNEED), 0);
+        ck_assert_int_eq(ww_watch(ctx, base, 64 * page, 0), 0);
+        ck_assert_int_eq(ww_fill_on_demand(ctx, base, 64 * page, give_image, NULL), 0);
+    }
+    atomic_store(&stop_looking, true);
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(lookers[i], NULL);
+    }
+}
+END_TEST
+
+/* ---- processes ---- */
+
+START_TEST(a_child_finds_zeros_and_harms_nothing)
+{
+    char *base;
+    int status;
+    pid_t pid;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(4, false);
+    ck_assert(has_image(base, SEED, 1));
+    for (int how = 0; how < 2; how++) {
+        pid = fork();
+        if (!pid) {
+            bool right = has_image(base, SEED, 1) && has_zeros(base, 2) &&
+                         ww_unwatch(ctx, base, page_size()) == -ECHILD &&
+                         ww_fill_on_demand(ctx, base, page_size(), give_image, NULL) == -ECHILD;
+
+            if (how) {
+                ww_close(ctx);
+            }
+            _exit(right ? 0 : 1);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+    }
+    expect_image(base, SEED, 0, 4);
+    expect_map(ctx, base, "....");
+}
+END_TEST
+
+/* The process ends with a callback that never returns and threads that wait for it. */
+START_TEST(exit_waits_for_nobody)
+{
+    int status;
+    pid_t pid;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    pid = fork();
+    if (!pid) {
+        pthread_t lookers[4];
+        char *base;
+
+        ww_close(ctx);
+        if (ww_open(&ctx, backend->name)) {
+            _exit(1);
+        }
+        base = demand_pages(4, true);
+        for (size_t i = 0; i < 4; i++) {
+            pthread_create(&lookers[i], NULL, look, base + i * page_size());
+        }
+        await(&source.begun);
+        exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* ---- descriptors that a program closes ---- */
+
+/* Closes every descriptor that stands for a file whose name contains this; returns how many. */
+static int close_all(const char *name)
+{
+    char path[64], target[256];
+    int nr = 0;
+
+    for (int fd = 3; fd < 256; fd++) {
+        ssize_t len;
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        len = readlink(path, target, sizeof(target) - 1);
+        if (len > 0) {
+            target[len] = 0;
+            nr += strstr(target, name) && !close(fd);
+        }
+    }
+    return nr;
+}
+
+/* Tracking fails, but what is missing still comes: it must not turn into zeros. */
+START_TEST(a_failing_tracker_still_serves)
+{
+    size_t page = page_size();
+    void *pages[8];
+    char *base;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(4, false);
+    ck_assert(has_image(base, SEED, 0));
+    if (!close_all("/pagemap")) {
+        printf("SKIP %s on %s: it does not use pagemap\n", __func__, backend->name);
+        return;
+    }
+    ck_assert_int_eq(ww_get_pages(ctx, base, 4 * page, WW_GET_RESET, pages, 8), 4);
+    expect_image(base, SEED, 0, 4);
+    ck_assert_int_eq(ww_count(ctx, base, 4 * page), 4);
+    ck_assert_int_eq(ww_unwatch(ctx, base, 4 * page), 0);
+    /* New regions are exact again, by another tracker. */
+    base = demand_pages(4, false);
+    expect_image(base, SEED, 0, 2);
+    write_page(base, 2, 1);
+    expect_map(ctx, base, "..#.");
+}
+END_TEST
+
+/* Nothing can be done about pages that are touched meanwhile; but nothing stands still, no
+ * number is used that belongs to another file by now, and it goes on with the next harvest. */
+START_TEST(a_closed_userfaultfd_harms_nobody)
+{
+    size_t page = page_size();
+    char *base, *other;
+    int fds[2], nr;
+
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    base = demand_pages(6, false);
+    ck_assert(has_image(base, SEED, 0));
+    nr = close_all("[userfaultfd]");
+    if (!nr) {
+        printf("SKIP %s on %s: it does not use userfaultfd\n", __func__, backend->name);
+        return;
+    }
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_int_eq(write(fds[1], "mine", 4), 4);
+    ck_assert(has_image(base, SEED, 1) || has_zeros(base, 1));
+    ck_assert(has_image(base, SEED, 2) || has_zeros(base, 2));
+    usleep(50000);
+    ck_assert_int_eq(ww_count(ctx, base, 6 * page), 6);
+    expect_image(base, SEED, 3, 3);
+    other = watch_pages(2);
+    write_page(other, 1, 1);
+    expect_map(ctx, other, ".#");
+    ww_close(ctx);
+    ck_assert_int_eq(fcntl(fds[0], F_GETFD), 0);
+    ck_assert_int_eq(read(fds[0], &nr, 4), 4);
+    ck_assert(!memcmp(&nr, "mine", 4));
+    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+}
+END_TEST
+
+void add_demand_end_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "on demand, beginning and end");
+
+    tcase_add_test(tcase, wrong_arguments_change_nothing);
+    tcase_add_test(tcase, without_the_capability_it_is_refused);
+    tcase_add_test(tcase, unwatch_waits_for_a_callback_at_work);
+    tcase_add_test(tcase, unwatch_of_another_part_does_not_wait);
+    tcase_add_test(tcase, a_callback_cannot_end_itself);
+    tcase_add_test(tcase, close_waits_and_wakes_who_waits);
+    tcase_add_test(tcase, coming_and_going_under_readers);
+    tcase_add_test(tcase, a_child_finds_zeros_and_harms_nothing);
+    tcase_add_test(tcase, exit_waits_for_nobody);
+    tcase_add_test(tcase, a_failing_tracker_still_serves);
+    tcase_add_test(tcase, a_closed_userfaultfd_harms_nobody);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the parts of the fill suite share. It runs for each backend that works here,
+ * once as this process is and, where that makes a difference, once without the right
+ * to be told of the faults of system calls. A test looks at capabilities, never at names.
+ */
+#ifndef WW_TESTS_UNIT_FILL_H
+#define WW_TESTS_UNIT_FILL_H
+
+#include "contract.h"
+
+#include <errno.h>
+
+/* What the image holds at a word of a page: no page is like another, none has zeros. */
+static inline uint64_t image_word(uint64_t seed, size_t page, size_t word)
+{
+    uint64_t state = seed * 1000003 + page * 4099 + word;
+
+    return next_random(&state) | 1;
+}
+
+static inline void make_image(void *to, uint64_t seed, size_t first, size_t nr)
+{
+    uint64_t *word = to;
+
+    for (size_t page = first; page < first + nr; page++) {
+        for (size_t i = 0; i < page_size() / sizeof(*word); i++) {
+            *word++ = image_word(seed, page, i);
+        }
+    }
+}
+
+static inline char *map_image(uint64_t seed, size_t nr)
+{
+    char *image = map_pages(nr);
+
+    make_image(image, seed, 0, nr);
+    return image;
+}
+
+/* Every word of a page; whatever reads it by a system call would not do. */
+static inline bool has_image(const char *base, uint64_t seed, size_t page)
+{
+    const volatile uint64_t *words = (const volatile uint64_t *)(base + page * page_size());
+    bool same = true;
+
+    for (size_t i = 0; i < page_size() / sizeof(*words); i++) {
+        same &= words[i] == image_word(seed, page, i);
+    }
+    return same;
+}
+
+static inline void expect_image(const char *base, uint64_t seed, size_t first, size_t nr)
+{
+    for (size_t page = first; page < first + nr; page++) {
+        ck_assert_msg(has_image(base, seed, page), "page %zu does not hold the image", page);
+    }
+}
+
+/* All-zero pages, by reading them. */
+static inline bool has_zeros(const char *base, size_t page)
+{
+    const volatile uint64_t *words = (const volatile uint64_t *)(base + page * page_size());
+    uint64_t any = 0;
+
+    for (size_t i = 0; i < page_size() / sizeof(*words); i++) {
+        any |= words[i];
+    }
+    return !any;
+}
+
+void add_fill_cases(Suite *suite);
+void add_demand_cases(Suite *suite);
+void add_demand_end_cases(Suite *suite);
+
+#endif

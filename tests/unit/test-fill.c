@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ww_fill() and ww_fill_on_demand(), over every backend that works here. This file
+ * finds them and runs the parts of the suite: fill-at-once.c (START HERE),
+ * fill-on-demand.c and fill-ends.c.
+ */
+#include "fill.h"
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+
+const struct ww_probe *backend;
+struct ww_probe backends[MAX_BACKENDS];
+size_t nr_backends;
+struct ww_context *ctx;
+
+/* Whether the tests give the right away that lets a userfaultfd see the faults of system calls. */
+static bool unprivileged;
+
+static bool drop_ptrace(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2];
+    uint32_t bit = 1u << CAP_SYS_PTRACE;
+    bool had;
+
+    if (syscall(SYS_capget, &header, data)) {
+        return false;
+    }
+    had = data[0].effective & bit;
+    data[0].effective &= ~bit;
+    data[0].permitted &= ~bit;
+    data[0].inheritable &= ~bit;
+    return had && !syscall(SYS_capset, &header, data);
+}
+
+static void open_context(void)
+{
+    if (unprivileged) {
+        ck_assert(drop_ptrace());
+    }
+    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+}
+
+static void close_context(void)
+{
+    ww_close(ctx);
+}
+
+TCase *new_case(Suite *suite, const char *name)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, open_context, close_context);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
+static int run(const char *suffix)
+{
+    char name[64];
+    Suite *suite;
+
+    snprintf(name, sizeof(name), "%s%s", backend->name, suffix);
+    suite = suite_create(name);
+    add_fill_cases(suite);
+    add_demand_cases(suite);
+    add_demand_end_cases(suite);
+    return run_suite(suite);
+}
+
+int main(void)
+{
+    int failed = 0;
+    bool any = false;
+
+    nr_backends = find_backends(backends);
+    for (size_t i = 0; i < nr_backends; i++) {
+        backend = &backends[i];
+        any |= backend->caps & WW_CAP_FILL;
+        failed += run("");
+        if ((backend->caps & WW_CAP_KERNEL_FILLS) && !geteuid()) {
+            unprivileged = true;
+            failed += run(" without CAP_SYS_PTRACE");
+            unprivileged = false;
+        }
+    }
+    if (!any && !failed) {
+        printf("SKIP: no backend that works here has WW_CAP_FILL\n");
+        return EXIT_SKIPPED;
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
