@@ -254,7 +254,7 @@ START_TEST(coming_and_going_under_readers)
     for (size_t i = 0; i < 3; i++) {
         ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_on, (void *)(i + 1)), 0);
     }
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 120; round++) {
         ck_assert_int_eq(madvise(base, 64 * page, MADV_DONTNEED), 0);
         usleep(200);
         if (round % 3 == 0) {

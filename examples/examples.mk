@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- examples: the public API and libc alone; each is a test as well ----
+# One more is one more word here.
+EXAMPLES = examples/lazy-restore
+
+TESTS += $(EXAMPLES)
+check_DATA += $(EXAMPLES)
+CLEANFILES += $(EXAMPLES)
+EXTRA_DIST += $(EXAMPLES:=.c)
+
+$(EXAMPLES): %: $(srcdir)/%.c libwritewatch.la
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) -D_GNU_SOURCE \
+		-I$(top_srcdir)/include $(AM_CFLAGS) $(CFLAGS) -no-install -o $@ $(srcdir)/$@.c libwritewatch.la
