@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- examples: the public API and libc alone; each is a test as well ----
 # One more is one more word here.
-EXAMPLES = examples/lazy-restore
+EXAMPLES = examples/dump-pages examples/lazy-restore examples/snapshot
 
 TESTS += $(EXAMPLES)
 check_DATA += $(EXAMPLES)
@@ -9,5 +9,5 @@ CLEANFILES += $(EXAMPLES)
 EXTRA_DIST += $(EXAMPLES:=.c)
 
 $(EXAMPLES): %: $(srcdir)/%.c libwritewatch.la
-	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) -D_GNU_SOURCE \
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) \
 		-I$(top_srcdir)/include $(AM_CFLAGS) $(CFLAGS) -no-install -o $@ $(srcdir)/$@.c libwritewatch.la

@@ -21,11 +21,58 @@ static ssize_t fill(char *base, size_t first, const char *image, size_t nr)
 #define EXPECT_FILL(base, first, image, nr)                                                                  \
     ck_assert_int_eq(fill(base, first, image, nr), (ssize_t)((nr)*page_size()))
 
+START_TEST(wrong_arguments_change_nothing)
+{
+    size_t page = page_size();
+    char *image = map_image(SEED, 8), *base = watch_pages(8);
+    bool can = has_cap(WW_CAP_FILL);
+
+    ck_assert_int_eq(ww_unwatch(ctx, base + 4 * page, page), 0);
+    ck_assert_int_eq(ww_fill(NULL, base, image, page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base + 1, image, page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, image, page - 1), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, image, 0), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, NULL, page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base, image, -page), -EINVAL);
+    ck_assert_int_eq(ww_fill(ctx, base + 4 * page, image, page), -ENOENT);
+    ck_assert_int_eq(ww_fill(ctx, base + 3 * page, image, 2 * page), -ENOENT);
+    ck_assert_int_eq(ww_fill(ctx, base, image, 8 * page), -ENOENT);
+    for (size_t i = 0; i < 8; i++) {
+        ck_assert(has_zeros(base, i));
+    }
+    ck_assert_int_eq(ww_fill(ctx, base + 5 * page, image + 1, page), can ? -EEXIST : -EOPNOTSUPP);
+}
+END_TEST
+
+static int never_called(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    (void)page;
+    (void)len;
+    return 0;
+}
+
+START_TEST(without_the_capability_it_is_refused)
+{
+    char *image = map_image(SEED, 1), *base = watch_pages(1);
+
+    if (!has_cap(WW_CAP_FILL)) {
+        ck_assert_int_eq(ww_fill(ctx, base, image, page_size()), -EOPNOTSUPP);
+    }
+    if (!has_cap(WW_CAP_FILL_ON_DEMAND)) {
+        ck_assert_int_eq(ww_fill_on_demand(ctx, base, page_size(), never_called, NULL), -EOPNOTSUPP);
+    }
+    if (!has_cap(WW_CAP_FILL) || !has_cap(WW_CAP_FILL_ON_DEMAND)) {
+        ck_assert(has_zeros(base, 0));
+    }
+}
+END_TEST
+
 START_TEST(filled_pages_are_clean_until_written)
 {
     char *image = map_image(SEED, 12), *base = watch_pages(12);
 
-    NEEDS(WW_CAP_FILL);
     EXPECT_FILL(base, 2, image, 8);
     expect_map(ctx, base, "............");
     expect_image(base, SEED, 2, 8);
@@ -44,7 +91,6 @@ START_TEST(a_page_that_exists_ends_it_and_stays)
 {
     char *image = map_image(SEED, 12), *base = watch_pages(12);
 
-    NEEDS(WW_CAP_FILL);
     write_page(base, 5, 77);
     ck_assert_int_eq(read_page(base, 9), 0);
     ck_assert_int_eq(fill(base, 0, image, 12), 5 * page_size());
@@ -62,37 +108,10 @@ START_TEST(a_page_that_exists_ends_it_and_stays)
 }
 END_TEST
 
-START_TEST(wrong_arguments_change_nothing)
-{
-    size_t page = page_size();
-    char *image = map_image(SEED, 8), *base = watch_pages(8);
-    bool can = has_cap(WW_CAP_FILL);
-
-    ck_assert_int_eq(ww_unwatch(ctx, base + 4 * page, page), 0);
-    ck_assert_int_eq(ww_fill(NULL, base, image, page), -EINVAL);
-    ck_assert_int_eq(ww_fill(ctx, base + 1, image, page), -EINVAL);
-    ck_assert_int_eq(ww_fill(ctx, base, image, page - 1), -EINVAL);
-    ck_assert_int_eq(ww_fill(ctx, base, image, 0), -EINVAL);
-    ck_assert_int_eq(ww_fill(ctx, base, NULL, page), -EINVAL);
-    ck_assert_int_eq(ww_fill(ctx, base, image, -page), -EINVAL);
-    ck_assert_int_eq(ww_fill(ctx, base + 4 * page, image, page), -ENOENT);
-    ck_assert_int_eq(ww_fill(ctx, base + 3 * page, image, 2 * page), -ENOENT);
-    ck_assert_int_eq(ww_fill(ctx, base, image, 8 * page), -ENOENT);
-    if (!can) {
-        ck_assert_int_eq(ww_fill(ctx, base, image, page), -EOPNOTSUPP);
-    }
-    for (size_t i = 0; i < 8; i++) {
-        ck_assert(has_zeros(base, i));
-    }
-    ck_assert_int_eq(ww_fill(ctx, base + 5 * page, image + 1, page), can ? -EEXIST : -EOPNOTSUPP);
-}
-END_TEST
-
 START_TEST(the_source_need_not_be_aligned)
 {
     char *image = map_image(SEED, 3), *base = watch_pages(2);
 
-    NEEDS(WW_CAP_FILL);
     ck_assert_int_eq(ww_fill(ctx, base, image + 3, 2 * page_size()), 2 * page_size());
     ck_assert(!memcmp(base, image + 3, 2 * page_size()));
     expect_map(ctx, base, "..");
@@ -104,7 +123,6 @@ START_TEST(an_unreadable_source_is_an_error_and_no_signal)
     size_t page = page_size();
     char *image = map_image(SEED, 60), *base = watch_pages(60);
 
-    NEEDS(WW_CAP_FILL);
     munmap(image + 40 * page, page);
     ck_assert_int_eq(ww_fill(ctx, base, (void *)page, page), -EFAULT);
     ck_assert_int_eq(ww_fill(ctx, base, image + 40 * page, 4 * page), -EFAULT);
@@ -118,7 +136,6 @@ START_TEST(watched_memory_may_be_the_source)
 {
     char *image = map_image(SEED, 8), *base = watch_pages(16);
 
-    NEEDS(WW_CAP_FILL);
     EXPECT_FILL(base, 0, image, 8);
     ck_assert_int_eq(ww_fill(ctx, base + 8 * page_size(), base, 8 * page_size()), 8 * page_size());
     ck_assert(!memcmp(base + 8 * page_size(), image, 8 * page_size()));
@@ -131,7 +148,6 @@ START_TEST(latched_pages_stay_reported)
     char *image = map_image(SEED, 6), *base = watch_pages(6);
     size_t page = page_size();
 
-    NEEDS(WW_CAP_FILL);
     write_map(base, ".##...");
     ck_assert_int_eq(ww_latch(ctx, base, 6 * page), 0);
     ck_assert_int_eq(madvise(base, 6 * page, MADV_DONTNEED), 0);
@@ -150,7 +166,6 @@ START_TEST(dropped_pages_can_be_filled_again)
     char *image = map_image(SEED, 6), *other = map_image(SEED + 1, 6), *base = watch_pages(6);
     size_t page = page_size();
 
-    NEEDS(WW_CAP_FILL);
     EXPECT_FILL(base, 0, image, 6);
     write_map(base, "##....");
     reset_pages(base, 6);
@@ -175,7 +190,6 @@ START_TEST(zeros_written_over_zeros_count)
 {
     char *zeros = map_pages(4), *base = watch_pages(4);
 
-    NEEDS(WW_CAP_FILL);
     EXPECT_FILL(base, 0, zeros, 4);
     ck_assert(has_zeros(base, 0));
     expect_map(ctx, base, "....");
@@ -194,7 +208,7 @@ START_TEST(a_zero_page_in_place_of_content_counts)
 {
     char *image = map_image(SEED, 4), *base = watch_pages(4);
 
-    NEEDS(WW_CAP_FILL | WW_CAP_LOST_DETECTED);
+    NEEDS(WW_CAP_LOST_DETECTED);
     EXPECT_FILL(base, 0, image, 2);
     ck_assert_int_eq(madvise(base, 4 * page_size(), MADV_DONTNEED), 0);
     for (size_t i = 0; i < 4; i++) {
@@ -209,7 +223,6 @@ START_TEST(protections_do_not_matter)
     char *image = map_image(SEED, 6), *base = watch_pages(6);
     size_t page = page_size();
 
-    NEEDS(WW_CAP_FILL);
     ck_assert_int_eq(ww_protect(ctx, base, 2 * page, PROT_NONE), 0);
     ck_assert_int_eq(ww_protect(ctx, base + 2 * page, 2 * page, PROT_READ), 0);
     EXPECT_FILL(base, 0, image, 6);
@@ -226,7 +239,6 @@ START_TEST(parts_of_a_cut_region_can_be_filled)
     char *image = map_image(SEED, 9), *base = watch_pages(9);
     size_t page = page_size();
 
-    NEEDS(WW_CAP_FILL);
     ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page, 3 * page), 0);
     EXPECT_FILL(base, 0, image, 3);
     EXPECT_FILL(base, 6, image, 3);
@@ -243,7 +255,6 @@ START_TEST(much_at_once)
     char *image = map_image(SEED, NR), *base = watch_pages(NR), *map = malloc(NR + 1);
     uint64_t random = 5;
 
-    NEEDS(WW_CAP_FILL);
     EXPECT_FILL(base, 0, image, NR);
     ck_assert_int_eq(ww_count(ctx, base, NR * page_size()), 0);
     ck_assert(!memcmp(base, image, NR * page_size()));
@@ -290,7 +301,6 @@ START_TEST(two_threads_that_fill_share_the_pages)
     struct filler fillers[2] = { { .base = base }, { .base = base } };
     size_t nr_of[2] = { 0, 0 };
 
-    NEEDS(WW_CAP_FILL);
     for (size_t i = 0; i < 2; i++) {
         fillers[i].image = map_image(SEED + i, NR_RACE);
     }
@@ -358,7 +368,6 @@ START_TEST(filling_among_writers_and_harvesters_is_exact)
     struct filler filler = { .base = watch_pages(NR_RACE), .image = map_image(SEED, NR_RACE) };
     pthread_t writer, harvester;
 
-    NEEDS(WW_CAP_FILL);
     memset(written, 0, sizeof(written));
     memset(reported, 0, sizeof(reported));
     ck_assert_int_eq(pthread_create(&harvester, NULL, harvest_on, filler.base), 0);
@@ -386,7 +395,6 @@ START_TEST(a_child_cannot_fill)
     int status;
     pid_t pid;
 
-    NEEDS(WW_CAP_FILL);
     EXPECT_FILL(base, 0, image, 2);
     pid = fork();
     if (!pid) {
@@ -443,7 +451,6 @@ START_TEST(zeros_that_are_merged_over_content_count)
     char zero[16], pages[16], sleeping[16], running[16];
     bool merged = false;
 
-    NEEDS(WW_CAP_FILL);
     if (!getenv("WW_TEST_KSM") || madvise(base, 2 * page_size(), MADV_MERGEABLE) ||
         !set_ksm("use_zero_pages", "1", zero)) {
         printf("SKIP %s: WW_TEST_KSM is not set, or KSM cannot be set up\n", __func__);
@@ -470,13 +477,21 @@ START_TEST(zeros_that_are_merged_over_content_count)
 }
 END_TEST
 
+/* Also of the backends that cannot fill. */
+void add_refusal_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "refusals");
+
+    tcase_add_test(tcase, wrong_arguments_change_nothing);
+    tcase_add_test(tcase, without_the_capability_it_is_refused);
+}
+
 void add_fill_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "fill");
 
     tcase_add_test(tcase, filled_pages_are_clean_until_written);
     tcase_add_test(tcase, a_page_that_exists_ends_it_and_stays);
-    tcase_add_test(tcase, wrong_arguments_change_nothing);
     tcase_add_test(tcase, the_source_need_not_be_aligned);
     tcase_add_test(tcase, an_unreadable_source_is_an_error_and_no_signal);
     tcase_add_test(tcase, watched_memory_may_be_the_source);

@@ -84,7 +84,6 @@ START_TEST(wrong_arguments_change_nothing)
     size_t page = page_size();
     char *base = watch_pages(8);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
     source.base = base;
     ck_assert_int_eq(ww_unwatch(ctx, base + 4 * page, page), 0);
     ck_assert_int_eq(ww_fill_on_demand(NULL, base, page, give_image, NULL), -EINVAL);
@@ -104,35 +103,12 @@ START_TEST(wrong_arguments_change_nothing)
 }
 END_TEST
 
-/* Every backend, the one that tracks nothing among them. */
-START_TEST(without_the_capability_it_is_refused)
-{
-    struct ww_context *none;
-    char *base = map_pages(2), *other = map_pages(2);
-    size_t page = page_size();
-
-    ck_assert_int_eq(ww_open(&none, "none"), 0);
-    ck_assert_int_eq(ww_watch(none, base, 2 * page, WW_WATCH_FRESH), 0);
-    ck_assert_int_eq(ww_backend_caps(none) & (WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND), 0);
-    ck_assert_int_eq(ww_fill_on_demand(none, base, page, give_image, NULL), -EOPNOTSUPP);
-    ck_assert_int_eq(ww_fill(none, base, other, page), -EOPNOTSUPP);
-    ww_close(none);
-    if (!has_cap(WW_CAP_FILL_ON_DEMAND)) {
-        ck_assert_int_eq(ww_watch(ctx, base, 2 * page, WW_WATCH_FRESH), 0);
-        ck_assert_int_eq(ww_fill_on_demand(ctx, base, page, give_image, NULL), -EOPNOTSUPP);
-    }
-    ck_assert(has_zeros(base, 0));
-}
-END_TEST
-
 START_TEST(unwatch_waits_for_a_callback_at_work)
 {
     pthread_t looker, releaser;
-    char *base;
+    char *base = demand_pages(4, true);
     void *found;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(4, true);
     ck_assert_int_eq(pthread_create(&looker, NULL, look, base + page_size()), 0);
     await(&source.begun);
     ck_assert_int_eq(pthread_create(&releaser, NULL, release_later, NULL), 0);
@@ -150,11 +126,9 @@ END_TEST
 START_TEST(unwatch_of_another_part_does_not_wait)
 {
     pthread_t looker;
-    char *base;
+    char *base = demand_pages(9, true);
     void *found;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(9, true);
     ck_assert_int_eq(pthread_create(&looker, NULL, look, base + page_size()), 0);
     await(&source.begun);
     ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page_size(), 3 * page_size()), 0);
@@ -186,7 +160,6 @@ START_TEST(a_callback_cannot_end_itself)
 {
     char *base = watch_pages(2);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
     source.base = base;
     ck_assert_int_eq(ww_fill_on_demand(ctx, base, 2 * page_size(), try_unwatch, NULL), 0);
     ck_assert(has_image(base, SEED, 1));
@@ -200,11 +173,9 @@ START_TEST(close_waits_and_wakes_who_waits)
 {
     enum { NR = 8 };
     pthread_t lookers[NR], releaser;
-    char *base;
+    char *base = demand_pages(NR * 2, true);
     void *found;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(NR * 2, true);
     for (size_t i = 0; i < NR; i++) {
         ck_assert_int_eq(pthread_create(&lookers[i], NULL, look, base + 2 * i * page_size()), 0);
     }
@@ -247,10 +218,8 @@ START_TEST(coming_and_going_under_readers)
 {
     pthread_t lookers[3];
     size_t page = page_size();
-    char *base;
+    char *base = demand_pages(64, false);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(64, false);
     for (size_t i = 0; i < 3; i++) {
         ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_on, (void *)(i + 1)), 0);
     }
@@ -282,12 +251,10 @@ END_TEST
 
 START_TEST(a_child_finds_zeros_and_harms_nothing)
 {
-    char *base;
+    char *base = demand_pages(4, false);
     int status;
     pid_t pid;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(4, false);
     ck_assert(has_image(base, SEED, 1));
     for (int how = 0; how < 2; how++) {
         pid = fork();
@@ -315,7 +282,6 @@ START_TEST(exit_waits_for_nobody)
     int status;
     pid_t pid;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
     pid = fork();
     if (!pid) {
         pthread_t lookers[4];
@@ -363,10 +329,8 @@ START_TEST(a_failing_tracker_still_serves)
 {
     size_t page = page_size();
     void *pages[8];
-    char *base;
+    char *base = demand_pages(4, false);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(4, false);
     ck_assert(has_image(base, SEED, 0));
     if (!close_all("/pagemap")) {
         printf("SKIP %s on %s: it does not use pagemap\n", __func__, backend->name);
@@ -392,7 +356,6 @@ START_TEST(a_closed_userfaultfd_harms_nobody)
     char *base, *other;
     int fds[2], nr;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
     base = demand_pages(6, false);
     ck_assert(has_image(base, SEED, 0));
     nr = close_all("[userfaultfd]");
@@ -423,7 +386,6 @@ void add_demand_end_cases(Suite *suite)
     TCase *tcase = new_case(suite, "on demand, beginning and end");
 
     tcase_add_test(tcase, wrong_arguments_change_nothing);
-    tcase_add_test(tcase, without_the_capability_it_is_refused);
     tcase_add_test(tcase, unwatch_waits_for_a_callback_at_work);
     tcase_add_test(tcase, unwatch_of_another_part_does_not_wait);
     tcase_add_test(tcase, a_callback_cannot_end_itself);

@@ -64,10 +64,8 @@ static size_t asked_pages(size_t nr)
 
 START_TEST(content_comes_when_it_is_touched)
 {
-    char *base;
+    char *base = demand_pages(10);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(10);
     ck_assert_int_eq(atomic_load(&source.nr_calls), 0);
     expect_map(ctx, base, "..........");
     ck_assert_int_eq(atomic_load(&source.nr_calls), 0);
@@ -170,10 +168,8 @@ START_TEST(random_touches_agree_with_a_model)
 {
     static struct toucher touchers[NR_THREADS];
     pthread_t harvester;
-    char *base;
+    char *base = demand_pages(NR_RANDOM);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(NR_RANDOM);
     memset(harvested, 0, sizeof(harvested));
     if (_i) {
         ck_assert_int_eq(pthread_create(&harvester, NULL, harvest_on, base), 0);
@@ -197,10 +193,8 @@ END_TEST
 
 START_TEST(tens_of_thousands_in_order)
 {
-    char *base;
+    char *base = demand_pages(NR_MOST);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(NR_MOST);
     for (size_t page = 0; page < NR_MOST; page++) {
         ck_assert_int_eq(*(volatile uint64_t *)(base + page * page_size()), image_word(SEED, page, 0));
     }
@@ -243,10 +237,8 @@ START_TEST(a_page_without_content_is_poisoned)
 {
     size_t page = page_size();
     char *image = map_image(SEED, 6);
-    char *base;
+    char *base = demand_pages(6);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(6);
     catch_errors();
     source.fails[2] = source.fails[4] = true;
     ck_assert_int_eq(signal_of_touch(base + 2 * page, false), SIGBUS);
@@ -274,7 +266,6 @@ START_TEST(a_page_with_a_marker_can_be_poisoned)
     size_t page = page_size();
     char *base = map_pages(4);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
     ck_assert_int_eq(ww_watch(ctx, base, 4 * page, WW_WATCH_FRESH | WW_WATCH_MARKERS), 0);
     memset(&source, 0, sizeof(source));
     source.base = base;
@@ -290,84 +281,117 @@ END_TEST
 
 /* ---- neighbours that wait together ---- */
 
+#define NR_WAITERS 9
+
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint nr_at_gate;
 
 static int give_image_behind_gate(void *arg, uintptr_t addr, void *page, size_t len)
 {
+    atomic_fetch_add(&nr_at_gate, 1);
     pthread_mutex_lock(&gate);
     pthread_mutex_unlock(&gate);
     return give_image(arg, addr, page, len);
 }
 
-static void *check_page(void *addr)
+struct waiter {
+    pthread_t thread;
+    char *addr;
+    atomic_int tid; /* set before it touches the page */
+    int sig;
+};
+
+static void *wait_for_page(void *arg)
 {
-    return (void *)(uintptr_t)has_image(source.base, SEED, ((char *)addr - source.base) / page_size());
+    struct waiter *waiter = arg;
+
+    atomic_store(&waiter->tid, gettid());
+    waiter->sig = signal_of_touch(waiter->addr, false);
+    return NULL;
+}
+
+/* Until the thread sleeps: nothing else than the page lets it. */
+static void await_sleep(const struct waiter *waiter)
+{
+    char path[64], stat[256], state = 'R';
+
+    while (state != 'S' && state != 'D') {
+        FILE *file;
+        char *end;
+
+        usleep(1000);
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&waiter->tid));
+        file = fopen(path, "re");
+        if (!file) {
+            continue;
+        }
+        end = fgets(stat, sizeof(stat), file) ? strrchr(stat, ')') : NULL;
+        state = end ? end[2] : 'R';
+        fclose(file);
+    }
+}
+
+/* The first one's page is asked for alone; while that goes on, the others come to wait. */
+static void wait_together(struct waiter *waiters, char *base)
+{
+    memset(&source, 0, sizeof(source));
+    source.base = base;
+    ck_assert_int_eq(
+        ww_fill_on_demand(ctx, base, NR_WAITERS * page_size(), give_image_behind_gate, (void *)SEED), 0);
+    catch_errors();
+    pthread_mutex_lock(&gate);
+    for (size_t i = 0; i < NR_WAITERS; i++) {
+        waiters[i].addr = base + i * page_size();
+        ck_assert_int_eq(pthread_create(&waiters[i].thread, NULL, wait_for_page, &waiters[i]), 0);
+        while (!atomic_load(&nr_at_gate) || !atomic_load(&waiters[i].tid)) {
+            usleep(1000);
+        }
+        await_sleep(&waiters[i]);
+    }
+}
+
+static void let_through(struct waiter *waiters)
+{
+    pthread_mutex_unlock(&gate);
+    for (size_t i = 0; i < NR_WAITERS; i++) {
+        pthread_join(waiters[i].thread, NULL);
+    }
 }
 
 START_TEST(waiting_neighbours_are_asked_for_together)
 {
-    enum { NR = 9 };
-    pthread_t threads[NR];
-    void *good;
-    char *base;
+    struct waiter waiters[NR_WAITERS] = { { .sig = 0 } };
+    char *base = watch_pages(NR_WAITERS);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = watch_pages(NR);
-    memset(&source, 0, sizeof(source));
-    source.base = base;
-    ck_assert_int_eq(ww_fill_on_demand(ctx, base, NR * page_size(), give_image_behind_gate, (void *)SEED), 0);
-    pthread_mutex_lock(&gate);
-    for (size_t i = 0; i < NR; i++) {
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, check_page, base + i * page_size()), 0);
-        /* The first one alone, the others while it is at work. */
-        usleep(i ? 1000 : 100000);
+    wait_together(waiters, base);
+    let_through(waiters);
+    for (size_t i = 0; i < NR_WAITERS; i++) {
+        ck_assert_int_eq(waiters[i].sig, 0);
     }
-    usleep(200000);
-    pthread_mutex_unlock(&gate);
-    for (size_t i = 0; i < NR; i++) {
-        pthread_join(threads[i], &good);
-        ck_assert(good);
-    }
-    ck_assert_int_eq(atomic_load(&source.longest), NR - 1);
+    expect_image(base, SEED, 0, NR_WAITERS);
+    ck_assert_int_eq(atomic_load(&source.longest), NR_WAITERS - 1);
     ck_assert_int_eq(atomic_load(&source.nr_calls), 2);
-    ck_assert_int_eq(ww_count(ctx, base, NR * page_size()), 0);
+    expect_map(ctx, base, ".........");
 }
 END_TEST
 
-static void *signal_of_read(void *addr)
-{
-    return (void *)(intptr_t)signal_of_touch(addr, false);
-}
-
 START_TEST(one_bad_page_spoils_no_neighbour)
 {
-    enum { NR = 6, BAD = 3 };
-    pthread_t threads[NR];
-    void *sig;
-    char *base;
+    struct waiter waiters[NR_WAITERS] = { { .sig = 0 } };
+    char *base = watch_pages(NR_WAITERS);
+    size_t bad = 3;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = watch_pages(NR);
-    memset(&source, 0, sizeof(source));
-    source.base = base;
-    source.fails[BAD] = true;
-    ck_assert_int_eq(ww_fill_on_demand(ctx, base, NR * page_size(), give_image_behind_gate, (void *)SEED), 0);
-    catch_errors();
-    pthread_mutex_lock(&gate);
-    for (size_t i = 0; i < NR; i++) {
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, signal_of_read, base + i * page_size()), 0);
-        usleep(i ? 1000 : 100000);
+    wait_together(waiters, base);
+    source.fails[bad] = true;
+    let_through(waiters);
+    for (size_t i = 0; i < NR_WAITERS; i++) {
+        ck_assert_int_eq(waiters[i].sig, i == bad ? SIGBUS : 0);
+        ck_assert(i == bad || has_image(base, SEED, i));
     }
-    usleep(200000);
-    pthread_mutex_unlock(&gate);
-    for (size_t i = 0; i < NR; i++) {
-        pthread_join(threads[i], &sig);
-        ck_assert_int_eq((intptr_t)sig, i == BAD ? SIGBUS : 0);
-        ck_assert(i == BAD || has_image(base, SEED, i));
-    }
-    ck_assert_int_eq(atomic_load(&source.longest), NR - 1);
-    ck_assert_int_eq(atomic_load(&source.nr_calls), 2 + NR - 1);
-    expect_map(ctx, base, "......");
+    /* The first alone, the others together, then each of these. */
+    ck_assert_int_eq(atomic_load(&source.longest), NR_WAITERS - 1);
+    ck_assert_int_eq(atomic_load(&source.nr_calls), 1 + 1 + NR_WAITERS - 1);
+    expect_map(ctx, base, ".........");
 }
 END_TEST
 
@@ -377,7 +401,6 @@ START_TEST(what_exists_stays_as_it_is)
 {
     char *base = watch_pages(8);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
     write_page(base, 1, 5);
     ck_assert(has_zeros(base, 3));
     memset(&source, 0, sizeof(source));
@@ -397,10 +420,8 @@ END_TEST
 START_TEST(dropped_pages_come_again)
 {
     size_t page = page_size();
-    char *base;
+    char *base = demand_pages(6);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(6);
     write_map(base, "##....");
     ck_assert(has_image(base, SEED, 3));
     ck_assert_int_eq(ww_latch(ctx, base, page), 0);
@@ -421,7 +442,7 @@ START_TEST(a_new_mapping_is_on_demand_from_discard_on)
     size_t page = page_size();
     char *base;
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND | WW_CAP_LOST_DETECTED);
+    NEEDS(WW_CAP_LOST_DETECTED);
     base = demand_pages(8);
     remap_pages(base + 2 * page, 4);
     ck_assert(has_zeros(base, 2));
@@ -445,10 +466,8 @@ START_TEST(system_calls_that_touch_first)
     char buffer[16] = "0123456789abcdef";
     size_t page = page_size();
     int fds[2];
-    char *base;
+    char *base = demand_pages(4);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = demand_pages(4);
     ck_assert_int_eq(pipe(fds), 0);
     ck_assert_int_eq(write(fds[1], buffer, 16), 16);
     if (!waits) {
@@ -478,10 +497,8 @@ START_TEST(memory_on_demand_may_be_the_source_of_a_fill)
 {
     bool waits = has_cap(WW_CAP_KERNEL_FILLS);
     size_t page = page_size();
-    char *base;
+    char *base = watch_pages(8);
 
-    NEEDS(WW_CAP_FILL_ON_DEMAND);
-    base = watch_pages(8);
     memset(&source, 0, sizeof(source));
     source.base = base;
     source.fails[3] = true;

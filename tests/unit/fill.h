@@ -2,14 +2,13 @@
 /*
  * What the parts of the fill suite share. It runs for each backend that works here,
  * once as this process is and, where that makes a difference, once without the right
- * to be told of the faults of system calls. A test looks at capabilities, never at names.
+ * to be told of the faults of system calls. A test looks at capabilities, never at names;
+ * those of a part need not look at the one that the part is about.
  */
 #ifndef WW_TESTS_UNIT_FILL_H
 #define WW_TESTS_UNIT_FILL_H
 
 #include "contract.h"
-
-#include <errno.h>
 
 /* What the image holds at a word of a page: no page is like another, none has zeros. */
 static inline uint64_t image_word(uint64_t seed, size_t page, size_t word)
@@ -69,6 +68,7 @@ static inline bool has_zeros(const char *base, size_t page)
     return !any;
 }
 
+void add_refusal_cases(Suite *suite);
 void add_fill_cases(Suite *suite);
 void add_demand_cases(Suite *suite);
 void add_demand_end_cases(Suite *suite);

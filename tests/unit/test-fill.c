@@ -64,9 +64,14 @@ static int run(const char *suffix)
 
     snprintf(name, sizeof(name), "%s%s", backend->name, suffix);
     suite = suite_create(name);
-    add_fill_cases(suite);
-    add_demand_cases(suite);
-    add_demand_end_cases(suite);
+    add_refusal_cases(suite);
+    if (backend->caps & WW_CAP_FILL) {
+        add_fill_cases(suite);
+    }
+    if (backend->caps & WW_CAP_FILL_ON_DEMAND) {
+        add_demand_cases(suite);
+        add_demand_end_cases(suite);
+    }
     return run_suite(suite);
 }
 
@@ -75,7 +80,7 @@ int main(void)
     int failed = 0;
     bool any = false;
 
-    nr_backends = find_backends(backends);
+    nr_backends = find_backends(backends, 0);
     for (size_t i = 0; i < nr_backends; i++) {
         backend = &backends[i];
         any |= backend->caps & WW_CAP_FILL;
