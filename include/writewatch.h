@@ -253,7 +253,7 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * -EOPNOTSUPP (WW_CAP_FILL is missing); -EINVAL (not aligned, empty, wraps around, NULL);
  * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot
  * be read); -ENOMEM; -ECHILD.
- * About a microsecond a page.
+ * Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
 
@@ -295,7 +295,8 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * region); -EEXIST (part of it is on demand already); -EOPNOTSUPP (WW_CAP_FILL_ON_DEMAND is
  * missing); -EAGAIN (no thread); -ENOMEM; -EBADF (the program has closed a descriptor of the
  * library's); -EBUSY; -ECHILD. On error nothing is on demand.
- * Costs time in proportion to the pages that exist.
+ * Costs time in proportion to the pages that exist; a page later, besides @fill, about six
+ * times as much as its first write would.
  */
 int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg);
 

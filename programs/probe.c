@@ -40,6 +40,9 @@ static const struct {
     { WW_CAP_EXACT, "exact", "no page is reported that was not written" },
     { WW_CAP_SHARED, "shared", "shared memory and file mappings can be watched" },
     { WW_CAP_FILL, "fill", "content can be installed without counting as written" },
+    { WW_CAP_FILL_ON_DEMAND, "fill_on_demand",
+      "content can come from the program when a page is first touched" },
+    { WW_CAP_KERNEL_FILLS, "kernel_fills", "system calls may be the first to touch such a page" },
     { WW_CAP_OWNS_PROT, "owns_prot", "protections must be changed through ww_protect()" },
 };
 
