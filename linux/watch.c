@@ -104,7 +104,8 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     return 0;
 }
 
-/* Whoever still waits for a page then gets zeros. */
+/* Whoever still waits for a page gets zeros when its region is disarmed. Not before the
+ * callbacks are over: one that fails looks its region up. */
 static void end_supply(struct ww_context *ctx)
 {
     sigset_t saved;
