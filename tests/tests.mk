@@ -234,7 +234,7 @@ soak: all
 # ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
 # What runs there: in every configuration but `moving`, only in the plain one, and in `moving`, where answers
 # are not exact. A new test is one word here.
-KERNEL_TESTS = tests/unit/test-contract tests/unit/test-kernel tests/unit/test-pagemap tests/unit/test-concurrent
+KERNEL_TESTS = tests/unit/test-contract tests/unit/test-fill tests/unit/test-kernel tests/unit/test-pagemap tests/unit/test-concurrent
 KERNEL_TESTS_ONCE = tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect \
 	tests/unit/test-nt tests/unit/test-win32
 KERNEL_TESTS_MOVING = tests/unit/test-concurrent tests/kernels/test-moving
