@@ -5,20 +5,22 @@
  * asked of the library, whose memory the program made mergeable again.
  *
  * The settings in /sys/kernel/mm/ksm belong to the machine: one such test at a
- * time takes a lock on them, and the process that runs the tests puts them back.
+ * time takes a lock on them, and a process of its own puts them back.
  * KSM goes through all mergeable memory, that of virtual machines for instance;
  * the pace leaves a processor to others, and where a test waits in vain, all are skipped.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 
 #include "kernel.h"
 
 #define KSM "/sys/kernel/mm/ksm/"
 
-/* In this order they are set, and in the reverse order put back. */
+/* Set in this order, put back in the reverse. */
 static struct {
     const char *path;
     long wanted, saved;
@@ -32,13 +34,76 @@ static struct {
 
 static const char *no_ksm;
 static atomic_bool *is_slow; /* shared with the tests: one has waited in vain */
-static size_t nr_set;
 static int lock_fd = -1;
+static pid_t guard = -1;
+static int guarded = -1; /* the guard waits until nobody has this end any more */
+
+/* A process of its own, so that a run that is killed leaves the machine as it was. */
+static void guard_settings(int end)
+{
+    sigset_t all;
+    char byte;
+
+    setsid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    close(guarded);
+    while (read(end, &byte, 1) < 0 && errno == EINTR) {
+        ;
+    }
+    for (size_t i = NR_SETTINGS; i-- > 0;) {
+        write_number(settings[i].path, settings[i].saved);
+    }
+    _exit(0);
+}
+
+static const char *change_settings(void)
+{
+    int ends[2];
+
+    for (size_t i = 0; i < NR_SETTINGS; i++) {
+        if (!read_number(settings[i].path, &settings[i].saved)) {
+            return "this kernel's KSM has no use_zero_pages";
+        }
+    }
+    if (pipe(ends)) {
+        return "no pipe for the guard";
+    }
+    guarded = ends[1];
+    fflush(stdout);
+    guard = fork();
+    if (!guard) {
+        guard_settings(ends[0]);
+    }
+    close(ends[0]);
+    if (guard < 0) {
+        return "no process for the guard";
+    }
+    for (size_t i = 0; i < NR_SETTINGS; i++) {
+        if (!write_number(settings[i].path, settings[i].wanted)) {
+            return "the settings of KSM cannot be changed";
+        }
+    }
+    return NULL;
+}
+
+static const char *lock_settings(void)
+{
+    lock_fd = open(KSM "run", O_RDONLY | O_CLOEXEC);
+    if (lock_fd < 0) {
+        return "this kernel has no KSM";
+    }
+    while (flock(lock_fd, LOCK_EX)) {
+        if (errno != EINTR) {
+            return "the settings of KSM cannot be locked";
+        }
+    }
+    return NULL;
+}
 
 /* Unchecked: runs in the process that runs the tests, and whatever becomes of them. */
 static void start_ksm(void)
 {
-    no_ksm = NULL;
     if (!is_slow) {
         is_slow = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     }
@@ -47,36 +112,28 @@ static void start_ksm(void)
         no_ksm = "no memory";
         return;
     }
-    lock_fd = open(KSM "run", O_RDONLY | O_CLOEXEC);
-    if (lock_fd < 0) {
-        no_ksm = "this kernel has no KSM";
-        return;
-    }
-    while (flock(lock_fd, LOCK_EX)) {
-        if (errno != EINTR) {
-            no_ksm = "the settings of KSM cannot be locked";
-            return;
-        }
-    }
-    for (nr_set = 0; nr_set < NR_SETTINGS; nr_set++) {
-        if (!read_number(settings[nr_set].path, &settings[nr_set].saved)) {
-            no_ksm = "this kernel's KSM has no use_zero_pages";
-            return;
-        }
-        if (!write_number(settings[nr_set].path, settings[nr_set].wanted)) {
-            no_ksm = "the settings of KSM cannot be changed";
-            return;
-        }
+    no_ksm = lock_settings();
+    if (!no_ksm) {
+        no_ksm = change_settings();
     }
 }
 
 static void stop_ksm(void)
 {
-    while (nr_set) {
-        nr_set--;
-        write_number(settings[nr_set].path, settings[nr_set].saved);
+    if (guarded >= 0) {
+        close(guarded);
+        guarded = -1;
     }
-    close(lock_fd);
+    if (guard > 0) {
+        while (waitpid(guard, NULL, 0) < 0 && errno == EINTR) {
+            ;
+        }
+        guard = -1;
+    }
+    if (lock_fd >= 0) {
+        close(lock_fd);
+        lock_fd = -1;
+    }
 }
 
 #define ZEROED 3
