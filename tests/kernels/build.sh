@@ -8,7 +8,8 @@ set -u
 arch=$1
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-build=$(cd "${WW_BUILDDIR:-build}" && pwd)/kernels/$arch
+outside=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
+build=$outside/kernels/$arch
 
 build_here() {
     mkdir -p "$build" && cd "$build" || exit 1
@@ -29,5 +30,5 @@ if [ "$arch" = amd64 ] || [ "${WW_KERNEL_INSIDE:-}" = 1 ]; then
     }
     exit 0
 fi
-WW_BUILDDIR=${build%/kernels/*} sh "$top/tests/wine/root.sh" bookworm "$arch" \
+WW_BUILDDIR=$outside sh "$top/tests/wine/root.sh" bookworm "$arch" \
     env WW_KERNEL_INSIDE=1 sh tests/kernels/build.sh "$arch"

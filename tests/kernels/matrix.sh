@@ -9,7 +9,7 @@
 set -u
 file=$1
 here=$(cd "$(dirname "$0")" && pwd)
-WW_BUILDDIR=$(cd "${WW_BUILDDIR:-build}" && pwd)
+WW_BUILDDIR=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
 kernels=${WW_KERNELS:-6.1 6.12.*deb12 7}
 configurations=${WW_CONFIGURATIONS:-plain huge swap ksm moving nobody undumpable noproc deny-eperm deny-enosys deny-scan i686}
 cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch/kernels

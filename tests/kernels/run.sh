@@ -21,7 +21,7 @@ kernel=${1:?usage: run.sh KERNEL [CONFIGURATION] [PROGRAM ARGUMENT...]}
 configuration=${2:-plain}
 [ $# -lt 2 ] || shift
 shift
-WW_BUILDDIR=$(cd "${WW_BUILDDIR:-build}" && pwd)
+WW_BUILDDIR=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
 export WW_BUILDDIR
 logs=$WW_BUILDDIR/kernels/logs
 
@@ -52,7 +52,7 @@ mkdir -p "$work/root/job" "$logs"
 shell=
 [ "${1:-}" != shell ] || shell=1
 {
-    echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-900}"
+    echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-1800}"
     env | sed -n "s/'/'\\\\''/g; s/^\\(\\(CK_\\|WW_TEST_\\)[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\3'/p"
 } >"$work/root/job/environment"
 if [ $# = 0 ]; then
@@ -60,6 +60,7 @@ if [ $# = 0 ]; then
     case $configuration in
     plain | i686) often='always|once' ;;
     moving) often=moving ;;
+    undumpable | noproc | deny-*) often=barred ;;
     esac
     {
         echo writewatch probe
@@ -97,14 +98,14 @@ if [ -n "$shell" ]; then
     exit $?
 fi
 rm -f "$log.out" "$log.console"
-timeout "${WW_MACHINE_SECONDS:-1800}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
+timeout "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
     >"$log.qemu" 2>&1 </dev/null
 ended=$?
 touch "$log.out" "$log.console"
 tr -d '\r' <"$log.out" >"$log.text"
 mv "$log.text" "$log.out"
 [ $ended = 0 ] || echo "@stopped qemu ended with exit code $ended ($(tail -n 1 "$log.qemu"))" >>"$log.out"
-[ $ended != 124 ] || echo "@stopped after ${WW_MACHINE_SECONDS:-1800} seconds" >>"$log.out"
+[ $ended != 124 ] || echo "@stopped after ${WW_MACHINE_SECONDS:-5400} seconds" >>"$log.out"
 # What the kernel complained about belongs to the result.
 grep -a -E 'WARNING:|BUG:|Oops|Kernel panic|general protection|blocked for more than|Out of memory|oom-kill' "$log.console" |
     tr -d '\r' | sed 's/^\[ *[0-9.]*\] *//; s/^/@complaint /' >>"$log.out"
