@@ -64,7 +64,7 @@ function end_machine() {
     fact("**the machine did not come to its end**")
 }
 
-function end_program(status, column, i, text, broken) {
+function end_program(status,   column, text, broken, shown) {
     broken = status != 0 && status != 77
     if (program == "writewatch") {
         # The probe is no test: it exits with 77 where writes cannot be tracked by the kernel.
@@ -76,7 +76,7 @@ function end_program(status, column, i, text, broken) {
     for (column in nr_checks) {
         if (nr_bad[column]) {
             text = "**" nr_bad[column] " of " nr_checks[column] " failed**"
-            broken = 1
+            broken = shown = 1
         } else {
             text = nr_checks[column] " passed"
         }
@@ -85,19 +85,19 @@ function end_program(status, column, i, text, broken) {
     }
     for (column in skips)
         cell("skipped " skips[column], column)
-    if (status == 0 && !nr_suites && !nr_skips)
+    if (nr_suites_begun != nr_suites)
+        broken = 1
+    else if (status == 0 && !nr_suites && !nr_skips)
         cell("passed", "-")
-    if (broken && status != 1)
-        cell("**" (status == "no end" ? "no end" : status == 137 ? "killed (time limit?)" : "exit code " status) "**", "-")
+    if (broken && !shown)
+        cell("**" (status == "no end" ? "no end" : status == 137 ? "killed (time limit?)" : nr_suites_begun != nr_suites ? "a suite without an end" : "exit code " status) "**", "-")
     if (broken)
-        failure(program " ended with " status nr_details_text())
-    if (status == 0 || status == 77 || !broken)
-        nr_programs_ok++
+        failure(program (status == "no end" ? " has no end" : " ended with exit code " status) details_text())
     nr_programs++
     program = ""
 }
 
-function nr_details_text(   i, text) {
+function details_text(   i, text) {
     for (i = 1; i <= nr_details && i <= 8; i++)
         text = text "\n  * `" details[i] "`"
     return text
@@ -143,7 +143,7 @@ $1 == "@skipped" {
 }
 $1 == "@begin" {
     program = $2
-    nr_details = nr_suites = nr_skips = 0
+    nr_details = nr_suites = nr_suites_begun = nr_skips = 0
     suite = ""
     delete nr_checks
     delete nr_bad
@@ -187,6 +187,7 @@ $1 == "@done" {
 }
 /^Running suite\(s\): / && program != "" {
     suite = column_of($3)
+    nr_suites_begun++
 }
 /^[0-9]+%: Checks: / && program != "" {
     nr_suites++
