@@ -15,10 +15,7 @@ unsigned int ww_page_shift;
 
 /* Fastest first. What a backend can do goes before that: see rungs. */
 static const struct ww_backend *const backends[] = {
-    &ww_backend_uffd,
-    &ww_backend_mprotect,
-    &ww_backend_softdirty,
-    &ww_backend_none,
+    &ww_backend_uffd, &ww_backend_mprotect, &ww_backend_softdirty, &ww_backend_uffd_sync, &ww_backend_none,
 };
 
 #define NR_BACKENDS (sizeof(backends) / sizeof(backends[0]))

@@ -190,7 +190,8 @@ struct ww_backend {
 };
 
 /* backend.c */
-extern const struct ww_backend ww_backend_uffd, ww_backend_mprotect, ww_backend_softdirty, ww_backend_none;
+extern const struct ww_backend ww_backend_uffd, ww_backend_uffd_sync, ww_backend_mprotect,
+    ww_backend_softdirty, ww_backend_none;
 void ww_page_size_init(void);
 int ww_backend_choose(const char *name, struct ww_context *ctx);
 bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing);
@@ -199,11 +200,14 @@ void ww_backend_close(struct ww_context *ctx);
 
 /* mapping.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
+
 /* watch.c */
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
+/* Memory that a userfaultfd tracks is neither huge nor merged. 0 or a negative errno. */
+int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);

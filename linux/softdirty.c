@@ -187,20 +187,6 @@ static int softdirty_check(struct ww_tracker *tracker)
     return err ? err : ww_softdirty_is_whole(sd) ? 0 : -EBADF;
 }
 
-/* Neither huge pages, which would report 512 pages for one write, nor merging, which
- * drops the bit. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
-static int keep_pages_small(uintptr_t start, uintptr_t end)
-{
-    static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
-
-    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
-        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
 /*
  * Only private anonymous memory: pages of files and shared memory may be taken out
  * of the page table without a trace when memory runs short, and with them their
@@ -224,7 +210,7 @@ static int softdirty_arm(struct ww_region *region)
     int err = check_kind(region);
 
     if (!err) {
-        err = keep_pages_small(region->range.start, region->range.end);
+        err = ww_keep_pages_small(region->range.start, region->range.end);
     }
     if (err) {
         return err;
@@ -334,7 +320,7 @@ static bool softdirty_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_
 static int softdirty_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct marks *marks = region->priv;
-    int err = keep_pages_small(start, end);
+    int err = ww_keep_pages_small(start, end);
     sigset_t saved;
 
     if (err && err != -ENOMEM) {

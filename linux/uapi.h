@@ -17,6 +17,24 @@
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
+/* 5.13 */
+#ifndef UFFDIO_CONTINUE
+
+struct uffdio_continue {
+    struct uffdio_range range;
+    __u64 mode;
+    __s64 mapped;
+};
+
+#define UFFDIO_CONTINUE _IOWR(UFFDIO, 0x07, struct uffdio_continue)
+
+#endif
+
+/* 6.1 */
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+
 /* 6.6 */
 #ifndef UFFDIO_POISON
 struct uffdio_poison {

@@ -75,7 +75,7 @@ static int open_fds(struct uffd *uffd)
 
 /* Neither huge pages, which would report 512 pages for one write, nor merging with
  * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
-static int keep_pages_small(uintptr_t start, uintptr_t end)
+int ww_keep_pages_small(uintptr_t start, uintptr_t end)
 {
     static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
 
@@ -124,7 +124,7 @@ static int write_protect(const struct uffd *uffd, const struct ww_region *region
  * (ENOMEM), which is no reason to leave the rest of it untracked. */
 static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
-    int err = keep_pages_small(start, end);
+    int err = ww_keep_pages_small(start, end);
 
     return err && err != -ENOMEM ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
 }
@@ -346,7 +346,7 @@ static int uffd_arm(struct ww_region *region)
 {
     const struct uffd *uffd = region->tracker->priv;
     uintptr_t start = region->range.start, end = region->range.end;
-    int err = keep_pages_small(start, end);
+    int err = ww_keep_pages_small(start, end);
 
     if (!err) {
         err = register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);

@@ -88,6 +88,11 @@ tests_unit_test_softdirty_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_softdirty_LDADD = $(UNIT_LDADD)
 tests_unit_test_softdirty_LDFLAGS = -Wl,--wrap=write
 
+UNIT_TESTS += tests/unit/test-uffd-sync
+tests_unit_test_uffd_sync_SOURCES = tests/unit/test-uffd-sync.c tests/unit/util.h
+tests_unit_test_uffd_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_uffd_sync_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The synchronous userfaultfd backend, for kernels 5.7 to 6.6: clean pages are
+ * write-protected in the page tables, missing pages are registered as such, and
+ * the first access to either waits for a thread of ours (uffd_sync_thread.c)
+ * that notes it. The rule that keeps writes from getting lost stands in
+ * uffd_sync.h.
+ *
+ * With a descriptor for faults of user mode only, system calls cannot wait for
+ * the thread and fail with EFAULT on a page that they write. They must still be
+ * able to read: so all holes are mapped to the zero page there, when a range is
+ * armed.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "uffd_sync.h"
+
+/* Dirty runs with fewer clean pages between them are protected by one ioctl: what is clean
+ * is protected already, and to pass over a page costs less than another call. */
+#define NEAR_PAGES 32
+
+/* ---- dirty bits ---- */
+
+/* The first page in from..to-1 whose dirty bit is @dirty, or @to. */
+static size_t find_bit(const struct ww_sync_pages *pages, size_t from, size_t to, bool dirty)
+{
+    while (from < to) {
+        uint64_t word = atomic_load(&pages->dirty[from / 64]);
+
+        word = (dirty ? word : ~word) & (~UINT64_C(0) << (from % 64));
+        if (word) {
+            from = (from & ~(size_t)63) + __builtin_ctzll(word);
+            return from < to ? from : to;
+        }
+        from = (from & ~(size_t)63) + 64;
+    }
+    return to;
+}
+
+void ww_sync_change_bits(struct ww_sync_pages *pages, size_t from, size_t to, bool dirty)
+{
+    while (from < to) {
+        size_t stop = (from & ~(size_t)63) + 64;
+        uint64_t mask = ~UINT64_C(0) << (from % 64);
+
+        if (stop > to) {
+            stop = to;
+            mask &= ~UINT64_C(0) >> (64 - to % 64);
+        }
+        if (dirty) {
+            atomic_fetch_or(&pages->dirty[from / 64], mask);
+        } else {
+            atomic_fetch_and(&pages->dirty[from / 64], ~mask);
+        }
+        from = stop;
+    }
+}
+
+static struct ww_sync_pages *new_pages(uintptr_t start, uintptr_t end)
+{
+    size_t nr_pages = (end - start) >> ww_page_shift;
+    size_t len = sizeof(struct ww_sync_pages) + (nr_pages + 63) / 64 * sizeof(uint64_t);
+    struct ww_sync_pages *pages =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (pages == MAP_FAILED) {
+        return NULL;
+    }
+    pages->base = start;
+    pages->nr_pages = nr_pages;
+    pages->map_len = len;
+    pages->refs = 1;
+    return pages;
+}
+
+static void put_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
+{
+    if (atomic_fetch_sub(&pages->refs, 1) == 1 && !atomic_load(&sync->stuck)) {
+        munmap(pages, pages->map_len);
+    }
+}
+
+/* ---- open ---- */
+
+/* The struct, and behind it pages that no fault of the program can be about. */
+static struct ww_sync *map_sync(void)
+{
+    size_t page = ww_page_size(), head = (sizeof(struct ww_sync) + page - 1) & ~(page - 1);
+    size_t len = head + (2 + WW_SYNC_BATCH) * page;
+    char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct ww_sync *sync = (struct ww_sync *)area;
+
+    if (area == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(area + head, page, MADV_WIPEONFORK)) {
+        munmap(area, len);
+        return NULL;
+    }
+    area[head] = 1;
+    sync->map_len = len;
+    sync->alive = (const unsigned int *)(area + head);
+    sync->bell = area + head + page;
+    sync->zeroes = area + head + 2 * page;
+    /* Mapped from now on, so that UFFDIO_COPY finds them at its first try. */
+    for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
+        (void)*(const volatile char *)(sync->zeroes + i * page);
+    }
+    return sync;
+}
+
+/* Learns what ww_sync_kind() sees on a page of ours that is registered, and whether it sees
+ * something else on one that is not. */
+static int learn_kinds(struct ww_sync *sync)
+{
+    uintptr_t bell = (uintptr_t)sync->bell, page = ww_page_size();
+    struct uffdio_continue arg = { .range = { .start = bell, .len = page } };
+    int err = ww_sync_register(sync, bell, bell + page, true);
+
+    if (err) {
+        return err;
+    }
+    sync->kind_error = ioctl(sync->uffd, UFFDIO_CONTINUE, &arg) ? errno : 0;
+    sync->tells_lost = sync->kind_error == EINVAL || sync->kind_error == EOPNOTSUPP;
+    sync->tells_lost = sync->tells_lost && ww_sync_kind(sync, bell, bell + page) == WW_SYNC_PRIVATE &&
+                       ww_sync_kind(sync, bell + page, bell + 2 * page) == WW_SYNC_LOST &&
+                       ww_sync_kind(sync, bell, bell + 2 * page) == WW_SYNC_LOST;
+    return 0;
+}
+
+static int sync_open(struct ww_tracker *tracker)
+{
+    struct ww_sync *sync = map_sync();
+    int err;
+
+    if (!sync) {
+        return -ENOMEM;
+    }
+    err = ww_sync_open_uffd(sync);
+    if (err) {
+        munmap(sync, sync->map_len);
+        return err;
+    }
+    err = learn_kinds(sync);
+    if (!err) {
+        err = ww_sync_start(sync);
+    }
+    if (err) {
+        close(sync->uffd);
+        munmap(sync, sync->map_len);
+        return err;
+    }
+    if (sync->user_mode_only) {
+        tracker->caps &= ~(WW_CAP_KERNEL_WRITES | WW_CAP_FREE_ARMING | WW_CAP_FILL);
+    }
+    if (!sync->tells_lost) {
+        tracker->caps &= ~WW_CAP_LOST_DETECTED;
+    }
+    tracker->priv = sync;
+    return 0;
+}
+
+/* ---- arm ---- */
+
+static int sync_arm(struct ww_region *region)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    uintptr_t start = region->range.start, end = region->range.end;
+    struct ww_sync_entry entry = { .start = start, .end = end };
+    /* Faults are answered page by page, which huge pages are not made of. */
+    int err = region->grain > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
+
+    if (err) {
+        return err;
+    }
+    if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
+        return -EIO;
+    }
+    entry.pages = new_pages(start, end);
+    if (!entry.pages) {
+        return -ENOMEM;
+    }
+    err = ww_sync_table_add(sync, &entry);
+    if (err) {
+        put_pages(sync, entry.pages);
+        return err;
+    }
+    err = ww_sync_track(sync, entry.pages, start, end);
+    if (err) {
+        ww_sync_unregister(sync, start, end);
+        ww_sync_table_remove(sync, &entry);
+        put_pages(sync, entry.pages);
+        return err;
+    }
+    region->priv = entry.pages;
+    return 0;
+}
+
+static int sync_split(struct ww_region *region, struct ww_region *upper)
+{
+    struct ww_sync_pages *pages = region->priv;
+    int err = pages ? ww_sync_table_cut(region->tracker->priv, upper->range.start) : 0;
+
+    if (!err && pages) {
+        atomic_fetch_add(&pages->refs, 1);
+        upper->priv = pages;
+    }
+    return err;
+}
+
+static void sync_release(struct ww_region *region)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    const struct ww_sync_entry entry = { .start = region->range.start,
+                                         .end = region->range.end,
+                                         .pages = region->priv };
+
+    if (!region->priv) {
+        return;
+    }
+    /* A child has the memory, but neither the handler nor a lock that can be trusted. */
+    if (*sync->alive) {
+        ww_sync_table_remove(sync, &entry);
+    }
+    put_pages(sync, region->priv);
+    region->priv = NULL;
+}
+
+/* Parts of which one was armed anew have bits of their own each: then a scan arms the whole. */
+static void sync_join(struct ww_region *region, struct ww_region *upper)
+{
+    if (region->priv && upper->tracker == region->tracker && upper->priv == region->priv) {
+        ww_sync_table_join(region->tracker->priv, upper->range.start);
+        put_pages(region->tracker->priv, upper->priv);
+        upper->priv = NULL;
+    } else {
+        sync_release(region);
+    }
+}
+
+/* ---- scan ---- */
+
+/* Protects the span of @nr runs whose bits were taken. If that fails they are dirty again. What
+ * is not tracked there is found by the next scan. */
+static int protect_runs(const struct ww_region *region, const struct page_region *runs, size_t nr)
+{
+    struct ww_sync_pages *pages = region->priv;
+    int err = nr ? ww_sync_protect(region->tracker->priv, runs[0].start, runs[nr - 1].end) : 0;
+
+    if (!err || err == -ENOENT) {
+        return 0;
+    }
+    for (size_t i = 0; i < nr; i++) {
+        ww_sync_change_bits(pages, ww_sync_page_index(pages, runs[i].start),
+                            ww_sync_page_index(pages, runs[i].end), true);
+    }
+    return err;
+}
+
+/* Collects runs, and takes their bits if they are to be reset. Those that lie near each other
+ * are protected together. */
+static ssize_t collect_runs(const struct ww_region *region, const struct ww_scan *scan,
+                            struct page_region *vec, uintptr_t *ret_next)
+{
+    struct ww_sync_pages *pages = region->priv;
+    size_t from = ww_sync_page_index(pages, scan->start), to = ww_sync_page_index(pages, scan->end);
+    size_t max = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN;
+    size_t room = scan->max_pages, nr = 0, nr_done = 0, last = from;
+    int err = 0;
+
+    while (nr < max && room && !err) {
+        size_t first = find_bit(pages, from, to, true);
+
+        if (first >= to) {
+            from = to;
+            break;
+        }
+        if (scan->reset && nr > nr_done && first - last > NEAR_PAGES) {
+            err = protect_runs(region, vec + nr_done, nr - nr_done);
+            if (err) {
+                break;
+            }
+            nr_done = nr;
+        }
+        last = find_bit(pages, first, to - first > room ? first + room : to, false);
+        if (scan->reset) {
+            ww_sync_change_bits(pages, first, last, false);
+        }
+        vec[nr++] = (struct page_region){
+            .start = ww_sync_page_addr(pages, first),
+            .end = ww_sync_page_addr(pages, last),
+            .categories = PAGE_IS_WRITTEN,
+        };
+        room -= last - first;
+        from = last;
+    }
+    if (scan->reset && !err) {
+        err = protect_runs(region, vec + nr_done, nr - nr_done);
+    }
+    if (err) {
+        /* The rest is as it was; the error comes back on the next call. */
+        from = ww_sync_page_index(pages, vec[nr_done].start);
+        memset(vec + nr_done, 0, (nr - nr_done) * sizeof(*vec));
+        nr = nr_done;
+    }
+    *ret_next = ww_sync_page_addr(pages, from);
+    return nr || !err ? (ssize_t)nr : err;
+}
+
+static ssize_t sync_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
+                         uintptr_t *ret_next)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages;
+    int err = 0;
+
+    if (!region->priv) {
+        err = sync_arm(region);
+        if (err) {
+            return err;
+        }
+        pages = region->priv;
+        ww_sync_change_bits(pages, 0, pages->nr_pages, true);
+    }
+    ww_sync_settle(sync);
+    if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
+        return -EIO;
+    }
+    err = ww_sync_recover(region, scan->start, scan->end);
+    return err ? err : collect_runs(region, scan, vec, ret_next);
+}
+
+static bool sync_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
+{
+    (void)tracker;
+    (void)start;
+    (void)end;
+    return true;
+}
+
+/* ---- what else is done to a range ---- */
+
+static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_sync_pages *pages = region->priv;
+    int err = ww_keep_pages_small(start, end);
+
+    /* The range may have holes by now, which is no reason to leave the rest of it untracked. */
+    if (!pages || (err && err != -ENOMEM)) {
+        return pages ? err : -EIO;
+    }
+    ww_sync_settle(region->tracker->priv);
+    ww_sync_change_bits(pages, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
+    err = ww_sync_track(region->tracker->priv, pages, start, end);
+    return err == -ENOENT ? 0 : err;
+}
+
+static int sync_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
+{
+    (void)region;
+    return mprotect((void *)start, end - start, prot) ? -errno : 0;
+}
+
+static ssize_t sync_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
+{
+    const struct ww_sync *sync = region->tracker->priv;
+
+    return sync->user_mode_only ? -EOPNOTSUPP : ww_sync_copy(sync, start, src, len, true);
+}
+
+static void sync_disarm(struct ww_region *region)
+{
+    const struct ww_sync *sync = region->tracker->priv;
+
+    /* By another's descriptor it would end another's tracking. */
+    if (ww_sync_is_ours(sync)) {
+        ww_sync_unregister(sync, region->range.start, region->range.end);
+    }
+}
+
+static void sync_close(struct ww_tracker *tracker)
+{
+    struct ww_sync *sync = tracker->priv;
+    bool is_ours = ww_sync_is_ours(sync) || atomic_load(&sync->taken);
+    int fd = sync->uffd;
+
+    if (ww_sync_stop(sync)) {
+        munmap(sync, sync->map_len);
+    }
+    if (is_ours) {
+        close(fd);
+    }
+}
+
+static const struct ww_refusal refusals[] = {
+    { -EPERM, "the userfaultfd system call is denied here",
+      "allow userfaultfd in the seccomp profile of the sandbox; before kernel 5.11 also set "
+      "vm.unprivileged_userfaultfd to 1" },
+    { -ENOSYS, "the kernel, or a seccomp profile, does not offer userfaultfd",
+      "use a kernel with CONFIG_USERFAULTFD, or allow userfaultfd in the sandbox" },
+    { -EOPNOTSUPP, "the kernel cannot protect pages by userfaultfd", "use kernel 5.7 or newer" },
+    { -EAGAIN, "no thread can be started to handle faults", "raise ulimit -u, or pids.max of the container" },
+    { -EIO, "faults are not answered, or by wrong answers", NULL },
+    { 0 },
+};
+
+const struct ww_backend ww_backend_uffd_sync = {
+    .name = "uffd-sync",
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
+            WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILL,
+    .refusals = refusals,
+    .open = sync_open,
+    .check = ww_sync_check,
+    .arm = sync_arm,
+    .split = sync_split,
+    .join = sync_join,
+    .scan = sync_scan,
+    .peek = sync_peek,
+    .discard = sync_discard,
+    .protect = sync_protect,
+    .fill = sync_fill,
+    .supply = ww_no_supply,
+    .disarm = sync_disarm,
+    .release = sync_release,
+    .close = sync_close,
+};

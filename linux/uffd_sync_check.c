@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The self test of the uffd-sync backend: faults of every kind on pages of our
+ * own, and what a scan finds of them. A handler that does not answer keeps the
+ * thread that faults for ever, so another thread has to try it first.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "uffd_sync.h"
+
+/* How long the handler may take. Emulated machines are slow. */
+#define CHECK_SECONDS 5
+
+/* What the helper does while the main thread watches the clock. */
+struct trial {
+    char *area;
+    atomic_uint done; /* a futex */
+};
+
+/* A page that exists, one that is missing, one that is missing and only read; the fourth is left alone. */
+static void *trial_thread(void *arg)
+{
+    struct trial *trial = arg;
+    size_t page = ww_page_size();
+
+    *(volatile char *)trial->area = 2;
+    *(volatile char *)(trial->area + page) = 2;
+    (void)*(volatile char *)(trial->area + 2 * page);
+    atomic_store(&trial->done, 1);
+    syscall(SYS_futex, &trial->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    return NULL;
+}
+
+static bool wait_for_trial(struct trial *trial)
+{
+    struct timespec now, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += CHECK_SECONDS;
+    while (!atomic_load(&trial->done)) {
+        struct timespec rest = { .tv_nsec = 100000000 };
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec >= end.tv_nsec)) {
+            return false;
+        }
+        syscall(SYS_futex, &trial->done, FUTEX_WAIT_PRIVATE, 0, &rest, NULL, 0);
+    }
+    return true;
+}
+
+/* Lets another thread touch the area, since a handler that is stuck would keep this one for ever. */
+static int run_trial(struct ww_sync *sync, char *area)
+{
+    struct trial trial = { .area = area };
+    pthread_attr_t attr;
+    pthread_t helper;
+    sigset_t saved;
+    int err;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, (size_t)512 << 10);
+    ww_block_signals(&saved);
+    err = pthread_create(&helper, &attr, trial_thread, &trial);
+    ww_restore_signals(&saved);
+    pthread_attr_destroy(&attr);
+    if (err) {
+        return -err;
+    }
+    if (!wait_for_trial(&trial)) {
+        atomic_store(&sync->stuck, true);
+        ww_sync_give_up(sync);
+        err = -EIO;
+    }
+    pthread_join(helper, NULL);
+    return err;
+}
+
+/* A resetting scan of the area must find the first @nr pages and no other. */
+static int expect_first(struct ww_region *region, size_t nr)
+{
+    struct ww_scan scan = {
+        .start = region->range.start,
+        .end = region->range.end,
+        .max_pages = 4,
+        .max_runs = 4,
+        .reset = true,
+    };
+    struct page_region vec[4];
+    uintptr_t next;
+    ssize_t found = ww_backend_uffd_sync.scan(region, &scan, vec, &next);
+
+    if (found < 0) {
+        return found;
+    }
+    if (found != 1 || vec[0].start != scan.start || vec[0].end != scan.start + nr * ww_page_size()) {
+        return -EIO;
+    }
+    return 0;
+}
+
+int ww_sync_check(struct ww_tracker *tracker)
+{
+    size_t len = 4 * ww_page_size();
+    char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct ww_region region = {
+        .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
+        .tracker = tracker,
+    };
+    int err;
+
+    if (area == MAP_FAILED) {
+        return -ENOMEM;
+    }
+    area[0] = area[len - 1] = 1;
+    err = ww_backend_uffd_sync.arm(&region);
+    if (!err) {
+        err = run_trial(tracker->priv, area);
+        if (!err) {
+            err = expect_first(&region, 2);
+        }
+        if (!err) {
+            *(volatile char *)area = 3;
+            err = expect_first(&region, 1);
+        }
+        ww_backend_uffd_sync.disarm(&region);
+        ww_backend_uffd_sync.release(&region);
+    }
+    munmap(area, len);
+    return err;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ioctls of the uffd-sync backend, one function each, and what their errors
+ * mean. It knows descriptors and ranges, neither dirty bits nor threads.
+ *
+ * Up to 6.4 an ioctl takes one mapping only and says ENOENT where a range has a
+ * border in it, such as mprotect(2) makes; UFFDIO_UNREGISTER and _REGISTER say
+ * EINVAL where one mapping in a range is of a wrong kind. So a refused range is
+ * tried again in halves.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "uffd_sync.h"
+
+/* Page tables that one ioctl walks, so that mmap() in other threads does not stall. */
+#define MAX_BYTES ((uintptr_t)256 << 20)
+
+/* A descriptor whose faults of the kernel are seen too: by privilege, by
+ * vm.unprivileged_userfaultfd, or by the permissions of the device (6.1). */
+static int new_full_fd(void)
+{
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), err = errno, device;
+
+    if (fd >= 0 || err != EPERM) {
+        return fd >= 0 ? fd : -err;
+    }
+    device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    if (device < 0) {
+        return -EPERM;
+    }
+    fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+    err = fd < 0 ? errno : 0;
+    close(device);
+    return fd < 0 ? -err : fd;
+}
+
+/* From 5.12 on each userfaultfd has an inode of its own; before, all files of that sort share one. */
+static void learn_inode(struct ww_sync *sync)
+{
+    struct stat ours, other;
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    sync->inode = 0;
+    if (!fstat(sync->uffd, &ours) && !fstat(fd, &other) && ours.st_ino != other.st_ino) {
+        sync->inode = ours.st_ino;
+        sync->device = ours.st_dev;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+bool ww_sync_is_ours(const struct ww_sync *sync)
+{
+    struct uffdio_range range = { .start = (uintptr_t)sync->alive, .len = ww_page_size() };
+    struct stat now;
+
+    if (!sync->inode) {
+        return !ioctl(sync->uffd, UFFDIO_WAKE, &range);
+    }
+    return !fstat(sync->uffd, &now) && now.st_ino == sync->inode && now.st_dev == sync->device;
+}
+
+int ww_sync_open_uffd(struct ww_sync *sync)
+{
+    struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+    int fd = new_full_fd(), err;
+
+    sync->user_mode_only = false;
+    if (fd == -EPERM) {
+        fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+        if (fd < 0) {
+            /* EINVAL: before 5.11 there is no such mode, and the first refusal stands. */
+            return errno == EINVAL ? -EPERM : -errno;
+        }
+        sync->user_mode_only = true;
+    }
+    if (fd < 0) {
+        return fd;
+    }
+    if (ioctl(fd, UFFDIO_API, &api)) {
+        err = errno == EINVAL ? -EOPNOTSUPP : -errno;
+        close(fd);
+        return err;
+    }
+    sync->uffd = fd;
+    learn_inode(sync);
+    return 0;
+}
+
+/* Calls @try on the range in pieces of at most @max bytes, and again in halves down to @min where
+ * that is refused as a whole. The first error is returned, after all the rest is done. */
+static int in_pieces(const struct ww_sync *sync, uintptr_t start, uintptr_t end, uintptr_t max, uintptr_t min,
+                     int (*try)(const struct ww_sync *, uintptr_t, uintptr_t))
+{
+    int err = 0, first_err = 0;
+
+    for (uintptr_t stop; start < end; start = stop) {
+        stop = end - start > max ? start + max : end;
+        err = try(sync, start, stop);
+        if ((err == -ENOENT || err == -EINVAL) && stop - start > min) {
+            uintptr_t half = ((stop - start) >> ww_page_shift) / 2 << ww_page_shift;
+
+            err = in_pieces(sync, start, stop, half, min, try);
+        }
+        first_err = first_err ? first_err : err;
+    }
+    return first_err;
+}
+
+int ww_sync_register(const struct ww_sync *sync, uintptr_t start, uintptr_t end, bool missing)
+{
+    struct uffdio_register reg = {
+        .range = { .start = start, .len = end - start },
+        .mode = UFFDIO_REGISTER_MODE_WP | (missing ? UFFDIO_REGISTER_MODE_MISSING : 0),
+    };
+    const uint64_t need =
+        UINT64_C(1) << _UFFDIO_COPY | UINT64_C(1) << _UFFDIO_WRITEPROTECT | UINT64_C(1) << _UFFDIO_ZEROPAGE;
+
+    if (ioctl(sync->uffd, UFFDIO_REGISTER, &reg)) {
+        return -errno;
+    }
+    /* Pages of hugetlbfs cannot be zero pages. */
+    if ((reg.ioctls & need) != need) {
+        ww_sync_unregister(sync, start, end);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int unregister_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_range range = { .start = start, .len = end - start };
+
+    return ioctl(sync->uffd, UFFDIO_UNREGISTER, &range) ? -errno : 0;
+}
+
+/* The kernel wakes who waits for a missing page, but not who waits to write to a protected one. */
+void ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    /* Nothing may be left there to unregister, which is refused in the same way. */
+    uintptr_t max = end - start, min = max >> 10 > ww_page_size() ? max >> 10 : ww_page_size();
+
+    in_pieces(sync, start, end, max, min, unregister_piece);
+    ww_sync_wake(sync, start, end);
+}
+
+/*
+ * UFFDIO_CONTINUE (5.13) is for page cache alone: on private memory it fails. But
+ * it looks first whether the range is one mapping that is registered, and says
+ * ENOENT if not; what it says otherwise was learned by effect. On shared memory
+ * it maps pages, which is harmless only before they are protected.
+ */
+int ww_sync_kind(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_continue arg = { .range = { .start = start, .len = end - start } };
+    int err;
+
+    if (!sync->tells_lost) {
+        return WW_SYNC_PRIVATE;
+    }
+    err = ioctl(sync->uffd, UFFDIO_CONTINUE, &arg) ? errno : 0;
+    while (err == EINTR) {
+        err = ioctl(sync->uffd, UFFDIO_CONTINUE, &arg) ? errno : 0;
+    }
+    if (err == sync->kind_error) {
+        return WW_SYNC_PRIVATE;
+    }
+    switch (err) {
+    case ENOENT:
+        return WW_SYNC_LOST;
+    case 0:
+    case EEXIST:
+    case EFAULT:
+    case EAGAIN:
+        return WW_SYNC_SHARED;
+    default:
+        return -err;
+    }
+}
+
+static int protect_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_writeprotect arg = {
+        .range = { .start = start, .len = end - start },
+        .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+    };
+    int err;
+
+    do {
+        err = ioctl(sync->uffd, UFFDIO_WRITEPROTECT, &arg) ? -errno : 0;
+    } while (err == -EAGAIN || err == -EINTR);
+    return err;
+}
+
+int ww_sync_protect(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), protect_piece);
+}
+
+static int unprotect_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_writeprotect arg = { .range = { .start = start, .len = end - start } };
+
+    return ioctl(sync->uffd, UFFDIO_WRITEPROTECT, &arg) ? -errno : 0;
+}
+
+int ww_sync_unprotect(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), unprotect_piece);
+}
+
+static ssize_t copy_once(const struct ww_sync *sync, uintptr_t start, const void *src, size_t len,
+                         bool protect)
+{
+    struct uffdio_copy arg = {
+        .dst = start,
+        .src = (uintptr_t)src,
+        .len = len,
+        .mode = protect ? UFFDIO_COPY_MODE_WP : 0,
+    };
+
+    if (!ioctl(sync->uffd, UFFDIO_COPY, &arg)) {
+        return len;
+    }
+    return arg.copy > 0 ? arg.copy : -errno;
+}
+
+ssize_t ww_sync_copy(const struct ww_sync *sync, uintptr_t start, const void *src, size_t len, bool protect)
+{
+    size_t done = 0, page = ww_page_size();
+    ssize_t nr = 0;
+
+    while (done < len && nr >= 0) {
+        const char *from = (const char *)src + done;
+
+        nr = copy_once(sync, start + done, from, len - done, protect);
+        if (nr == -ENOENT && len - done > page) {
+            /* The border of a mapping is somewhere in it. */
+            nr = copy_once(sync, start + done, from, page, protect);
+        }
+        if (nr > 0) {
+            done += nr;
+        }
+    }
+    return done ? (ssize_t)done : nr;
+}
+
+static int fill_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    while (start < end) {
+        struct uffdio_zeropage arg = { .range = { .start = start, .len = end - start } };
+        int err = ioctl(sync->uffd, UFFDIO_ZEROPAGE, &arg) ? errno : 0;
+
+        if (!err) {
+            return 0;
+        }
+        if (arg.zeropage > 0) {
+            start += arg.zeropage;
+        } else if (err == EEXIST) {
+            start += ww_page_size();
+        } else if (err != EAGAIN && err != EINTR) {
+            return -err;
+        }
+    }
+    return 0;
+}
+
+int ww_sync_fill_holes(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), fill_piece);
+}
+
+void ww_sync_wake(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_range range = { .start = start, .len = end - start };
+
+    ioctl(sync->uffd, UFFDIO_WAKE, &range);
+}

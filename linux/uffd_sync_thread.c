@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The handler thread of the uffd-sync backend. It reads all faults that wait,
+ * joins those of neighbouring pages, and answers each run with one ioctl, which
+ * wakes the threads as well.
+ *
+ * A missing page that is read gets a page of zeros that is protected at once: to
+ * map the kernel's zero page and protect it after that would leave a moment in
+ * which a write is not seen. A fault that cannot be answered is woken and comes
+ * again; where that would go on for ever, all tracking ends (broken), which costs
+ * answers but hangs nobody.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "uffd_sync.h"
+
+/* Virtual size; thread-local storage of the whole program is in it. */
+#define STACK_BYTES ((size_t)512 << 10)
+/* Looks for more faults before it sleeps: a thread that wrote one page mostly writes the next. */
+#define SPINS 50
+
+/* In the order in which a batch answers them: a page that is written and read is written. */
+enum { PROTECTED_WRITTEN, MISSING_WRITTEN, MISSING_READ };
+
+/* ---- batches ---- */
+
+static void futex(atomic_uint *word, int operation, unsigned int value, const struct timespec *timeout)
+{
+    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, NULL, 0);
+}
+
+void ww_sync_settle(struct ww_sync *sync)
+{
+    const struct timespec moment = { .tv_nsec = 10000000 };
+    unsigned int seen = atomic_load(&sync->batches);
+
+    if (!(seen & 1)) {
+        return;
+    }
+    atomic_fetch_add(&sync->nr_waiting, 1);
+    while (atomic_load(&sync->batches) == seen && !atomic_load(&sync->stuck)) {
+        futex(&sync->batches, FUTEX_WAIT, seen, &moment);
+    }
+    atomic_fetch_sub(&sync->nr_waiting, 1);
+}
+
+static void end_batch(struct ww_sync *sync)
+{
+    atomic_fetch_add(&sync->batches, 1);
+    if (atomic_load(&sync->nr_waiting)) {
+        futex(&sync->batches, FUTEX_WAKE, INT_MAX, NULL);
+    }
+}
+
+/* Whether @a is answered before @b. */
+static bool is_before(const struct ww_sync_fault *a, const struct ww_sync_fault *b)
+{
+    return a->kind != b->kind ? a->kind < b->kind : a->page < b->page;
+}
+
+/* Takes the faults out of the messages, in order. Few, and mostly in order already. */
+static size_t sort_faults(struct ww_sync *sync, size_t nr_messages)
+{
+    size_t nr = 0;
+
+    for (size_t i = 0; i < nr_messages; i++) {
+        const struct uffd_msg *message = &sync->messages[i];
+        uint64_t flags = message->arg.pagefault.flags;
+        struct ww_sync_fault fault = { .kind = MISSING_READ };
+        size_t at = nr;
+
+        if (message->event != UFFD_EVENT_PAGEFAULT) {
+            continue;
+        }
+        fault.page = message->arg.pagefault.address & ~(ww_page_size() - 1);
+        if (flags & UFFD_PAGEFAULT_FLAG_WP) {
+            fault.kind = PROTECTED_WRITTEN;
+        } else if (flags & UFFD_PAGEFAULT_FLAG_WRITE) {
+            fault.kind = MISSING_WRITTEN;
+        }
+        for (; at > 0 && is_before(&fault, &sync->faults[at - 1]); at--) {
+            sync->faults[at] = sync->faults[at - 1];
+        }
+        sync->faults[at] = fault;
+        nr++;
+    }
+    return nr;
+}
+
+/* Fills missing pages. One that exists by now, or is not tracked any more, is left to a new fault. */
+static int answer_missing(struct ww_sync *sync, uintptr_t start, uintptr_t end, bool protect)
+{
+    const struct timespec moment = { .tv_nsec = 1000000 };
+
+    while (start < end) {
+        ssize_t nr = ww_sync_copy(sync, start, sync->zeroes, end - start, protect);
+
+        if (nr > 0) {
+            start += nr;
+            continue;
+        }
+        if (nr == -ENOMEM) {
+            /* Others may give memory back; the thread that faults waits as it does in the kernel. */
+            nanosleep(&moment, NULL);
+        } else if (nr != -EEXIST && nr != -ENOENT && nr != -EAGAIN && nr != -EINTR) {
+            return nr;
+        }
+        ww_sync_wake(sync, start, start + ww_page_size());
+        start += ww_page_size();
+    }
+    return 0;
+}
+
+static int answer_protected(struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int err = ww_sync_unprotect(sync, start, end);
+
+    if (err == -ENOENT || err == -EAGAIN || err == -EINTR || err == -ENOMEM) {
+        ww_sync_wake(sync, start, end);
+        return 0;
+    }
+    return err;
+}
+
+/* Answers the faults of a run of pages, all of one kind. */
+static int answer(struct ww_sync *sync, int kind, uintptr_t start, uintptr_t end)
+{
+    int err;
+
+    atomic_fetch_add(&sync->nr_resolved, 1);
+    if (kind == MISSING_READ) {
+        return answer_missing(sync, start, end, true);
+    }
+    ww_sync_mark(sync, start, end);
+    if (kind == MISSING_WRITTEN) {
+        err = answer_missing(sync, start, end, false);
+    } else {
+        err = answer_protected(sync, start, end);
+    }
+    /* A harvest that took the bits meanwhile had protected the pages before they were opened here. */
+    ww_sync_mark(sync, start, end);
+    return err;
+}
+
+/* Answers all faults of the messages. An error means that it cannot be done, now or later. */
+static int answer_batch(struct ww_sync *sync, size_t nr_messages)
+{
+    size_t nr = sort_faults(sync, nr_messages), i = 0;
+    int err = 0;
+
+    atomic_fetch_add(&sync->nr_messages, nr);
+    while (i < nr && !err) {
+        int kind = sync->faults[i].kind;
+        uintptr_t start = sync->faults[i].page, end = start;
+
+        for (; i < nr && sync->faults[i].kind == kind && sync->faults[i].page <= end; i++) {
+            end = sync->faults[i].page + ww_page_size();
+        }
+        err = answer(sync, kind, start, end);
+    }
+    return err;
+}
+
+/* ---- the thread ---- */
+
+/* Reads what waits: the number of messages, 0 if nothing does, or a negative errno. */
+static ssize_t read_messages(struct ww_sync *sync)
+{
+    ssize_t nr = read(sync->uffd, sync->messages, sizeof(sync->messages));
+
+    if (nr < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    }
+    return nr ? nr / (ssize_t)sizeof(sync->messages[0]) : -EIO;
+}
+
+/* Sleeps until there is something to read. A program may have closed our descriptor and opened
+ * a file of its own under the number, which must not be read. */
+static int wait_for_messages(const struct ww_sync *sync)
+{
+    struct pollfd polled = { .fd = sync->uffd, .events = POLLIN };
+
+    if (poll(&polled, 1, -1) < 0) {
+        return errno == EINTR || errno == ENOMEM ? 0 : -errno;
+    }
+    return (polled.revents & ~POLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
+}
+
+/* Until it is told to stop. An error means that faults cannot be answered any more. */
+static int serve(struct ww_sync *sync)
+{
+    ssize_t nr = 0;
+    int err = 0;
+
+    for (int spins = 0; !err && !atomic_load(&sync->stop) && !atomic_load(&sync->broken); spins++) {
+        nr = read_messages(sync);
+        if (nr < 0) {
+            return nr;
+        }
+        if (nr > 0) {
+            atomic_fetch_add(&sync->batches, 1);
+            err = answer_batch(sync, nr);
+            end_batch(sync);
+            spins = 0;
+        } else if (spins >= SPINS) {
+            err = wait_for_messages(sync);
+        }
+    }
+    return err;
+}
+
+static void *handler_thread(void *arg)
+{
+    struct ww_sync *sync = arg;
+    uintptr_t bell = (uintptr_t)sync->bell;
+
+    prctl(PR_SET_NAME, "writewatch");
+    if (serve(sync)) {
+        /* As part of a batch, so that the table stays. */
+        atomic_fetch_add(&sync->batches, 1);
+        ww_sync_give_up(sync);
+        end_batch(sync);
+    }
+    /* Whoever rings it now must not wait. */
+    if (ww_sync_is_ours(sync)) {
+        ww_sync_unregister(sync, bell, bell + ww_page_size());
+    }
+    return NULL;
+}
+
+/*
+ * Every way that may work: ranges one by one, since a forked child may hold the
+ * descriptor; then the descriptor itself, since a sandbox that came later may deny
+ * the ioctl. The number stays taken, so that nobody uses a foreign file by it.
+ */
+void ww_sync_give_up(struct ww_sync *sync)
+{
+    const struct ww_sync_table *table = atomic_load(&sync->table);
+    int other;
+
+    atomic_store(&sync->broken, true);
+    if (!ww_sync_is_ours(sync)) {
+        return;
+    }
+    for (size_t i = 0; i < table->nr; i++) {
+        ww_sync_unregister(sync, table->entries[i].start, table->entries[i].end);
+    }
+    other = eventfd(0, EFD_CLOEXEC);
+    if (dup3(other, sync->uffd, O_CLOEXEC) < 0) {
+        close(sync->uffd);
+    } else {
+        atomic_store(&sync->taken, true);
+    }
+    if (other >= 0) {
+        close(other);
+    }
+}
+
+static int start_thread(struct ww_sync *sync)
+{
+    pthread_attr_t attr;
+    sigset_t all, saved;
+    int err;
+
+    pthread_attr_init(&attr);
+    err = pthread_attr_setstack(&attr, sync->stack, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    if (!err) {
+        err = pthread_create(&sync->thread, &attr, handler_thread, sync);
+    }
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    pthread_attr_destroy(&attr);
+    return -err;
+}
+
+static void unmap_all(struct ww_sync *sync)
+{
+    struct ww_sync_table *table = atomic_load(&sync->table);
+
+    if (sync->stack) {
+        munmap(sync->stack, STACK_BYTES);
+    }
+    if (table) {
+        munmap(table, table->map_len);
+    }
+    if (sync->spare) {
+        munmap(sync->spare, sync->spare->map_len);
+    }
+}
+
+int ww_sync_start(struct ww_sync *sync)
+{
+    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    int err = -ENOMEM;
+
+    sync->stack = stack == MAP_FAILED ? NULL : stack;
+    pthread_mutex_init(&sync->table_lock, NULL);
+    atomic_store(&sync->table, ww_sync_new_table(64));
+    sync->spare = ww_sync_new_table(64);
+    if (sync->stack && sync->spare && atomic_load(&sync->table)) {
+        err = start_thread(sync);
+    }
+    if (err) {
+        unmap_all(sync);
+    }
+    return err;
+}
+
+bool ww_sync_stop(struct ww_sync *sync)
+{
+    if (*sync->alive) {
+        atomic_store(&sync->stop, true);
+        if (!atomic_load(&sync->broken) && ww_sync_is_ours(sync)) {
+            (void)*sync->bell;
+            pthread_join(sync->thread, NULL);
+        } else if (atomic_load(&sync->broken) && !atomic_load(&sync->stuck)) {
+            pthread_join(sync->thread, NULL);
+        } else if (pthread_tryjoin_np(sync->thread, NULL)) {
+            /* Stuck, or asleep on a descriptor that was closed below it. */
+            return false;
+        }
+    }
+    unmap_all(sync);
+    return true;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What it takes that a range is tracked by the uffd-sync backend: registered in
+ * the way of its kind, protected, and found again where a mapping was replaced
+ * behind our back. It knows mappings; of dirty bits only that what was not
+ * tracked has to have them.
+ */
+#include <errno.h>
+
+#include "maps.h"
+#include "uffd_sync.h"
+
+/* Probes for the borders of mappings before all of them are looked up. */
+#define MAX_PROBES 256
+
+/* The kind of all mappings of the range; -EINVAL if it has both. */
+static int kind_of_all(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int kind = ww_sync_kind(sync, start, end), upper;
+    uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
+
+    if (kind != WW_SYNC_LOST) {
+        return kind;
+    }
+    if (mid == start) {
+        return -ENOMEM;
+    }
+    kind = kind_of_all(sync, start, mid);
+    upper = kind < 0 ? kind : kind_of_all(sync, mid, end);
+    return upper < 0 || upper == kind ? upper : -EINVAL;
+}
+
+/*
+ * Private memory is registered for missing pages as well: there is no other way to
+ * see writes to them before 6.4, and later ones would cost page tables. Shared
+ * memory is not: its protection holds for missing pages too, and a page can be
+ * missing here while it exists for others.
+ */
+static int track_private(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int err = ww_sync_register(sync, start, end, true);
+
+    return !err && sync->user_mode_only ? ww_sync_fill_holes(sync, start, end) : err;
+}
+
+int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
+{
+    int err = ww_sync_register(sync, start, end, false), kind;
+
+    if (err) {
+        return err;
+    }
+    kind = kind_of_all(sync, start, end);
+    err = kind < 0 ? kind : 0;
+    if (!err && kind == WW_SYNC_PRIVATE) {
+        err = track_private(sync, start, end);
+    }
+    pages->shared = kind == WW_SYNC_SHARED;
+    return err ? err : ww_sync_protect(sync, start, end);
+}
+
+/* ---- mappings that were replaced ---- */
+
+/* Whether all of the range is tracked still: 1, 0 or a negative errno. Gives up, with 0, where
+ * that takes too many probes. */
+static int is_tracked(const struct ww_sync *sync, uintptr_t start, uintptr_t end, int *nr_probes)
+{
+    uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
+    int ret = ww_sync_kind(sync, start, end);
+
+    if (ret != WW_SYNC_LOST) {
+        return ret < 0 ? ret : 1;
+    }
+    if (mid == start || ++*nr_probes > MAX_PROBES) {
+        return 0;
+    }
+    ret = is_tracked(sync, start, mid, nr_probes);
+    return ret == 1 ? is_tracked(sync, mid, end, nr_probes) : ret;
+}
+
+/* Tracks a mapping again. Nothing is protected, so all of it is dirty, as it is if that fails. */
+static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages = region->priv;
+
+    region->lost = true;
+    ww_sync_change_bits(pages, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
+    ww_keep_pages_small(start, end);
+    if (ww_sync_register(sync, start, end, false)) {
+        return;
+    }
+    if (ww_sync_kind(sync, start, end) == WW_SYNC_PRIVATE) {
+        track_private(sync, start, end);
+    } else {
+        ww_sync_unregister(sync, start, end);
+    }
+}
+
+/* Looks at each mapping of the range. */
+static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_mapping mapping;
+    struct ww_maps maps;
+    int kind = 0;
+
+    if (ww_maps_open(&maps, 0, 0)) {
+        track_again(region, start, end);
+        return 0;
+    }
+    while (start < end && kind >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
+        uintptr_t from = mapping.start > start ? mapping.start : start;
+        uintptr_t to = mapping.end < end ? mapping.end : end;
+
+        if (from >= to) {
+            continue;
+        }
+        kind = ww_sync_kind(region->tracker->priv, from, to);
+        if (kind == WW_SYNC_LOST) {
+            track_again(region, from, to);
+        }
+        start = to;
+    }
+    ww_maps_close(&maps);
+    return kind < 0 ? kind : 0;
+}
+
+int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    const struct ww_sync_pages *pages = region->priv;
+    int nr_probes = 0, ret;
+
+    /* Shared memory cannot be asked about. */
+    if (pages->shared) {
+        return 0;
+    }
+    ret = is_tracked(sync, start, end, &nr_probes);
+    if (ret) {
+        return ret < 0 ? ret : 0;
+    }
+    return find_lost(region, start, end);
+}
