@@ -48,10 +48,11 @@ enum ww_cap {
     WW_CAP_FREE_ARMING = 1u << 3,    /* watching costs no time and no memory per untouched page */
     WW_CAP_OWNS_PROT = 1u << 4,      /* protections must be changed with ww_protect() */
     WW_CAP_EXACT = 1u << 5,          /* no page is reported that was not written */
-    WW_CAP_SHARED = 1u << 6,         /* shared memory and file mappings can be watched */
+    WW_CAP_SHARED = 1u << 6,         /* shared anonymous memory and memfds can be watched */
     WW_CAP_FILL = 1u << 7,           /* ww_fill() works */
     WW_CAP_FILL_ON_DEMAND = 1u << 8, /* ww_fill_on_demand() works */
     WW_CAP_KERNEL_FILLS = 1u << 9,   /* read(2), write(2)... may be the first to touch a page on demand */
+    WW_CAP_FILES = 1u << 10,         /* file mappings can be watched */
 };
 
 /* Flags of ww_watch(). */
@@ -97,11 +98,12 @@ ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
 /*
  * Opens a context.
  *
- * @backend names one backend ("uffd", "mprotect", "softdirty", "none"); NULL takes the environment
- * variable WW_BACKEND (ignored in setuid programs), and without it the best one
- * whose effect was seen to work.
+ * @backend names one backend ("uffd", "uffd-sync", "mprotect", "softdirty", "none"); NULL takes the
+ * environment variable WW_BACKEND (ignored in setuid programs), and without it the best one whose effect was
+ * seen to work.
  *
  * Returns 0; -EINVAL (ret_ctx NULL, unknown backend); -ENOMEM; -EMFILE, -ENFILE;
+ * -EAGAIN (uffd-sync: no thread can be started);
  * or the reason why the backend does not work here: -EPERM and -ENOSYS (the
  * system call is denied or missing), -EOPNOTSUPP and -ENOTTY (the kernel lacks
  * the feature or has it with a known bug), -EACCES and -ENOENT (no /proc), -EIO
@@ -129,7 +131,7 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * whole runs.
  *
  * Private anonymous memory can be watched by every backend. Shared anonymous
- * memory, memfds and file mappings need WW_CAP_SHARED; only writes through this
+ * memory and memfds need WW_CAP_SHARED, file mappings WW_CAP_FILES; only writes through this
  * mapping are seen, not those through another one or by write(2) to the file.
  * Memory of hugetlb pages is tracked, and reported, by whole huge pages, where the
  * backend can (else -EINVAL); the range must not cut one.

@@ -3,10 +3,10 @@
  * The ioctls of the uffd-sync backend, one function each, and what their errors
  * mean. It knows descriptors and ranges, neither dirty bits nor threads.
  *
- * Up to 6.4 an ioctl takes one mapping only and says ENOENT where a range has a
- * border in it, such as mprotect(2) makes; UFFDIO_UNREGISTER and _REGISTER say
- * EINVAL where one mapping in a range is of a wrong kind. So a refused range is
- * tried again in halves.
+ * Older kernels (6.1) take one mapping a call and say ENOENT where a range has a
+ * border in it, such as mprotect(2) makes; UFFDIO_UNREGISTER says EINVAL where one
+ * mapping in a range is of a wrong kind. So a refused range is tried again in
+ * halves.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -27,8 +27,6 @@
 
 /* Virtual size; thread-local storage of the whole program is in it. */
 #define STACK_BYTES ((size_t)512 << 10)
-/* Looks for more faults before it sleeps: a thread that wrote one page mostly writes the next. */
-#define SPINS 50
 
 /* In the order in which a batch answers them: a page that is written and read is written. */
 enum { PROTECTED_WRITTEN, MISSING_WRITTEN, MISSING_READ };
@@ -190,31 +188,29 @@ static ssize_t read_messages(struct ww_sync *sync)
 static int wait_for_messages(const struct ww_sync *sync)
 {
     struct pollfd polled = { .fd = sync->uffd, .events = POLLIN };
+    int nr = poll(&polled, 1, -1);
 
-    if (poll(&polled, 1, -1) < 0) {
-        return errno == EINTR || errno == ENOMEM ? 0 : -errno;
+    if (nr < 0 && errno != EINTR && errno != ENOMEM) {
+        return -errno;
     }
-    return (polled.revents & ~POLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
+    return (nr > 0 && polled.revents & ~POLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
 }
 
-/* Until it is told to stop. An error means that faults cannot be answered any more. */
+/* Until it is told to stop. An error means that faults cannot be answered any more. One look
+ * before it sleeps finds the next fault of a thread that was quick; more looks gain nothing. */
 static int serve(struct ww_sync *sync)
 {
-    ssize_t nr = 0;
     int err = 0;
 
-    for (int spins = 0; !err && !atomic_load(&sync->stop) && !atomic_load(&sync->broken); spins++) {
-        nr = read_messages(sync);
-        if (nr < 0) {
-            return nr;
-        }
+    while (!err && !atomic_load(&sync->stop) && !atomic_load(&sync->broken)) {
+        ssize_t nr = read_messages(sync);
+
         if (nr > 0) {
             atomic_fetch_add(&sync->batches, 1);
             err = answer_batch(sync, nr);
             end_batch(sync);
-            spins = 0;
-        } else if (spins >= SPINS) {
-            err = wait_for_messages(sync);
+        } else {
+            err = nr ? (int)nr : wait_for_messages(sync);
         }
     }
     return err;

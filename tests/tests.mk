@@ -89,7 +89,8 @@ tests_unit_test_softdirty_LDADD = $(UNIT_LDADD)
 tests_unit_test_softdirty_LDFLAGS = -Wl,--wrap=write
 
 UNIT_TESTS += tests/unit/test-uffd-sync
-tests_unit_test_uffd_sync_SOURCES = tests/unit/test-uffd-sync.c tests/unit/util.h
+tests_unit_test_uffd_sync_SOURCES = tests/unit/test-uffd-sync.c tests/unit/uffd-sync.h tests/unit/util.h \
+	tests/unit/uffd-sync-held.c tests/unit/uffd-sync-memory.c tests/unit/uffd-sync-world.c
 tests_unit_test_uffd_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_uffd_sync_LDADD = $(UNIT_LDADD)
 

@@ -67,7 +67,7 @@ static char *map_fd(int fd, int flags)
 static bool make_subject(enum kind kind, struct subject *ret)
 {
     *ret = (struct subject){ .fd = -1 };
-    if (kind > PRIVATE_MARKERS && !has_cap(WW_CAP_SHARED)) {
+    if (kind > PRIVATE_MARKERS && !has_cap(kind < FILE_SHARED ? WW_CAP_SHARED : WW_CAP_FILES)) {
         return false;
     }
     switch (kind) {

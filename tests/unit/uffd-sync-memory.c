@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Watched memory that the library itself uses: its heap, and the stack of a
+ * thread that is inside it. The handler must answer without either.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include "uffd-sync.h"
+
+/* The heap, as the kernel names it. */
+static bool find_heap(struct ww_range *ret)
+{
+    FILE *file = fopen("/proc/self/maps", "r");
+    unsigned long start, end;
+    char line[512];
+    bool found = false;
+
+    while (!found && fgets(line, sizeof(line), file)) {
+        found = strstr(line, "[heap]") && sscanf(line, "%lx-%lx ", &start, &end) == 2;
+    }
+    fclose(file);
+    if (found) {
+        *ret = (struct ww_range){ .start = start, .end = end };
+    }
+    return found;
+}
+
+/* Every kind of call, with allocations in it, on memory beside what is watched already. */
+static void use_library(char *base, size_t nr)
+{
+    size_t page = page_size();
+    void *pages[64];
+
+    for (int round = 0; round < 50; round++) {
+        ck_assert_int_eq(ww_watch(ctx, base, nr * page, 0), 0);
+        for (size_t i = 0; i < nr; i += 3) {
+            write_page(base, i, 1);
+        }
+        ck_assert_int_eq(ww_latch(ctx, base, nr / 2 * page), 0);
+        ck_assert_int_eq(ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, 64), (nr + 2) / 3);
+        ck_assert_int_eq(ww_unwatch(ctx, base + nr / 2 * page, page), 0);
+        ck_assert_int_eq(ww_discard(ctx, base, nr / 2 * page), 0);
+        ck_assert_int_eq(ww_unwatch(ctx, base, nr * page), 0);
+    }
+}
+
+START_TEST(the_heap_of_the_library_is_watched)
+{
+    char *base = map_pages(60);
+    struct ww_range heap;
+    size_t nr;
+
+    NEEDS(WW_CAP_KERNEL_WRITES);
+    ck_assert(find_heap(&heap));
+    ck_assert_uint_ge((uintptr_t)ctx, heap.start);
+    ck_assert_uint_lt((uintptr_t)ctx, heap.end);
+    nr = (heap.end - heap.start) / page_size();
+    ck_assert_int_eq(ww_watch(ctx, (void *)heap.start, heap.end - heap.start, 0), 0);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(ww_reset(ctx, (void *)heap.start, heap.end - heap.start), 0);
+        use_library(base, 60);
+        /* It was written: the locks of the context are in it. */
+        ck_assert_int_gt(ww_count(ctx, (void *)heap.start, heap.end - heap.start), 0);
+    }
+    ck_assert_int_le(ww_count(ctx, (void *)heap.start, heap.end - heap.start), nr);
+    ck_assert_int_eq(ww_unwatch(ctx, (void *)heap.start, heap.end - heap.start), 0);
+}
+END_TEST
+
+static void *use_library_thread(void *arg)
+{
+    use_library(arg, 60);
+    return NULL;
+}
+
+/* The stack of a thread that calls the library, locks held and all, while another resets it. */
+START_TEST(the_stack_of_a_caller_is_watched)
+{
+    size_t nr = 64, page = page_size();
+    char *stack = map_pages(nr), *base = map_pages(60);
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    NEEDS(WW_CAP_KERNEL_WRITES);
+    ck_assert_int_eq(ww_watch(ctx, stack, nr * page, 0), 0);
+    pthread_attr_init(&attr);
+    pthread_attr_setstack(&attr, stack, nr * page);
+    ck_assert_int_eq(pthread_create(&thread, &attr, use_library_thread, base), 0);
+    while (pthread_tryjoin_np(thread, NULL) == EBUSY) {
+        ck_assert_int_eq(ww_reset(ctx, stack, nr * page), 0);
+        usleep(100);
+    }
+    ck_assert_int_ge(ww_count(ctx, stack, nr * page), 0);
+}
+END_TEST
+
+void add_memory_cases(TCase *tcase)
+{
+    tcase_add_test(tcase, the_heap_of_the_library_is_watched);
+    tcase_add_test(tcase, the_stack_of_a_caller_is_watched);
+}
