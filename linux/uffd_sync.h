@@ -11,11 +11,11 @@
  * library's own heap or a caller's stack.
  *
  * One rule holds whenever the handler is between two batches: a tracked page
- * that can be written has its dirty bit set. The handler sets the bit, opens the
- * page, and sets the bit again, because a harvest may have taken it in between;
- * a harvest waits for the batch at work, takes bits, and protects the pages after
- * that. So a page that is open with its bit clear is so until the end of a batch
- * at the latest, and no harvest looks before that.
+ * that can be written has its dirty bit set. The handler opens a page and sets
+ * the bit after that; a harvest waits for the batch at work, takes bits, and
+ * protects the pages last. So a write that is over when a harvest begins has its
+ * bit by the time that bits are taken, and one that runs meanwhile finds its page
+ * protected again or its bit set after they were taken.
  */
 #ifndef WW_LINUX_UFFD_SYNC_H
 #define WW_LINUX_UFFD_SYNC_H

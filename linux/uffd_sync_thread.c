@@ -140,13 +140,12 @@ static int answer(struct ww_sync *sync, int kind, uintptr_t start, uintptr_t end
     if (kind == MISSING_READ) {
         return answer_missing(sync, start, end, true);
     }
-    ww_sync_mark(sync, start, end);
     if (kind == MISSING_WRITTEN) {
         err = answer_missing(sync, start, end, false);
     } else {
         err = answer_protected(sync, start, end);
     }
-    /* A harvest that took the bits meanwhile had protected the pages before they were opened here. */
+    /* Not before: a harvest could take the bits and protect the pages before they are opened. */
     ww_sync_mark(sync, start, end);
     return err;
 }
