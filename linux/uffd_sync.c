@@ -188,9 +188,15 @@ static int sync_arm(struct ww_region *region)
         put_pages(sync, entry.pages);
         return err;
     }
-    err = ww_sync_track(sync, entry.pages, start, end);
+    /* If it fails, what is registered is another's, and kernels like 6.1 would let us end that. */
+    err = ww_sync_register(sync, start, end, false);
+    if (!err) {
+        err = ww_sync_track(sync, entry.pages, start, end);
+        if (err) {
+            ww_sync_unregister(sync, start, end);
+        }
+    }
     if (err) {
-        ww_sync_unregister(sync, start, end);
         ww_sync_table_remove(sync, &entry);
         put_pages(sync, entry.pages);
         return err;
@@ -354,7 +360,10 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     }
     ww_sync_settle(region->tracker->priv);
     ww_sync_change_bits(pages, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
-    err = ww_sync_track(region->tracker->priv, pages, start, end);
+    err = ww_sync_register(region->tracker->priv, start, end, false);
+    if (!err) {
+        err = ww_sync_track(region->tracker->priv, pages, start, end);
+    }
     return err == -ENOENT ? 0 : err;
 }
 

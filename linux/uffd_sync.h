@@ -157,7 +157,7 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
 
 /* ---- uffd_sync_track.c ---- */
 
-/* Registers a range and protects what is there. */
+/* Adds to a registration what its kind needs, and protects what is there. */
 int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end);
 
 /* Makes sure that the range is tracked, and that what was not is dirty. */

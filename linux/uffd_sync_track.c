@@ -45,18 +45,16 @@ static int track_private(const struct ww_sync *sync, uintptr_t start, uintptr_t 
 
 int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
 {
-    int err = ww_sync_register(sync, start, end, false), kind;
+    int kind = kind_of_all(sync, start, end), err = kind < 0 ? kind : 0;
 
-    if (err) {
-        return err;
-    }
-    kind = kind_of_all(sync, start, end);
-    err = kind < 0 ? kind : 0;
     if (!err && kind == WW_SYNC_PRIVATE) {
         err = track_private(sync, start, end);
     }
-    pages->shared = kind == WW_SYNC_SHARED;
-    return err ? err : ww_sync_protect(sync, start, end);
+    if (!err) {
+        pages->shared = kind == WW_SYNC_SHARED;
+        err = ww_sync_protect(sync, start, end);
+    }
+    return err;
 }
 
 /* ---- mappings that were replaced ---- */

@@ -15,7 +15,7 @@ struct ww_context *ctx;
 static void open_context(void)
 {
     /* What hangs is a failure. */
-    alarm(240);
+    alarm(600);
     ck_assert_int_eq(ww_open(&ctx, SYNC), 0);
 }
 
@@ -201,7 +201,7 @@ static Suite *sync_suite(void)
     Suite *suite = suite_create(SYNC);
     TCase *tcase = tcase_create(SYNC);
 
-    tcase_set_timeout(tcase, 300);
+    tcase_set_timeout(tcase, 700);
     tcase_add_checked_fixture(tcase, open_context, close_context);
     tcase_add_test(tcase, a_watch_ends_with_faults_in_flight);
     tcase_add_test(tcase, a_child_closes_what_was_at_work);
