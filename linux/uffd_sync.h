@@ -20,6 +20,7 @@
 #ifndef WW_LINUX_UFFD_SYNC_H
 #define WW_LINUX_UFFD_SYNC_H
 
+#include "fd.h"
 #include "internal.h"
 
 /* Messages a batch has at most, and pages that one UFFDIO_COPY fills. */
@@ -63,7 +64,8 @@ struct ww_sync {
     const volatile char *bell; /* a page that is missing: to touch it wakes the handler */
     void *stack;
     int uffd;
-    ino_t inode; /* of the descriptor; 0: it says nothing */
+    struct ww_fd epoll; /* what the handler sleeps in */
+    ino_t inode;        /* of the descriptor; 0: it says nothing */
     dev_t device;
     bool user_mode_only;
     bool tells_lost; /* ww_sync_kind() can tell a mapping that was replaced */

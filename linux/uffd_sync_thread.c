@@ -14,8 +14,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -182,17 +182,22 @@ static ssize_t read_messages(struct ww_sync *sync)
     return nr ? nr / (ssize_t)sizeof(sync->messages[0]) : -EIO;
 }
 
-/* Sleeps until there is something to read. A program may have closed our descriptor and opened
- * a file of its own under the number, which must not be read. */
+/*
+ * Sleeps until there is something to read. A program may have closed our descriptor
+ * and opened a file of its own under the number, which must not be read. Not by
+ * poll(): that holds the file it began with, so that threads wait in it for an
+ * answer, and looks at the number's new file when it is woken. Under epoll the file
+ * goes when its number is closed, and all who wait go on.
+ */
 static int wait_for_messages(const struct ww_sync *sync)
 {
-    struct pollfd polled = { .fd = sync->uffd, .events = POLLIN };
-    int nr = poll(&polled, 1, -1);
+    struct epoll_event event = { .events = 0 };
+    int nr = epoll_wait(sync->epoll.fd, &event, 1, -1);
 
-    if (nr < 0 && errno != EINTR && errno != ENOMEM) {
+    if (nr < 0 && errno != EINTR) {
         return -errno;
     }
-    return (nr > 0 && polled.revents & ~POLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
+    return (event.events & ~EPOLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
 }
 
 /* Until it is told to stop. An error means that faults cannot be answered any more. One look
@@ -262,6 +267,17 @@ void ww_sync_give_up(struct ww_sync *sync)
     }
 }
 
+static int open_epoll(struct ww_sync *sync)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+
+    ww_fd_init(&sync->epoll, epoll_create1(EPOLL_CLOEXEC));
+    if (sync->epoll.fd < 0 || epoll_ctl(sync->epoll.fd, EPOLL_CTL_ADD, sync->uffd, &event)) {
+        return -errno;
+    }
+    return 0;
+}
+
 static int start_thread(struct ww_sync *sync)
 {
     pthread_attr_t attr;
@@ -305,10 +321,15 @@ int ww_sync_start(struct ww_sync *sync)
     pthread_mutex_init(&sync->table_lock, NULL);
     atomic_store(&sync->table, ww_sync_new_table(64));
     sync->spare = ww_sync_new_table(64);
+    ww_fd_init(&sync->epoll, -1);
     if (sync->stack && sync->spare && atomic_load(&sync->table)) {
+        err = open_epoll(sync);
+    }
+    if (!err) {
         err = start_thread(sync);
     }
     if (err) {
+        ww_fd_close(&sync->epoll);
         unmap_all(sync);
     }
     return err;
@@ -325,9 +346,11 @@ bool ww_sync_stop(struct ww_sync *sync)
             pthread_join(sync->thread, NULL);
         } else if (pthread_tryjoin_np(sync->thread, NULL)) {
             /* Stuck, or asleep on a descriptor that was closed below it. */
+            ww_fd_close(&sync->epoll);
             return false;
         }
     }
+    ww_fd_close(&sync->epoll);
     unmap_all(sync);
     return true;
 }
