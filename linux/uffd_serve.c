@@ -200,13 +200,18 @@ static void serve_messages(struct uffd_server *server, size_t nr_messages)
     }
 }
 
+/* How long a thread may wait whose descriptor was closed, and its number used again. */
+#define LOOK_AGAIN_MS 200
+
 /* Returns whether the descriptor is still ours. */
 static bool serve_once(struct uffd_server *server)
 {
     struct pollfd event = { .fd = server->uffd->fd, .events = POLLIN };
     ssize_t nr;
 
-    if (poll(&event, 1, -1) < 0) {
+    /* poll() holds the file it began with, but looks at the number's new file when it
+     * is woken: so it is called anew every now and then. */
+    if (poll(&event, 1, LOOK_AGAIN_MS) < 0) {
         return errno == EINTR || errno == ENOMEM || errno == EAGAIN;
     }
     /* A program that has closed it may have its number for something that must not be read from. */
