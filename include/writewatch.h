@@ -248,11 +248,15 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  *
  * Pages that were latched before stay reported. Pages that were dropped
  * (ww_discard()) can be filled again, and so can pages that a callback of
- * ww_fill_on_demand() failed for. Protections of the range do not matter.
+ * ww_fill_on_demand() failed for. Protections of the range do not matter. Memory that
+ * is not private and anonymous can be filled under some backends; files on disk and huge
+ * pages never. With WW_CAP_OWNS_PROT, a thread that reads a page at the very moment may
+ * find zeros in it first.
  *
  * Returns the number of bytes, a multiple of the page size, less than @len if a
  * page exists or another error came later; or -EEXIST (the first page exists);
- * -EOPNOTSUPP (WW_CAP_FILL is missing); -EINVAL (not aligned, empty, wraps around, NULL);
+ * -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages); -EINVAL (not aligned, empty, wraps
+ * around, NULL, or memory that cannot be filled);
  * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot
  * be read); -ENOMEM; -ECHILD.
  * Takes about twice as long for a page as the first write to it would.
@@ -293,12 +297,11 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * that works, and all its pages count as written. The memory must not be that of
  * malloc() or a stack.
  *
- * Returns 0; -EINVAL (not aligned, empty, wraps around, @fill is NULL); -ENOENT (not within one
- * region); -EEXIST (part of it is on demand already); -EOPNOTSUPP (WW_CAP_FILL_ON_DEMAND is
- * missing); -EAGAIN (no thread); -ENOMEM; -EBADF (the program has closed a descriptor of the
- * library's); -EBUSY; -ECHILD. On error nothing is on demand.
- * Costs time in proportion to the pages that exist; a page later, besides @fill, about six
- * times as much as its first write would.
+ * Returns 0; -EINVAL (not aligned, empty, wraps around, @fill is NULL, a file on disk); -ENOENT (not within
+ * one region); -EEXIST (part of it is on demand already); -EOPNOTSUPP (WW_CAP_FILL_ON_DEMAND is missing);
+ * -EAGAIN (no thread); -ENOMEM; -EBADF (the program has closed a descriptor of the library's); -EBUSY;
+ * -ECHILD. On error nothing is on demand. Costs time in proportion to the pages that exist; a page later,
+ * besides @fill, about six times as much as its first write would.
  */
 int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg);
 

@@ -222,7 +222,10 @@ static int learn_prot(struct ww_prot_pages *pages, uintptr_t start, uintptr_t en
 
 static int mprotect_open(struct ww_tracker *tracker)
 {
-    tracker->priv = NULL;
+    tracker->priv = ww_prot_filler_open();
+    if (!tracker->priv) {
+        tracker->caps &= ~WW_CAP_FILL;
+    }
     return 0;
 }
 
@@ -364,10 +367,67 @@ static int try_effect(struct ww_region *region)
     return nr == 1 && vec[0].start == scan.start + ww_page_size() ? 0 : -EIO;
 }
 
+/* Takes write permission from dirty pages for the time they are filled. 0 or a negative errno. */
+static int arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to)
+{
+    while ((from = find_bit(pages, from, to, true)) < to) {
+        size_t stop = same_prot(pages, from, find_bit(pages, from, to, false));
+        int prot = pages->prot[from];
+
+        if ((prot & PROT_WRITE) &&
+            mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift, WW_ARMED(prot))) {
+            return -errno;
+        }
+        from = stop;
+    }
+    return 0;
+}
+
+/* Stores to the range fault from here on, and the handler keeps them waiting: so what does
+ * not exist when it is looked at does not exist either when it is written. */
+static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
+{
+    struct ww_prot_map *map = region->priv;
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = page_index(pages, start), to = page_index(pages, start + len);
+    ssize_t ret;
+    bool dirty;
+
+    if (region->markers) {
+        return -EINVAL;
+    }
+    atomic_store(&map->fill_start, start);
+    atomic_store(&map->fill_end, start + len);
+    ww_fault_synchronize();
+    dirty = find_bit(pages, from, to, true) < to;
+    ret = dirty ? arm_dirty(pages, from, to) : 0;
+    if (!ret) {
+        ret = ww_prot_fill(region->tracker->priv, start, src, len);
+    }
+    if (dirty) {
+        /* What cannot be opened now, the handler opens. */
+        apply_prot(pages, from, to);
+    }
+    atomic_store(&map->fill_end, 0);
+    atomic_store(&map->fill_start, 0);
+    return ret;
+}
+
+/* Fills the first page, which was not touched yet, from the one behind the region. */
+static bool can_fill(struct ww_region *region)
+{
+    uintptr_t start = region->range.start, end = region->range.end;
+    size_t len = ww_page_size();
+
+    *(char *)end = 1;
+    return mprotect_fill(region, start, (void *)end, len) == (ssize_t)len && *(volatile char *)start == 1 &&
+           mprotect_fill(region, start, (void *)end, len) == -EEXIST && !is_dirty(pages_of(region), 0);
+}
+
 static int mprotect_check(struct ww_tracker *tracker)
 {
     size_t len = 2 * ww_page_size();
-    char *area = map_zeroes(len);
+    char *area = map_zeroes(len + ww_page_size());
     struct ww_region region = {
         .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
         .grain = ww_page_size(),
@@ -381,11 +441,14 @@ static int mprotect_check(struct ww_tracker *tracker)
     err = mprotect_arm(&region);
     if (!err) {
         err = try_effect(&region);
+        if (!err && (tracker->caps & WW_CAP_FILL) && !can_fill(&region)) {
+            tracker->caps &= ~WW_CAP_FILL;
+        }
         mprotect_disarm(&region);
         mprotect_release(&region);
         ww_fault_uninstall();
     }
-    munmap(area, len);
+    munmap(area, len + ww_page_size());
     return err;
 }
 
@@ -422,18 +485,9 @@ static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t
     return apply_prot(pages, from, to);
 }
 
-static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
-{
-    (void)region;
-    (void)start;
-    (void)src;
-    (void)len;
-    return -EOPNOTSUPP;
-}
-
 static void mprotect_close(struct ww_tracker *tracker)
 {
-    (void)tracker;
+    ww_prot_filler_close(tracker->priv);
 }
 
 static const struct ww_refusal refusals[] = {
@@ -445,7 +499,8 @@ static const struct ww_refusal refusals[] = {
 
 const struct ww_backend ww_backend_mprotect = {
     .name = "mprotect",
-    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES,
+    .caps =
+        WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_FILL,
     .refusals = refusals,
     .open = mprotect_open,
     .check = mprotect_check,

@@ -31,6 +31,8 @@ struct ww_prot_pages {
 struct ww_prot_map {
     uintptr_t start;
     _Atomic uintptr_t end;
+    /* What is being filled: the handler opens nothing there, and stores wait. Empty but then. */
+    _Atomic uintptr_t fill_start, fill_end;
     struct ww_prot_pages *pages;
 };
 
@@ -57,6 +59,15 @@ void ww_fault_synchronize(void);
 void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last);
 void ww_fault_count_islands(struct ww_prot_pages *pages);
 void ww_fault_forget_islands(struct ww_prot_pages *pages);
+
+/* mprotect_fill.c. NULL: no memory, or this process may not. */
+struct ww_prot_filler;
+struct ww_prot_filler *ww_prot_filler_open(void);
+void ww_prot_filler_close(struct ww_prot_filler *filler);
+
+/* Installs content from @start on, in private anonymous memory that no store can reach, up
+ * to the first page that exists. Returns how many bytes, or -EEXIST, or another negative errno. */
+ssize_t ww_prot_fill(const struct ww_prot_filler *filler, uintptr_t start, const void *content, size_t len);
 
 /* Takes the handler away again if nothing is in the table: after a self test. */
 void ww_fault_uninstall(void);

@@ -136,6 +136,16 @@ IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size
     }
 }
 
+/* The part of the map that is being filled. The two halves may be of different times: what
+ * comes out then is kept closed for no reason, or not, but lies within the map. Who fills
+ * waits until no handler is at work with such a one. */
+IN_HANDLER static bool read_filled(const struct ww_prot_map *map, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+    *ret_start = atomic_load(&map->fill_start);
+    *ret_end = atomic_load(&map->fill_end);
+    return *ret_start >= map->start && *ret_start < *ret_end;
+}
+
 /*
  * Each isolated writable page costs two mappings, and at vm.max_map_count
  * mprotect() fails. Then the whole run of pages with this protection is opened,
@@ -147,8 +157,17 @@ IN_HANDLER static int open_run(const struct ww_prot_map *map, size_t page, int p
     size_t low = ww_prot_index(pages, map->start, ww_page_shift);
     size_t high = ww_prot_index(pages, map->end, ww_page_shift);
     size_t first = page, last = page + 1;
+    uintptr_t fill_start, fill_end;
     int err;
 
+    if (read_filled(map, &fill_start, &fill_end)) {
+        /* Not this part; the page lies before or behind it. */
+        if (page < ww_prot_index(pages, fill_start, ww_page_shift)) {
+            high = ww_prot_index(pages, fill_start, ww_page_shift);
+        } else {
+            low = ww_prot_index(pages, fill_end, ww_page_shift);
+        }
+    }
     while (first > low && pages->prot[first - 1] == prot) {
         first--;
     }
@@ -169,12 +188,17 @@ IN_HANDLER static bool open_page(uintptr_t addr)
 {
     const struct ww_prot_map *map = find_map(addr);
     struct ww_prot_pages *pages;
+    uintptr_t fill_start, fill_end;
     long new_islands;
     size_t page;
     int prot;
 
     if (!map) {
         return false;
+    }
+    if (read_filled(map, &fill_start, &fill_end) && fill_start <= addr && addr < fill_end) {
+        raw_syscall(SYS_sched_yield, 0, 0, 0, 0);
+        return true;
     }
     pages = map->pages;
     page = ww_prot_index(pages, addr, ww_page_shift);

@@ -123,6 +123,51 @@ START_TEST(unwatch_waits_for_a_callback_at_work)
 }
 END_TEST
 
+static atomic_int tids[3];
+
+static void *look_and_tell(void *addr)
+{
+    for (size_t i = 0; i < 3; i++) {
+        int none = 0;
+
+        if (atomic_compare_exchange_strong(&tids[i], &none, gettid())) {
+            break;
+        }
+    }
+    return look(addr);
+}
+
+/* The server has read already that page 2 is missing, and is at work on page 0. */
+START_TEST(no_callback_begins_after_unwatch)
+{
+    char *base = demand_pages(9, true);
+    size_t page = page_size(), order[3] = { 8, 0, 2 };
+    pthread_t lookers[3];
+    void *found;
+
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_and_tell, base + order[i] * page), 0);
+        while (!atomic_load(&tids[i])) {
+            usleep(1000);
+        }
+        await_sleep(atomic_load(&tids[i]));
+        if (!i) {
+            await(&source.begun);
+        }
+    }
+    sem_post(&source.go_on);
+    await(&source.begun);
+    ck_assert_int_eq(ww_unwatch(ctx, base + 2 * page, page), 0);
+    sem_post(&source.go_on);
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(lookers[i], &found);
+        ck_assert_int_eq((intptr_t)found, order[i] == 2 ? 0 : 1);
+    }
+    usleep(50000);
+    ck_assert_int_eq(atomic_load(&source.nr_calls), 2);
+}
+END_TEST
+
 START_TEST(unwatch_of_another_part_does_not_wait)
 {
     pthread_t looker;
@@ -387,6 +432,7 @@ void add_demand_end_cases(Suite *suite)
 
     tcase_add_test(tcase, wrong_arguments_change_nothing);
     tcase_add_test(tcase, unwatch_waits_for_a_callback_at_work);
+    tcase_add_test(tcase, no_callback_begins_after_unwatch);
     tcase_add_test(tcase, unwatch_of_another_part_does_not_wait);
     tcase_add_test(tcase, a_callback_cannot_end_itself);
     tcase_add_test(tcase, close_waits_and_wakes_who_waits);

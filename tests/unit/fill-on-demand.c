@@ -310,27 +310,6 @@ static void *wait_for_page(void *arg)
     return NULL;
 }
 
-/* Until the thread sleeps: nothing else than the page lets it. */
-static void await_sleep(const struct waiter *waiter)
-{
-    char path[64], stat[256], state = 'R';
-
-    while (state != 'S' && state != 'D') {
-        FILE *file;
-        char *end;
-
-        usleep(1000);
-        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&waiter->tid));
-        file = fopen(path, "re");
-        if (!file) {
-            continue;
-        }
-        end = fgets(stat, sizeof(stat), file) ? strrchr(stat, ')') : NULL;
-        state = end ? end[2] : 'R';
-        fclose(file);
-    }
-}
-
 /* The first one's page is asked for alone; while that goes on, the others come to wait. */
 static void wait_together(struct waiter *waiters, char *base)
 {
@@ -346,7 +325,7 @@ static void wait_together(struct waiter *waiters, char *base)
         while (!atomic_load(&nr_at_gate) || !atomic_load(&waiters[i].tid)) {
             usleep(1000);
         }
-        await_sleep(&waiters[i]);
+        await_sleep(atomic_load(&waiters[i].tid));
     }
 }
 

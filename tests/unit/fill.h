@@ -68,6 +68,27 @@ static inline bool has_zeros(const char *base, size_t page)
     return !any;
 }
 
+/* Until a thread sleeps that does nothing else than to touch a page. */
+static inline void await_sleep(int tid)
+{
+    char path[64], stat[256], state = 'R';
+
+    while (state != 'S' && state != 'D') {
+        FILE *file;
+        char *end;
+
+        usleep(1000);
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+        file = fopen(path, "re");
+        if (!file) {
+            continue;
+        }
+        end = fgets(stat, sizeof(stat), file) ? strrchr(stat, ')') : NULL;
+        state = end ? end[2] : 'R';
+        fclose(file);
+    }
+}
+
 void add_refusal_cases(Suite *suite);
 void add_fill_cases(Suite *suite);
 void add_demand_cases(Suite *suite);
