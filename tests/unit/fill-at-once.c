@@ -4,7 +4,6 @@
  */
 #include "fill.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -322,7 +321,7 @@ END_TEST
 
 /* ---- more than one thread ---- */
 
-#define NR_RACE 3000
+#define NR_RACE 3200
 
 struct filler {
     pthread_t thread;
@@ -372,18 +371,42 @@ START_TEST(two_threads_that_fill_share_the_pages)
 }
 END_TEST
 
-static char written[NR_RACE]; /* by the one writer */
+#define NR_STEP 16
+
+static char written[NR_RACE];
+static atomic_size_t front; /* where the filler is at work; NR_RACE: nowhere any more */
 static atomic_bool stop_harvester;
 
-static void *write_some(void *arg)
+static void *fill_in_steps(void *arg)
+{
+    struct filler *filler = arg;
+
+    for (size_t at = 0; at < NR_RACE; at += NR_STEP) {
+        atomic_store(&front, at);
+        for (size_t page = at; page < at + NR_STEP;) {
+            ssize_t nr = fill(filler->base, page, filler->image, at + NR_STEP - page);
+
+            ck_assert_msg(nr > 0 || nr == -EEXIST, "%zd", nr);
+            page += nr > 0 ? nr / page_size() : 1;
+        }
+    }
+    atomic_store(&front, NR_RACE);
+    return NULL;
+}
+
+/* Each page once, as close to the filler as can be. */
+static void *write_at_front(void *arg)
 {
     uint64_t random = 99;
+    size_t at;
 
-    for (size_t i = 0; i < NR_RACE / 2; i++) {
-        size_t page = random_below(&random, NR_RACE);
+    while ((at = atomic_load(&front)) < NR_RACE) {
+        size_t page = at + random_below(&random, NR_STEP);
 
-        *(volatile uint64_t *)((char *)arg + page * page_size()) = 4711;
-        written[page] = 1;
+        if (!written[page]) {
+            *(volatile uint64_t *)((char *)arg + page * page_size()) = 4711;
+            written[page] = 1;
+        }
     }
     return NULL;
 }
@@ -427,8 +450,8 @@ START_TEST(filling_among_writers_and_harvesters_is_exact)
     memset(written, 0, sizeof(written));
     memset(reported, 0, sizeof(reported));
     ck_assert_int_eq(pthread_create(&harvester, NULL, harvest_on, filler.base), 0);
-    ck_assert_int_eq(pthread_create(&filler.thread, NULL, fill_everything, &filler), 0);
-    ck_assert_int_eq(pthread_create(&writer, NULL, write_some, filler.base), 0);
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_at_front, filler.base), 0);
+    ck_assert_int_eq(pthread_create(&filler.thread, NULL, fill_in_steps, &filler), 0);
     pthread_join(filler.thread, NULL);
     pthread_join(writer, NULL);
     atomic_store(&stop_harvester, true);
@@ -463,76 +486,6 @@ START_TEST(a_child_cannot_fill)
 }
 END_TEST
 
-/* ---- pages that become zero pages ---- */
-
-static bool set_ksm(const char *name, const char *value, char *ret_old)
-{
-    char path[64];
-    ssize_t nr;
-    int fd;
-
-    snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", name);
-    fd = open(path, O_RDWR);
-    if (fd < 0) {
-        return false;
-    }
-    nr = ret_old ? pread(fd, ret_old, 15, 0) : 0;
-    if (ret_old) {
-        ret_old[nr > 0 ? nr : 0] = 0;
-    }
-    nr = write(fd, value, strlen(value));
-    close(fd);
-    return nr > 0;
-}
-
-static bool is_zero_page(const char *addr)
-{
-    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    uint64_t here = 0, zero = 0;
-    char *hole = map_pages(1);
-
-    ck_assert_int_eq(*(volatile char *)hole, 0);
-    ck_assert_int_eq(pread(fd, &here, 8, (uintptr_t)addr / page_size() * 8), 8);
-    ck_assert_int_eq(pread(fd, &zero, 8, (uintptr_t)hole / page_size() * 8), 8);
-    munmap(hole, page_size());
-    close(fd);
-    /* The frame is in the lower 55 bits, and hidden from those without the right. */
-    return zero << 9 && (here ^ zero) << 9 == 0;
-}
-
-/* Sets the machine's KSM up, and back: only where that is asked for. */
-START_TEST(zeros_that_are_merged_over_content_count)
-{
-    char *image = map_image(SEED, 2), *base = watch_pages(2);
-    char zero[16], pages[16], sleeping[16], running[16];
-    bool merged = false;
-
-    if (!getenv("WW_TEST_KSM") || madvise(base, 2 * page_size(), MADV_MERGEABLE) ||
-        !set_ksm("use_zero_pages", "1", zero)) {
-        printf("SKIP %s: WW_TEST_KSM is not set, or KSM cannot be set up\n", __func__);
-        return;
-    }
-    EXPECT_FILL(base, 0, image, 2);
-    set_ksm("pages_to_scan", "10000", pages);
-    set_ksm("sleep_millisecs", "1", sleeping);
-    memset(base, 0, page_size());
-    set_ksm("run", "1", running);
-    for (int i = 0; i < 2000 && !merged; i++) {
-        usleep(10000);
-        merged = is_zero_page(base);
-    }
-    set_ksm("run", running, NULL);
-    set_ksm("sleep_millisecs", sleeping, NULL);
-    set_ksm("pages_to_scan", pages, NULL);
-    set_ksm("use_zero_pages", zero, NULL);
-    if (!merged) {
-        printf("SKIP %s: KSM merged nothing in twenty seconds\n", __func__);
-        return;
-    }
-    expect_map(ctx, base, "#.");
-}
-END_TEST
-
 /* Also of the backends that cannot fill. */
 void add_refusal_cases(Suite *suite)
 {
@@ -563,5 +516,4 @@ void add_fill_cases(Suite *suite)
     tcase_add_test(tcase, two_threads_that_fill_share_the_pages);
     tcase_add_loop_test(tcase, filling_among_writers_and_harvesters_is_exact, 0, 2);
     tcase_add_test(tcase, a_child_cannot_fill);
-    tcase_add_test(tcase, zeros_that_are_merged_over_content_count);
 }

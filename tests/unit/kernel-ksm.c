@@ -228,6 +228,46 @@ START_TEST(zeros_that_ksm_merges_are_reported)
 }
 END_TEST
 
+static int give_content(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    const char *const *content_and_base = arg;
+
+    memcpy(page, content_and_base[0] + (addr - (uintptr_t)content_and_base[1]), len);
+    return 0;
+}
+
+/* A page that was never reported, but given content: at once, or on demand. */
+START_TEST(zeros_over_filled_content_are_reported)
+{
+    char *content, *base, map[] = "????????";
+    size_t len = NR_PAGES * page_size();
+    char *content_and_base[2];
+
+    if (no_ksm || !has_cap(_i ? WW_CAP_FILL_ON_DEMAND : WW_CAP_FILL)) {
+        SKIP("%s", no_ksm ? no_ksm : "the backend cannot fill");
+    }
+    content_and_base[0] = content = map_pages(NR_PAGES);
+    content_and_base[1] = base = watch_pages(NR_PAGES);
+    fill(content);
+    if (_i) {
+        ck_assert_int_eq(ww_fill_on_demand(ctx, base, len, give_content, content_and_base), 0);
+    } else {
+        ck_assert_int_eq(ww_fill(ctx, base, content, len), len);
+    }
+    ck_assert(!memcmp(base, content, len));
+    ck_assert_int_eq(ww_count(ctx, base, len), 0);
+    memset(base + ZEROED * page_size(), 0, page_size());
+    if (!merge(base)) {
+        SKIP("KSM has too much memory to go through");
+    }
+    inform("%s: KSM made a filled page that was written with zeros %s zero page", backend->name,
+           is_zero_page(base, ZEROED) ? "a" : "no");
+    map[ZEROED] = '#';
+    expect_map(ctx, base, map);
+    ck_assert_int_eq(madvise(base, len, MADV_UNMERGEABLE), 0);
+}
+END_TEST
+
 /* What was merged while it was clean may be reported, but what is written then must be. */
 START_TEST(a_merged_page_is_watched_on)
 {
@@ -268,5 +308,6 @@ void add_ksm_cases(Suite *suite)
 
     tcase_add_unchecked_fixture(tcase, start_ksm, stop_ksm);
     tcase_add_loop_test(tcase, zeros_that_ksm_merges_are_reported, 0, 2);
+    tcase_add_loop_test(tcase, zeros_over_filled_content_are_reported, 0, 2);
     tcase_add_test(tcase, a_merged_page_is_watched_on);
 }
