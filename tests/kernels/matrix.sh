@@ -17,13 +17,15 @@ logs=$WW_BUILDDIR/kernels/logs
 # An emulated processor is 5 to 20 times slower than the one the tests' limits were made for.
 export WW_BUILDDIR WW_KERNEL_BUILT=1 CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-10}"
 
-# How much of the long tests: less where only permissions differ from the plain configuration.
+# Every backend in the plain configuration, elsewhere the best that works there; less of the long tests where
+# only permissions differ.
 set_amounts() {
     case $1 in
     nobody | undumpable | noproc | deny-*) steps=200 seconds=0.1 ;;
     *) steps=1000 seconds=0.5 ;;
     esac
     export WW_TEST_STEPS="${WW_TEST_STEPS:-$steps}" WW_TEST_SECONDS="${WW_TEST_SECONDS:-$seconds}"
+    [ "$1" = plain ] || export WW_TEST_BEST=1
 }
 
 # One machine; called again by xargs below.
@@ -58,8 +60,16 @@ case " $configurations " in
     ;;
 esac
 
+# The 32-bit programs run on the last kernel alone.
+configurations_of() {
+    case " $releases" in
+    *" $1") echo "$configurations" ;;
+    *) echo " $configurations " | sed 's/ i686 / /' ;;
+    esac
+}
+
 for release in $releases; do
-    for configuration in $configurations; do
+    for configuration in $(configurations_of "$release"); do
         rm -f "$logs/$release.$configuration.out"
         if [ "$configuration" = i686 ] && [ -n "$without_i686" ]; then
             echo "@skipped $without_i686" >"$logs/$release.i686.out"
@@ -78,7 +88,8 @@ for every configuration, with this tree's test programs, statically linked, in a
 on one kernel, or a shell there: `tests/kernels/run.sh`.
 
 A column is a backend, and has what the suite of that name did; numbers in brackets are reasons, at the end. A
-program that needs no backend, or chooses its own, stands in the last column.
+program that needs no backend, or chooses its own, stands in the last column. Every backend is tested in the plain
+configuration, the best one that works in the others.
 
 | configuration | what it is |
 |---|---|
@@ -92,10 +103,10 @@ program that needs no backend, or chooses its own, stands in the last column.
 | noproc | /proc is not mounted |
 | deny-eperm, deny-enosys | a seccomp filter answers userfaultfd by EPERM, by ENOSYS |
 | deny-scan | a seccomp filter answers PAGEMAP_SCAN by ENOTTY, as kernels before 6.7 do |
-| i686 | plain, with the programs built for 32 bits |
+| i686 | the programs built for 32 bits, on the last kernel only |
 END
     for release in $releases; do
-        for configuration in $configurations; do
+        for configuration in $(configurations_of "$release"); do
             echo "@machine $release $configuration $(cat "$cache/$release/about")"
             cat "$logs/$release.$configuration.out" 2>/dev/null
         done

@@ -98,7 +98,8 @@ if [ -n "$shell" ]; then
     exit $?
 fi
 rm -f "$log.out" "$log.console"
-timeout "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
+# In the foreground: whoever ends this script's process group ends the machine with it.
+timeout --foreground "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
     >"$log.qemu" 2>&1 </dev/null
 ended=$?
 touch "$log.out" "$log.console"

@@ -95,7 +95,7 @@ static inline void write_map(char *base, const char *map)
 }
 
 /* Fills @found with the backends that work here and have all of @need, says why the others are skipped,
- * returns how many. */
+ * returns how many. With WW_TEST_BEST set, the best of them alone. */
 static inline size_t find_backends(struct ww_probe *found, uint32_t need)
 {
     struct ww_probe probes[MAX_BACKENDS];
@@ -106,6 +106,8 @@ static inline size_t find_backends(struct ww_probe *found, uint32_t need)
         if (probes[i].error) {
             printf("SKIP backend %s: %s (%s)\n", probes[i].name, probes[i].reason,
                    strerror(-probes[i].error));
+        } else if (usable && getenv("WW_TEST_BEST")) {
+            printf("SKIP backend %s: only the best backend is asked for\n", probes[i].name);
         } else if ((probes[i].caps & need) != need) {
             printf("SKIP backend %s: it lacks capabilities %#x\n", probes[i].name, need & ~probes[i].caps);
         } else {
