@@ -53,6 +53,8 @@ enum ww_cap {
     WW_CAP_FILL_ON_DEMAND = 1u << 8, /* ww_fill_on_demand() works */
     WW_CAP_KERNEL_FILLS = 1u << 9,   /* read(2), write(2)... may be the first to touch a page on demand */
     WW_CAP_FILES = 1u << 10,         /* file mappings can be watched */
+    WW_CAP_MERGEABLE =
+        1u << 11, /* no write is lost if a program has KSM merge what it watches (MADV_MERGEABLE) */
 };
 
 /* Flags of ww_watch(). */

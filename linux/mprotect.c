@@ -499,8 +499,8 @@ static const struct ww_refusal refusals[] = {
 
 const struct ww_backend ww_backend_mprotect = {
     .name = "mprotect",
-    .caps =
-        WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_FILL,
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES |
+            WW_CAP_MERGEABLE | WW_CAP_FILL,
     .refusals = refusals,
     .open = mprotect_open,
     .check = mprotect_check,

@@ -273,8 +273,8 @@ START_TEST(a_merged_page_is_watched_on)
 {
     char *base;
 
-    if (no_ksm) {
-        SKIP("%s", no_ksm);
+    if (no_ksm || !has_cap(WW_CAP_MERGEABLE)) {
+        SKIP("%s", no_ksm ? no_ksm : "it lacks WW_CAP_MERGEABLE");
     }
     base = watch_pages(NR_PAGES);
     memset(base, 0, NR_PAGES * page_size());
