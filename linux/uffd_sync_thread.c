@@ -25,6 +25,9 @@
 
 #include "uffd_sync.h"
 
+/* How long it takes at most to find that the descriptor is gone. */
+#define LOOK_AGAIN_MS 200
+
 /* Virtual size; thread-local storage of the whole program is in it. */
 #define STACK_BYTES ((size_t)512 << 10)
 
@@ -187,12 +190,13 @@ static ssize_t read_messages(struct ww_sync *sync)
  * and opened a file of its own under the number, which must not be read. Not by
  * poll(): that holds the file it began with, so that threads wait in it for an
  * answer, and looks at the number's new file when it is woken. Under epoll the file
- * goes when its number is closed, and all who wait go on.
+ * goes when its number is closed, and all who wait go on. Then nobody wakes this
+ * thread any more, which therefore looks again every now and then.
  */
 static int wait_for_messages(const struct ww_sync *sync)
 {
     struct epoll_event event = { .events = 0 };
-    int nr = epoll_wait(sync->epoll.fd, &event, 1, -1);
+    int nr = epoll_wait(sync->epoll.fd, &event, 1, LOOK_AGAIN_MS);
 
     if (nr < 0 && errno != EINTR) {
         return -errno;
