@@ -194,7 +194,6 @@ int ww_supply_renew(struct ww_supply *supply, struct ww_region *region, uintptr_
 
 void ww_supply_add_server(struct ww_supply *supply, struct ww_server *server)
 {
-    server->supply = supply;
     server->next = supply->servers;
     supply->servers = server;
 }

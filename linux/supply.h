@@ -89,8 +89,8 @@ bool ww_supply_inside(struct ww_supply *supply);
  * tracker. The region's lock is held. 0, or the backend's error. */
 int ww_supply_renew(struct ww_supply *supply, struct ww_region *region, uintptr_t start, uintptr_t end);
 
-/* For servers: adds one, takes it away, has the missing pages of a range filled,
- * which has at most WW_SERVE_BYTES. No lock is held. */
+/* For servers: adds one, with the lock held; takes it away, and has the missing pages of a range
+ * filled, which has at most WW_SERVE_BYTES, without. */
 void ww_supply_add_server(struct ww_supply *supply, struct ww_server *server);
 void ww_supply_remove_server(struct ww_supply *supply, struct ww_server *server);
 void ww_supply_serve(struct ww_server *server, uintptr_t start, uintptr_t end);

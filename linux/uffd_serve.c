@@ -301,6 +301,7 @@ int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
     } else {
         err = new_server(uffd, &server);
         if (!err) {
+            server->base.supply = supply;
             err = -pthread_create(&server->base.thread, NULL, server_main, server);
             if (err) {
                 free_server(server);

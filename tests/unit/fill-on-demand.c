@@ -19,7 +19,7 @@ static struct {
     char *base;
     atomic_uint nr_asked[NR_MOST];
     atomic_size_t nr_calls, longest;
-    bool fails[NR_MOST];
+    atomic_bool fails[NR_MOST];
 } source;
 
 static int give_image(void *arg, uintptr_t addr, void *page, size_t len)
