@@ -217,6 +217,10 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
         return tracker ? &ctx->floor : NULL;
     }
     err = open_tracker(failing->backend, tracker);
+    if (err == -EIO) {
+        /* Its self test may have met the end of the failing one. */
+        err = open_tracker(failing->backend, tracker);
+    }
     if (is_shortage(err)) {
         free(tracker);
         return NULL;

@@ -177,8 +177,13 @@ static int answer_batch(struct ww_sync *sync, size_t nr_messages)
 /* Reads what waits: the number of messages, 0 if nothing does, or a negative errno. */
 static ssize_t read_messages(struct ww_sync *sync)
 {
-    ssize_t nr = read(sync->uffd, sync->messages, sizeof(sync->messages));
+    ssize_t nr;
 
+    /* The number may be a later tracker's by now, whose messages are not for us. */
+    if (!ww_sync_is_ours(sync)) {
+        return -EBADF;
+    }
+    nr = read(sync->uffd, sync->messages, sizeof(sync->messages));
     if (nr < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     }
