@@ -80,7 +80,9 @@ modules=
         (cd "$work/root" && find . | cpio -o -H newc --quiet)
 } >"$work/initramfs" || exit 1
 
-parameters="console=ttyS0 loglevel=5 panic=-1 oops=panic"
+# A clock that the kernel begins to doubt makes it patch code that the other processor is running, which this
+# emulator does not always survive.
+parameters="console=ttyS0 loglevel=5 panic=-1 oops=panic tsc=reliable"
 machine="-smp 2"
 case $configuration in
 huge) parameters="$parameters hugepages=64" ;;
@@ -97,11 +99,19 @@ if [ -n "$shell" ]; then
     "$@" -serial mon:stdio
     exit $?
 fi
-rm -f "$log.out" "$log.console"
-# In the foreground: whoever ends this script's process group ends the machine with it.
-timeout --foreground "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
-    >"$log.qemu" 2>&1 </dev/null
-ended=$?
+boot() {
+    rm -f "$log.out" "$log.console"
+    # In the foreground: whoever ends this script's process group ends the machine with it.
+    timeout --foreground "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
+        >"$log.qemu" 2>&1 </dev/null
+    ended=$?
+}
+boot "$@"
+# A breakpoint of the kernel's own patching that is met after its removal is the emulator's fault, not the kernel's.
+if ! grep -aq '^@done' "$log.out" && grep -aq 'Oops: int3' "$log.console"; then
+    mv "$log.console" "$log.console.int3"
+    boot "$@"
+fi
 touch "$log.out" "$log.console"
 tr -d '\r' <"$log.out" >"$log.text"
 mv "$log.text" "$log.out"
