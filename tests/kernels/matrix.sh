@@ -36,6 +36,8 @@ if [ "$file" = one ]; then
     status=$?
     [ $status != 77 ] || echo "@skipped run.sh had no machine" >"$logs/$2.$3.out"
     echo "$2, $3: $(($(date +%s) - began)) s$([ $status = 0 ] || echo ", exit code $status")" >&2
+    # A signal that ended the run is meant for all of them: xargs stops at 255.
+    [ $status -lt 128 ] || exit 255
     exit 0
 fi
 
@@ -77,7 +79,10 @@ for release in $releases; do
             echo "$release" "$configuration"
         fi
     done
-done | xargs -n 2 -P "${WW_KERNEL_JOBS:-2}" sh "$0" one
+done | xargs -n 2 -P "${WW_KERNEL_JOBS:-2}" sh "$0" one || {
+    echo "matrix.sh: the runs were interrupted; $file is left as it was" >&2
+    exit 1
+}
 
 {
     cat <<'END'
