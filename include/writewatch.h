@@ -53,8 +53,8 @@ enum ww_cap {
     WW_CAP_FILL_ON_DEMAND = 1u << 8, /* ww_fill_on_demand() works */
     WW_CAP_KERNEL_FILLS = 1u << 9,   /* read(2), write(2)... may be the first to touch a page on demand */
     WW_CAP_FILES = 1u << 10,         /* file mappings can be watched */
-    WW_CAP_MERGEABLE =
-        1u << 11, /* no write is lost if a program has KSM merge what it watches (MADV_MERGEABLE) */
+    WW_CAP_MERGEABLE = 1u << 11,     /* no write is lost if KSM merges watched pages (MADV_MERGEABLE) */
+    WW_CAP_HUGETLB = 1u << 12,       /* pages of hugetlbfs can be watched, each reported as a whole */
 };
 
 /* Flags of ww_watch(). */
@@ -135,8 +135,8 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * Private anonymous memory can be watched by every backend. Shared anonymous
  * memory and memfds need WW_CAP_SHARED, file mappings WW_CAP_FILES; only writes through this
  * mapping are seen, not those through another one or by write(2) to the file.
- * Memory of hugetlb pages is tracked, and reported, by whole huge pages, where the
- * backend can (else -EINVAL); the range must not cut one.
+ * Memory of hugetlb pages is tracked, and reported, by whole huge pages, with
+ * WW_CAP_HUGETLB (else -EINVAL); the range must not cut one.
  *
  * One call makes one region. Regions that touch stay apart: no call below takes
  * a range that leaves its region. Under uffd, watched memory is never backed by

@@ -436,7 +436,7 @@ static const struct ww_refusal refusals[] = {
 const struct ww_backend ww_backend_uffd = {
     .name = "uffd",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
-            WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_MERGEABLE | WW_CAP_FILL |
+            WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_MERGEABLE | WW_CAP_HUGETLB | WW_CAP_FILL |
             WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS,
     .refusals = refusals,
     .open = uffd_open,

@@ -193,10 +193,59 @@ static void harvest_region(size_t index, unsigned int flags)
     }
 }
 
+/* Whether a region is reported exactly as @map. */
+static bool shows(const char *base, const char *map)
+{
+    size_t page = page_size(), nr = strlen(map);
+    void *pages[NR_PAGES];
+    ssize_t found = ww_get_pages(ctx, base, nr * page, 0, pages, NR_PAGES);
+
+    ck_assert_int_ge(found, 0);
+    for (size_t i = 0, at = 0; i < nr; i++) {
+        bool reported = at < (size_t)found && pages[at] == base + i * page;
+
+        at += reported;
+        ck_assert_msg(reported || map[i] != '#', "page %zu is missing", i);
+        if (reported && map[i] != '#') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *const maps[NR_REGIONS] = { "#......#", "...##...", "########" };
+
+static bool scene_is_exact(void)
+{
+    for (size_t i = 0; i < NR_REGIONS; i++) {
+        harvest_region(i, WW_GET_RESET);
+        if (!shows(region_of(i), "........")) {
+            return false;
+        }
+        write_region(i, maps[i]);
+        if (!shows(region_of(i), maps[i])) {
+            return false;
+        }
+        harvest_region(i, WW_GET_RESET);
+        if (!shows(region_of(i), "........")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A backend may notice a breakage by itself at any time later, and report more then. So an answer
+ * that is not exact is asked for again, in a while. */
+static void wait_until_exact(bool (*is_so)(void))
+{
+    for (int tries = 0; !is_so(); tries++) {
+        ck_assert_msg(tries < 10, "%s is not exact again", ww_backend_name(ctx));
+        usleep(300000);
+    }
+}
+
 static void check_scene(bool exact_again)
 {
-    static const char *const maps[NR_REGIONS] = { "#......#", "...##...", "########" };
-
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < NR_REGIONS; i++) {
             write_region(i, maps[(i + round) % NR_REGIONS]);
@@ -204,14 +253,11 @@ static void check_scene(bool exact_again)
             harvest_region(i, WW_GET_RESET);
         }
     }
-    ck_assert_msg(is_exact(ctx) || !exact_again, "%s is not exact again", ww_backend_name(ctx));
-    for (size_t i = 0; exact_again && i < NR_REGIONS; i++) {
-        expect_map(ctx, region_of(i), "........");
-        write_region(i, maps[i]);
-        expect_map(ctx, region_of(i), maps[i]);
-        harvest_region(i, WW_GET_RESET);
-        expect_map(ctx, region_of(i), "........");
+    if (!exact_again) {
+        return;
     }
+    ck_assert_msg(is_exact(ctx), "%s is not exact any more", ww_backend_name(ctx));
+    wait_until_exact(scene_is_exact);
 }
 
 /* ---- the call that meets it first ---- */
@@ -350,36 +396,60 @@ START_TEST(a_broken_context_can_be_closed)
 }
 END_TEST
 
+#define NR_MANY 300
+
+static char *many;
+
+static char *one_of_many(size_t i)
+{
+    return many + 4 * i * page_size();
+}
+
+static bool many_are_exact(void)
+{
+    void *pages[4];
+    bool exact = true;
+
+    for (size_t i = 0; i < NR_MANY; i++) {
+        ck_assert_int_ge(ww_get_pages(ctx, one_of_many(i), 4 * page_size(), WW_GET_RESET, pages, 4), 0);
+        write_map(one_of_many(i), "#...");
+    }
+    for (size_t i = 0; i < NR_MANY; i++) {
+        exact = shows(one_of_many(i), "#...") && exact;
+    }
+    return exact;
+}
+
 START_TEST(many_regions_are_handed_over)
 {
-    enum { nr = 300 };
     size_t page = page_size();
     bool was_exact = is_exact(ctx);
-    char *base = map_pages(4 * nr);
     void *pages[4];
 
     open_other_file();
     reopen(true);
-    for (size_t i = 0; i < nr; i++) {
-        ck_assert_int_eq(ww_watch(ctx, base + 4 * i * page, 4 * page, WW_WATCH_FRESH), 0);
-        write_map(base + 4 * i * page, ".#..");
+    many = map_pages(4 * NR_MANY);
+    for (size_t i = 0; i < NR_MANY; i++) {
+        ck_assert_int_eq(ww_watch(ctx, one_of_many(i), 4 * page, WW_WATCH_FRESH), 0);
+        write_map(one_of_many(i), ".#..");
     }
     breakages[_i].apply(breakages[_i].arg);
-    for (size_t i = 0; i < nr; i++) {
-        char *region = base + 4 * (i * 77 % nr) * page;
+    for (size_t i = 0; i < NR_MANY; i++) {
+        char *region = one_of_many(i * 77 % NR_MANY);
 
         write_map(region, "...#");
         ck_assert_int_ge(ww_get_pages(ctx, region, 4 * page, WW_GET_RESET, pages, 4), 2);
         ck_assert_int_ge(ww_get_pages(ctx, region, 4 * page, WW_GET_RESET, pages, 4), 0);
         write_map(region, "#...");
     }
-    for (size_t i = 0; i < nr; i++) {
-        if (breakages[_i].can_be_repaired && was_exact) {
-            expect_map(ctx, base + 4 * i * page, "#...");
-        } else {
-            expect_map(ctx, base + 4 * i * page, "#???");
-        }
-        ck_assert_int_eq(ww_unwatch(ctx, base + 4 * i * page, 4 * page), 0);
+    for (size_t i = 0; i < NR_MANY; i++) {
+        expect_map(ctx, one_of_many(i), "#???");
+    }
+    if (breakages[_i].can_be_repaired && was_exact) {
+        wait_until_exact(many_are_exact);
+    }
+    for (size_t i = 0; i < NR_MANY; i++) {
+        ck_assert_int_eq(ww_unwatch(ctx, one_of_many(i), 4 * page), 0);
     }
 }
 END_TEST

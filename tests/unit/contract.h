@@ -25,7 +25,7 @@ extern struct ww_context *ctx;
 
 static inline bool has_cap(uint32_t cap)
 {
-    return ww_backend_caps(ctx) & cap;
+    return (ww_backend_caps(ctx) & cap) == cap;
 }
 
 /* Leaves a test that says nothing about a backend without this capability. */
