@@ -94,7 +94,7 @@ on one kernel, or a shell there: `tests/kernels/run.sh`.
 
 A column is a backend, and has what the suite of that name did; numbers in brackets are reasons, at the end. A
 program that needs no backend, or chooses its own, stands in the last column. Every backend is tested in the plain
-configuration; in the others the best one that works, on one processor where a suite is not about threads.
+configuration, in the others the best one that works. Suites that are not about threads have one processor.
 
 | configuration | what it is |
 |---|---|
