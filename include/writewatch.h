@@ -139,8 +139,8 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * WW_CAP_HUGETLB (else -EINVAL); the range must not cut one.
  *
  * One call makes one region. Regions that touch stay apart: no call below takes
- * a range that leaves its region. Under uffd, watched memory is never backed by
- * huge pages and never merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
+ * a range that leaves its region. Watched memory gets no huge pages and is not
+ * merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
  * applied and remain after ww_unwatch()).
  *
  * Returns 0; -EINVAL (not aligned, empty, wraps around, unknown flag, or a

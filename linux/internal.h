@@ -200,14 +200,14 @@ void ww_backend_close(struct ww_context *ctx);
 
 /* mapping.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
+/* Watched memory is neither huge nor merged. 0 or a negative errno. */
+int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
 /* watch.c */
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
-/* Memory that a userfaultfd tracks is neither huge nor merged. 0 or a negative errno. */
-int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);

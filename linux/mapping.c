@@ -2,9 +2,11 @@
 /*
  * What is mapped in a range that is to be watched, as far as it decides how: is
  * all of it private anonymous memory, and how large are its pages? Asked once
- * a watch, unless the caller knows the answer.
+ * a watch, unless the caller knows the answer. And what is asked of it then: that
+ * its pages stay small.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 #include "maps.h"
@@ -73,5 +75,19 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
         return -EINVAL;
     }
     *ret = mapped;
+    return 0;
+}
+
+/* Neither huge pages, which would report 512 pages for one write, nor merging with
+ * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
+int ww_keep_pages_small(uintptr_t start, uintptr_t end)
+{
+    static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
+
+    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL) {
+            return -errno;
+        }
+    }
     return 0;
 }

@@ -243,6 +243,8 @@ static int mprotect_arm(struct ww_region *region)
     if (!map) {
         return -ENOMEM;
     }
+    /* Only filling needs it, whose first page would bring others with it: no error counts. */
+    ww_keep_pages_small(start, end);
     err = learn_prot(map->pages, start, end);
     if (!err) {
         err = ww_fault_add(map);
@@ -469,6 +471,7 @@ static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t
     if (err) {
         return err;
     }
+    ww_keep_pages_small(start, end);
     ww_fault_synchronize();
     change_bits(pages, from, to, false);
     return apply_prot(pages, from, to);

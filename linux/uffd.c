@@ -73,20 +73,6 @@ static int open_fds(struct uffd *uffd)
     return 0;
 }
 
-/* Neither huge pages, which would report 512 pages for one write, nor merging with
- * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
-int ww_keep_pages_small(uintptr_t start, uintptr_t end)
-{
-    static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
-
-    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
-        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
 /* Idempotent: memory that is registered already keeps what it knows. */
 static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t end, int mode)
 {

@@ -439,11 +439,6 @@ START_TEST(watched_memory_is_neither_huge_nor_merged)
     char *base = map_huge(), flags[256];
     bool mergeable = !madvise(base, 2 * HUGE_BYTES, MADV_MERGEABLE);
 
-    if (has_cap(WW_CAP_OWNS_PROT)) {
-        printf("SKIP %s on %s: it has WW_CAP_OWNS_PROT, whose protection splits huge pages\n", __func__,
-               backend->name);
-        return;
-    }
     NEEDS(WW_CAP_EXACT);
     vm_flags(base, flags, sizeof(flags));
     if (!strstr(flags, " hg") && !mergeable) {

@@ -249,6 +249,24 @@ START_TEST(parts_of_a_cut_region_can_be_filled)
 }
 END_TEST
 
+/* The first page of an area for huge pages brings no other with it. */
+START_TEST(a_fill_makes_no_huge_page)
+{
+    size_t page = page_size(), huge = (size_t)2 << 20, nr = huge / page;
+    char *image = map_image(SEED, nr), *area = map_pages(2 * nr);
+    char *base = (char *)(((uintptr_t)area + huge - 1) & ~(huge - 1));
+
+    madvise(base, huge, MADV_HUGEPAGE);
+    ck_assert_int_eq(ww_watch(ctx, base, huge, WW_WATCH_FRESH), 0);
+    EXPECT_FILL(base, 5, image, 1);
+    EXPECT_FILL(base, 6, image, nr - 6);
+    EXPECT_FILL(base, 0, image, 5);
+    ck_assert_int_eq(ww_count(ctx, base, huge), 0);
+    write_page(base, nr / 2, 1);
+    ck_assert_int_eq(ww_count(ctx, base, huge), 1);
+}
+END_TEST
+
 START_TEST(much_at_once)
 {
     enum { NR = 20000 };
@@ -504,6 +522,7 @@ void add_fill_cases(Suite *suite)
     tcase_add_loop_test(tcase, shared_memory_and_files, 0, 4);
     tcase_add_test(tcase, protections_do_not_matter);
     tcase_add_test(tcase, parts_of_a_cut_region_can_be_filled);
+    tcase_add_test(tcase, a_fill_makes_no_huge_page);
     tcase_add_test(tcase, much_at_once);
     tcase_add_test(tcase, two_threads_that_fill_share_the_pages);
     tcase_add_loop_test(tcase, filling_among_writers_and_harvesters_is_exact, 0, 2);
