@@ -95,6 +95,23 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
     }
 }
 
+/* Where nobody tells the mappings: halves what is not one tracked mapping, down to pages. */
+static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
+    int kind = ww_sync_kind(region->tracker->priv, start, end), err;
+
+    if (kind != WW_SYNC_LOST) {
+        return kind < 0 ? kind : 0;
+    }
+    if (mid == start) {
+        track_again(region, start, end);
+        return 0;
+    }
+    err = find_lost_by_halves(region, start, mid);
+    return err ? err : find_lost_by_halves(region, mid, end);
+}
+
 /* Looks at each mapping of the range. */
 static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
@@ -103,8 +120,7 @@ static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end)
     int kind = 0;
 
     if (ww_maps_open(&maps, 0, 0)) {
-        track_again(region, start, end);
-        return 0;
+        return find_lost_by_halves(region, start, end);
     }
     while (start < end && kind >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
         uintptr_t from = mapping.start > start ? mapping.start : start;

@@ -280,6 +280,10 @@ START_TEST(watching_what_may_never_be_written)
     struct ww_range range;
     int err;
 
+    if (fd < 0) {
+        printf("SKIP %s on %s: /proc/self/exe: %s\n", __func__, backend->name, strerror(errno));
+        return;
+    }
     ck_assert_ptr_ne(base, MAP_FAILED);
     err = ww_watch(ctx, base, page, 0);
     ck_assert_msg(err == -EPERM || err == -EINVAL || err == 0, "returns %d", err);

@@ -290,9 +290,12 @@ static void compact(char *at, size_t len)
     }
 }
 
+/* A documented loss without the capability. */
 static void mergeable(char *at, size_t len)
 {
-    madvise(at, len, MADV_MERGEABLE);
+    if (has_cap(WW_CAP_MERGEABLE)) {
+        madvise(at, len, MADV_MERGEABLE);
+    }
 }
 
 static void (*const disturbances[])(char *at, size_t len) = {
