@@ -3,6 +3,8 @@
 # matrix.sh FILE: boots each kernel of WW_KERNELS in each configuration (run.sh),
 # WW_KERNEL_JOBS machines at a time, and writes the tables of docs/KERNELS.md to FILE,
 # which is replaced at the end and in one step. WW_CONFIGURATIONS takes a part of them.
+# With WW_KERNEL_RESUME=1 a machine that came to its end before, with nothing failing,
+# is not run again, as long as what it wrote is still there.
 # Exit code 1 if anything failed, 77 with a reason (and FILE untouched) where the
 # machines cannot be had. Progress on standard error, what the machines wrote in
 # $WW_BUILDDIR/kernels/logs.
@@ -70,8 +72,15 @@ configurations_of() {
     esac
 }
 
+# is_good FILE: the machine ended by itself, and every program passed or was skipped.
+is_good() {
+    grep -aq '^@done' "$1" 2>/dev/null && ! grep -aq '^@stopped\|^@complaint\|^@skipped' "$1" &&
+        ! grep -a '^@end ' "$1" | grep -qv ' \(0\|77\) [0-9]*$'
+}
+
 for release in $releases; do
     for configuration in $(configurations_of "$release"); do
+        [ "${WW_KERNEL_RESUME:-}" != 1 ] || ! is_good "$logs/$release.$configuration.out" || continue
         rm -f "$logs/$release.$configuration.out"
         if [ "$configuration" = i686 ] && [ -n "$without_i686" ]; then
             echo "@skipped $without_i686" >"$logs/$release.i686.out"

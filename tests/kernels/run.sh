@@ -55,6 +55,8 @@ shell=
     echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-1800}"
     env | sed -n "s/'/'\\\\''/g; s/^\\(\\(CK_\\|WW_TEST_\\)[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\3'/p"
 } >"$work/root/job/environment"
+# What one program wrote does not take the place of what all wrote.
+one=
 if [ $# = 0 ]; then
     often=always
     case $configuration in
@@ -67,6 +69,7 @@ if [ $# = 0 ]; then
         sed -n -E "s,^($often) .*/,,p" "$WW_BUILDDIR/kernels/$arch/kernel-programs.list"
     } >"$work/root/job/programs"
 else
+    one=.one
     for word; do
         printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
     done >"$work/root/job/programs"
@@ -92,7 +95,7 @@ moving)
         -numa node,memdev=m0,cpus=0 -numa node,memdev=m1,cpus=1"
     ;;
 esac
-log=$logs/$release.$configuration
+log=$logs/$release.$configuration$one
 set -- qemu-system-x86_64 -accel "${WW_QEMU_ACCEL:-tcg}" -cpu max -m "${WW_QEMU_MEMORY:-2048}" $machine \
     -nodefaults -no-reboot -display none -kernel "$folder/vmlinuz" -initrd "$work/initramfs" -append "$parameters"
 if [ -n "$shell" ]; then
