@@ -60,6 +60,7 @@ struct ww_pagemap {
     pid_t self;          /* this process, if its own pages are meant; else 0 */
     uint64_t categories; /* what can be told */
     uint64_t limit;      /* no mapping of a process lies beyond it */
+    uint64_t quick_ns;   /* what a piece of a walk may take; the source's */
     uint64_t zero_pfn;   /* with PFNZERO by reads */
     int fd;              /* /proc/PID/pagemap */
     int maps;            /* by reads: /proc/PID/maps, else -1 */

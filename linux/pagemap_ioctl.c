@@ -15,6 +15,7 @@
 #include "pagemap.h"
 
 #define MAX_PIECE ((uint64_t)16 << 30)
+/* Beside what an empty call takes on this machine. */
 #define QUICK_NS 100000
 /* No page is larger; a piece that ends inside one cannot write-protect it. */
 #define LARGEST_PAGE ((uint64_t)1 << 30)
@@ -146,8 +147,9 @@ static int ioctl_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
             stop = (pos + LARGEST_PAGE) & ~(LARGEST_PAGE - 1);
             result = scan_piece(pagemap, scan, stop < scan->end ? stop : scan->end, sink, &pos);
         }
-        if (now_ns() - started > QUICK_NS) {
-            size = WW_SCAN_BYTES;
+        /* By halves: a piece that something else delayed must not cost all the rest. */
+        if (now_ns() - started > pagemap->quick_ns) {
+            size = size > WW_SCAN_BYTES ? size / 2 : size;
         } else if (size < MAX_PIECE) {
             size *= 2;
         }
@@ -202,6 +204,7 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
                           WW_PAGE_IS_SWAPPED | WW_PAGE_IS_PFNZERO | WW_PAGE_IS_HUGE;
     int err = try_ioctl(pagemap, 0, 0, categories);
     struct ww_page_facts facts;
+    uint64_t started;
 
     (void)pid;
     if (err) {
@@ -218,7 +221,10 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
         categories |= WW_PAGE_IS_GUARD;
     }
     pagemap->categories = categories;
+    started = now_ns();
     pagemap->limit = find_limit(pagemap);
+    /* Some 50 empty calls: more than a few of them. */
+    pagemap->quick_ns = QUICK_NS + (now_ns() - started) / 10;
     return 0;
 }
 
