@@ -15,6 +15,10 @@
 #include "pagemap.h"
 
 #define MAX_PIECE ((uint64_t)16 << 30)
+/* From here on a mapping lies only where a program has asked for the address, on few machines;
+ * kernels like 6.12 let us ask up to 1 << 63 all the same. */
+#define HIGH_ADDRESS ((uint64_t)1 << 47)
+#define MAX_HIGH_PIECE ((uint64_t)1 << 52)
 /* Beside what an empty call takes on this machine. */
 #define QUICK_NS 100000
 /* No page is larger; a piece that ends inside one cannot write-protect it. */
@@ -150,7 +154,7 @@ static int ioctl_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
         /* By halves: a piece that something else delayed must not cost all the rest. */
         if (now_ns() - started > pagemap->quick_ns) {
             size = size > WW_SCAN_BYTES ? size / 2 : size;
-        } else if (size < MAX_PIECE) {
+        } else if (size < (pos < HIGH_ADDRESS ? MAX_PIECE : MAX_HIGH_PIECE)) {
             size *= 2;
         }
     }
