@@ -440,6 +440,10 @@ START_TEST(watched_memory_is_neither_huge_nor_merged)
     bool mergeable = !madvise(base, 2 * HUGE_BYTES, MADV_MERGEABLE);
 
     NEEDS(WW_CAP_EXACT);
+    if (access("/proc/self/smaps", R_OK)) {
+        printf("SKIP %s on %s: /proc/self/smaps: %s\n", __func__, backend->name, strerror(errno));
+        return;
+    }
     vm_flags(base, flags, sizeof(flags));
     if (!strstr(flags, " hg") && !mergeable) {
         printf("SKIP %s: the kernel has neither huge pages nor KSM\n", __func__);
