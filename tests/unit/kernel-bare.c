@@ -54,6 +54,8 @@ int bare_register(const struct bare *pair, const void *base, size_t nr, uint64_t
         .mode = mode,
     };
 
+    /* Where a program has all of its memory merged, a merged page would be reported. */
+    madvise((void *)base, nr * page_size(), MADV_UNMERGEABLE);
     return ioctl(pair->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 

@@ -40,6 +40,7 @@ static void map_at(size_t from, size_t nr, int flags, int fd, off_t offset)
 
     ck_assert_ptr_eq(at, base + from * page);
     madvise(at, nr * page, MADV_NOHUGEPAGE);
+    madvise(at, nr * page, MADV_UNMERGEABLE);
     /* What the tests know of the pages must stay so: none is swapped out. As far as limits allow it. */
     mlock2(at, nr * page, MLOCK_ONFAULT);
 }

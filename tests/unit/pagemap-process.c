@@ -13,17 +13,20 @@
 
 #include "pagemap-test.h"
 
-/* A child that waits for a signal; it has what this process has mapped. */
+/* A child that is stopped; it has what this process has mapped, and changes nothing of it. */
 static pid_t start_child(void)
 {
     pid_t child = fork();
+    int status;
 
     if (!child) {
         while (true) {
-            pause();
+            raise(SIGSTOP);
         }
     }
     ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, WUNTRACED), child);
+    ck_assert(WIFSTOPPED(status));
     return child;
 }
 

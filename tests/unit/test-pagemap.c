@@ -59,6 +59,8 @@ void register_pages(int uffd, const char *base, size_t nr)
         .mode = UFFDIO_REGISTER_MODE_WP,
     };
 
+    /* A merged page would be reported. */
+    madvise((void *)base, nr * page_size(), MADV_UNMERGEABLE);
     ck_assert_int_eq(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);
 }
 
