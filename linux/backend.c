@@ -273,6 +273,7 @@ bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
         !ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end)) {
         return false;
     }
+    ww_quiet_end(ctx, region);
     failing->backend->disarm(region);
     failing->backend->release(region);
     region->priv = NULL;

@@ -165,7 +165,7 @@ static void set_extent(const struct ww_region *region, struct ww_scan *scan)
  * no more pages than there is room, or else a gap without latched pages, or part
  * of a latched run, all of which is dirty anyway.
  */
-static void limit_to_room(const struct ww_region *region, struct ww_scan *scan)
+static void limit_to_room(struct ww_context *ctx, const struct ww_region *region, struct ww_scan *scan)
 {
     size_t room = scan->max_pages < scan->max_runs ? scan->max_pages : scan->max_runs;
     uintptr_t start = scan->start, end = scan->end, latched, latched_end, covered;
@@ -177,6 +177,8 @@ static void limit_to_room(const struct ww_region *region, struct ww_scan *scan)
     if (!ww_pageset_next(&region->latch, start, end, &latched, &latched_end)) {
         return;
     }
+    /* The surplus is nowhere but here for a moment. */
+    ww_quiet_end(ctx, region);
     if (latched > start) {
         scan->end = latched > covered ? latched : covered;
     } else if ((latched_end - start) >> ww_page_shift <= scan->max_pages) {
@@ -186,23 +188,18 @@ static void limit_to_room(const struct ww_region *region, struct ww_scan *scan)
     }
 }
 
-/* Scans from @want->start on, for handing out or for draining. A scan that fails leaves everything up to its
- * end in the latch: nothing is known there, so all of it counts as written. */
-static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
-                         bool hand_out, struct page_region *vec, uintptr_t *ret_next)
+/* Scans as far as @scan says. A scan that fails leaves everything up to its end in the latch: nothing is
+ * known there, so all of it counts as written. */
+static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
+                         struct page_region *vec, uintptr_t *ret_next)
 {
-    struct ww_scan scan = *want;
-    ssize_t nr;
+    ssize_t nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
-    set_extent(region, &scan);
-    if (scan.reset && hand_out) {
-        limit_to_room(region, &scan);
-    }
-    nr = region->tracker->backend->scan(region, &scan, vec, ret_next);
     if (nr < 0) {
-        ww_pageset_add(&region->latch, scan.start, scan.end);
+        ww_quiet_end(ctx, region);
+        ww_pageset_add(&region->latch, scan->start, scan->end);
         ww_backend_hand_over(ctx, region);
-        *ret_next = scan.end;
+        *ret_next = scan->end;
         return 0;
     }
     return nr;
@@ -221,11 +218,16 @@ static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr
         .reset = true,
     };
 
+    if (latch) {
+        ww_quiet_end(ctx, region);
+    }
     while (want.start < want.end) {
         struct found found = { .vec = scratch->vec };
+        struct ww_scan scan = want;
         uintptr_t next;
 
-        found.nr = scan_piece(ctx, region, &want, false, scratch->vec, &next);
+        set_extent(region, &scan);
+        found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
         if (latch) {
             latch_rest(region, &found, want.start);
         }
@@ -260,6 +262,7 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
     size_t nr_out = 0, room = want->max_pages;
     size_t max_out = want->max_runs < WW_OUT_LEN ? want->max_runs : WW_OUT_LEN;
     uintptr_t pos = want->start, next = want->end;
+    struct ww_scan scan = *want;
     struct ww_range run;
 
     if (coarse) {
@@ -267,7 +270,11 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
          * everything goes by way of the latch. */
         drain_with(ctx, region, want->start, want->end, true, scratch);
     } else {
-        found.nr = scan_piece(ctx, region, want, true, scratch->vec, &next);
+        set_extent(region, &scan);
+        if (scan.reset) {
+            limit_to_room(ctx, region, &scan);
+        }
+        found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
     }
     while (room && nr_out < max_out && next_dirty(region, &found, pos, next, &run)) {
         if ((run.end - run.start) >> ww_page_shift > room) {
@@ -283,6 +290,9 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
     if (want->reset) {
         ww_pageset_remove(&region->latch, want->start, pos);
         latch_rest(region, &found, pos);
+    }
+    if (!coarse && pos >= want->end && scan.start == want->start && scan.end == want->end) {
+        ww_quiet_note(ctx, region, &scan, !nr_out && !found.nr);
     }
     mark_ever(region, scratch->vec, found.nr);
     memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
@@ -314,8 +324,10 @@ int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t
  * tracker, if this one is of no use any more. */
 int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    int err = region->tracker->backend->discard(region, start, end);
+    int err;
 
+    ww_quiet_end(ctx, region);
+    err = region->tracker->backend->discard(region, start, end);
     if (!err) {
         err = ww_supply_renew(&ctx->supply, region, start, end);
     }

@@ -61,6 +61,7 @@ int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 
 void ww_hold_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
+    ww_quiet_end(hold->ctx, hold->region);
     ww_pageset_add(&hold->region->latch, start, end);
 }
 

@@ -19,6 +19,7 @@
 #include <bsd/sys/tree.h>
 
 #include "pageset.h"
+#include "quiet.h"
 #include "supply.h"
 #include "uapi.h"
 #include "writewatch.h"
@@ -93,6 +94,7 @@ struct ww_context {
     uint64_t last_watch_id;
     atomic_uint nr_lost; /* how often a replaced mapping was noticed */
     struct ww_supply supply;
+    struct ww_quiet quiet;
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };
 
@@ -159,6 +161,10 @@ struct ww_backend {
      * look without a lock, for signal handlers too. */
     bool (*peek)(struct ww_tracker *tracker, uintptr_t start, uintptr_t end);
 
+    /* Asks as scan() would, with no reset and no lock held. True: the whole range is tracked
+     * and nothing in it is written. False: anything else, or it cannot be told so. */
+    bool (*glance)(struct ww_tracker *tracker, const struct ww_scan *scan);
+
     /* The range's pages were dropped or its mapping replaced: nothing there is
      * written; track it again. */
     int (*discard)(struct ww_region *region, uintptr_t start, uintptr_t end);
@@ -208,6 +214,9 @@ int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, s
 
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
+
+/* none.c: the entry of a backend that can tell nothing without its lock. */
+bool ww_no_glance(struct ww_tracker *tracker, const struct ww_scan *scan);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);

@@ -512,6 +512,7 @@ const struct ww_backend ww_backend_mprotect = {
     .join = mprotect_join,
     .scan = mprotect_scan,
     .peek = mprotect_peek,
+    .glance = ww_no_glance,
     .discard = mprotect_discard,
     .protect = mprotect_protect,
     .fill = mprotect_fill,

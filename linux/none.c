@@ -58,6 +58,13 @@ static ssize_t none_scan(struct ww_region *region, const struct ww_scan *scan, s
     return 1;
 }
 
+bool ww_no_glance(struct ww_tracker *tracker, const struct ww_scan *scan)
+{
+    (void)tracker;
+    (void)scan;
+    return false;
+}
+
 static bool none_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
 {
     (void)tracker;
@@ -118,6 +125,7 @@ const struct ww_backend ww_backend_none = {
     .join = none_join,
     .scan = none_scan,
     .peek = none_peek,
+    .glance = ww_no_glance,
     .discard = none_discard,
     .protect = none_protect,
     .fill = none_fill,

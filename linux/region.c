@@ -80,6 +80,7 @@ void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
     RB_REMOVE(ww_region_tree, &ctx->regions, region);
     atomic_fetch_sub(&ctx->nr_regions, 1);
     pthread_mutex_lock(&region->lock);
+    ww_quiet_end(ctx, region);
     pthread_mutex_unlock(&region->lock);
 }
 
@@ -99,6 +100,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
         return -ENOMEM;
     }
     pthread_mutex_lock(&region->lock);
+    ww_quiet_end(ctx, region);
     region->range.end = at;
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;

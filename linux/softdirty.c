@@ -386,6 +386,7 @@ const struct ww_backend ww_backend_softdirty = {
     .join = softdirty_join,
     .scan = softdirty_scan,
     .peek = softdirty_peek,
+    .glance = ww_no_glance,
     .discard = softdirty_discard,
     .protect = softdirty_protect,
     .fill = softdirty_fill,

@@ -164,13 +164,16 @@ static int uffd_open(struct ww_tracker *tracker)
 static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, struct page_region *vec,
                          uintptr_t *ret_next)
 {
+    size_t nr_pages = (scan->end - scan->start) >> ww_page_shift;
+    size_t max_runs = scan->max_runs < nr_pages ? scan->max_runs : nr_pages;
     struct pm_scan_arg arg = {
         .size = sizeof(arg),
         .flags = PM_SCAN_CHECK_WPASYNC | (scan->reset ? PM_SCAN_WP_MATCHING : 0),
         .start = scan->start,
         .end = scan->end,
         .vec = (uintptr_t)vec,
-        .vec_len = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN,
+        /* No longer than needed: the kernel allocates as much at each call. */
+        .vec_len = max_runs < WW_SCAN_VEC_LEN ? max_runs : WW_SCAN_VEC_LEN,
         .max_pages = scan->max_pages,
         .category_mask = PAGE_IS_WRITTEN,
         .category_anyof_mask = scan->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
@@ -188,7 +191,7 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
     }
     /* An error in the middle has reset what the vector holds: walk_end says
      * nothing then, the entries do. The error comes back on the next call. */
-    for (nr = 0; nr < WW_SCAN_VEC_LEN && vec[nr].end; nr++) {
+    for (nr = 0; nr < (ssize_t)arg.vec_len && vec[nr].end; nr++) {
         ;
     }
     if (!nr) {
@@ -328,6 +331,17 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     return may_be;
 }
 
+static bool uffd_glance(struct ww_tracker *tracker, const struct ww_scan *scan)
+{
+    struct page_region found = { .start = 0 };
+    uintptr_t next = scan->start;
+    int saved = errno;
+    bool nothing = !scan_once(tracker->priv, scan, &found, &next) && next >= scan->end;
+
+    errno = saved;
+    return nothing;
+}
+
 static int uffd_arm(struct ww_region *region)
 {
     const struct uffd *uffd = region->tracker->priv;
@@ -432,6 +446,7 @@ const struct ww_backend ww_backend_uffd = {
     .join = uffd_join,
     .scan = uffd_scan,
     .peek = uffd_peek,
+    .glance = uffd_glance,
     .discard = uffd_discard,
     .protect = uffd_protect,
     .fill = uffd_fill,

@@ -428,6 +428,7 @@ const struct ww_backend ww_backend_uffd_sync = {
     .join = sync_join,
     .scan = sync_scan,
     .peek = sync_peek,
+    .glance = ww_no_glance,
     .discard = sync_discard,
     .protect = sync_protect,
     .fill = sync_fill,

@@ -64,6 +64,7 @@ static void free_context(struct ww_context *ctx)
         pthread_rwlock_destroy(&ctx->table_lock);
         pthread_mutex_destroy(&ctx->tracker_lock);
         ww_supply_destroy(&ctx->supply);
+        ww_quiet_destroy(&ctx->quiet);
         munmap((void *)ctx->alive, ww_page_size());
     }
     for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
@@ -270,6 +271,7 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
         return err;
     }
     ww_region_insert(ctx, region);
+    ww_quiet_grow(&ctx->quiet, atomic_load(&ctx->nr_regions));
     return 0;
 }
 
@@ -444,10 +446,14 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
                    struct sink *sink)
 {
     struct ww_scan want = { .start = range->start, .end = range->end, .reset = flags & WW_GET_RESET };
-    struct ww_scratch *scratch = ww_scratch_get(ctx);
+    struct ww_scratch *scratch;
     bool begun = false;
     int err = 0;
 
+    if (ww_quiet_still(ctx, range)) {
+        return 0;
+    }
+    scratch = ww_scratch_get(ctx);
     if (!scratch) {
         return -ENOMEM;
     }

@@ -36,6 +36,12 @@ tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_region_LDADD = $(UNIT_LDADD)
 tests_unit_test_region_LDFLAGS = -Wl,--wrap=calloc
 
+UNIT_TESTS += tests/unit/test-quiet
+tests_unit_test_quiet_SOURCES = tests/unit/test-quiet.c tests/unit/util.h
+tests_unit_test_quiet_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_quiet_LDADD = $(UNIT_LDADD)
+tests_unit_test_quiet_LDFLAGS = -Wl,--wrap=ioctl
+
 UNIT_TESTS += tests/unit/test-maps
 tests_unit_test_maps_SOURCES = tests/unit/test-maps.c tests/unit/util.h
 tests_unit_test_maps_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -51,7 +57,7 @@ tests_unit_test_pagemap_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test-contract
 tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
 	tests/unit/contract-answers.c tests/unit/contract-arguments.c tests/unit/contract-choice.c \
-	tests/unit/contract-handover.c tests/unit/contract-mappings.c tests/unit/contract-process.c \
+	tests/unit/contract-handover.c tests/unit/contract-mappings.c tests/unit/contract-process.c tests/unit/contract-quiet.c \
 	tests/unit/contract-random.c tests/unit/contract-shared.c tests/unit/contract-sizes.c
 tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_contract_LDADD = $(UNIT_LDADD)

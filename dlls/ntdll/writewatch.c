@@ -10,12 +10,17 @@
 #include "nt.h"
 
 /* Whether the call is about memory that we watch, and how many bytes of one
- * allocation there are from @base on. */
-static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T *ret_left)
+ * allocation there are from @base on, or @size if there are at least as many. */
+static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T size, SIZE_T *ret_left)
 {
+    uintptr_t end = nt_page_up((uintptr_t)base + size);
     struct ww_range range;
 
     nt_settle(nt);
+    if (process == NtCurrentProcess() && ww_quiet_knows(nt->ctx, nt_page_down((uintptr_t)base), end)) {
+        *ret_left = size;
+        return true;
+    }
     if (!ww_watches_any(nt->ctx) || ww_find(nt->ctx, base, &range) || !nt_is_self(nt, process)) {
         return false;
     }
@@ -59,7 +64,7 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
     NTSTATUS status;
     ssize_t nr;
 
-    if (!is_ours(nt, process, base, &left)) {
+    if (!is_ours(nt, process, base, size, &left)) {
         return nt->original(nt, NT_GET_WRITE_WATCH, args);
     }
     status = nt_check_get_arguments(flags, size, addresses, count, granularity);
@@ -92,7 +97,7 @@ NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T 
     void *args[] = { &process, &base, &size };
     SIZE_T left;
 
-    if (!is_ours(nt, process, base, &left)) {
+    if (!is_ours(nt, process, base, size, &left)) {
         return nt->original(nt, NT_RESET_WRITE_WATCH, args);
     }
     return nt_status(ww_reset(nt->ctx, base, size));
