@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gctest.sh [ROUNDS]: the test program of Boehm's collector, from Debian's source
+# package libgc, as a Windows program in incremental mode, where the collector asks
+# GetWriteWatch what to look at again: under stock Wine and under the shim in turn.
+# Prints the lines of summary.awk: seconds of the whole program, and milliseconds of
+# its collections by its own count. The source is unpacked under $XDG_CACHE_HOME or
+# /var/tmp; apt checks it against Debian's keys. Exit code 77 with a reason where
+# something is missing.
+. "$(dirname "$0")/../wine/env.sh"
+rounds=${1:-5}
+cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch/gctest
+program=$cache/gctest.exe
+samples=$build/tests/bench/gctest.samples
+need_kernel
+
+fetch() {
+    mkdir -p "$cache/lists/partial"
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main" \
+        >"$cache/sources.list"
+    set -- -qq -o Dir::Etc::sourcelist="$cache/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$cache/lists"
+    (
+        cd "$cache" && apt-get "$@" update && apt-get "$@" source --download-only libgc &&
+            mkdir -p source && tar xf libgc_*.orig.tar.* -C source --strip-components=1
+    ) >"$cache/log" 2>&1 || skip "the source of libgc cannot be had ($(tail -n 1 "$cache/log"))"
+}
+
+if [ ! -f "$program" ]; then
+    command -v x86_64-w64-mingw32-gcc >/dev/null || skip "mingw-w64 is missing"
+    fetch
+    x86_64-w64-mingw32-gcc -O2 -w -static -DNDEBUG -DGC_THREADS -DTHREAD_LOCAL_ALLOC -DGC_BUILTIN_ATOMIC \
+        -I"$cache/source/include" "$cache/source/extra/gc.c" "$cache/source/tests/test.c" -o "$program.new" \
+        >>"$cache/log" 2>&1 || skip "libgc cannot be built, see $cache/log"
+    mv "$program.new" "$program"
+fi
+make_prefix
+mkdir -p "$build/tests/bench"
+: >"$samples"
+
+# run MODE: the program tells in a file of its own whether it asked GetWriteWatch, and how long it collected.
+run() {
+    rm -f "$cache/gctest.gc.log"
+    began=$(date +%s%N)
+    "$1" 300 "$program" >/dev/null || {
+        echo "gctest failed under $1" >&2
+        exit 1
+    }
+    us=$((($(date +%s%N) - began) / 1000))
+    for line in 'Using GetWriteWatch-based implementation' 'Collector appears to work'; do
+        grep -q "^$line" "$cache/gctest.gc.log" || {
+            echo "gctest under $1 does not say: $line" >&2
+            exit 1
+        }
+    done
+    echo "$1 gctest whole $us" >>"$samples"
+    sed -n "s/^Completed .* collections in \([0-9]*\) ms.*/$1 gctest collections \1000/p" "$cache/gctest.gc.log" >>"$samples"
+}
+
+round=0
+while [ $round -lt "$rounds" ]; do
+    round=$((round + 1))
+    echo "round $round of $rounds: gctest" >&2
+    run stock
+    run shim
+done
+wineserver -k
+awk -v version="$(wine --version | sed 's/^wine-//; s/ .*//')" -f "$(dirname "$0")/summary.awk" "$samples"
