@@ -28,6 +28,7 @@ static const struct {
     { "run", run_help, run_main },
     { "probe", probe_help, probe_main },
     { "scan", scan_help, scan_main },
+    { "bench", bench_help, bench_main },
     { "help", help_help, help_main },
 };
 
@@ -35,6 +36,7 @@ static const char program_help[] =
     "usage: writewatch run [--backend=NAME] [--verbose] [--] COMMAND [ARG...]\n"
     "       writewatch probe [--json]\n"
     "       writewatch scan --pid=PID [OPTION...]\n"
+    "       writewatch bench [OPTION...]\n"
     "       writewatch help [SUBCOMMAND]\n"
     "\n"
     "Gives programs under unmodified Wine write watches that the kernel tracks.\n"
@@ -42,6 +44,7 @@ static const char program_help[] =
     "  run    runs a command with the writewatch preload\n"
     "  probe  says what works here, and how to mend what does not\n"
     "  scan   shows the pages of a process by what they are\n"
+    "  bench  measures what the ways to track writes cost here\n"
     "  help   shows this help, or that of a subcommand\n"
     "\n"
     "  -h, --help  shows this help\n"

@@ -2,8 +2,9 @@
 /*
  * What the files of the `writewatch` command share. main.c reads the command
  * line and dispatches, survey.c finds out what is here, probe.c shows it, run.c
- * puts the preload in front of a program, scan.c shows the pages of a process. The command stands on the public contract alone: nothing
- * here may include the engine's internal headers.
+ * puts the preload in front of a program, scan.c shows the pages of a process, bench.c
+ * measures (over bench_*.c, see bench.h). The command stands on the public contract alone: nothing here may
+ * include the engine's internal headers; bench_bare.c takes the kernel's own interface from uapi.h.
  */
 #ifndef WW_PROGRAMS_H
 #define WW_PROGRAMS_H
@@ -40,6 +41,10 @@ enum option_value {
     OPTION_EXCLUDE,
     OPTION_RETURN,
     OPTION_MAX_PAGES,
+    OPTION_QUICK,
+    OPTION_WORKLOAD,
+    OPTION_ROUNDS,
+    OPTION_PLOT,
 };
 
 /* main.c. @command is the subcommand, NULL for the program itself. */
@@ -77,7 +82,8 @@ struct ww_probe wine_backend(const struct backends *backends);
 
 /* ---- the subcommands ---- */
 
-extern const char probe_help[], run_help[], scan_help[];
+extern const char bench_help[], probe_help[], run_help[], scan_help[];
+int bench_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int scan_main(int argc, char **argv);

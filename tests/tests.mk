@@ -8,6 +8,7 @@ AM_TESTS_ENVIRONMENT = WW_BUILDDIR='$(abs_builddir)'; export WW_BUILDDIR;
 SCRIPT_TESTS = \
 	tests/loader/test-loader.sh \
 	tests/unit/test-attach.sh \
+	tests/unit/test-bench.sh \
 	tests/unit/test-command.sh \
 	tests/unit/test-scan.sh \
 	tests/wine/test-fallback.sh \

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `writewatch bench`: its options, which peers take part, and where the results
+ * go. What is measured and how is the core's (bench.h); the same core serves
+ * tests/bench/native, which adds peers that are of no use to users.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "programs.h"
+
+const char bench_help[] =
+    "usage: writewatch bench [--quick] [--backend=NAME...] [--workload=PATTERN...] [--rounds=N]\n"
+    "                        [--json] [--plot=FOLDER]\n"
+    "\n"
+    "Measures what each way to track writes costs on this machine: all of them in turn,\n"
+    "round after round, every answer checked. Takes many minutes; --quick takes seconds.\n"
+    "\n"
+    "  --quick             small regions and 3 rounds: to see that it works, not what it costs\n"
+    "  --backend=NAME      only this backend, or 'bare', the kernel's PAGEMAP_SCAN in a loop;\n"
+    "                      may be given several times, and ratios are to the first\n"
+    "  --workload=PATTERN  only workloads with such a name, as 'dense_*'; several times too\n"
+    "  --rounds=N          rounds, 1 to 99; 9 without it\n"
+    "  --json              the results for programs, see writewatch(1)\n"
+    "  --plot=FOLDER       draw cost by dirty fraction and by size of the region, as SVG, by\n"
+    "                      gnuplot\n"
+    "  -h, --help          shows this help\n"
+    "\n"
+    "Progress goes to standard error. The exit code is 0, 77 if none of the backends works\n"
+    "here, 1 if an answer was wrong, these options are or the output cannot be written.\n";
+
+#define LIMIT_S 30
+#define QUICK_LIMIT_S 10
+#define NR_ROUNDS 9
+#define QUICK_ROUNDS 3
+
+struct request {
+    const char *backend[MAX_PEERS];
+    size_t nr_backends;
+    const char *pattern[16];
+    size_t nr_patterns;
+    size_t nr_rounds; /* 0: not said */
+    bool quick, json;
+    const char *plot; /* a folder, or NULL */
+};
+
+/* What --backend takes, in a list. */
+static const char *backend_names(const struct backends *backends, char *ret_text, size_t size)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < backends->nr && used < size; i++) {
+        used += snprintf(ret_text + used, size - used, "%s, ", backends->probe[i].name);
+    }
+    if (used < size) {
+        snprintf(ret_text + used, size - used, "bare");
+    }
+    return ret_text;
+}
+
+static int parse_backend(struct request *request, const char *name)
+{
+    struct backends backends;
+    char names[200];
+
+    probe_backends(&backends);
+    if (strcmp(name, "bare") && !find_backend(&backends, name)) {
+        return usage_error("bench", "unknown backend '%s'; there are: %s", name,
+                           backend_names(&backends, names, sizeof(names)));
+    }
+    for (size_t i = 0; i < request->nr_backends; i++) {
+        if (!strcmp(request->backend[i], name)) {
+            return usage_error("bench", "backend '%s' was given twice", name);
+        }
+    }
+    request->backend[request->nr_backends++] = name; /* there are fewer names than places */
+    return 0;
+}
+
+static int parse_pattern(struct request *request, const char *pattern)
+{
+    const struct bench_plan plan = { .patterns = &pattern, .nr_patterns = 1 };
+    char names[300];
+    size_t used = 0;
+
+    for (size_t i = 0; i < bench_nr_workloads; i++) {
+        if (bench_is_wanted(&plan, &bench_workloads[i])) {
+            if (request->nr_patterns == sizeof(request->pattern) / sizeof(request->pattern[0])) {
+                return usage_error("bench", "too many workloads are named");
+            }
+            request->pattern[request->nr_patterns++] = pattern;
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < bench_nr_workloads && used < sizeof(names); i++) {
+        used += snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", bench_workloads[i].name);
+    }
+    return usage_error("bench", "no workload is like '%s'; there are: %s", pattern, names);
+}
+
+static int parse_rounds(struct request *request, const char *text)
+{
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (*end || text[0] < '0' || text[0] > '9' || errno || !value || value > MAX_ROUNDS) {
+        return usage_error("bench", "'%s' is no number of rounds, 1 to %d", text, MAX_ROUNDS);
+    }
+    request->nr_rounds = value;
+    return 0;
+}
+
+static int parse_option(int option, struct request *request)
+{
+    switch (option) {
+    case OPTION_QUICK:
+        request->quick = true;
+        return 0;
+    case OPTION_BACKEND:
+        return parse_backend(request, optarg);
+    case OPTION_WORKLOAD:
+        return parse_pattern(request, optarg);
+    case OPTION_ROUNDS:
+        return parse_rounds(request, optarg);
+    case OPTION_JSON:
+        request->json = true;
+        return 0;
+    case OPTION_PLOT:
+        request->plot = optarg;
+        return 0;
+    default:
+        return EXIT_USAGE;
+    }
+}
+
+/* A backend that was asked for by name must work; of all the others, those that do. */
+static int add_peers(const struct request *request, struct bench_peers *peers)
+{
+    struct backends backends;
+    size_t nr;
+
+    probe_backends(&backends);
+    nr = request->nr_backends ? request->nr_backends : backends.nr + 1;
+    for (size_t i = 0; i < nr; i++) {
+        const char *name = request->nr_backends ? request->backend[i]
+                           : i < backends.nr    ? backends.probe[i].name
+                                                : "bare";
+        const char *reason = "";
+        int err =
+            strcmp(name, "bare") ? bench_add_backend(peers, name, &reason) : bench_add_bare(peers, &reason);
+
+        if (err) {
+            fprintf(stderr, PROGRAM ": %s is left out: %s\n", name, reason);
+        }
+        if (err && request->nr_backends) {
+            return EXIT_UNUSABLE;
+        }
+    }
+    return peers->nr ? 0 : EXIT_UNUSABLE;
+}
+
+static int plot(const struct bench_results *results, const char *folder)
+{
+    int err = bench_plot(results, folder);
+
+    switch (err) {
+    case 0:
+        return EXIT_SUCCESS;
+    case -ENOENT:
+        fprintf(stderr, PROGRAM ": gnuplot was not found (Debian: gnuplot-nox)\n");
+        return EXIT_FAILURE;
+    case -ENODATA:
+        fprintf(stderr, PROGRAM ": nothing to plot: no workload dense_* was measured\n");
+        return EXIT_FAILURE;
+    case -EIO:
+        fprintf(stderr, PROGRAM ": gnuplot failed\n");
+        return EXIT_FAILURE;
+    default:
+        fprintf(stderr, PROGRAM ": cannot plot into '%s': %s\n", folder, strerror(-err));
+        return EXIT_FAILURE;
+    }
+}
+
+static int print(const struct request *request, const struct bench_results *results)
+{
+    int status = results->nr_wrong ? EXIT_FAILURE : EXIT_SUCCESS;
+
+    if (request->json) {
+        bench_print_json(results, stdout);
+    } else {
+        bench_print_table(results, stdout);
+    }
+    bench_print_notes(results, stderr, PROGRAM ": ");
+    if (request->plot && plot(results, request->plot)) {
+        status = EXIT_FAILURE;
+    }
+    return status;
+}
+
+static int measure(const struct request *request)
+{
+    const struct bench_plan plan = {
+        .quick = request->quick,
+        .limit_s = request->quick ? QUICK_LIMIT_S : LIMIT_S,
+        .patterns = request->pattern,
+        .nr_patterns = request->nr_patterns,
+        .progress = stderr,
+    };
+    size_t nr_rounds = request->nr_rounds ? request->nr_rounds : request->quick ? QUICK_ROUNDS : NR_ROUNDS;
+    struct bench_peers peers = { .nr = 0 };
+    struct bench_results *results;
+    int status = add_peers(request, &peers), err;
+
+    if (status) {
+        return status;
+    }
+    results = bench_results_new(&peers, nr_rounds);
+    err = results ? bench_run_all(&plan, results) : -ENOMEM;
+    if (err) {
+        fprintf(stderr, PROGRAM ": cannot measure: %s\n", strerror(-err));
+        status = EXIT_FAILURE;
+    } else {
+        status = finish_output(print(request, results));
+    }
+    bench_results_free(results);
+    return status;
+}
+
+int bench_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "quick", no_argument, NULL, OPTION_QUICK },
+        { "backend", required_argument, NULL, OPTION_BACKEND },
+        { "workload", required_argument, NULL, OPTION_WORKLOAD },
+        { "rounds", required_argument, NULL, OPTION_ROUNDS },
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "plot", required_argument, NULL, OPTION_PLOT },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { 0 },
+    };
+    struct request request = { .nr_rounds = 0 };
+    int option, status = 0;
+
+    while (!status && (option = next_option("bench", argc, argv, options)) != OPTION_END) {
+        if (option == OPTION_HELP) {
+            return show(bench_help);
+        }
+        status = parse_option(option, &request);
+    }
+    if (!status && optind < argc) {
+        status = usage_error("bench", "bench takes no '%s'", argv[optind]);
+    }
+    return status ? status : measure(&request);
+}

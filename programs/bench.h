@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The benchmark's core, for `writewatch bench` and tests/bench/native alike: peers
+ * (ways to track writes), workloads, and the results of running each workload
+ * with each peer in turn. It prints nothing but what bench_print.c and
+ * bench_plot.c are for, and progress.
+ *
+ *   bench_peers.c     the peers: the library's backends (bench_library.c), the bare ioctl (bench_bare.c)
+ *   bench_run.c       START HERE: rounds, a child a measurement, its time limit
+ *   bench_results.c   samples, medians, ratios
+ *   bench_work.c      the table of workloads, and what they share
+ *   bench_dense.c  bench_sparse.c  bench_threads.c  bench_mixes.c   the workloads
+ *   bench_print.c     lines for programs, a table for people; bench_json.c, bench_plot.c
+ */
+#ifndef WW_BENCH_H
+#define WW_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "writewatch.h"
+
+#define KB ((size_t)1 << 10)
+#define MB ((size_t)1 << 20)
+#define GB ((size_t)1 << 30)
+
+/* ---- peers ---- */
+
+/* Memory under watch. */
+struct bench_area {
+    char *base;
+    size_t len;
+    bool dense; /* every page exists and was reported before; only a peer without tables of its own looks */
+};
+
+struct bench_peer;
+
+/*
+ * A way to track writes. No entry is NULL; what a peer cannot do is -EOPNOTSUPP.
+ * Calls return 0, a count or a negative errno. get and reset may be made by several threads on
+ * different areas at once.
+ */
+struct bench_way {
+    int (*open)(const struct bench_peer *peer, void **ret_state);
+    void (*close)(void *state);
+
+    /* Memory that was just mapped: private, anonymous, untouched. */
+    int (*watch)(void *state, const struct bench_area *area);
+    int (*unwatch)(void *state, const struct bench_area *area);
+
+    /* The addresses of written pages, ascending; with @reset they are clean afterwards. */
+    ssize_t (*get)(void *state, const struct bench_area *area, bool reset, void **ret_pages, size_t capacity);
+    int (*reset)(void *state, const struct bench_area *area);
+
+    /* The pages were just dropped by MADV_DONTNEED. */
+    int (*discard)(void *state, const struct bench_area *area);
+
+    /* As Windows' VirtualProtect(): what was written before stays reported. */
+    int (*protect)(void *state, const struct bench_area *area, int prot);
+};
+
+struct bench_peer {
+    const char *name;
+    const struct bench_way *way;
+    uint32_t caps; /* enum ww_cap: what answers to expect */
+};
+
+#define MAX_PEERS 12
+
+struct bench_peers {
+    struct bench_peer peer[MAX_PEERS];
+    size_t nr;
+};
+
+/* bench_library.c, bench_bare.c */
+extern const struct bench_way bench_library_way, bench_bare_way;
+
+/* bench_bare.c: also for other peers that use the kernel's interface alone. */
+struct bench_kernel {
+    int fd;      /* userfaultfd with WP_ASYNC */
+    int pagemap; /* /proc/self/pagemap */
+};
+
+/* What one PAGEMAP_SCAN asks for. */
+struct bench_scan {
+    uint64_t anyof_mask;
+    size_t vec_len; /* at most BENCH_VEC_LEN */
+    bool reset;
+};
+
+/* Up to 341 regions the kernel's own buffer for them fits in 8 kB, which is cheaper to get than the next
+ * size. */
+#define BENCH_VEC_LEN 256
+
+int bench_kernel_open(struct bench_kernel *ret);
+void bench_kernel_close(struct bench_kernel *kernel);
+int bench_kernel_register(const struct bench_kernel *kernel, const struct bench_area *area);
+int bench_kernel_unregister(const struct bench_kernel *kernel, const struct bench_area *area);
+ssize_t bench_kernel_scan(const struct bench_kernel *kernel, const struct bench_area *area,
+                          const struct bench_scan *how, void **ret_pages, size_t capacity);
+int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_area *area,
+                       const struct bench_scan *how);
+
+/* bench_peers.c. A reason is a sentence without a full stop. */
+int bench_add_backend(struct bench_peers *peers, const char *name, const char **ret_reason);
+int bench_add_bare(struct bench_peers *peers, const char **ret_reason);
+int bench_add_peer(struct bench_peers *peers, const struct bench_peer *peer, const char **ret_reason);
+const struct bench_peer *bench_find_peer(const struct bench_peers *peers, const char *name);
+
+/* ---- results ---- */
+
+#define MAX_FIGURES 200
+#define MAX_ROUNDS 99
+#define FIGURE_NAME 64
+#define UNIT_NAME 16
+
+/* One thing that is measured, such as get_reset_64m_1pct_scattered. */
+struct bench_figure {
+    char name[FIGURE_NAME];
+    char unit[UNIT_NAME]; /* "us" but for page tables and throughput */
+    const char *workload; /* the workload it comes from */
+    size_t pages;         /* the time is for; 0: not for pages */
+    double fraction;      /* of its pages that are dirty, in percent; negative: not a point of that curve */
+    size_t len;           /* of the region, in bytes; 0: not a point of that curve */
+    double sample[MAX_PEERS][MAX_ROUNDS]; /* NAN: not measured */
+};
+
+struct bench_results {
+    struct bench_peers peers;
+    size_t nr_rounds;
+    struct bench_figure figure[MAX_FIGURES];
+    size_t nr_figures;
+    size_t nr_wrong; /* answers of peers that were wrong, children that died */
+    size_t nr_notes;
+    char (*notes)[200]; /* what was left out or cut off, and what was wrong, a line each */
+};
+
+/* Quartiles, of samples or of ratios. n is 0 where nothing was measured. */
+struct bench_summary {
+    size_t n;
+    double min, q1, median, q3, max;
+};
+
+struct bench_results *bench_results_new(const struct bench_peers *peers, size_t nr_rounds);
+void bench_results_free(struct bench_results *results);
+struct bench_figure *bench_figure_get(struct bench_results *results, const char *name, const char *unit);
+struct bench_figure *bench_figure_find(struct bench_results *results, const char *name);
+void bench_note(struct bench_results *results, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct bench_summary bench_summarize(const double *values, size_t nr);
+struct bench_summary bench_ratio(const struct bench_results *results, const struct bench_figure *figure,
+                                 size_t peer, size_t to);
+
+/* ---- workloads ---- */
+
+/* One measurement as it comes out of a child. */
+struct bench_sample {
+    char name[FIGURE_NAME];
+    char unit[UNIT_NAME];
+    size_t pages;
+    double fraction;
+    size_t len;
+    double value;
+};
+
+#define MAX_SAMPLES 64
+
+/* Shared with the child that measures. */
+struct bench_report {
+    size_t nr_samples; /* written after the sample itself */
+    struct bench_sample sample[MAX_SAMPLES];
+    char message[160]; /* why the child ended early, or a remark */
+};
+
+/* What a workload has to work with: one peer, in a process of its own. */
+struct bench_run {
+    const struct bench_peer *peer;
+    void *state;
+    bool quick;
+    uint64_t seed; /* the same for all peers of a round */
+    size_t page;   /* bytes */
+    struct bench_report *report;
+    void **pages; /* touched, capacity entries */
+    size_t capacity;
+};
+
+struct bench_workload {
+    const char *name;
+    const char *unit; /* what an operation is, for people */
+    uint32_t needs;   /* enum ww_cap: peers without them are left out */
+    const char *why;  /* what is wrong with those; NULL where needs is 0 */
+    void (*run)(struct bench_run *run);
+};
+
+/* bench_work.c */
+extern const struct bench_workload bench_workloads[];
+extern const size_t bench_nr_workloads;
+
+double bench_now_us(void);
+uint64_t bench_random(uint64_t *state);
+/* These end the child with a message: a wrong answer, and what cannot be had here. */
+void bench_wrong(struct bench_run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+void bench_unable(struct bench_run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+/* Something that is to be said of this peer, and no reason to stop. */
+void bench_remark(struct bench_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* @result is of a call to the peer: ends the child if it is negative. Returns it. */
+ssize_t bench_must(struct bench_run *run, const char *what, ssize_t result);
+/* Room for @nr addresses in run->pages, all of it touched. */
+void bench_reserve_pages(struct bench_run *run, size_t nr);
+struct bench_area bench_map(struct bench_run *run, size_t len);
+void bench_unmap(struct bench_area *area);
+void bench_watch(struct bench_run *run, const struct bench_area *area);
+/* A byte of every stride-th page. */
+void bench_write(const struct bench_run *run, const struct bench_area *area, size_t nr, size_t stride);
+/* One get, timed in us; exactly every stride-th page must come out, nr of them. */
+double bench_get(struct bench_run *run, const struct bench_area *area, bool reset, size_t nr, size_t stride);
+/* Writes every page once and harvests it: the area is dense from then on. */
+void bench_make_dense(struct bench_run *run, struct bench_area *area);
+void bench_emit(struct bench_run *run, size_t pages, double value, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void bench_emit_sample(struct bench_run *run, const struct bench_sample *sample);
+/* "64m" for 64 MB. */
+const char *bench_size_name(size_t len, char ret_name[16]);
+
+/* the workloads' files */
+void bench_first_write(struct bench_run *run);
+void bench_dense_small(struct bench_run *run);
+void bench_dense_medium(struct bench_run *run);
+void bench_dense_large(struct bench_run *run);
+void bench_cycle(struct bench_run *run);
+void bench_protect(struct bench_run *run);
+void bench_sparse(struct bench_run *run);
+void bench_sparse_huge(struct bench_run *run);
+void bench_writers(struct bench_run *run);
+void bench_pollers(struct bench_run *run);
+void bench_regions(struct bench_run *run);
+void bench_gc(struct bench_run *run);
+void bench_textures(struct bench_run *run);
+
+/* ---- running ---- */
+
+struct bench_plan {
+    bool quick;
+    double limit_s;              /* a workload of a peer in a round is cut off after this */
+    const char *const *patterns; /* names of workloads, as fnmatch(3) takes them; none: all */
+    size_t nr_patterns;
+    FILE *progress; /* NULL: silent */
+};
+
+bool bench_is_wanted(const struct bench_plan *plan, const struct bench_workload *workload);
+/* Runs what is wanted and fills @results. 0 or a negative errno. */
+int bench_run_all(const struct bench_plan *plan, struct bench_results *results);
+/* What bench_run_all() does with one peer at a time, of an arbitrary workload: 0, or the child's reason. */
+int bench_try(const struct bench_peer *peer, const struct bench_workload *workload, double limit_s,
+              struct bench_report *report);
+
+/* ---- output ---- */
+
+void bench_print_lines(const struct bench_results *results, FILE *out);
+void bench_print_table(const struct bench_results *results, FILE *out);
+void bench_print_notes(const struct bench_results *results, FILE *out, const char *before);
+/* bench_json.c, of the command alone. */
+void bench_print_json(const struct bench_results *results, FILE *out);
+/* 0 or a negative errno: -ENOENT: no gnuplot; -ENODATA: nothing to draw; -EIO: gnuplot failed; -ENOTDIR: no
+ * such folder, nor one to make it in. */
+int bench_plot(const struct bench_results *results, const char *folder);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which peers take part in a benchmark. Each is tried first, in a process of its
+ * own: one that does not work here, or that cannot tell a written page from another, is
+ * refused with the reason. Names beyond the library's backends and the bare ioctl are
+ * for the caller to add.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "bench.h"
+
+#define TRIAL_PAGES 64
+#define TRIAL_LIMIT_S 5
+
+/* Of pages that were all written and reset, one is written again. */
+static void trial(struct bench_run *run)
+{
+    struct bench_area area = bench_map(run, TRIAL_PAGES * run->page);
+    ssize_t nr;
+
+    bench_reserve_pages(run, TRIAL_PAGES + 1);
+    bench_watch(run, &area);
+    bench_write(run, &area, TRIAL_PAGES, 1);
+    bench_must(run, "reset", run->peer->way->reset(run->state, &area));
+    bench_write(run, &area, 1, 1);
+    nr = bench_must(run, "get", run->peer->way->get(run->state, &area, false, run->pages, TRIAL_PAGES));
+    if (nr == TRIAL_PAGES) {
+        bench_unable(run, "it reports every page, written or not");
+    }
+    if (!nr || ((run->peer->caps & WW_CAP_EXACT) && nr != 1)) {
+        bench_wrong(run, "%zd pages are reported where one was written", nr);
+    }
+}
+
+/* 0, or -EOPNOTSUPP with the reason, or -ENOSPC. */
+int bench_add_peer(struct bench_peers *peers, const struct bench_peer *peer, const char **ret_reason)
+{
+    static const struct bench_workload workload = { .name = "trial", .run = trial };
+    static struct bench_report report;
+
+    if (peers->nr == MAX_PEERS) {
+        *ret_reason = "there are too many peers";
+        return -ENOSPC;
+    }
+    if (bench_try(peer, &workload, TRIAL_LIMIT_S, &report)) {
+        *ret_reason = report.message;
+        return -EOPNOTSUPP;
+    }
+    peers->peer[peers->nr++] = *peer;
+    return 0;
+}
+
+int bench_add_backend(struct bench_peers *peers, const char *name, const char **ret_reason)
+{
+    struct ww_probe probe[16];
+    size_t capacity = sizeof(probe) / sizeof(probe[0]);
+    ssize_t nr = ww_probe(probe, capacity);
+
+    for (ssize_t i = 0; i < nr && i < (ssize_t)capacity; i++) {
+        if (strcmp(probe[i].name, name)) {
+            continue;
+        }
+        if (probe[i].error) {
+            *ret_reason = probe[i].reason;
+            return -EOPNOTSUPP;
+        }
+        return bench_add_peer(
+            peers,
+            &(struct bench_peer){ .name = probe[i].name, .way = &bench_library_way, .caps = probe[i].caps },
+            ret_reason);
+    }
+    *ret_reason = "there is no such backend";
+    return -EINVAL;
+}
+
+int bench_add_bare(struct bench_peers *peers, const char **ret_reason)
+{
+    static const struct bench_peer bare = {
+        .name = "bare",
+        .way = &bench_bare_way,
+        .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_FREE_ARMING | WW_CAP_EXACT,
+    };
+
+    return bench_add_peer(peers, &bare, ret_reason);
+}
+
+const struct bench_peer *bench_find_peer(const struct bench_peers *peers, const char *name)
+{
+    for (size_t i = 0; i < peers->nr; i++) {
+        if (!strcmp(peers->peer[i].name, name)) {
+            return &peers->peer[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The benchmark's results as pictures: SVG files by gnuplot, one line a peer, from the
+ * figures that are points of a curve (bench_dense.c). gnuplot gets a script with
+ * the numbers in it and runs inside the folder, so that no name needs quoting.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define CANNOT_EXECUTE 127
+
+static const struct plot {
+    const char *file, *title, *x_label;
+    const char *operation; /* how a figure's name begins */
+    const char *layout;    /* how it ends, if its fraction leaves a choice */
+    double fraction;       /* points of this one, by size; negative: all but 0, of the medium region */
+} plots[] = {
+    { "dirty-fraction-scattered.svg", "get + reset by dirty fraction, dirty pages scattered",
+      "dirty pages (%)", "get_reset_", "scattered", -1 },
+    { "dirty-fraction-contiguous.svg", "get + reset by dirty fraction, dirty pages contiguous",
+      "dirty pages (%)", "get_reset_", "contiguous", -1 },
+    { "region-size-dirty.svg", "get + reset by size of the region, 1 % dirty and scattered", "region (MB)",
+      "get_reset_", "scattered", 1 },
+    { "region-size-clean.svg", "get of a clean region by its size", "region (MB)", "get_", "0pct", 0 },
+};
+
+static bool ends_in(const char *name, const char *end)
+{
+    size_t len = strlen(name), end_len = strlen(end);
+
+    return len >= end_len && !strcmp(name + len - end_len, end);
+}
+
+/* Whether the figure is a point of the plot; and its place on the x axis. */
+static bool is_point(const struct plot *plot, const struct bench_figure *figure, double *ret_x)
+{
+    bool right_operation =
+        !strncmp(figure->name, plot->operation, strlen(plot->operation)) &&
+        !(strcmp(plot->operation, "get_reset_") && !strncmp(figure->name, "get_reset_", 10));
+
+    if (!right_operation || figure->fraction < 0 || !figure->len) {
+        return false;
+    }
+    if (plot->fraction >= 0) {
+        *ret_x = (double)figure->len / MB;
+        return figure->fraction == plot->fraction && ends_in(figure->name, plot->layout);
+    }
+    *ret_x = figure->fraction;
+    return !strcmp(figure->workload, "dense_medium") && figure->fraction > 0 &&
+           (figure->fraction == 100 || ends_in(figure->name, plot->layout));
+}
+
+/* The size of the region that curves by fraction are about. */
+static size_t medium_bytes(const struct bench_results *results)
+{
+    for (size_t i = 0; i < results->nr_figures; i++) {
+        if (!strcmp(results->figure[i].workload, "dense_medium")) {
+            return results->figure[i].len;
+        }
+    }
+    return 0;
+}
+
+/* A block of points. Returns how many. */
+static size_t write_points(const struct bench_results *results, const struct plot *plot, size_t peer,
+                           FILE *script)
+{
+    size_t nr = 0;
+    double x;
+
+    fprintf(script, "$peer%zu << END\n", peer);
+    for (size_t i = 0; i < results->nr_figures; i++) {
+        const struct bench_figure *figure = &results->figure[i];
+        struct bench_summary all = bench_summarize(figure->sample[peer], results->nr_rounds);
+
+        if (is_point(plot, figure, &x) && all.n && all.q1 > 0) {
+            fprintf(script, "%g %g %g %g\n", x, all.median, all.q1, all.q3);
+            nr++;
+        }
+    }
+    fprintf(script, "END\n");
+    return nr;
+}
+
+/* Returns whether there is anything to draw. */
+static bool write_plot(const struct bench_results *results, const struct plot *plot, const char *kernel,
+                       FILE *script)
+{
+    const char *separator = "plot ";
+    size_t nr[MAX_PEERS], sum = 0;
+    char size[16];
+
+    for (size_t peer = 0; peer < results->peers.nr; peer++) {
+        nr[peer] = write_points(results, plot, peer, script);
+        sum += nr[peer];
+    }
+    if (!sum) {
+        return false;
+    }
+    fprintf(script,
+            "set terminal svg size 820,500 dynamic font 'sans-serif,14' background rgb 'white'\n"
+            "set output '%s'\n"
+            "set title \"%s%s%s\\nLinux %s; median and quartiles of %zu rounds\" noenhanced\n"
+            "set xlabel '%s'\nset ylabel 'time (us)'\n"
+            "set logscale xy\nset grid xtics ytics lc rgb '#dddddd'\nset format '%%g'\n"
+            "set key outside right noenhanced\nset style data yerrorlines\n"
+            "set border 3\nset tics nomirror\nset xrange [*:*] extend\n",
+            plot->file, plot->title, plot->fraction < 0 ? ", region of " : "",
+            plot->fraction < 0 ? bench_size_name(medium_bytes(results), size) : "", kernel,
+            results->nr_rounds, plot->x_label);
+    for (size_t peer = 0; peer < results->peers.nr; peer++) {
+        if (nr[peer]) {
+            fprintf(script, "%s$peer%zu using 1:2:3:4 title '%s' lw 2 pt 7 ps 0.6", separator, peer,
+                    results->peers.peer[peer].name);
+            separator = ", ";
+        }
+    }
+    fprintf(script, "\nunset output\n");
+    return true;
+}
+
+/* Runs gnuplot with the script, in the folder. */
+static int run_gnuplot(FILE *script, const char *folder)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid < 0) {
+        return -errno;
+    }
+    if (!pid) {
+        if (chdir(folder) || dup2(fileno(script), STDIN_FILENO) < 0) {
+            _exit(EXIT_FAILURE);
+        }
+        execlp("gnuplot", "gnuplot", "-", (char *)NULL);
+        _exit(CANNOT_EXECUTE);
+    }
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_EXECUTE) {
+        return -ENOENT;
+    }
+    return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+}
+
+/* 0 or a negative errno: -ENOENT: no gnuplot, -ENODATA: nothing to draw, -EIO: gnuplot failed. */
+int bench_plot(const struct bench_results *results, const char *folder)
+{
+    FILE *script;
+    struct utsname kernel;
+    bool any = false;
+    int err;
+
+    if (mkdir(folder, 0777) && errno != EEXIST) {
+        return errno == ENOENT ? -ENOTDIR : -errno;
+    }
+    if (uname(&kernel)) {
+        strcpy(kernel.release, "unknown");
+    }
+    script = tmpfile();
+    if (!script) {
+        return errno == ENOENT ? -ENOTDIR : -errno;
+    }
+    for (size_t i = 0; i < sizeof(plots) / sizeof(plots[0]); i++) {
+        any |= write_plot(results, &plots[i], kernel.release, script);
+    }
+    if (!any) {
+        err = -ENODATA;
+    } else if (fflush(script) || fseek(script, 0, SEEK_SET)) {
+        err = -EIO;
+    } else {
+        err = run_gnuplot(script, folder);
+    }
+    fclose(script);
+    return err;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runs workloads: in rounds, in each of which all peers take their turn, in
+ * another order each time, so that what disturbs the machine disturbs all of them. A
+ * measurement is a child of its own: no peer sees the memory, the threads or the signal
+ * handlers of another, one that hangs is ended after its time, and one that
+ * crashes takes nothing with it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+/* How a child ended. */
+enum { DONE, WRONG = 1, CUT_OFF = 2, UNABLE = 77 };
+
+struct job {
+    const struct bench_peer *peer;
+    const struct bench_workload *workload;
+    bool quick;
+    uint64_t seed;
+    double limit_s;
+};
+
+static void child(const struct job *job, struct bench_report *report) __attribute__((noreturn));
+static void child(const struct job *job, struct bench_report *report)
+{
+    struct bench_run run = {
+        .peer = job->peer,
+        .quick = job->quick,
+        .seed = job->seed,
+        .page = sysconf(_SC_PAGESIZE),
+        .report = report,
+    };
+    int err;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    err = job->peer->way->open(job->peer, &run.state);
+    if (err) {
+        bench_unable(&run, "it cannot be opened: %s", strerror(-err));
+    }
+    job->workload->run(&run);
+    job->peer->way->close(run.state);
+    _exit(DONE);
+}
+
+/* Waits until the other end of the pipe is closed, which a child's end does. False: the time is over. */
+static bool wait_for_end(int fd, double limit_s)
+{
+    double end = bench_now_us() + limit_s * 1e6, left;
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+    for (;;) {
+        left = end - bench_now_us();
+        if (left <= 0) {
+            return false;
+        }
+        if (poll(&poll_fd, 1, (int)(left / 1e3) + 1) > 0) {
+            return true;
+        }
+    }
+}
+
+static int status_of(pid_t pid, struct bench_report *report)
+{
+    int status = 0;
+
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == DONE || report->message[0])) {
+        return WEXITSTATUS(status);
+    }
+    if (WIFSIGNALED(status)) {
+        snprintf(report->message, sizeof(report->message), "it was killed by signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
+    } else {
+        snprintf(report->message, sizeof(report->message), "it ended with code %d", WEXITSTATUS(status));
+    }
+    return WRONG;
+}
+
+/* One measurement. What was measured before a bad end is in the report as well. */
+static int run_job(const struct job *job, struct bench_report *report)
+{
+    bool in_time;
+    int ends[2], status;
+    pid_t pid;
+
+    memset(report, 0, sizeof(*report));
+    if (pipe2(ends, O_CLOEXEC)) {
+        snprintf(report->message, sizeof(report->message), "no pipe: %s", strerror(errno));
+        return UNABLE;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (!pid) {
+        close(ends[0]);
+        child(job, report);
+    }
+    close(ends[1]);
+    if (pid < 0) {
+        snprintf(report->message, sizeof(report->message), "no process: %s", strerror(errno));
+        close(ends[0]);
+        return UNABLE;
+    }
+    in_time = wait_for_end(ends[0], job->limit_s);
+    if (!in_time) {
+        kill(pid, SIGKILL);
+    }
+    close(ends[0]);
+    status = status_of(pid, report);
+    if (!in_time && status != DONE) {
+        snprintf(report->message, sizeof(report->message), "it took longer than %g s", job->limit_s);
+        return CUT_OFF;
+    }
+    return status;
+}
+
+static struct bench_report *shared_report(void)
+{
+    struct bench_report *report =
+        mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    return report == MAP_FAILED ? NULL : report;
+}
+
+int bench_try(const struct bench_peer *peer, const struct bench_workload *workload, double limit_s,
+              struct bench_report *report)
+{
+    const struct job job = { .peer = peer, .workload = workload, .quick = true, .limit_s = limit_s };
+    struct bench_report *shared = shared_report();
+    int status;
+
+    if (!shared) {
+        snprintf(report->message, sizeof(report->message), "no memory");
+        return UNABLE;
+    }
+    status = run_job(&job, shared);
+    *report = *shared;
+    munmap(shared, sizeof(*shared));
+    return status;
+}
+
+/* Takes over what a child measured. */
+static int collect(struct bench_results *results, const struct job *job, size_t peer, size_t round,
+                   const struct bench_report *report)
+{
+    size_t nr = __atomic_load_n(&report->nr_samples, __ATOMIC_ACQUIRE);
+
+    for (size_t i = 0; i < nr && i < MAX_SAMPLES; i++) {
+        const struct bench_sample *sample = &report->sample[i];
+        struct bench_figure *figure = bench_figure_get(results, sample->name, sample->unit);
+
+        if (!figure) {
+            return -ENOSPC;
+        }
+        figure->workload = job->workload->name;
+        figure->pages = sample->pages;
+        figure->fraction = sample->fraction;
+        figure->len = sample->len;
+        figure->sample[peer][round] = sample->value;
+    }
+    return 0;
+}
+
+/* Once, however many rounds it is made in. */
+static void note_remark(struct bench_results *results, const struct job *job,
+                        const struct bench_report *report)
+{
+    char note[sizeof(*results->notes)];
+
+    if (!report->message[0]) {
+        return;
+    }
+    snprintf(note, sizeof(note), "workload=%s peer=%s %s", job->workload->name, job->peer->name,
+             report->message);
+    for (size_t i = 0; i < results->nr_notes; i++) {
+        if (!strcmp(results->notes[i], note)) {
+            return;
+        }
+    }
+    bench_note(results, "%s", note);
+}
+
+/* Whether the peer may go on with this workload in the next round. */
+static bool judge(struct bench_results *results, const struct job *job, int status,
+                  const struct bench_report *report)
+{
+    static const char *const words[] = { [WRONG] = "WRONG", [CUT_OFF] = "cut off" };
+
+    if (status == DONE) {
+        note_remark(results, job, report);
+        return true;
+    }
+    results->nr_wrong += status == WRONG;
+    bench_note(results, "workload=%s peer=%s %s: %s", job->workload->name, job->peer->name,
+               status == UNABLE ? "left out" : words[status], report->message);
+    return false;
+}
+
+static void show_progress(const struct bench_plan *plan, size_t round, size_t nr_rounds, const char *peer)
+{
+    if (plan->progress && isatty(fileno(plan->progress))) {
+        fprintf(plan->progress, "\r  round %zu of %zu: %-20s\r", round + 1, nr_rounds, peer);
+        fflush(plan->progress);
+    }
+}
+
+static int run_workload(const struct bench_plan *plan, struct bench_results *results,
+                        const struct bench_workload *workload, struct bench_report *report)
+{
+    size_t nr = results->peers.nr;
+    bool out[MAX_PEERS] = { false };
+    int err = 0;
+
+    for (size_t peer = 0; peer < nr; peer++) {
+        out[peer] = workload->needs & ~results->peers.peer[peer].caps;
+        if (out[peer]) {
+            bench_note(results, "workload=%s peer=%s left out: %s", workload->name,
+                       results->peers.peer[peer].name, workload->why);
+        }
+    }
+    for (size_t round = 0; round < results->nr_rounds && !err; round++) {
+        for (size_t turn = 0; turn < nr && !err; turn++) {
+            size_t peer = (turn + round) % nr;
+            struct job job = {
+                .peer = &results->peers.peer[peer],
+                .workload = workload,
+                .quick = plan->quick,
+                .seed = round + 1,
+                .limit_s = plan->limit_s,
+            };
+            int status;
+
+            if (out[peer]) {
+                continue;
+            }
+            show_progress(plan, round, results->nr_rounds, job.peer->name);
+            status = run_job(&job, report);
+            err = collect(results, &job, peer, round, report);
+            out[peer] = !judge(results, &job, status, report);
+        }
+    }
+    return err;
+}
+
+bool bench_is_wanted(const struct bench_plan *plan, const struct bench_workload *workload)
+{
+    for (size_t i = 0; i < plan->nr_patterns; i++) {
+        if (!fnmatch(plan->patterns[i], workload->name, 0)) {
+            return true;
+        }
+    }
+    return !plan->nr_patterns;
+}
+
+int bench_run_all(const struct bench_plan *plan, struct bench_results *results)
+{
+    struct bench_report *report = shared_report();
+    int err = report ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < bench_nr_workloads && !err; i++) {
+        if (!bench_is_wanted(plan, &bench_workloads[i])) {
+            continue;
+        }
+        if (plan->progress) {
+            fprintf(plan->progress, "%s: %s\n", bench_workloads[i].name, bench_workloads[i].unit);
+        }
+        err = run_workload(plan, results, &bench_workloads[i], report);
+    }
+    if (report) {
+        munmap(report, sizeof(*report));
+    }
+    return err;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The benchmark's workloads on reservations far larger than memory: what the
+ * address space itself costs, in time and in page tables, when next to none of it
+ * is touched.
+ */
+#include "bench.h"
+
+/* Page tables of this process in kB; negative: not known. */
+static long page_tables_kb(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    long kb = -1;
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "VmPTE: %ld", &kb) == 1) {
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return kb;
+}
+
+static void sparse(struct bench_run *run, size_t len, size_t nr)
+{
+    size_t stride = len / run->page / nr;
+    struct bench_area area = bench_map(run, len);
+    const struct bench_way *way = run->peer->way;
+    struct bench_sample tables = { .unit = "kb", .fraction = -1 };
+    double start;
+    char size[16];
+
+    bench_size_name(len, size);
+    bench_reserve_pages(run, 2 * nr + 1);
+    tables.value = -page_tables_kb();
+    start = bench_now_us();
+    bench_watch(run, &area);
+    bench_emit(run, 0, bench_now_us() - start, "watch_%s", size);
+    tables.value += page_tables_kb();
+    snprintf(tables.name, sizeof(tables.name), "page_tables_%s", size);
+    bench_emit_sample(run, &tables);
+    bench_write(run, &area, nr, stride);
+    bench_emit(run, nr, bench_get(run, &area, true, nr, stride), "get_reset_%s_%zu_pages", size, nr);
+    bench_emit(run, 0, bench_get(run, &area, false, 0, stride), "get_%s_clean", size);
+    bench_write(run, &area, nr, stride);
+    bench_emit(run, nr, bench_get(run, &area, true, nr, stride), "get_reset_again_%s_%zu_pages", size, nr);
+    start = bench_now_us();
+    bench_must(run, "unwatch", way->unwatch(run->state, &area));
+    bench_emit(run, 0, bench_now_us() - start, "unwatch_%s", size);
+    start = bench_now_us();
+    bench_unmap(&area);
+    bench_emit(run, 0, bench_now_us() - start, "munmap_%s", size);
+}
+
+void bench_sparse(struct bench_run *run)
+{
+    sparse(run, run->quick ? GB : 256 * GB, run->quick ? 50 : 1000);
+}
+
+void bench_sparse_huge(struct bench_run *run)
+{
+    sparse(run, run->quick ? 16 * GB : 4096 * GB, run->quick ? 50 : 1000);
+}
