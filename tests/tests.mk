@@ -101,6 +101,13 @@ tests_unit_test_uffd_sync_SOURCES = tests/unit/test-uffd-sync.c tests/unit/uffd-
 tests_unit_test_uffd_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_uffd_sync_LDADD = $(UNIT_LDADD)
 
+# The benchmark's arithmetic, and that it finds out peers that lie.
+UNIT_TESTS += tests/unit/test-bench-core
+tests_unit_test_bench_core_SOURCES = tests/unit/test-bench-core.c tests/unit/util.h tests/bench/bounds.c \
+	tests/bench/peers.h
+tests_unit_test_bench_core_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/bench
+tests_unit_test_bench_core_LDADD = libbench.la $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-nt
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
@@ -216,13 +223,20 @@ clean-local:
 
 # ---- measurements: never part of `make check` ----
 EXTRA_PROGRAMS = tests/bench/native
-tests_bench_native_LDADD = libengine.la
-EXTRA_DIST += tests/bench/wine.sh tests/bench/summary.awk tests/bench/table.awk
+tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/marker.c
+tests_bench_native_LDADD = libbench.la libengine.la
+EXTRA_DIST += tests/bench/bounds tests/bench/wine.sh tests/bench/summary.awk tests/bench/table.awk
 CLEANFILES += tests/bench/native tests/bench/wine.samples tests/bench/wine.out
 
 bench: all tests/bench/native
 	tests/bench/native
 	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh
+
+# A short subset, ratios only, against what is committed.
+bench-check: tests/bench/native
+	tests/bench/native --rounds=5 --workload=first_write --workload=dense_small --workload=dense_medium \
+		--workload=sparse --workload=regions --workload=pollers --workload=protect --workload=gc \
+		--bounds=$(srcdir)/tests/bench/bounds
 
 # ---- Wine's own tests of write watches, fetched, never kept here; not part of `make check` ----
 EXTRA_DIST += tests/winetest/winetest.sh tests/winetest/slice.awk tests/winetest/compare.awk \
@@ -269,4 +283,4 @@ kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(K
 	@{ printf 'always %s\n' $(KERNEL_TESTS); printf 'once %s\n' $(KERNEL_TESTS_ONCE); \
 		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); } >kernel-programs.list
 
-.PHONY: winetest check-wine soak check-kernels kernel-programs
+.PHONY: bench-check winetest check-wine soak check-kernels kernel-programs

@@ -1,220 +1,157 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the engine costs without Wine, next to the bare ioctl: one line a figure,
- *   bench name=get_reset_64m backend=uffd kernel=6.18 page=4096 pages=16384 n=20 min_us= median_us= max_us=
- * with per_page_ns where pages were touched. Not a test: nothing here fails but
- * the set-up.
+ * What tracking writes costs without Wine: the benchmark's core (programs/bench.h) with
+ * every backend of the library that works here, the bare ioctl and Wine's own way
+ * (marker.c) as peers. Prints a line a figure,
+ *   bench workload=get_reset_64m_1pct_scattered peer=uffd kernel=6.18 page=4096 pages=164 n=9 min_us=
+ * median_us= max_us= ns_per_page= and a line a ratio to the first peer, ratio
+ * workload=get_reset_64m_1pct_scattered peer=mprotect to=uffd median= q1= q3= n=9 With --bounds only the
+ * peers that the file names take part, and only the ratios it names are compared with it and printed.
  */
-#include <fcntl.h>
-#include <stdio.h>
+#include <errno.h>
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "uapi.h"
-#include "writewatch.h"
+#include "peers.h"
 
-#define NR_ROUNDS 20
-#define PAGE 4096ul
-#define GB (1ul << 30)
+#define EXIT_SKIPPED 77
+#define EXIT_BAD_OPTIONS 2
+#define LIMIT_S 30
 
-static struct ww_context *ctx;
-static struct utsname kernel;
+struct request {
+    struct bench_plan plan;
+    const char *pattern[16];
+    size_t nr_rounds;
+    const char *bounds_path;
+    struct bounds bounds;
+};
 
-static double now_us(void)
+static bool is_named(const struct request *request, const char *name)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
-}
-
-static void must(int ok, const char *what)
-{
-    if (!ok) {
-        perror(what);
-        exit(1);
-    }
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void print(const char *name, size_t nr_pages, double *us)
-{
-    qsort(us, NR_ROUNDS, sizeof(*us), compare);
-    printf(
-        "bench name=%s backend=%s kernel=%s page=%lu pages=%zu n=%d min_us=%.2f median_us=%.2f max_us=%.2f",
-        name, ww_backend_name(ctx), kernel.release, PAGE, nr_pages, NR_ROUNDS, us[0], us[NR_ROUNDS / 2],
-        us[NR_ROUNDS - 1]);
-    printf(" per_page_ns=%.2f\n", nr_pages ? us[NR_ROUNDS / 2] * 1000 / nr_pages : 0);
-    fflush(stdout);
-}
-
-static char *reserve(size_t len)
-{
-    char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    must(area != MAP_FAILED, "mmap");
-    return area;
-}
-
-/* Page tables of this process in kB. */
-static long page_tables_kb(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    long kb = -1;
-
-    while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "VmPTE: %ld", &kb) == 1) {
-            break;
+    for (size_t i = 0; i < request->bounds.nr; i++) {
+        if (!strcmp(request->bounds.bound[i].peer, name) || !strcmp(request->bounds.bound[i].to, name)) {
+            return true;
         }
     }
-    if (file) {
-        fclose(file);
-    }
-    return kb;
+    return !request->bounds_path;
 }
 
-static void write_pages(char *area, size_t nr, size_t stride)
+static void add_peers(const struct request *request, struct bench_peers *peers)
 {
-    for (size_t i = 0; i < nr; i++) {
-        ((volatile char *)area)[i * stride * PAGE] = i;
+    struct ww_probe probe[16];
+    size_t capacity = sizeof(probe) / sizeof(probe[0]);
+    ssize_t nr = ww_probe(probe, capacity);
+    const char *reason;
+
+    for (ssize_t i = 0; i < nr && i < (ssize_t)capacity; i++) {
+        if (is_named(request, probe[i].name) && bench_add_backend(peers, probe[i].name, &reason)) {
+            printf("note peer=%s left out: %s\n", probe[i].name, reason);
+        }
+    }
+    if (is_named(request, "bare") && bench_add_bare(peers, &reason)) {
+        printf("note peer=bare left out: %s\n", reason);
+    }
+    if (is_named(request, marker_peer.name) && bench_add_peer(peers, &marker_peer, &reason)) {
+        printf("note peer=%s left out: %s\n", marker_peer.name, reason);
     }
 }
 
-/* 256 GB reserved, 1000 pages spread over it. */
-static void bench_sparse(void)
+static int usage(void)
 {
-    size_t len = 256 * GB, nr = 1000, stride = len / PAGE / nr;
-    double watch[NR_ROUNDS], harvest[NR_ROUNDS], clean[NR_ROUNDS], unwatch[NR_ROUNDS], start;
-    void **pages = malloc(nr * sizeof(*pages));
-    long before, after = 0;
-
-    for (int i = 0; i < NR_ROUNDS; i++) {
-        char *area = reserve(len);
-
-        before = page_tables_kb();
-        start = now_us();
-        must(!ww_watch(ctx, area, len, WW_WATCH_FRESH), "ww_watch");
-        watch[i] = now_us() - start;
-        after = page_tables_kb() - before;
-        write_pages(area, nr, stride);
-        start = now_us();
-        must(ww_get_pages(ctx, area, len, WW_GET_RESET, pages, nr) == (ssize_t)nr, "1000 pages");
-        harvest[i] = now_us() - start;
-        start = now_us();
-        must(ww_get_pages(ctx, area, len, 0, pages, nr) == 0, "no page");
-        clean[i] = now_us() - start;
-        start = now_us();
-        ww_unwatch(ctx, area, len);
-        unwatch[i] = now_us() - start;
-        munmap(area, len);
+    fprintf(stderr,
+            "usage: native [--quick] [--rounds=N] [--workload=PATTERN...] [--bounds=FILE]\nworkloads:");
+    for (size_t i = 0; i < bench_nr_workloads; i++) {
+        fprintf(stderr, " %s", bench_workloads[i].name);
     }
-    print("watch_256g", 0, watch);
-    printf("bench name=watch_256g_page_tables backend=%s kb=%ld\n", ww_backend_name(ctx), after);
-    print("get_reset_256g", nr, harvest);
-    print("get_clean_256g", 0, clean);
-    print("unwatch_256g", 0, unwatch);
-    free(pages);
+    fprintf(stderr, "\n");
+    return EXIT_BAD_OPTIONS;
 }
 
-static void bench_dense(const char *what, size_t stride)
+static int read_options(int argc, char **argv, struct request *request)
 {
-    size_t len = 64ul << 20, nr = len / PAGE / stride;
-    double first[NR_ROUNDS], get[NR_ROUNDS], clean[NR_ROUNDS], reset[NR_ROUNDS], start;
-    void **pages = calloc(nr + 1, sizeof(*pages));
-    char *area = reserve(len), name[64];
+    static const struct option options[] = {
+        { "quick", no_argument, NULL, 'q' },
+        { "rounds", required_argument, NULL, 'r' },
+        { "workload", required_argument, NULL, 'w' },
+        { "bounds", required_argument, NULL, 'b' },
+        { 0 },
+    };
+    size_t most = sizeof(request->pattern) / sizeof(request->pattern[0]);
+    int option;
 
-    must(!ww_watch(ctx, area, len, WW_WATCH_FRESH), "ww_watch");
-    write_pages(area, nr, stride);
-    must(!ww_reset(ctx, area, len), "ww_reset");
-    for (int i = 0; i < NR_ROUNDS; i++) {
-        start = now_us();
-        write_pages(area, nr, stride);
-        first[i] = now_us() - start;
-        start = now_us();
-        must(ww_get_pages(ctx, area, len, WW_GET_RESET, pages, nr + 1) == (ssize_t)nr, "all pages");
-        get[i] = now_us() - start;
-        start = now_us();
-        must(ww_get_pages(ctx, area, len, 0, pages, nr + 1) == 0, "no page");
-        clean[i] = now_us() - start;
-        write_pages(area, nr, stride);
-        start = now_us();
-        ww_reset(ctx, area, len);
-        reset[i] = now_us() - start;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'q') {
+            request->plan.quick = true;
+        } else if (option == 'r' && atoi(optarg) >= 1 && atoi(optarg) <= MAX_ROUNDS) {
+            request->nr_rounds = atoi(optarg);
+        } else if (option == 'w' && request->plan.nr_patterns < most) {
+            request->pattern[request->plan.nr_patterns++] = optarg;
+        } else if (option == 'b') {
+            request->bounds_path = optarg;
+        } else {
+            return usage();
+        }
     }
-    snprintf(name, sizeof(name), "first_write_%s", what);
-    print(name, nr, first);
-    snprintf(name, sizeof(name), "get_reset_%s", what);
-    print(name, nr, get);
-    snprintf(name, sizeof(name), "get_clean_%s", what);
-    print(name, len / PAGE, clean);
-    snprintf(name, sizeof(name), "reset_%s", what);
-    print(name, nr, reset);
-    ww_unwatch(ctx, area, len);
-    munmap(area, len);
-    free(pages);
+    return optind < argc ? usage() : 0;
 }
 
-/* The floor: one ioctl over the same memory with nothing around it. */
-static void bench_bare(const char *what, size_t stride)
+static int read_bounds(struct request *request)
 {
-    size_t len = 64ul << 20, nr = len / PAGE / stride;
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    struct page_region *vec = calloc(nr, sizeof(*vec));
-    double get[NR_ROUNDS], start;
-    char *area = reserve(len), name[64];
+    size_t line = 0;
+    int err = request->bounds_path ? bounds_read(request->bounds_path, &request->bounds, &line) : 0;
 
-    must(pagemap >= 0 && vec, "pagemap");
-    must(!ww_watch(ctx, area, len, WW_WATCH_FRESH), "ww_watch");
-    for (int i = 0; i < NR_ROUNDS; i++) {
-        struct pm_scan_arg arg = {
-            .size = sizeof(arg),
-            .flags = PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING,
-            .start = (uintptr_t)area,
-            .end = (uintptr_t)area + len,
-            .vec = (uintptr_t)vec,
-            .vec_len = nr,
-            .category_mask = PAGE_IS_WRITTEN,
-            .return_mask = PAGE_IS_WRITTEN,
-        };
-
-        write_pages(area, nr, stride);
-        start = now_us();
-        must(ioctl(pagemap, PAGEMAP_SCAN, &arg) > 0, "PAGEMAP_SCAN");
-        get[i] = now_us() - start;
+    if (err) {
+        fprintf(stderr, "native: %s, line %zu: %s\n", request->bounds_path, line,
+                err == -EINVAL ? "not 'FIGURE PEER TO MAX_RATIO'" : strerror(-err));
+        return EXIT_BAD_OPTIONS;
     }
-    snprintf(name, sizeof(name), "bare_ioctl_get_reset_%s", what);
-    print(name, nr, get);
-    ww_unwatch(ctx, area, len);
-    munmap(area, len);
-    close(pagemap);
-    free(vec);
-}
-
-int main(void)
-{
-    if (ww_open(&ctx, NULL)) {
-        puts("skipped: no backend works here");
-        return 77;
-    }
-    uname(&kernel);
-    if (ww_backend_caps(ctx) & WW_CAP_FREE_ARMING) {
-        bench_sparse();
-        bench_bare("64m", 1);
-        bench_bare("64m_every_tenth", 10);
-    }
-    bench_dense("64m", 1);
-    bench_dense("64m_every_tenth", 10);
-    ww_close(ctx);
     return 0;
+}
+
+static int measure(const struct request *request, struct bench_results *results)
+{
+    int err = bench_run_all(&request->plan, results);
+    size_t nr_broken = 0;
+
+    if (err) {
+        fprintf(stderr, "native: cannot measure: %s\n", strerror(-err));
+        return EXIT_FAILURE;
+    }
+    if (request->bounds_path) {
+        nr_broken = bounds_check(&request->bounds, results, stdout);
+    } else {
+        bench_print_lines(results, stdout);
+    }
+    bench_print_notes(results, stdout, "note ");
+    return results->nr_wrong || nr_broken ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct request request = {
+        .plan = { .limit_s = LIMIT_S },
+        .nr_rounds = 9,
+    };
+    static struct bench_peers peers;
+    struct bench_results *results;
+    int status = read_options(argc, argv, &request);
+
+    request.plan.patterns = request.pattern;
+    request.plan.progress = stderr;
+    if (!status) {
+        status = read_bounds(&request);
+    }
+    if (status) {
+        return status;
+    }
+    add_peers(&request, &peers);
+    if (!peers.nr) {
+        puts("skipped: no backend works here");
+        return EXIT_SKIPPED;
+    }
+    results = bench_results_new(&peers, request.nr_rounds);
+    status = results ? measure(&request, results) : EXIT_FAILURE;
+    bench_results_free(results);
+    return fclose(stdout) ? EXIT_FAILURE : status;
 }

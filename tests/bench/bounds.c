@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reads committed bounds and compares a run with them. Only ratios within one run are
+ * compared, never times: a bound holds on any machine. A bound that could not be
+ * checked although both peers took part counts as broken.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "peers.h"
+
+#define LINE_BYTES 300
+
+/* Returns 1 for a bound, 0 for a comment or an empty line, -EINVAL for anything else. */
+static int read_line(char *line, struct bound *ret)
+{
+    struct bound bound;
+    char rest;
+    int nr;
+
+    line[strcspn(line, "#\n")] = '\0';
+    if (!line[strspn(line, " \t")]) {
+        return 0;
+    }
+    nr = sscanf(line, "%63s %31s %31s %lf %c", bound.figure, bound.peer, bound.to, &bound.max_ratio, &rest);
+    if (nr != 4 || !(bound.max_ratio > 0)) {
+        return -EINVAL;
+    }
+    *ret = bound;
+    return 1;
+}
+
+int bounds_read(const char *path, struct bounds *ret, size_t *ret_line)
+{
+    FILE *file = fopen(path, "re");
+    struct bounds bounds = { .nr = 0 };
+    char line[LINE_BYTES];
+    int err = 0;
+
+    if (!file) {
+        return -errno;
+    }
+    for (size_t nr = 1; err >= 0 && fgets(line, sizeof(line), file); nr++) {
+        struct bound bound;
+
+        err = read_line(line, &bound);
+        if (err > 0 && bounds.nr == MAX_BOUNDS) {
+            err = -ENOSPC;
+        }
+        if (err > 0) {
+            bounds.bound[bounds.nr++] = bound;
+        }
+        *ret_line = nr;
+    }
+    if (err >= 0 && ferror(file)) {
+        err = -EIO;
+    }
+    fclose(file);
+    if (err < 0) {
+        return err;
+    }
+    *ret = bounds;
+    return 0;
+}
+
+/* Whether the bound is kept, with a line about it. */
+static bool check(const struct bound *bound, struct bench_results *results, FILE *out)
+{
+    const struct bench_figure *figure = bench_figure_find(results, bound->figure);
+    const struct bench_peer *peer = bench_find_peer(&results->peers, bound->peer);
+    const struct bench_peer *to = bench_find_peer(&results->peers, bound->to);
+    struct bench_summary ratio = { .n = 0 };
+
+    if (!peer || !to) {
+        fprintf(out, "bound workload=%s peer=%s to=%s skipped: %s does not work here\n", bound->figure,
+                bound->peer, bound->to, peer ? bound->to : bound->peer);
+        return true;
+    }
+    if (figure) {
+        ratio = bench_ratio(results, figure, peer - results->peers.peer, to - results->peers.peer);
+    }
+    if (!ratio.n) {
+        fprintf(out, "bound workload=%s peer=%s to=%s NOT MEASURED\n", bound->figure, bound->peer, bound->to);
+        return false;
+    }
+    fprintf(out, "bound workload=%s peer=%s to=%s median=%.4g q1=%.4g q3=%.4g n=%zu max=%g %s\n",
+            bound->figure, bound->peer, bound->to, ratio.median, ratio.q1, ratio.q3, ratio.n,
+            bound->max_ratio, ratio.median <= bound->max_ratio ? "ok" : "OVER");
+    return ratio.median <= bound->max_ratio;
+}
+
+size_t bounds_check(const struct bounds *bounds, struct bench_results *results, FILE *out)
+{
+    size_t nr_broken = 0;
+
+    for (size_t i = 0; i < bounds->nr; i++) {
+        nr_broken += !check(&bounds->bound[i], results, out);
+    }
+    return nr_broken;
+}

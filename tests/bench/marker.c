@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A benchmark peer that works as Wine does from 10.7 on, where it was built for kernel
+ * write watches: the whole reservation is write-protected up front, holes by markers
+ * (WP_UNPOPULATED), and a query scans all of the range that is asked for, for
+ * PAGE_IS_WRITTEN alone, in a vector of 256 regions. Written from what Wine asks of the kernel, to
+ * compare with in the same run and without Wine.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "peers.h"
+#include "uapi.h"
+
+#define VEC_LEN 256
+_Static_assert(VEC_LEN <= BENCH_VEC_LEN, "the core's vector is long enough");
+
+static int marker_open(const struct bench_peer *peer, void **ret_state)
+{
+    struct bench_kernel *kernel = malloc(sizeof(*kernel));
+    int err = kernel ? bench_kernel_open(kernel) : -ENOMEM;
+
+    (void)peer;
+    if (err) {
+        free(kernel);
+        return err;
+    }
+    *ret_state = kernel;
+    return 0;
+}
+
+static void marker_close(void *state)
+{
+    bench_kernel_close(state);
+    free(state);
+}
+
+/* In one call, as Wine does. */
+static int arm(const struct bench_kernel *kernel, const struct bench_area *area)
+{
+    struct uffdio_writeprotect protect = {
+        .range = { .start = (uintptr_t)area->base, .len = area->len },
+        .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+    };
+
+    while (ioctl(kernel->fd, UFFDIO_WRITEPROTECT, &protect)) {
+        if (errno != EINTR && errno != EAGAIN) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+static int marker_watch(void *state, const struct bench_area *area)
+{
+    int err = bench_kernel_register(state, area);
+
+    return err ? err : arm(state, area);
+}
+
+static int marker_unwatch(void *state, const struct bench_area *area)
+{
+    return bench_kernel_unregister(state, area);
+}
+
+static ssize_t marker_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
+                          size_t capacity)
+{
+    const struct bench_scan how = { .anyof_mask = 0, .vec_len = VEC_LEN, .reset = reset };
+
+    return bench_kernel_scan(state, area, &how, ret_pages, capacity);
+}
+
+static int marker_reset(void *state, const struct bench_area *area)
+{
+    const struct bench_scan how = { .anyof_mask = 0, .vec_len = VEC_LEN, .reset = true };
+
+    return bench_kernel_reset(state, area, &how);
+}
+
+/* Dropped pages come out as written until they are armed again. */
+static int marker_discard(void *state, const struct bench_area *area)
+{
+    return arm(state, area);
+}
+
+/* The kernel keeps what was written across a change of protection. */
+static int marker_protect(void *state, const struct bench_area *area, int prot)
+{
+    (void)state;
+    return mprotect(area->base, area->len, prot) ? -errno : 0;
+}
+
+static const struct bench_way marker_way = {
+    .open = marker_open,
+    .close = marker_close,
+    .watch = marker_watch,
+    .unwatch = marker_unwatch,
+    .get = marker_get,
+    .reset = marker_reset,
+    .discard = marker_discard,
+    .protect = marker_protect,
+};
+
+const struct bench_peer marker_peer = {
+    .name = "marker",
+    .way = &marker_way,
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_EXACT,
+};

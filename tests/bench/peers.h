@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What tests/bench/native adds to the benchmark's core (programs/bench.h): peers
+ * that are of no use to users, and the comparison with committed bounds.
+ */
+#ifndef WW_TESTS_BENCH_PEERS_H
+#define WW_TESTS_BENCH_PEERS_H
+
+#include "../../programs/bench.h"
+
+/* marker.c */
+extern const struct bench_peer marker_peer;
+
+/* bounds.c: a line "FIGURE PEER TO MAX_RATIO" each, '#' begins a comment. */
+struct bound {
+    char figure[FIGURE_NAME];
+    char peer[32], to[32];
+    double max_ratio;
+};
+
+#define MAX_BOUNDS 100
+
+struct bounds {
+    struct bound bound[MAX_BOUNDS];
+    size_t nr;
+};
+
+/* 0 or a negative errno; @ret_line is the line that is wrong, where -EINVAL is returned. */
+int bounds_read(const char *path, struct bounds *ret, size_t *ret_line);
+
+/* Prints a line a bound. Returns how many are over, or could not be measured though both peers are here. */
+size_t bounds_check(const struct bounds *bounds, struct bench_results *results, FILE *out);
+
+#endif
