@@ -24,15 +24,19 @@ static long page_tables_kb(void)
     return kb;
 }
 
-static void sparse(struct bench_run *run, size_t len, size_t nr)
+static void sparse(struct bench_run *run, uint64_t wanted, size_t nr)
 {
-    size_t stride = len / run->page / nr;
-    struct bench_area area = bench_map(run, len);
+    size_t len = wanted, stride = len / run->page / nr;
     const struct bench_way *way = run->peer->way;
     struct bench_sample tables = { .unit = "kb", .fraction = -1 };
+    struct bench_area area;
     double start;
     char size[16];
 
+    if (len != wanted) {
+        bench_unable(run, "a 32-bit program cannot address as much");
+    }
+    area = bench_map(run, len);
     bench_size_name(len, size);
     bench_reserve_pages(run, 2 * nr + 1);
     tables.value = -page_tables_kb();
@@ -57,10 +61,10 @@ static void sparse(struct bench_run *run, size_t len, size_t nr)
 
 void bench_sparse(struct bench_run *run)
 {
-    sparse(run, run->quick ? GB : 256 * GB, run->quick ? 50 : 1000);
+    sparse(run, UINT64_C(1) << (run->quick ? 30 : 38), run->quick ? 50 : 1000);
 }
 
 void bench_sparse_huge(struct bench_run *run)
 {
-    sparse(run, run->quick ? 16 * GB : 4096 * GB, run->quick ? 50 : 1000);
+    sparse(run, UINT64_C(1) << (run->quick ? 34 : 42), run->quick ? 50 : 1000);
 }

@@ -31,7 +31,7 @@ struct writer {
     volatile uint64_t *first; /* the first word of the first page that is its own */
     size_t nr_pages, step;    /* words from one page to the next */
     atomic_bool *stop;
-    atomic_uint_least64_t nr_writes;
+    atomic_size_t nr_writes;
     pthread_t thread;
 };
 
