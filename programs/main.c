@@ -25,10 +25,8 @@ static const struct {
     const char *help;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    { "run", run_help, run_main },
-    { "probe", probe_help, probe_main },
-    { "scan", scan_help, scan_main },
-    { "bench", bench_help, bench_main },
+    { "run", run_help, run_main },    { "probe", probe_help, probe_main },
+    { "scan", scan_help, scan_main }, { "bench", bench_help, bench_main },
     { "help", help_help, help_main },
 };
 
