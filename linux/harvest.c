@@ -47,6 +47,8 @@ struct found {
     const struct page_region *vec;
     size_t nr;
     size_t at;
+    struct ww_range latched; /* the next run of the latch; looked up again behind its end */
+    bool no_more_latched;
 };
 
 /*
@@ -94,22 +96,29 @@ static bool next_written(const struct ww_region *region, struct found *found, ui
 static bool next_dirty(const struct ww_region *region, struct found *found, uintptr_t pos, uintptr_t end,
                        struct ww_range *ret_run)
 {
-    struct ww_range latched;
+    struct ww_range *latched = &found->latched;
     bool written = next_written(region, found, pos, ret_run);
 
-    if (!ww_pageset_next(&region->latch, pos, end, &latched.start, &latched.end)) {
+    if (latched->end <= pos && !found->no_more_latched) {
+        found->no_more_latched = !ww_pageset_next(&region->latch, pos, end, &latched->start, &latched->end);
+    }
+    if (found->no_more_latched) {
         return written;
     }
-    if (!written || latched.start < ret_run->start) {
-        *ret_run = latched;
+    if (latched->start < pos) {
+        latched->start = pos;
+    }
+    if (!written || latched->start < ret_run->start) {
+        *ret_run = *latched;
     }
     return true;
 }
 
-/* Notes which pages were reported, or would have been had they fitted. */
-static void mark_ever(struct ww_region *region, const struct page_region *vec, size_t nr)
+/* Notes which pages were reported, or would have been had they fitted. Where memory is dense, all were. */
+static void mark_ever(struct ww_region *region, const struct ww_scan *scan, const struct page_region *vec,
+                      size_t nr)
 {
-    for (size_t i = 0; i < nr && !region->markers; i++) {
+    for (size_t i = 0; i < nr && !scan->dense; i++) {
         if (!(vec[i].categories & PAGE_IS_PFNZERO)) {
             ww_pageset_add(&region->ever, vec[i].start, vec[i].end);
         }
@@ -231,7 +240,7 @@ static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr
         if (latch) {
             latch_rest(region, &found, want.start);
         }
-        mark_ever(region, scratch->vec, found.nr);
+        mark_ever(region, &scan, scratch->vec, found.nr);
         memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
         want.start = next;
     }
@@ -247,6 +256,32 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
     drain_with(ctx, region, start, end, latch, scratch);
     ww_scratch_put(ctx, scratch);
     return 0;
+}
+
+/*
+ * The usual case: nothing is latched there, and no zero page is among what was found.
+ * Then all of it counts, and fits, since the scan was told how much does. The vector is
+ * zero again afterwards. False: it is as it was.
+ */
+static bool take_plain(const struct ww_region *region, const struct ww_scan *scan, uintptr_t next,
+                       struct ww_scratch *scratch, size_t nr)
+{
+    struct page_region *vec = scratch->vec;
+    uintptr_t latched, latched_end;
+
+    if (ww_pageset_next(&region->latch, scan->start, next, &latched, &latched_end)) {
+        return false;
+    }
+    for (size_t i = 0; i < nr && !scan->dense; i++) {
+        if (vec[i].categories & PAGE_IS_PFNZERO) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < nr; i++) {
+        scratch->out[i] = (struct ww_range){ .start = vec[i].start, .end = vec[i].end };
+        vec[i] = (struct page_region){ .start = 0 };
+    }
+    return true;
 }
 
 /*
@@ -275,6 +310,14 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
             limit_to_room(ctx, region, &scan);
         }
         found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
+        mark_ever(region, &scan, scratch->vec, found.nr);
+        if (take_plain(region, &scan, next, scratch, found.nr)) {
+            if (next >= want->end && scan.end == want->end) {
+                ww_quiet_note(ctx, region, &scan, !found.nr);
+            }
+            *ret_next = next;
+            return found.nr;
+        }
     }
     while (room && nr_out < max_out && next_dirty(region, &found, pos, next, &run)) {
         if ((run.end - run.start) >> ww_page_shift > room) {
@@ -291,10 +334,6 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
         ww_pageset_remove(&region->latch, want->start, pos);
         latch_rest(region, &found, pos);
     }
-    if (!coarse && pos >= want->end && scan.start == want->start && scan.end == want->end) {
-        ww_quiet_note(ctx, region, &scan, !nr_out && !found.nr);
-    }
-    mark_ever(region, scratch->vec, found.nr);
     memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
     *ret_next = pos;
     return nr_out;
