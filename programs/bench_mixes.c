@@ -26,7 +26,7 @@ void bench_regions(struct bench_run *run)
     struct bench_area all = bench_map(run, nr * len);
     const struct bench_way *way = run->peer->way;
     struct bench_area *area = must_have(run, calloc(nr, sizeof(*area)));
-    double start, us = 0;
+    double start, us;
 
     bench_reserve_pages(run, len / run->page + 1);
     for (size_t i = 0; i < nr; i++) {
@@ -40,10 +40,17 @@ void bench_regions(struct bench_run *run)
     for (size_t i = 0; i < nr; i++) {
         bench_make_dense(run, &area[i]);
     }
-    for (size_t i = 0; i < nr; i++) {
-        us += bench_get(run, &area[i], true, 0, 1);
+    /* The first time and later: a way may note what it was asked. */
+    for (int round = 0; round < 3; round++) {
+        us = 0;
+        for (size_t i = 0; i < nr; i++) {
+            us += bench_get(run, &area[i], true, 0, 1);
+        }
+        if (round != 1) {
+            bench_emit(run, len / run->page, us / nr,
+                       round ? "poll_one_of_%zu_64k" : "first_poll_one_of_%zu_64k", nr);
+        }
     }
-    bench_emit(run, len / run->page, us / nr, "poll_one_of_%zu_64k", nr);
     start = bench_now_us();
     for (size_t i = 0; i < nr; i++) {
         bench_must(run, "unwatch", way->unwatch(run->state, &area[i]));
