@@ -225,12 +225,13 @@ clean-local:
 EXTRA_PROGRAMS = tests/bench/native
 tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/marker.c
 tests_bench_native_LDADD = libbench.la libengine.la
-EXTRA_DIST += tests/bench/bounds tests/bench/wine.sh tests/bench/summary.awk tests/bench/table.awk
+EXTRA_DIST += tests/bench/bounds tests/bench/wine.sh tests/bench/gctest.sh tests/bench/summary.awk tests/bench/table.awk
 CLEANFILES += tests/bench/native tests/bench/wine.samples tests/bench/wine.out
 
 bench: all tests/bench/native
 	tests/bench/native
 	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/gctest.sh || test $$? -eq 77
 
 # A short subset, ratios only, against what is committed.
 bench-check: tests/bench/native
