@@ -226,7 +226,7 @@ EXTRA_PROGRAMS = tests/bench/native
 tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/marker.c
 tests_bench_native_LDADD = libbench.la libengine.la
 EXTRA_DIST += tests/bench/bounds tests/bench/wine.sh tests/bench/gctest.sh tests/bench/summary.awk tests/bench/table.awk
-CLEANFILES += tests/bench/native tests/bench/wine.samples tests/bench/wine.out
+CLEANFILES += tests/bench/native tests/bench/gctest.samples tests/bench/wine.samples tests/bench/wine.out
 
 bench: all tests/bench/native
 	tests/bench/native
