@@ -133,13 +133,15 @@ START_TEST(test_ended)
     pid_t child = start_child();
     struct ww_pagemap *pagemap = open_source(sources[_i], child), *none = NULL;
     struct ww_pagemap_scan scan = { .end = UINT64_MAX, .walk_end = 7 };
+    int err;
 
     ck_assert_int_gt(ww_pagemap_scan(pagemap, &scan, found, MAX_REGIONS), 0);
     scan.walk_end = 7;
     end_child(child, false);
     ck_assert_int_eq(ww_pagemap_scan(pagemap, &scan, found, MAX_REGIONS), -ESRCH);
-    /* What has no memory is nobody's: root alone is told so. */
-    ck_assert_int_eq(ww_pagemap_open(&none, child), geteuid() ? -EACCES : -ESRCH);
+    /* What has no memory is nobody's: root alone is told so, and by 7.2 everybody. */
+    err = ww_pagemap_open(&none, child);
+    ck_assert_msg(err == -ESRCH || (err == -EACCES && geteuid()), "%d", err);
     end_child(child, true);
     ck_assert_int_eq(ww_pagemap_scan(pagemap, &scan, found, MAX_REGIONS), -ESRCH);
     ck_assert_uint_eq(scan.walk_end, 7);
