@@ -264,7 +264,7 @@ soak: all
 # barred; and in `moving`, where no answer is exact. A new test is one word here.
 KERNEL_TESTS = tests/unit/test-contract tests/unit/test-fill tests/unit/test-kernel tests/unit/test-softdirty \
 	tests/unit/test-pagemap tests/unit/test-concurrent
-KERNEL_TESTS_ONCE = tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect \
+KERNEL_TESTS_ONCE = tests/unit/test-uffd-sync tests/unit/test-quiet tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect \
 	tests/unit/test-nt tests/unit/test-win32
 KERNEL_TESTS_BARRED = tests/unit/test-contract tests/unit/test-pagemap
 KERNEL_TESTS_MOVING = tests/unit/test-concurrent tests/kernels/test-moving
