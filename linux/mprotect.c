@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bits.h"
 #include "internal.h"
 #include "maps.h"
 #include "mprotect.h"
@@ -105,41 +106,6 @@ static bool is_dirty(const struct ww_prot_pages *pages, size_t page)
     return atomic_load(&pages->dirty[page / 64]) >> (page % 64) & 1;
 }
 
-/* The first page in from..to-1 whose dirty bit is @dirty, or @to. */
-static size_t find_bit(const struct ww_prot_pages *pages, size_t from, size_t to, bool dirty)
-{
-    while (from < to) {
-        uint64_t word = atomic_load(&pages->dirty[from / 64]);
-
-        word = (dirty ? word : ~word) & (~UINT64_C(0) << (from % 64));
-        if (word) {
-            from = (from & ~(size_t)63) + __builtin_ctzll(word);
-            return from < to ? from : to;
-        }
-        from = (from & ~(size_t)63) + 64;
-    }
-    return to;
-}
-
-static void change_bits(struct ww_prot_pages *pages, size_t from, size_t to, bool dirty)
-{
-    while (from < to) {
-        size_t stop = (from & ~(size_t)63) + 64;
-        uint64_t mask = ~UINT64_C(0) << (from % 64);
-
-        if (stop > to) {
-            stop = to;
-            mask &= ~UINT64_C(0) >> ((64 - to % 64) % 64);
-        }
-        if (dirty) {
-            atomic_fetch_or(&pages->dirty[from / 64], mask);
-        } else {
-            atomic_fetch_and(&pages->dirty[from / 64], ~mask);
-        }
-        from = stop;
-    }
-}
-
 /* The end of the run of pages from @from that want the same protection. */
 static size_t same_prot(const struct ww_prot_pages *pages, size_t from, size_t to)
 {
@@ -158,7 +124,7 @@ static int apply_prot(struct ww_prot_pages *pages, size_t from, size_t to)
         size_t same = same_prot(pages, from, to);
         int prot = pages->prot[from];
         bool dirty = is_dirty(pages, from);
-        size_t stop = prot & PROT_WRITE ? find_bit(pages, from, same, !dirty) : same;
+        size_t stop = prot & PROT_WRITE ? ww_bits_find(pages->dirty, from, same, !dirty) : same;
 
         if (mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift,
                      dirty ? prot : WW_ARMED(prot))) {
@@ -178,7 +144,7 @@ static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
 
         if ((prot & PROT_WRITE) &&
             mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift, WW_ARMED(prot))) {
-            change_bits(pages, from, stop, true);
+            ww_bits_change(pages->dirty, from, stop, true);
         }
         from = stop;
     }
@@ -255,7 +221,7 @@ static int mprotect_arm(struct ww_region *region)
     }
     err = apply_prot(map->pages, 0, map->pages->nr_pages);
     if (err) {
-        change_bits(map->pages, 0, map->pages->nr_pages, true);
+        ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, true);
         apply_prot(map->pages, 0, map->pages->nr_pages);
         ww_fault_remove(map);
         free_map(map);
@@ -303,15 +269,15 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
 
     ww_fault_synchronize();
     while (nr < max && room) {
-        size_t first = find_bit(pages, from, to, true), last;
+        size_t first = ww_bits_find(pages->dirty, from, to, true), last;
 
         if (first >= to) {
             from = to;
             break;
         }
-        last = find_bit(pages, first, to - first > room ? first + room : to, false);
+        last = ww_bits_find(pages->dirty, first, to - first > room ? first + room : to, false);
         if (scan->reset) {
-            change_bits(pages, first, last, false);
+            ww_bits_change(pages->dirty, first, last, false);
             ww_fault_close_run(pages, first, last);
             arm_pages(pages, first, last);
         }
@@ -336,7 +302,7 @@ static void mprotect_disarm(struct ww_region *region)
     struct ww_prot_pages *pages = pages_of(region);
     size_t from = page_index(pages, region->range.start), to = page_index(pages, region->range.end);
 
-    change_bits(pages, from, to, true);
+    ww_bits_change(pages->dirty, from, to, true);
     apply_prot(pages, from, to);
 }
 
@@ -372,8 +338,8 @@ static int try_effect(struct ww_region *region)
 /* Takes write permission from dirty pages for the time they are filled. 0 or a negative errno. */
 static int arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to)
 {
-    while ((from = find_bit(pages, from, to, true)) < to) {
-        size_t stop = same_prot(pages, from, find_bit(pages, from, to, false));
+    while ((from = ww_bits_find(pages->dirty, from, to, true)) < to) {
+        size_t stop = same_prot(pages, from, ww_bits_find(pages->dirty, from, to, false));
         int prot = pages->prot[from];
 
         if ((prot & PROT_WRITE) &&
@@ -401,7 +367,7 @@ static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const vo
     atomic_store(&map->fill_start, start);
     atomic_store(&map->fill_end, start + len);
     ww_fault_synchronize();
-    dirty = find_bit(pages, from, to, true) < to;
+    dirty = ww_bits_find(pages->dirty, from, to, true) < to;
     ret = dirty ? arm_dirty(pages, from, to) : 0;
     if (!ret) {
         ret = ww_prot_fill(region->tracker->priv, start, src, len);
@@ -473,7 +439,7 @@ static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t
     }
     ww_keep_pages_small(start, end);
     ww_fault_synchronize();
-    change_bits(pages, from, to, false);
+    ww_bits_change(pages->dirty, from, to, false);
     return apply_prot(pages, from, to);
 }
 

@@ -96,6 +96,10 @@ static bool begin_change(struct note *note)
     return !(sequence & 1) && atomic_compare_exchange_strong(&note->sequence, &sequence, sequence + 1);
 }
 
+/* Enough for whoever reads the new value to see that the sequence is odd, and cheaper than atomic_store():
+ * every ordinary answer writes a note. */
+#define put(field, value) atomic_store_explicit(field, value, memory_order_release)
+
 static void end_change(struct note *note)
 {
     atomic_fetch_add(&note->sequence, 1);
@@ -220,13 +224,13 @@ void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const
     }
     note = choose_note(ctx, set_of(table, scan->start), scan);
     if (begin_change(note)) {
-        atomic_store(&note->start, scan->start);
-        atomic_store(&note->end, scan->end);
-        atomic_store(&note->quiet, can_glance && nothing && scan->end - scan->start <= MAX_BYTES);
-        atomic_store(&note->dense, scan->dense);
-        atomic_store(&note->tracker, region->tracker);
-        atomic_store(&note->epoch_at, epoch_at);
-        atomic_store(&note->epoch, atomic_load(&ctx->quiet.epochs[epoch_at]));
+        put(&note->start, scan->start);
+        put(&note->end, scan->end);
+        put(&note->quiet, can_glance && nothing && scan->end - scan->start <= MAX_BYTES);
+        put(&note->dense, scan->dense);
+        put(&note->tracker, region->tracker);
+        put(&note->epoch_at, epoch_at);
+        put(&note->epoch, atomic_load(&ctx->quiet.epochs[epoch_at]));
         end_change(note);
     }
 }

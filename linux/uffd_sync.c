@@ -22,43 +22,6 @@
  * is protected already, and to pass over a page costs less than another call. */
 #define NEAR_PAGES 32
 
-/* ---- dirty bits ---- */
-
-/* The first page in from..to-1 whose dirty bit is @dirty, or @to. */
-static size_t find_bit(const struct ww_sync_pages *pages, size_t from, size_t to, bool dirty)
-{
-    while (from < to) {
-        uint64_t word = atomic_load(&pages->dirty[from / 64]);
-
-        word = (dirty ? word : ~word) & (~UINT64_C(0) << (from % 64));
-        if (word) {
-            from = (from & ~(size_t)63) + __builtin_ctzll(word);
-            return from < to ? from : to;
-        }
-        from = (from & ~(size_t)63) + 64;
-    }
-    return to;
-}
-
-void ww_sync_change_bits(struct ww_sync_pages *pages, size_t from, size_t to, bool dirty)
-{
-    while (from < to) {
-        size_t stop = (from & ~(size_t)63) + 64;
-        uint64_t mask = ~UINT64_C(0) << (from % 64);
-
-        if (stop > to) {
-            stop = to;
-            mask &= ~UINT64_C(0) >> (64 - to % 64);
-        }
-        if (dirty) {
-            atomic_fetch_or(&pages->dirty[from / 64], mask);
-        } else {
-            atomic_fetch_and(&pages->dirty[from / 64], ~mask);
-        }
-        from = stop;
-    }
-}
-
 static struct ww_sync_pages *new_pages(uintptr_t start, uintptr_t end)
 {
     size_t nr_pages = (end - start) >> ww_page_shift;
@@ -260,8 +223,8 @@ static int protect_runs(const struct ww_region *region, const struct page_region
         return 0;
     }
     for (size_t i = 0; i < nr; i++) {
-        ww_sync_change_bits(pages, ww_sync_page_index(pages, runs[i].start),
-                            ww_sync_page_index(pages, runs[i].end), true);
+        ww_bits_change(pages->dirty, ww_sync_page_index(pages, runs[i].start),
+                       ww_sync_page_index(pages, runs[i].end), true);
     }
     return err;
 }
@@ -278,7 +241,7 @@ static ssize_t collect_runs(const struct ww_region *region, const struct ww_scan
     int err = 0;
 
     while (nr < max && room && !err) {
-        size_t first = find_bit(pages, from, to, true);
+        size_t first = ww_bits_find(pages->dirty, from, to, true);
 
         if (first >= to) {
             from = to;
@@ -291,9 +254,9 @@ static ssize_t collect_runs(const struct ww_region *region, const struct ww_scan
             }
             nr_done = nr;
         }
-        last = find_bit(pages, first, to - first > room ? first + room : to, false);
+        last = ww_bits_find(pages->dirty, first, to - first > room ? first + room : to, false);
         if (scan->reset) {
-            ww_sync_change_bits(pages, first, last, false);
+            ww_bits_change(pages->dirty, first, last, false);
         }
         vec[nr++] = (struct page_region){
             .start = ww_sync_page_addr(pages, first),
@@ -329,7 +292,7 @@ static ssize_t sync_scan(struct ww_region *region, const struct ww_scan *scan, s
             return err;
         }
         pages = region->priv;
-        ww_sync_change_bits(pages, 0, pages->nr_pages, true);
+        ww_bits_change(pages->dirty, 0, pages->nr_pages, true);
     }
     ww_sync_settle(sync);
     if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
@@ -359,7 +322,7 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
         return pages ? err : -EIO;
     }
     ww_sync_settle(region->tracker->priv);
-    ww_sync_change_bits(pages, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
+    ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
     err = ww_sync_register(region->tracker->priv, start, end, false);
     if (!err) {
         err = ww_sync_track(region->tracker->priv, pages, start, end);

@@ -20,6 +20,7 @@
 #ifndef WW_LINUX_UFFD_SYNC_H
 #define WW_LINUX_UFFD_SYNC_H
 
+#include "bits.h"
 #include "fd.h"
 #include "internal.h"
 
@@ -168,11 +169,6 @@ int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end);
 /* ---- uffd_sync_check.c ---- */
 
 int ww_sync_check(struct ww_tracker *tracker);
-
-/* ---- uffd_sync.c ---- */
-
-/* Sets or clears the bits of pages from..to-1. */
-void ww_sync_change_bits(struct ww_sync_pages *pages, size_t from, size_t to, bool dirty);
 
 static inline size_t ww_sync_page_index(const struct ww_sync_pages *pages, uintptr_t addr)
 {

@@ -112,14 +112,28 @@ int ww_sync_table_add(struct ww_sync *sync, const struct ww_sync_entry *entry)
     return err;
 }
 
+/* Locks the table and begins a new one, with room for @more entries. NULL: it stays as it is. */
+static struct ww_sync_table *lock_table(struct ww_sync *sync, size_t more,
+                                        const struct ww_sync_table **ret_old)
+{
+    pthread_mutex_lock(&sync->table_lock);
+    *ret_old = atomic_load(&sync->table);
+    return atomic_load(&sync->stuck) ? NULL : begin_table(sync, (*ret_old)->nr + more);
+}
+
+static void unlock_table(struct ww_sync *sync, const struct ww_sync_table *next)
+{
+    if (next) {
+        end_table(sync);
+    }
+    pthread_mutex_unlock(&sync->table_lock);
+}
+
 int ww_sync_table_cut(struct ww_sync *sync, uintptr_t at)
 {
     const struct ww_sync_table *old;
-    struct ww_sync_table *next;
+    struct ww_sync_table *next = lock_table(sync, 1, &old);
 
-    pthread_mutex_lock(&sync->table_lock);
-    old = atomic_load(&sync->table);
-    next = atomic_load(&sync->stuck) ? NULL : begin_table(sync, old->nr + 1);
     for (size_t i = 0; next && i < old->nr; i++) {
         const struct ww_sync_entry *entry = &old->entries[i];
         uintptr_t mid = entry->start < at && at < entry->end ? at : entry->start;
@@ -127,21 +141,15 @@ int ww_sync_table_cut(struct ww_sync *sync, uintptr_t at)
         put_entry(next, entry->start, mid, entry->pages);
         put_entry(next, mid, entry->end, entry->pages);
     }
-    if (next) {
-        end_table(sync);
-    }
-    pthread_mutex_unlock(&sync->table_lock);
+    unlock_table(sync, next);
     return next ? 0 : -ENOMEM;
 }
 
 void ww_sync_table_join(struct ww_sync *sync, uintptr_t at)
 {
     const struct ww_sync_table *old;
-    struct ww_sync_table *next;
+    struct ww_sync_table *next = lock_table(sync, 0, &old);
 
-    pthread_mutex_lock(&sync->table_lock);
-    old = atomic_load(&sync->table);
-    next = atomic_load(&sync->stuck) ? NULL : begin_table(sync, old->nr);
     for (size_t i = 0; next && i < old->nr; i++) {
         const struct ww_sync_entry *entry = &old->entries[i];
 
@@ -151,20 +159,14 @@ void ww_sync_table_join(struct ww_sync *sync, uintptr_t at)
             put_entry(next, entry->start, entry->end, entry->pages);
         }
     }
-    if (next) {
-        end_table(sync);
-    }
-    pthread_mutex_unlock(&sync->table_lock);
+    unlock_table(sync, next);
 }
 
 void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entry)
 {
     const struct ww_sync_table *old;
-    struct ww_sync_table *next;
+    struct ww_sync_table *next = lock_table(sync, 0, &old);
 
-    pthread_mutex_lock(&sync->table_lock);
-    old = atomic_load(&sync->table);
-    next = atomic_load(&sync->stuck) ? NULL : begin_table(sync, old->nr);
     for (size_t i = 0; next && i < old->nr; i++) {
         const struct ww_sync_entry *kept = &old->entries[i];
 
@@ -172,10 +174,7 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
             put_entry(next, kept->start, kept->end, kept->pages);
         }
     }
-    if (next) {
-        end_table(sync);
-    }
-    pthread_mutex_unlock(&sync->table_lock);
+    unlock_table(sync, next);
 }
 
 void ww_sync_mark(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
@@ -187,7 +186,7 @@ void ww_sync_mark(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
         uintptr_t from = start > entry->start ? start : entry->start;
         uintptr_t to = end < entry->end ? end : entry->end;
 
-        ww_sync_change_bits(entry->pages, ww_sync_page_index(entry->pages, from),
-                            ww_sync_page_index(entry->pages, to), true);
+        ww_bits_change(entry->pages->dirty, ww_sync_page_index(entry->pages, from),
+                       ww_sync_page_index(entry->pages, to), true);
     }
 }

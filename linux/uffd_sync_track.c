@@ -83,7 +83,7 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
     struct ww_sync_pages *pages = region->priv;
 
     region->lost = true;
-    ww_sync_change_bits(pages, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
+    ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
     ww_keep_pages_small(start, end);
     if (ww_sync_register(sync, start, end, false)) {
         return;

@@ -104,6 +104,12 @@ ssize_t bench_kernel_scan(const struct bench_kernel *kernel, const struct bench_
 int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_area *area,
                        const struct bench_scan *how);
 
+/* Entries of struct bench_way for peers whose state is a struct bench_kernel. */
+int bench_kernel_way_open(const struct bench_peer *peer, void **ret_state);
+void bench_kernel_way_close(void *state);
+int bench_kernel_way_unwatch(void *state, const struct bench_area *area);
+int bench_kernel_way_protect(void *state, const struct bench_area *area, int prot);
+
 /* bench_peers.c. A reason is a sentence without a full stop. */
 int bench_add_backend(struct bench_peers *peers, const char *name, const char **ret_reason);
 int bench_add_bare(struct bench_peers *peers, const char **ret_reason);

@@ -149,7 +149,7 @@ int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_are
     return 0;
 }
 
-static int bare_open(const struct bench_peer *peer, void **ret_state)
+int bench_kernel_way_open(const struct bench_peer *peer, void **ret_state)
 {
     struct bench_kernel *kernel = malloc(sizeof(*kernel));
     int err = kernel ? bench_kernel_open(kernel) : -ENOMEM;
@@ -163,7 +163,7 @@ static int bare_open(const struct bench_peer *peer, void **ret_state)
     return 0;
 }
 
-static void bare_close(void *state)
+void bench_kernel_way_close(void *state)
 {
     bench_kernel_close(state);
     free(state);
@@ -178,7 +178,7 @@ static int bare_watch(void *state, const struct bench_area *area)
     return bench_kernel_register(state, area);
 }
 
-static int bare_unwatch(void *state, const struct bench_area *area)
+int bench_kernel_way_unwatch(void *state, const struct bench_area *area)
 {
     return bench_kernel_unregister(state, area);
 }
@@ -214,19 +214,19 @@ static int bare_discard(void *state, const struct bench_area *area)
     return 0;
 }
 
-static int bare_protect(void *state, const struct bench_area *area, int prot)
+int bench_kernel_way_protect(void *state, const struct bench_area *area, int prot)
 {
     (void)state;
     return mprotect(area->base, area->len, prot) ? -errno : 0;
 }
 
 const struct bench_way bench_bare_way = {
-    .open = bare_open,
-    .close = bare_close,
+    .open = bench_kernel_way_open,
+    .close = bench_kernel_way_close,
     .watch = bare_watch,
-    .unwatch = bare_unwatch,
+    .unwatch = bench_kernel_way_unwatch,
     .get = bare_get,
     .reset = bare_reset,
     .discard = bare_discard,
-    .protect = bare_protect,
+    .protect = bench_kernel_way_protect,
 };

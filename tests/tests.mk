@@ -18,7 +18,7 @@ SCRIPT_TESTS = \
 	tests/wine/test-stock.sh
 TESTS = $(UNIT_TESTS) $(SCRIPT_TESTS)
 check_PROGRAMS = $(UNIT_TESTS)
-EXTRA_DIST += $(SCRIPT_TESTS)
+EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/expect.sh
 
 # Unit tests see the engine's insides: they link the engine, not the library.
 UNIT_TESTS =

@@ -7,34 +7,12 @@
  * compare with in the same run and without Wine.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 
 #include "peers.h"
 #include "uapi.h"
 
 #define VEC_LEN 256
 _Static_assert(VEC_LEN <= BENCH_VEC_LEN, "the core's vector is long enough");
-
-static int marker_open(const struct bench_peer *peer, void **ret_state)
-{
-    struct bench_kernel *kernel = malloc(sizeof(*kernel));
-    int err = kernel ? bench_kernel_open(kernel) : -ENOMEM;
-
-    (void)peer;
-    if (err) {
-        free(kernel);
-        return err;
-    }
-    *ret_state = kernel;
-    return 0;
-}
-
-static void marker_close(void *state)
-{
-    bench_kernel_close(state);
-    free(state);
-}
 
 /* In one call, as Wine does. */
 static int arm(const struct bench_kernel *kernel, const struct bench_area *area)
@@ -59,11 +37,6 @@ static int marker_watch(void *state, const struct bench_area *area)
     return err ? err : arm(state, area);
 }
 
-static int marker_unwatch(void *state, const struct bench_area *area)
-{
-    return bench_kernel_unregister(state, area);
-}
-
 static ssize_t marker_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
                           size_t capacity)
 {
@@ -85,22 +58,15 @@ static int marker_discard(void *state, const struct bench_area *area)
     return arm(state, area);
 }
 
-/* The kernel keeps what was written across a change of protection. */
-static int marker_protect(void *state, const struct bench_area *area, int prot)
-{
-    (void)state;
-    return mprotect(area->base, area->len, prot) ? -errno : 0;
-}
-
 static const struct bench_way marker_way = {
-    .open = marker_open,
-    .close = marker_close,
+    .open = bench_kernel_way_open,
+    .close = bench_kernel_way_close,
     .watch = marker_watch,
-    .unwatch = marker_unwatch,
+    .unwatch = bench_kernel_way_unwatch,
     .get = marker_get,
     .reset = marker_reset,
     .discard = marker_discard,
-    .protect = marker_protect,
+    .protect = bench_kernel_way_protect,
 };
 
 const struct bench_peer marker_peer = {

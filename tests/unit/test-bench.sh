@@ -3,37 +3,13 @@
 # writewatch bench: every workload runs with every peer that works here and gives right
 # answers, in small; the forms of its output; and one clear line with the documented exit
 # code for what is wrong. What it measures is of no interest here.
-build=$(cd "${WW_BUILDDIR:-build}" && pwd)
-ww=$build/writewatch
-deny=$build/tests/unit/deny
+. "$(dirname "$0")/expect.sh"
 unset WW_BACKEND
-failed=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    failed=1
-}
-
-# expect CODE PATTERN COMMAND...: exit code and a line of its output.
-expect() {
-    code=$1 pattern=$2
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    status=$?
-    if [ $status != "$code" ] || ! printf '%s\n' "$out" | grep -q -- "$pattern"; then
-        fail "$*: exit code $status, no line like \"$pattern\" in:
-$out"
-    fi
-}
-
-# expect_usage PATTERN ARGUMENT...: exit code 1, one line that names the problem and the help.
 expect_usage() {
-    pattern=$1
-    shift
-    expect 1 "^writewatch: .*$pattern.*; see 'writewatch bench --help'\$" "$ww" bench "$@"
-    [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] || fail "bench $*: more than one line"
+    expect_usage_of bench "$@"
 }
 
 expect 0 'usage: writewatch bench' "$ww" bench --help

@@ -2,23 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The command: bad input gets one clear line and the documented exit code, and
 # whatever else is amiss, the command that it was given runs.
-build=$(cd "${WW_BUILDDIR:-build}" && pwd)
-ww=$build/writewatch
-deny=$build/tests/unit/deny
+. "$(dirname "$0")/expect.sh"
 unset WW_BACKEND WW_DEBUG LD_PRELOAD
-failed=0
-
-# expect CODE PATTERN COMMAND...: exit code and a line of its output.
-expect() {
-    code=$1 pattern=$2
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    status=$?
-    if [ $status != "$code" ] || ! printf '%s\n' "$out" | grep -q -- "$pattern"; then
-        printf 'FAILED: %s: exit code %s, no line like "%s" in:\n%s\n' "$*" $status "$pattern" "$out"
-        failed=1
-    fi
-}
 
 expect 1 'no subcommand' "$ww"
 expect 1 "unknown subcommand 'nonsense'" "$ww" nonsense

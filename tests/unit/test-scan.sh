@@ -2,29 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # writewatch scan: what it says of a process whose memory is known, both ways to
 # ask the kernel, and one clear line with the documented exit code for what is wrong.
-build=$(cd "${WW_BUILDDIR:-build}" && pwd)
-ww=$build/writewatch
-deny=$build/tests/unit/deny
+. "$(dirname "$0")/expect.sh"
 known=$build/tests/unit/known-pages
 unset WW_PAGEMAP
-failed=0
-
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    failed=1
-}
-
-# expect CODE PATTERN COMMAND...: exit code and a line of its output.
-expect() {
-    code=$1 pattern=$2
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    status=$?
-    if [ $status != "$code" ] || ! printf '%s\n' "$out" | grep -q -- "$pattern"; then
-        fail "$*: exit code $status, no line like \"$pattern\" in:
-$out"
-    fi
-}
 
 # expect_all TEXT COMMAND...: exit code 0, exactly this on stdout, nothing on stderr.
 expect_all() {
@@ -40,12 +20,8 @@ $wanted"
     fi
 }
 
-# expect_usage PATTERN ARGUMENT...: exit code 1, one line that names the problem and the help.
 expect_usage() {
-    pattern=$1
-    shift
-    expect 1 "^writewatch: .*$pattern.*; see 'writewatch scan --help'\$" "$ww" scan "$@"
-    [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] || fail "scan $*: more than one line"
+    expect_usage_of scan "$@"
 }
 
 # ---- a process that holds still, eight pages at an address it tells:
