@@ -107,7 +107,7 @@ configuration, in the others the best one that works. Suites that are not about 
 
 | configuration | what it is |
 |---|---|
-| plain | root, the kernel's defaults |
+| plain | root, the kernel's defaults, files on ext4 |
 | huge | transparent huge pages always, khugepaged at work, folios of 64 and 256 kB where there are such, hugetlb pages reserved |
 | swap | 12 MB of memory for each test program, and swap on zram |
 | ksm | KSM runs all the time, merges all memory of the tests (prctl), and merges zeros into the zero page |

@@ -75,8 +75,11 @@ else
     done >"$work/root/job/programs"
     echo >>"$work/root/job/programs"
 fi
-modules=
-[ "$configuration" != swap ] || modules=zram
+case $configuration in
+plain | i686) modules='zram crc32c_generic ext4' ;;
+swap) modules=zram ;;
+*) modules= ;;
+esac
 {
     sh "$here/initramfs.sh" $arch &&
         sh "$here/initramfs.sh" modules "$folder" $modules &&
