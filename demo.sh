@@ -24,7 +24,9 @@ shim 60 "$pe/watch.exe" | sed 's/^/    /'
 "$build/writewatch" run --verbose -- wine "$pe/watch.exe" 2>&1 >/dev/null | grep -m 1 '^writewatch' | sed 's/^/    /'
 say
 say "== bench.exe, stock and shim in turn (about two minutes)"
-WW_HANG_AFTER=10 sh tests/bench/wine.sh 2 >build/demo.lines
+make -s -C build tests/bench/native
+WW_WINES=host sh tests/bench/wine.sh --only-commands --rounds=3 --limit=10 --workload=first_write --workload=dense_medium \
+    --workload=cycle --workload=isolated --workload=sparse >build/demo.lines
 say
 awk -f tests/bench/table.awk build/demo.lines
 say

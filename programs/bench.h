@@ -8,7 +8,7 @@
  *   bench_peers.c     the peers: the library's backends (bench_library.c), the bare ioctl (bench_bare.c)
  *   bench_run.c       START HERE: rounds, a child a measurement, its time limit
  *   bench_results.c   samples, medians, ratios
- *   bench_work.c      the table of workloads, and what they share
+ *   bench_work.c      the table of workloads, and what they share; bench_system.c has what is Linux' of it
  *   bench_dense.c  bench_sparse.c  bench_threads.c  bench_mixes.c   the workloads
  *   bench_print.c     lines for programs, a table for people; bench_json.c, bench_plot.c
  */
@@ -37,6 +37,8 @@ struct bench_area {
 };
 
 struct bench_peer;
+struct bench_workload;
+struct bench_run;
 
 /*
  * A way to track writes. No entry is NULL; what a peer cannot do is -EOPNOTSUPP.
@@ -47,25 +49,31 @@ struct bench_way {
     int (*open)(const struct bench_peer *peer, void **ret_state);
     void (*close)(void *state);
 
-    /* Memory that was just mapped: private, anonymous, untouched. */
-    int (*watch)(void *state, const struct bench_area *area);
-    int (*unwatch)(void *state, const struct bench_area *area);
+    /* New private memory, zero and under watch. Of a sparse one pages are only written after commit(). */
+    int (*allocate)(void *state, size_t len, bool sparse, struct bench_area *ret_area);
+    int (*release)(void *state, const struct bench_area *area);
+    int (*commit)(void *state, const struct bench_area *area, size_t nr, size_t stride);
 
     /* The addresses of written pages, ascending; with @reset they are clean afterwards. */
     ssize_t (*get)(void *state, const struct bench_area *area, bool reset, void **ret_pages, size_t capacity);
     int (*reset)(void *state, const struct bench_area *area);
 
-    /* The pages were just dropped by MADV_DONTNEED. */
-    int (*discard)(void *state, const struct bench_area *area);
+    /* Drops all pages, and what was written with them; they read as zeros and are clean. */
+    int (*decommit)(void *state, const struct bench_area *area);
 
-    /* As Windows' VirtualProtect(): what was written before stays reported. */
-    int (*protect)(void *state, const struct bench_area *area, int prot);
+    /* As Windows' VirtualProtect(), to read-only or back: what was written before stays reported. */
+    int (*protect)(void *state, const struct bench_area *area, bool writable);
 };
 
 struct bench_peer {
     const char *name;
     const struct bench_way *way;
     uint32_t caps; /* enum ww_cap: what answers to expect */
+
+    /* A peer that is another program: runs the workload, whose name is all that counts, and returns how that
+     * ended, see enum bench_end. NULL: the workload runs in the child itself. */
+    int (*run)(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run);
+    const char *command; /* for run */
 };
 
 #define MAX_PEERS 12
@@ -107,8 +115,9 @@ int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_are
 /* Entries of struct bench_way for peers whose state is a struct bench_kernel. */
 int bench_kernel_way_open(const struct bench_peer *peer, void **ret_state);
 void bench_kernel_way_close(void *state);
-int bench_kernel_way_unwatch(void *state, const struct bench_area *area);
-int bench_kernel_way_protect(void *state, const struct bench_area *area, int prot);
+int bench_kernel_way_release(void *state, const struct bench_area *area);
+int bench_kernel_way_commit(void *state, const struct bench_area *area, size_t nr, size_t stride);
+int bench_kernel_way_protect(void *state, const struct bench_area *area, bool writable);
 
 /* bench_peers.c. A reason is a sentence without a full stop. */
 int bench_add_backend(struct bench_peers *peers, const char *name, const char **ret_reason);
@@ -153,7 +162,7 @@ struct bench_summary {
 struct bench_results *bench_results_new(const struct bench_peers *peers, size_t nr_rounds);
 void bench_results_free(struct bench_results *results);
 struct bench_figure *bench_figure_get(struct bench_results *results, const char *name, const char *unit);
-struct bench_figure *bench_figure_find(struct bench_results *results, const char *name);
+struct bench_figure *bench_figure_find(struct bench_results *results, const char *name); /* NULL: none */
 void bench_note(struct bench_results *results, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct bench_summary bench_summarize(const double *values, size_t nr);
 struct bench_summary bench_ratio(const struct bench_results *results, const struct bench_figure *figure,
@@ -188,23 +197,33 @@ struct bench_run {
     uint64_t seed; /* the same for all peers of a round */
     size_t page;   /* bytes */
     struct bench_report *report;
-    void **pages; /* touched, capacity entries */
+    void (*on_sample)(const struct bench_sample *sample); /* NULL, or who wants to know at once */
+    void **pages;                                         /* touched, capacity entries */
     size_t capacity;
 };
 
 struct bench_workload {
     const char *name;
-    const char *unit; /* what an operation is, for people */
-    uint32_t needs;   /* enum ww_cap: peers without them are left out */
-    const char *why;  /* what is wrong with those; NULL where needs is 0 */
-    void (*run)(struct bench_run *run);
+    const char *unit;                   /* what an operation is, for people */
+    uint32_t needs;                     /* enum ww_cap: peers without them are left out */
+    const char *why;                    /* what is wrong with those; NULL where needs is 0 */
+    void (*run)(struct bench_run *run); /* NULL: only for peers that are other programs */
 };
 
-/* bench_work.c */
 extern const struct bench_workload bench_workloads[];
 extern const size_t bench_nr_workloads;
 
+/* bench_system.c, or a file of its kind for another system */
 double bench_now_us(void);
+void bench_end(struct bench_run *run, int status) __attribute__((noreturn));
+long bench_page_tables_kb(struct bench_run *run); /* of this process; negative: not known */
+/* Private, anonymous, untouched memory, for peers that watch what is there. 0 or a negative errno. */
+int bench_map(size_t len, struct bench_area *ret_area);
+int bench_unmap(const struct bench_area *area);
+int bench_drop(const struct bench_area *area); /* its pages are zero again */
+int bench_protect_memory(const struct bench_area *area, bool writable);
+
+/* bench_work.c */
 uint64_t bench_random(uint64_t *state);
 /* These end the child with a message: a wrong answer, and what cannot be had here. */
 void bench_wrong(struct bench_run *run, const char *format, ...)
@@ -217,9 +236,8 @@ void bench_remark(struct bench_run *run, const char *format, ...) __attribute__(
 ssize_t bench_must(struct bench_run *run, const char *what, ssize_t result);
 /* Room for @nr addresses in run->pages, all of it touched. */
 void bench_reserve_pages(struct bench_run *run, size_t nr);
-struct bench_area bench_map(struct bench_run *run, size_t len);
-void bench_unmap(struct bench_area *area);
-void bench_watch(struct bench_run *run, const struct bench_area *area);
+struct bench_area bench_allocate(struct bench_run *run, size_t len);
+void bench_release(struct bench_run *run, const struct bench_area *area);
 /* A byte of every stride-th page. */
 void bench_write(const struct bench_run *run, const struct bench_area *area, size_t nr, size_t stride);
 /* One get, timed in us; exactly every stride-th page must come out, nr of them. */
@@ -232,12 +250,16 @@ void bench_emit_sample(struct bench_run *run, const struct bench_sample *sample)
 /* "64m" for 64 MB. */
 const char *bench_size_name(size_t len, char ret_name[16]);
 
+/* bench_work.c: not in the table; whether a peer can tell one written page from the rest. */
+extern const struct bench_workload bench_trial;
+
 /* the workloads' files */
 void bench_first_write(struct bench_run *run);
 void bench_dense_small(struct bench_run *run);
 void bench_dense_medium(struct bench_run *run);
 void bench_dense_large(struct bench_run *run);
 void bench_cycle(struct bench_run *run);
+void bench_isolated(struct bench_run *run);
 void bench_protect(struct bench_run *run);
 void bench_sparse(struct bench_run *run);
 void bench_sparse_huge(struct bench_run *run);
@@ -249,7 +271,12 @@ void bench_textures(struct bench_run *run);
 
 /* ---- running ---- */
 
+/* How a child ends, as its exit code. */
+enum bench_end { BENCH_DONE, BENCH_WRONG = 1, BENCH_CUT_OFF = 2, BENCH_UNABLE = 77 };
+
 struct bench_plan {
+    const struct bench_workload *extra; /* more workloads than the table has */
+    size_t nr_extra;
     bool quick;
     double limit_s;              /* a workload of a peer in a round is cut off after this */
     const char *const *patterns; /* names of workloads, as fnmatch(3) takes them; none: all */
@@ -266,6 +293,8 @@ int bench_try(const struct bench_peer *peer, const struct bench_workload *worklo
 
 /* ---- output ---- */
 
+/* A value with three digits and a unit that suits it; @unit as of a figure. */
+void bench_humanize(double value, const char *unit, char ret_text[32]);
 void bench_print_lines(const struct bench_results *results, FILE *out);
 void bench_print_table(const struct bench_results *results, FILE *out);
 void bench_print_notes(const struct bench_results *results, FILE *out, const char *before);

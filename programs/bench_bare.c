@@ -170,17 +170,40 @@ void bench_kernel_way_close(void *state)
 }
 
 /* A huge page would be reported as 512 pages for one write. */
-static int bare_watch(void *state, const struct bench_area *area)
+static int bare_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)
 {
-    if (madvise(area->base, area->len, MADV_NOHUGEPAGE) && errno != EINVAL) {
-        return -errno;
+    struct bench_area area;
+    int err = bench_map(len, &area);
+
+    (void)sparse;
+    if (err) {
+        return err;
     }
-    return bench_kernel_register(state, area);
+    err = madvise(area.base, len, MADV_NOHUGEPAGE) && errno != EINVAL ? -errno
+                                                                      : bench_kernel_register(state, &area);
+    if (err) {
+        bench_unmap(&area);
+        return err;
+    }
+    *ret_area = area;
+    return 0;
 }
 
-int bench_kernel_way_unwatch(void *state, const struct bench_area *area)
+int bench_kernel_way_release(void *state, const struct bench_area *area)
 {
-    return bench_kernel_unregister(state, area);
+    int err = bench_kernel_unregister(state, area);
+
+    return err ? err : bench_unmap(area);
+}
+
+/* Memory that was mapped is there. */
+int bench_kernel_way_commit(void *state, const struct bench_area *area, size_t nr, size_t stride)
+{
+    (void)state;
+    (void)area;
+    (void)nr;
+    (void)stride;
+    return 0;
 }
 
 static ssize_t bare_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
@@ -207,26 +230,26 @@ static int bare_reset(void *state, const struct bench_area *area)
 }
 
 /* Pages that were dropped do not exist, and so are not written. */
-static int bare_discard(void *state, const struct bench_area *area)
+static int bare_decommit(void *state, const struct bench_area *area)
 {
     (void)state;
-    (void)area;
-    return 0;
+    return bench_drop(area);
 }
 
-int bench_kernel_way_protect(void *state, const struct bench_area *area, int prot)
+int bench_kernel_way_protect(void *state, const struct bench_area *area, bool writable)
 {
     (void)state;
-    return mprotect(area->base, area->len, prot) ? -errno : 0;
+    return bench_protect_memory(area, writable);
 }
 
 const struct bench_way bench_bare_way = {
     .open = bench_kernel_way_open,
     .close = bench_kernel_way_close,
-    .watch = bare_watch,
-    .unwatch = bench_kernel_way_unwatch,
+    .allocate = bare_allocate,
+    .release = bench_kernel_way_release,
+    .commit = bench_kernel_way_commit,
     .get = bare_get,
     .reset = bare_reset,
-    .discard = bare_discard,
+    .decommit = bare_decommit,
     .protect = bench_kernel_way_protect,
 };

@@ -4,15 +4,13 @@
  * writes, harvests by how much is dirty, decommit and commit, protections. One figure
  * each operation, named by operation, size, dirty fraction and layout.
  */
-#include <sys/mman.h>
-
 #include "bench.h"
 
 /* ---- first writes ---- */
 
 static void first_write(struct bench_run *run, size_t len, size_t stride)
 {
-    struct bench_area area = bench_map(run, len);
+    struct bench_area area = bench_allocate(run, len);
     size_t nr = (len / run->page + stride - 1) / stride;
     const char *layout = stride == 1 ? "contiguous" : "every_tenth";
     char size[16];
@@ -20,7 +18,6 @@ static void first_write(struct bench_run *run, size_t len, size_t stride)
 
     bench_size_name(len, size);
     bench_reserve_pages(run, len / run->page + 1);
-    bench_watch(run, &area);
     start = bench_now_us();
     bench_write(run, &area, nr, stride);
     bench_emit(run, nr, bench_now_us() - start, "first_write_fresh_%s_%s", size, layout);
@@ -29,8 +26,7 @@ static void first_write(struct bench_run *run, size_t len, size_t stride)
     bench_write(run, &area, nr, stride);
     bench_emit(run, nr, bench_now_us() - start, "first_write_armed_%s_%s", size, layout);
     bench_get(run, &area, false, nr, stride);
-    bench_must(run, "unwatch", run->peer->way->unwatch(run->state, &area));
-    bench_unmap(&area);
+    bench_release(run, &area);
 }
 
 void bench_first_write(struct bench_run *run)
@@ -98,16 +94,14 @@ static void dense_point(struct bench_run *run, const struct bench_area *area, co
 
 static void dense(struct bench_run *run, size_t len, size_t repeat)
 {
-    struct bench_area area = bench_map(run, len);
+    struct bench_area area = bench_allocate(run, len);
 
     bench_reserve_pages(run, len / run->page + 1);
-    bench_watch(run, &area);
     bench_make_dense(run, &area);
     for (size_t i = 0; i < sizeof(fractions) / sizeof(fractions[0]); i++) {
         dense_point(run, &area, &fractions[i], repeat);
     }
-    bench_must(run, "unwatch", run->peer->way->unwatch(run->state, &area));
-    bench_unmap(&area);
+    bench_release(run, &area);
 }
 
 void bench_dense_small(struct bench_run *run)
@@ -125,6 +119,26 @@ void bench_dense_large(struct bench_run *run)
     dense(run, run->quick ? 8 * MB : GB, 1);
 }
 
+/* ---- more isolated pages than there are mappings ---- */
+
+void bench_isolated(struct bench_run *run)
+{
+    size_t len = run->quick ? 2 * MB : GB, nr = len / run->page / 2;
+    struct bench_area area = bench_allocate(run, len);
+    double start;
+    char size[16];
+
+    bench_size_name(len, size);
+    bench_reserve_pages(run, len / run->page + 1);
+    bench_write(run, &area, nr, 2);
+    bench_emit(run, nr, bench_get(run, &area, true, nr, 2), "get_reset_%s_every_other", size);
+    start = bench_now_us();
+    bench_write(run, &area, nr, 2);
+    bench_emit(run, nr, bench_now_us() - start, "first_write_armed_%s_every_other", size);
+    bench_get(run, &area, true, nr, 2);
+    bench_release(run, &area);
+}
+
 /* ---- allocate, decommit, commit again ---- */
 
 /* Time since *mark, which is set to now. */
@@ -140,14 +154,14 @@ static double lap(double *mark)
 void bench_cycle(struct bench_run *run)
 {
     size_t len = run->quick ? 2 * MB : 64 * MB, nr = len / run->page;
-    struct bench_area area = bench_map(run, len);
     const struct bench_way *way = run->peer->way;
+    struct bench_area area;
     double allocate, write, decommit, harvest, release, mark;
     char size[16];
 
     bench_reserve_pages(run, nr + 1);
     mark = bench_now_us();
-    bench_watch(run, &area);
+    area = bench_allocate(run, len);
     allocate = lap(&mark);
     bench_write(run, &area, nr, 1);
     write = lap(&mark);
@@ -155,10 +169,7 @@ void bench_cycle(struct bench_run *run)
     mark = bench_now_us();
     bench_write(run, &area, nr, 1);
     write += lap(&mark);
-    if (madvise(area.base, len, MADV_DONTNEED)) {
-        bench_unable(run, "MADV_DONTNEED is refused");
-    }
-    bench_must(run, "discard", way->discard(run->state, &area));
+    bench_must(run, "decommit", way->decommit(run->state, &area));
     decommit = lap(&mark);
     bench_get(run, &area, false, 0, 1);
     mark = bench_now_us();
@@ -166,8 +177,7 @@ void bench_cycle(struct bench_run *run)
     write += lap(&mark);
     harvest += bench_get(run, &area, true, nr / 2, 2);
     mark = bench_now_us();
-    bench_must(run, "unwatch", way->unwatch(run->state, &area));
-    bench_unmap(&area);
+    bench_release(run, &area);
     release = lap(&mark);
 
     bench_size_name(len, size);
@@ -182,23 +192,21 @@ void bench_cycle(struct bench_run *run)
 void bench_protect(struct bench_run *run)
 {
     size_t len = run->quick ? 2 * MB : 64 * MB, nr = (len / run->page + 9) / 10;
-    struct bench_area area = bench_map(run, len);
+    struct bench_area area = bench_allocate(run, len);
     const struct bench_way *way = run->peer->way;
     double start;
     char size[16];
 
     bench_reserve_pages(run, len / run->page + 1);
-    bench_watch(run, &area);
     bench_make_dense(run, &area);
     bench_write(run, &area, nr, 10);
     start = bench_now_us();
-    bench_must(run, "protect", way->protect(run->state, &area, PROT_READ));
-    bench_must(run, "protect", way->protect(run->state, &area, PROT_READ | PROT_WRITE));
+    bench_must(run, "protect", way->protect(run->state, &area, false));
+    bench_must(run, "protect", way->protect(run->state, &area, true));
     bench_emit(run, nr, bench_now_us() - start, "protect_and_back_%s_10pct_scattered",
                bench_size_name(len, size));
     bench_get(run, &area, true, nr, 10);
     bench_write(run, &area, nr, 1);
     bench_get(run, &area, true, nr, 1);
-    bench_must(run, "unwatch", way->unwatch(run->state, &area));
-    bench_unmap(&area);
+    bench_release(run, &area);
 }

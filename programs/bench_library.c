@@ -3,6 +3,8 @@
  * The benchmark's peer over the public contract: any backend of the library, by
  * its name. What a caller with fresh private memory would do, and no more.
  */
+#include <sys/mman.h>
+
 #include "bench.h"
 
 static int library_open(const struct bench_peer *peer, void **ret_state)
@@ -21,14 +23,29 @@ static void library_close(void *state)
     ww_close(state);
 }
 
-static int library_watch(void *state, const struct bench_area *area)
+static int library_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)
 {
-    return ww_watch(state, area->base, area->len, WW_WATCH_FRESH | WW_WATCH_LAZY);
+    struct bench_area area;
+    int err = bench_map(len, &area);
+
+    (void)sparse;
+    if (err) {
+        return err;
+    }
+    err = ww_watch(state, area.base, len, WW_WATCH_FRESH | WW_WATCH_LAZY);
+    if (err) {
+        bench_unmap(&area);
+        return err;
+    }
+    *ret_area = area;
+    return 0;
 }
 
-static int library_unwatch(void *state, const struct bench_area *area)
+static int library_release(void *state, const struct bench_area *area)
 {
-    return ww_unwatch(state, area->base, area->len);
+    int err = ww_unwatch(state, area->base, area->len);
+
+    return err ? err : bench_unmap(area);
 }
 
 static ssize_t library_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
@@ -42,25 +59,28 @@ static int library_reset(void *state, const struct bench_area *area)
     return ww_reset(state, area->base, area->len);
 }
 
-static int library_discard(void *state, const struct bench_area *area)
+static int library_decommit(void *state, const struct bench_area *area)
 {
-    return ww_discard(state, area->base, area->len);
+    int err = bench_drop(area);
+
+    return err ? err : ww_discard(state, area->base, area->len);
 }
 
-static int library_protect(void *state, const struct bench_area *area, int prot)
+static int library_protect(void *state, const struct bench_area *area, bool writable)
 {
     int err = ww_latch(state, area->base, area->len);
 
-    return err ? err : ww_protect(state, area->base, area->len, prot);
+    return err ? err : ww_protect(state, area->base, area->len, PROT_READ | (writable ? PROT_WRITE : 0));
 }
 
 const struct bench_way bench_library_way = {
     .open = library_open,
     .close = library_close,
-    .watch = library_watch,
-    .unwatch = library_unwatch,
+    .allocate = library_allocate,
+    .release = library_release,
+    .commit = bench_kernel_way_commit,
     .get = library_get,
     .reset = library_reset,
-    .discard = library_discard,
+    .decommit = library_decommit,
     .protect = library_protect,
 };

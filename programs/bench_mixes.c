@@ -23,20 +23,15 @@ static void *must_have(struct bench_run *run, void *memory)
 void bench_regions(struct bench_run *run)
 {
     size_t nr = run->quick ? 100 : 10000, len = 64 * KB;
-    struct bench_area all = bench_map(run, nr * len);
-    const struct bench_way *way = run->peer->way;
     struct bench_area *area = must_have(run, calloc(nr, sizeof(*area)));
     double start, us;
 
     bench_reserve_pages(run, len / run->page + 1);
-    for (size_t i = 0; i < nr; i++) {
-        area[i] = (struct bench_area){ .base = all.base + i * len, .len = len };
-    }
     start = bench_now_us();
     for (size_t i = 0; i < nr; i++) {
-        bench_watch(run, &area[i]);
+        area[i] = bench_allocate(run, len);
     }
-    bench_emit(run, 0, (bench_now_us() - start) / nr, "watch_one_of_%zu_64k", nr);
+    bench_emit(run, 0, (bench_now_us() - start) / nr, "allocate_one_of_%zu_64k", nr);
     for (size_t i = 0; i < nr; i++) {
         bench_make_dense(run, &area[i]);
     }
@@ -53,10 +48,9 @@ void bench_regions(struct bench_run *run)
     }
     start = bench_now_us();
     for (size_t i = 0; i < nr; i++) {
-        bench_must(run, "unwatch", way->unwatch(run->state, &area[i]));
+        bench_release(run, &area[i]);
     }
-    bench_emit(run, 0, (bench_now_us() - start) / nr, "unwatch_one_of_%zu_64k", nr);
-    bench_unmap(&all);
+    bench_emit(run, 0, (bench_now_us() - start) / nr, "release_one_of_%zu_64k", nr);
     free(area);
 }
 
@@ -66,7 +60,8 @@ void bench_regions(struct bench_run *run)
 
 struct heap {
     struct bench_area old; /* watched; the pages below used exist */
-    struct bench_area nursery;
+    char *nursery;
+    size_t nursery_len;
     size_t used;            /* bytes of old */
     unsigned int *dirty_in; /* by page of old: the cycle that wrote it last */
     unsigned int cycle;
@@ -90,9 +85,9 @@ static void touch(struct bench_run *run, struct heap *heap, size_t offset)
 /* New objects fill the nursery; old ones change at random; a twentieth of the new survives. */
 static void mutate(struct bench_run *run, struct heap *heap)
 {
-    size_t nr_mutations = run->quick ? 50 : 2000, survivors = heap->nursery.len / 20 / OBJECT;
+    size_t nr_mutations = run->quick ? 50 : 2000, survivors = heap->nursery_len / 20 / OBJECT;
 
-    memset(heap->nursery.base, 1 + (heap->cycle & 63), heap->nursery.len);
+    memset(heap->nursery, 1 + (heap->cycle & 63), heap->nursery_len);
     for (size_t i = 0; i < nr_mutations; i++) {
         touch(run, heap, bench_random(&heap->random) % (heap->used / OBJECT) * OBJECT);
     }
@@ -138,8 +133,8 @@ void bench_gc(struct bench_run *run)
     size_t len = run->quick ? 2 * MB : 64 * MB, nr = len / run->page;
     unsigned int nr_cycles = run->quick ? 4 : 40;
     struct heap heap = {
-        .old = bench_map(run, len),
-        .nursery = bench_map(run, run->quick ? 256 * KB : 4 * MB),
+        .old = bench_allocate(run, len),
+        .nursery_len = run->quick ? 256 * KB : 4 * MB,
         .used = len / 2,
         .dirty_in = must_have(run, calloc(nr, sizeof(*heap.dirty_in))),
         .random = run->seed,
@@ -147,8 +142,8 @@ void bench_gc(struct bench_run *run)
     char size[16];
     double start;
 
+    heap.nursery = must_have(run, malloc(heap.nursery_len));
     bench_reserve_pages(run, nr + 1);
-    bench_watch(run, &heap.old);
     bench_write(run, &heap.old, nr / 2, 1);
     bench_get(run, &heap.old, true, nr / 2, 1);
     for (heap.cycle = 1; heap.cycle <= nr_cycles; heap.cycle++) {
@@ -164,9 +159,8 @@ void bench_gc(struct bench_run *run)
     bench_size_name(len, size);
     bench_emit(run, 0, heap.total_us / nr_cycles, "gc_%s_cycle", size);
     bench_emit(run, 0, heap.pause_us / nr_cycles, "gc_%s_pause", size);
-    bench_must(run, "unwatch", run->peer->way->unwatch(run->state, &heap.old));
-    bench_unmap(&heap.old);
-    bench_unmap(&heap.nursery);
+    bench_release(run, &heap.old);
+    free(heap.nursery);
     free(heap.dirty_in);
 }
 
@@ -216,8 +210,7 @@ void bench_textures(struct bench_run *run)
 
     bench_reserve_pages(run, 16 * smallest / run->page + 1);
     for (size_t i = 0; i < nr; i++) {
-        texture[i] = bench_map(run, texture_bytes(i, smallest));
-        bench_watch(run, &texture[i]);
+        texture[i] = bench_allocate(run, texture_bytes(i, smallest));
         bench_make_dense(run, &texture[i]);
     }
     for (size_t i = 0; i < nr_frames; i++) {
@@ -225,8 +218,7 @@ void bench_textures(struct bench_run *run)
     }
     bench_emit(run, 0, us / nr_frames, "texture_frame_%zu_buffers", nr);
     for (size_t i = 0; i < nr; i++) {
-        bench_must(run, "unwatch", run->peer->way->unwatch(run->state, &texture[i]));
-        bench_unmap(&texture[i]);
+        bench_release(run, &texture[i]);
     }
     free(texture);
 }

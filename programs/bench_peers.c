@@ -10,40 +10,18 @@
 
 #include "bench.h"
 
-#define TRIAL_PAGES 64
-#define TRIAL_LIMIT_S 5
-
-/* Of pages that were all written and reset, one is written again. */
-static void trial(struct bench_run *run)
-{
-    struct bench_area area = bench_map(run, TRIAL_PAGES * run->page);
-    ssize_t nr;
-
-    bench_reserve_pages(run, TRIAL_PAGES + 1);
-    bench_watch(run, &area);
-    bench_write(run, &area, TRIAL_PAGES, 1);
-    bench_must(run, "reset", run->peer->way->reset(run->state, &area));
-    bench_write(run, &area, 1, 1);
-    nr = bench_must(run, "get", run->peer->way->get(run->state, &area, false, run->pages, TRIAL_PAGES));
-    if (nr == TRIAL_PAGES) {
-        bench_unable(run, "it reports every page, written or not");
-    }
-    if (!nr || ((run->peer->caps & WW_CAP_EXACT) && nr != 1)) {
-        bench_wrong(run, "%zd pages are reported where one was written", nr);
-    }
-}
+#define TRIAL_LIMIT_S 20
 
 /* 0, or -EOPNOTSUPP with the reason, or -ENOSPC. */
 int bench_add_peer(struct bench_peers *peers, const struct bench_peer *peer, const char **ret_reason)
 {
-    static const struct bench_workload workload = { .name = "trial", .run = trial };
     static struct bench_report report;
 
     if (peers->nr == MAX_PEERS) {
         *ret_reason = "there are too many peers";
         return -ENOSPC;
     }
-    if (bench_try(peer, &workload, TRIAL_LIMIT_S, &report)) {
+    if (bench_try(peer, &bench_trial, TRIAL_LIMIT_S, &report)) {
         *ret_reason = report.message;
         return -EOPNOTSUPP;
     }

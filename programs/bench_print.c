@@ -61,9 +61,9 @@ void bench_print_notes(const struct bench_results *results, FILE *out, const cha
     }
 }
 
-/* Three digits and a unit. */
-static void humanize(double value, const char *unit, char *ret_text, size_t size)
+void bench_humanize(double value, const char *unit, char ret_text[32])
 {
+    const size_t size = 32;
     static const struct {
         const char *unit, *as;
         double factor;
@@ -124,7 +124,7 @@ void bench_print_table(const struct bench_results *results, FILE *out)
             char text[32] = "-", in_brackets[16] = "";
 
             if (all.n) {
-                humanize(all.median, figure->unit, text, sizeof(text));
+                bench_humanize(all.median, figure->unit, text);
             }
             if (peer && ratio.n) {
                 snprintf(in_brackets, sizeof(in_brackets), "(%.3g)", ratio.median);

@@ -21,9 +21,6 @@
 
 #include "bench.h"
 
-/* How a child ended. */
-enum { DONE, WRONG = 1, CUT_OFF = 2, UNABLE = 77 };
-
 struct job {
     const struct bench_peer *peer;
     const struct bench_workload *workload;
@@ -45,13 +42,16 @@ static void child(const struct job *job, struct bench_report *report)
     int err;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (job->peer->run) {
+        _exit(job->peer->run(job->peer, job->workload, &run));
+    }
     err = job->peer->way->open(job->peer, &run.state);
     if (err) {
         bench_unable(&run, "it cannot be opened: %s", strerror(-err));
     }
     job->workload->run(&run);
     job->peer->way->close(run.state);
-    _exit(DONE);
+    _exit(BENCH_DONE);
 }
 
 /* Waits until the other end of the pipe is closed, which a child's end does. False: the time is over. */
@@ -77,7 +77,7 @@ static int status_of(pid_t pid, struct bench_report *report)
 
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (WIFEXITED(status) && (WEXITSTATUS(status) == DONE || report->message[0])) {
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == BENCH_DONE || report->message[0])) {
         return WEXITSTATUS(status);
     }
     if (WIFSIGNALED(status)) {
@@ -86,7 +86,7 @@ static int status_of(pid_t pid, struct bench_report *report)
     } else {
         snprintf(report->message, sizeof(report->message), "it ended with code %d", WEXITSTATUS(status));
     }
-    return WRONG;
+    return BENCH_WRONG;
 }
 
 /* One measurement. What was measured before a bad end is in the report as well. */
@@ -99,7 +99,7 @@ static int run_job(const struct job *job, struct bench_report *report)
     memset(report, 0, sizeof(*report));
     if (pipe2(ends, O_CLOEXEC)) {
         snprintf(report->message, sizeof(report->message), "no pipe: %s", strerror(errno));
-        return UNABLE;
+        return BENCH_UNABLE;
     }
     fflush(NULL);
     pid = fork();
@@ -111,7 +111,7 @@ static int run_job(const struct job *job, struct bench_report *report)
     if (pid < 0) {
         snprintf(report->message, sizeof(report->message), "no process: %s", strerror(errno));
         close(ends[0]);
-        return UNABLE;
+        return BENCH_UNABLE;
     }
     in_time = wait_for_end(ends[0], job->limit_s);
     if (!in_time) {
@@ -119,9 +119,9 @@ static int run_job(const struct job *job, struct bench_report *report)
     }
     close(ends[0]);
     status = status_of(pid, report);
-    if (!in_time && status != DONE) {
+    if (!in_time && status != BENCH_DONE) {
         snprintf(report->message, sizeof(report->message), "it took longer than %g s", job->limit_s);
-        return CUT_OFF;
+        return BENCH_CUT_OFF;
     }
     return status;
 }
@@ -137,13 +137,15 @@ static struct bench_report *shared_report(void)
 int bench_try(const struct bench_peer *peer, const struct bench_workload *workload, double limit_s,
               struct bench_report *report)
 {
-    const struct job job = { .peer = peer, .workload = workload, .quick = true, .limit_s = limit_s };
+    const struct job job = {
+        .peer = peer, .workload = workload, .quick = true, .seed = 1, .limit_s = limit_s
+    };
     struct bench_report *shared = shared_report();
     int status;
 
     if (!shared) {
         snprintf(report->message, sizeof(report->message), "no memory");
-        return UNABLE;
+        return BENCH_UNABLE;
     }
     status = run_job(&job, shared);
     *report = *shared;
@@ -196,15 +198,15 @@ static void note_remark(struct bench_results *results, const struct job *job,
 static bool judge(struct bench_results *results, const struct job *job, int status,
                   const struct bench_report *report)
 {
-    static const char *const words[] = { [WRONG] = "WRONG", [CUT_OFF] = "cut off" };
+    static const char *const words[] = { [BENCH_WRONG] = "WRONG", [BENCH_CUT_OFF] = "cut off" };
 
-    if (status == DONE) {
+    if (status == BENCH_DONE) {
         note_remark(results, job, report);
         return true;
     }
-    results->nr_wrong += status == WRONG;
+    results->nr_wrong += status == BENCH_WRONG;
     bench_note(results, "workload=%s peer=%s %s: %s", job->workload->name, job->peer->name,
-               status == UNABLE ? "left out" : words[status], report->message);
+               status == BENCH_UNABLE ? "left out" : words[status], report->message);
     return false;
 }
 
@@ -224,8 +226,9 @@ static int run_workload(const struct bench_plan *plan, struct bench_results *res
     int err = 0;
 
     for (size_t peer = 0; peer < nr; peer++) {
-        out[peer] = workload->needs & ~results->peers.peer[peer].caps;
-        if (out[peer]) {
+        out[peer] = !workload->run && !results->peers.peer[peer].run;
+        if (workload->needs & ~results->peers.peer[peer].caps) {
+            out[peer] = true;
             bench_note(results, "workload=%s peer=%s left out: %s", workload->name,
                        results->peers.peer[peer].name, workload->why);
         }
@@ -264,19 +267,28 @@ bool bench_is_wanted(const struct bench_plan *plan, const struct bench_workload 
     return !plan->nr_patterns;
 }
 
+static int run_if_wanted(const struct bench_plan *plan, struct bench_results *results,
+                         const struct bench_workload *workload, struct bench_report *report)
+{
+    if (!bench_is_wanted(plan, workload)) {
+        return 0;
+    }
+    if (plan->progress) {
+        fprintf(plan->progress, "%s: %s\n", workload->name, workload->unit);
+    }
+    return run_workload(plan, results, workload, report);
+}
+
 int bench_run_all(const struct bench_plan *plan, struct bench_results *results)
 {
     struct bench_report *report = shared_report();
     int err = report ? 0 : -ENOMEM;
 
     for (size_t i = 0; i < bench_nr_workloads && !err; i++) {
-        if (!bench_is_wanted(plan, &bench_workloads[i])) {
-            continue;
-        }
-        if (plan->progress) {
-            fprintf(plan->progress, "%s: %s\n", bench_workloads[i].name, bench_workloads[i].unit);
-        }
-        err = run_workload(plan, results, &bench_workloads[i], report);
+        err = run_if_wanted(plan, results, &bench_workloads[i], report);
+    }
+    for (size_t i = 0; i < plan->nr_extra && !err; i++) {
+        err = run_if_wanted(plan, results, &plan->extra[i], report);
     }
     if (report) {
         munmap(report, sizeof(*report));

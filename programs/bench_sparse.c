@@ -6,57 +6,40 @@
  */
 #include "bench.h"
 
-/* Page tables of this process in kB; negative: not known. */
-static long page_tables_kb(void)
-{
-    FILE *file = fopen("/proc/self/status", "re");
-    char line[256];
-    long kb = -1;
-
-    while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "VmPTE: %ld", &kb) == 1) {
-            break;
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return kb;
-}
-
 static void sparse(struct bench_run *run, uint64_t wanted, size_t nr)
 {
     size_t len = wanted, stride = len / run->page / nr;
     const struct bench_way *way = run->peer->way;
     struct bench_sample tables = { .unit = "kb", .fraction = -1 };
-    struct bench_area area;
+    struct bench_area area = { .len = len };
     double start;
     char size[16];
 
     if (len != wanted) {
         bench_unable(run, "a 32-bit program cannot address as much");
     }
-    area = bench_map(run, len);
     bench_size_name(len, size);
     bench_reserve_pages(run, 2 * nr + 1);
-    tables.value = -page_tables_kb();
     start = bench_now_us();
-    bench_watch(run, &area);
-    bench_emit(run, 0, bench_now_us() - start, "watch_%s", size);
-    tables.value += page_tables_kb();
+    bench_must(run, "allocate", way->allocate(run->state, len, true, &area));
+    bench_release(run, &area);
+    bench_emit(run, 0, bench_now_us() - start, "allocate_and_release_%s", size);
+    tables.value = -bench_page_tables_kb(run);
+    start = bench_now_us();
+    bench_must(run, "allocate", way->allocate(run->state, len, true, &area));
+    bench_emit(run, 0, bench_now_us() - start, "allocate_%s", size);
+    tables.value += bench_page_tables_kb(run);
     snprintf(tables.name, sizeof(tables.name), "page_tables_%s", size);
     bench_emit_sample(run, &tables);
+    bench_must(run, "commit", way->commit(run->state, &area, nr, stride));
     bench_write(run, &area, nr, stride);
     bench_emit(run, nr, bench_get(run, &area, true, nr, stride), "get_reset_%s_%zu_pages", size, nr);
     bench_emit(run, 0, bench_get(run, &area, false, 0, stride), "get_%s_clean", size);
     bench_write(run, &area, nr, stride);
     bench_emit(run, nr, bench_get(run, &area, true, nr, stride), "get_reset_again_%s_%zu_pages", size, nr);
     start = bench_now_us();
-    bench_must(run, "unwatch", way->unwatch(run->state, &area));
-    bench_emit(run, 0, bench_now_us() - start, "unwatch_%s", size);
-    start = bench_now_us();
-    bench_unmap(&area);
-    bench_emit(run, 0, bench_now_us() - start, "munmap_%s", size);
+    bench_release(run, &area);
+    bench_emit(run, 0, bench_now_us() - start, "release_%s", size);
 }
 
 void bench_sparse(struct bench_run *run)

@@ -119,7 +119,7 @@ static void writers(struct bench_run *run, size_t nr_threads)
     static const struct timespec pause = { .tv_nsec = 2000000 };
     size_t len = run->quick ? MB : 64 * MB, nr = len / run->page;
     double duration = run->quick ? 20e3 : 300e3, start;
-    struct bench_area area = bench_map(run, len);
+    struct bench_area area = bench_allocate(run, len);
     struct copy copy = { .words = calloc(nr, sizeof(*copy.words)) };
     struct writer writer[MAX_THREADS] = { { .nr_pages = 0 } };
     atomic_bool stop = false;
@@ -129,7 +129,6 @@ static void writers(struct bench_run *run, size_t nr_threads)
         bench_unable(run, "no memory for a copy");
     }
     bench_reserve_pages(run, nr + 1);
-    bench_watch(run, &area);
     bench_make_dense(run, &area);
     begin_copy(run, &area, &copy);
     start = bench_now_us();
@@ -154,8 +153,7 @@ static void writers(struct bench_run *run, size_t nr_threads)
     emit_writers(run, nr_threads, &copy, nr_writes / ((bench_now_us() - start) / 1e6));
     harvest(run, &area, &copy);
     compare_copy(run, &area, &copy);
-    bench_must(run, "unwatch", run->peer->way->unwatch(run->state, &area));
-    bench_unmap(&area);
+    bench_release(run, &area);
     free(copy.words);
 }
 
@@ -208,11 +206,10 @@ static void pollers(struct bench_run *run, size_t nr_threads)
     for (size_t i = 0; i < nr_threads; i++) {
         poller[i] = (struct poller){
             .run = run,
-            .area = bench_map(run, MB),
+            .area = bench_allocate(run, MB),
             .barrier = &barrier,
             .nr_polls = run->quick ? 50 : 5000,
         };
-        bench_watch(run, &poller[i].area);
         bench_make_dense(run, &poller[i].area);
     }
     for (size_t i = 0; i < nr_threads; i++) {
@@ -223,8 +220,7 @@ static void pollers(struct bench_run *run, size_t nr_threads)
         us += poller[i].us / poller[i].nr_polls / nr_threads;
     }
     for (size_t i = 0; i < nr_threads; i++) {
-        bench_must(run, "unwatch", run->peer->way->unwatch(run->state, &poller[i].area));
-        bench_unmap(&poller[i].area);
+        bench_release(run, &poller[i].area);
     }
     pthread_barrier_destroy(&barrier);
     bench_emit(run, MB / run->page, us, "poll_1m_by_%zu_threads", nr_threads);

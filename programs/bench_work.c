@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <errno.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench.h"
 
@@ -26,6 +23,8 @@ const struct bench_workload bench_workloads[] = {
     { "dense_large", "the same of a large region", 0, NULL, bench_dense_large },
     { "sparse", "a large reservation, of which next to nothing is written", 0, NULL, bench_sparse },
     { "sparse_huge", "the same of a huge one", WW_CAP_FREE_ARMING, COSTS_TABLES, bench_sparse_huge },
+    { "isolated", "every other page of a region is written, which no two pages share", 0, NULL,
+      bench_isolated },
     { "cycle", "allocate, write, decommit, commit again, release", 0, NULL, bench_cycle },
     { "protect", "read-only and back, a tenth of the pages dirty", 0, NULL, bench_protect },
     { "writers", "1, 2, 4 threads write while one harvests", WW_CAP_ATOMIC_RESET, LOSES, bench_writers },
@@ -36,13 +35,28 @@ const struct bench_workload bench_workloads[] = {
 };
 const size_t bench_nr_workloads = sizeof(bench_workloads) / sizeof(bench_workloads[0]);
 
-double bench_now_us(void)
-{
-    struct timespec now;
+#define TRIAL_PAGES 64
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
+/* Of pages that were all written and reset, one is written again. */
+static void trial(struct bench_run *run)
+{
+    struct bench_area area = bench_allocate(run, TRIAL_PAGES * run->page);
+    ssize_t nr;
+
+    bench_reserve_pages(run, TRIAL_PAGES + 1);
+    bench_write(run, &area, TRIAL_PAGES, 1);
+    bench_must(run, "reset", run->peer->way->reset(run->state, &area));
+    bench_write(run, &area, 1, 1);
+    nr = bench_must(run, "get", run->peer->way->get(run->state, &area, false, run->pages, TRIAL_PAGES));
+    if (nr == TRIAL_PAGES) {
+        bench_unable(run, "it reports every page, written or not");
+    }
+    if (!nr || ((run->peer->caps & WW_CAP_EXACT) && nr != 1)) {
+        bench_wrong(run, "%zd pages are reported where one was written", nr);
+    }
 }
+
+const struct bench_workload bench_trial = { .name = "trial", .run = trial };
 
 /* xorshift64*; the state is never 0. */
 uint64_t bench_random(uint64_t *state)
@@ -60,7 +74,7 @@ void bench_wrong(struct bench_run *run, const char *format, ...)
     va_start(args, format);
     vsnprintf(run->report->message, sizeof(run->report->message), format, args);
     va_end(args);
-    _exit(1);
+    bench_end(run, BENCH_WRONG);
 }
 
 void bench_unable(struct bench_run *run, const char *format, ...)
@@ -70,7 +84,7 @@ void bench_unable(struct bench_run *run, const char *format, ...)
     va_start(args, format);
     vsnprintf(run->report->message, sizeof(run->report->message), format, args);
     va_end(args);
-    _exit(77);
+    bench_end(run, BENCH_UNABLE);
 }
 
 ssize_t bench_must(struct bench_run *run, const char *what, ssize_t result)
@@ -111,25 +125,17 @@ const char *bench_size_name(size_t len, char ret_name[16])
     return ret_name;
 }
 
-struct bench_area bench_map(struct bench_run *run, size_t len)
+struct bench_area bench_allocate(struct bench_run *run, size_t len)
 {
-    char *base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char size[16];
+    struct bench_area area = { .len = len };
 
-    if (base == MAP_FAILED) {
-        bench_unable(run, "%s of address space are refused: %s", bench_size_name(len, size), strerror(errno));
-    }
-    return (struct bench_area){ .base = base, .len = len };
+    bench_must(run, "allocate", run->peer->way->allocate(run->state, len, false, &area));
+    return area;
 }
 
-void bench_unmap(struct bench_area *area)
+void bench_release(struct bench_run *run, const struct bench_area *area)
 {
-    munmap(area->base, area->len);
-}
-
-void bench_watch(struct bench_run *run, const struct bench_area *area)
-{
-    bench_must(run, "watch", run->peer->way->watch(run->state, area));
+    bench_must(run, "release", run->peer->way->release(run->state, area));
 }
 
 /* Never a zero: a page of zeros may be merged away. */
@@ -224,6 +230,9 @@ void bench_emit_sample(struct bench_run *run, const struct bench_sample *sample)
     }
     run->report->sample[nr] = *sample;
     __atomic_store_n(&run->report->nr_samples, nr + 1, __ATOMIC_RELEASE);
+    if (run->on_sample) {
+        run->on_sample(sample);
+    }
 }
 
 /* A time in us. */

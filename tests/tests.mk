@@ -104,7 +104,7 @@ tests_unit_test_uffd_sync_LDADD = $(UNIT_LDADD)
 # The benchmark's arithmetic, and that it finds out peers that lie.
 UNIT_TESTS += tests/unit/test-bench-core
 tests_unit_test_bench_core_SOURCES = tests/unit/test-bench-core.c tests/unit/util.h tests/bench/bounds.c \
-	tests/bench/peers.h
+	tests/bench/command.c tests/bench/peers.h tests/bench/report.c
 tests_unit_test_bench_core_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/bench
 tests_unit_test_bench_core_LDADD = libbench.la $(UNIT_LDADD)
 
@@ -180,7 +180,7 @@ CONFORMANCE_FILES = \
 	tests/pe/conformance_state.c \
 	tests/pe/conformance_stop.c \
 	tests/pe/conformance_util.c
-EXTRA_DIST += $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h tests/pe/bench.c tests/pe/differential.c tests/pe/hello.c
+EXTRA_DIST += $(CONFORMANCE_FILES) tests/pe/conformance.h tests/pe/wwtest.h tests/pe/bench.c tests/pe/bench_windows.c tests/pe/bench_windows.h tests/pe/differential.c tests/pe/hello.c
 PE_CFLAGS = -std=gnu11 -Wall -Wextra -O2
 PE_NAMES = conformance.exe differential.exe bench.exe watch.exe
 PE_BUILD = $(AM_V_CC)$(MKDIR_P) $(@D) && $(PE_CC) $(PE_CFLAGS) -o $@ $(filter %.c,$^) $(PE_LIBS)
@@ -194,7 +194,11 @@ tests/pe/conformance.exe tests/pe/i686/conformance.exe: $(CONFORMANCE_FILES) tes
 	$(PE_BUILD)
 tests/pe/differential.exe tests/pe/i686/differential.exe: tests/pe/differential.c
 	$(PE_BUILD)
-tests/pe/bench.exe tests/pe/i686/bench.exe: tests/pe/bench.c
+PE_BENCH = tests/pe/bench.c tests/pe/bench_windows.c programs/bench_work.c programs/bench_dense.c programs/bench_sparse.c \
+	programs/bench_threads.c programs/bench_mixes.c
+tests/pe/bench.exe tests/pe/i686/bench.exe: PE_LIBS = -static -lpthread
+tests/pe/bench.exe tests/pe/i686/bench.exe: PE_CFLAGS += -D__USE_MINGW_ANSI_STDIO=1 -Wno-format -I$(top_srcdir)/programs -I$(top_srcdir)/include
+tests/pe/bench.exe tests/pe/i686/bench.exe: $(PE_BENCH) tests/pe/bench_windows.h programs/bench.h
 	$(PE_BUILD)
 tests/pe/watch.exe tests/pe/i686/watch.exe: tests/pe/hello.c
 	$(PE_BUILD)
@@ -223,15 +227,22 @@ clean-local:
 
 # ---- measurements: never part of `make check` ----
 EXTRA_PROGRAMS = tests/bench/native
-tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/marker.c
+tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/command.c tests/bench/marker.c \
+	tests/bench/report.c
 tests_bench_native_LDADD = libbench.la libengine.la
-EXTRA_DIST += tests/bench/bounds tests/bench/wine.sh tests/bench/gctest.sh tests/bench/summary.awk tests/bench/table.awk
-CLEANFILES += tests/bench/native tests/bench/gctest.samples tests/bench/wine.samples tests/bench/wine.out
+EXTRA_DIST += tests/bench/bounds tests/bench/targets tests/bench/wine.sh tests/bench/in-wine.sh tests/bench/gctest.sh tests/bench/table.awk
+CLEANFILES += tests/bench/native tests/bench/gctest.samples benchmarks.lines
 
+ROUNDS = 9
 bench: all tests/bench/native
-	tests/bench/native
-	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh --rounds=$(ROUNDS)
 	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/gctest.sh || test $$? -eq 77
+
+# The same with a report; about half an hour, in which the machine should have nothing else to do.
+benchmarks: all tests/bench/native
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh --rounds=$(ROUNDS) \
+		--targets=$(abs_srcdir)/tests/bench/targets --report=$(abs_srcdir)/docs/BENCHMARKS.md \
+		--plot=$(abs_srcdir)/docs/plots >benchmarks.lines
 
 # A short subset, ratios only, against what is committed.
 bench-check: tests/bench/native
@@ -284,4 +295,4 @@ kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(K
 	@{ printf 'always %s\n' $(KERNEL_TESTS); printf 'once %s\n' $(KERNEL_TESTS_ONCE); \
 		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); } >kernel-programs.list
 
-.PHONY: bench-check winetest check-wine soak check-kernels kernel-programs
+.PHONY: benchmarks bench-check winetest check-wine soak check-kernels kernel-programs

@@ -34,7 +34,7 @@ int bounds_read(const char *path, struct bounds *ret, size_t *ret_line)
 {
     FILE *file = fopen(path, "re");
     struct bounds bounds = { .nr = 0 };
-    char line[LINE_BYTES];
+    char line[LINE_BYTES], heading[sizeof(bounds.bound[0].heading)] = "";
     int err = 0;
 
     if (!file) {
@@ -43,11 +43,16 @@ int bounds_read(const char *path, struct bounds *ret, size_t *ret_line)
     for (size_t nr = 1; err >= 0 && fgets(line, sizeof(line), file); nr++) {
         struct bound bound;
 
+        if (!strncmp(line, "## ", 3)) {
+            snprintf(heading, sizeof(heading), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+        }
         err = read_line(line, &bound);
         if (err > 0 && bounds.nr == MAX_BOUNDS) {
             err = -ENOSPC;
         }
         if (err > 0) {
+            memcpy(bound.heading, heading, sizeof(heading));
+            heading[0] = '\0';
             bounds.bound[bounds.nr++] = bound;
         }
         *ret_line = nr;

@@ -3,10 +3,9 @@
 # gctest.sh [ROUNDS]: the test program of Boehm's collector, from Debian's source
 # package libgc, as a Windows program in incremental mode, where the collector asks
 # GetWriteWatch what to look at again: under stock Wine and under the shim in turn.
-# Prints the lines of summary.awk: seconds of the whole program, and milliseconds of
-# its collections by its own count. The source is unpacked under $XDG_CACHE_HOME or
-# /var/tmp; apt checks it against Debian's keys. Exit code 77 with a reason where
-# something is missing.
+# Prints the time of the whole program, and of its collections by its own count. The
+# source is unpacked under $XDG_CACHE_HOME or /var/tmp; apt checks it against Debian's
+# keys. Exit code 77 with a reason where something is missing.
 . "$(dirname "$0")/../wine/env.sh"
 rounds=${1:-5}
 cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch/gctest
@@ -52,8 +51,8 @@ run() {
             exit 1
         }
     done
-    echo "$1 gctest whole $us" >>"$samples"
-    sed -n "s/^Completed .* collections in \([0-9]*\) ms.*/$1 gctest collections \1000/p" "$cache/gctest.gc.log" >>"$samples"
+    echo "$1 whole $us" >>"$samples"
+    sed -n "s/^Completed .* collections in \([0-9]*\) ms.*/$1 collections \1000/p" "$cache/gctest.gc.log" >>"$samples"
 }
 
 round=0
@@ -64,4 +63,23 @@ while [ $round -lt "$rounds" ]; do
     run shim
 done
 wineserver -k
-awk -v version="$(wine --version | sed 's/^wine-//; s/ .*//')" -f "$(dirname "$0")/summary.awk" "$samples"
+
+# Lines as of tests/bench/native: minimum, median, maximum, and the median ratio of a round.
+sort -k 2,2 -k 1,1 -k 3,3n "$samples" | awk -v version="$(wine --version | sed 's/^wine-//; s/ .*//')" -v kernel="$(uname -r)" '
+    function flush() {
+        if (n) {
+            printf "bench workload=gctest_%s peer=wine-%s%s kernel=%s n=%d min_us=%d median_us=%d max_us=%d\n", what, version,
+                mode == "shim" ? "-shim" : "", kernel, n, v[1], (v[int((n + 1) / 2)] + v[int(n / 2) + 1]) / 2, v[n]
+        }
+        n = 0
+    }
+    $1 != mode || $2 != what { flush(); mode = $1; what = $2 }
+    { v[++n] = $3 }
+    END { flush() }'
+for what in whole collections; do
+    sed -n "s/^stock $what //p" "$samples" >"$samples.stock"
+    sed -n "s/^shim $what //p" "$samples" | paste - "$samples.stock" | awk '{ print $1 / $2 }' | sort -n |
+        awk -v what=$what '{ v[NR] = $1 } END { if (NR) printf "ratio workload=gctest_%s shim/stock median=%.3f min=%.3f max=%.3f n=%d\n", what,
+            (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2, v[1], v[NR], NR }'
+done
+rm -f "$samples.stock"

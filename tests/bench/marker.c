@@ -30,11 +30,25 @@ static int arm(const struct bench_kernel *kernel, const struct bench_area *area)
     return 0;
 }
 
-static int marker_watch(void *state, const struct bench_area *area)
+static int marker_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)
 {
-    int err = bench_kernel_register(state, area);
+    struct bench_area area;
+    int err = bench_map(len, &area);
 
-    return err ? err : arm(state, area);
+    (void)sparse;
+    if (err) {
+        return err;
+    }
+    err = bench_kernel_register(state, &area);
+    if (!err) {
+        err = arm(state, &area);
+    }
+    if (err) {
+        bench_unmap(&area);
+        return err;
+    }
+    *ret_area = area;
+    return 0;
 }
 
 static ssize_t marker_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
@@ -53,19 +67,22 @@ static int marker_reset(void *state, const struct bench_area *area)
 }
 
 /* Dropped pages come out as written until they are armed again. */
-static int marker_discard(void *state, const struct bench_area *area)
+static int marker_decommit(void *state, const struct bench_area *area)
 {
-    return arm(state, area);
+    int err = bench_drop(area);
+
+    return err ? err : arm(state, area);
 }
 
 static const struct bench_way marker_way = {
     .open = bench_kernel_way_open,
     .close = bench_kernel_way_close,
-    .watch = marker_watch,
-    .unwatch = bench_kernel_way_unwatch,
+    .allocate = marker_allocate,
+    .release = bench_kernel_way_release,
+    .commit = bench_kernel_way_commit,
     .get = marker_get,
     .reset = marker_reset,
-    .discard = marker_discard,
+    .decommit = marker_decommit,
     .protect = bench_kernel_way_protect,
 };
 

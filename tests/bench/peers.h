@@ -11,8 +11,12 @@
 /* marker.c */
 extern const struct bench_peer marker_peer;
 
-/* bounds.c: a line "FIGURE PEER TO MAX_RATIO" each, '#' begins a comment. */
+/* command.c: for struct bench_peer, with its command. */
+int command_run(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run);
+
+/* bounds.c: a line "FIGURE PEER TO MAX_RATIO" each, '#' begins a comment, '##' a heading. */
 struct bound {
+    char heading[200]; /* a line "## TEXT" that stands before it, or empty */
     char figure[FIGURE_NAME];
     char peer[32], to[32];
     double max_ratio;
@@ -30,5 +34,8 @@ int bounds_read(const char *path, struct bounds *ret, size_t *ret_line);
 
 /* Prints a line a bound. Returns how many are over, or could not be measured though both peers are here. */
 size_t bounds_check(const struct bounds *bounds, struct bench_results *results, FILE *out);
+
+/* report.c: docs/BENCHMARKS.md. @targets are bounds to be shown with what was measured. */
+void report_print(const struct bench_results *results, const struct bounds *targets, FILE *out);
 
 #endif

@@ -215,6 +215,89 @@ START_TEST(lost_writes_of_threads_are_found_out)
 }
 END_TEST
 
+/* ---- peers that are other programs ---- */
+
+/* Runs a workload of no library's peer, in a shell that has its name as $1, the seed as $2. */
+static struct bench_results *run_command(const char *script, double limit_s)
+{
+    static const struct bench_workload extra = { .name = "extra", .unit = "" };
+    static const char *const pattern = "extra";
+    const struct bench_plan plan = { .extra = &extra,
+                                     .nr_extra = 1,
+                                     .quick = true,
+                                     .limit_s = limit_s,
+                                     .patterns = &pattern,
+                                     .nr_patterns = 1 };
+    static char command[1000];
+    struct bench_results *results = results_of_two(2);
+
+    snprintf(command, sizeof(command), "sh -c '%s' sh", script);
+    results->peers.peer[0].way = &bench_library_way;
+    results->peers.peer[1].run = command_run;
+    results->peers.peer[1].command = command;
+    ck_assert_int_eq(bench_run_all(&plan, results), 0);
+    return results;
+}
+
+START_TEST(another_program_tells_its_figures)
+{
+    struct bench_results *results =
+        run_command("echo noise; echo sample of_$1_$3 us 4 -1 0 $2.5; echo sample $1 kb 0 2.5 4096 7", 60);
+    struct bench_figure *figure = bench_figure_find(results, "of_extra_quick");
+
+    ck_assert_uint_eq(results->nr_notes, 0);
+    ck_assert_uint_eq(results->nr_figures, 2);
+    ck_assert_ptr_nonnull(figure);
+    ck_assert_uint_eq(figure->pages, 4);
+    ck_assert_double_eq(figure->sample[1][0], 1.5); /* the seed is the number of the round */
+    ck_assert_double_eq(figure->sample[1][1], 2.5);
+    ck_assert(isnan(figure->sample[0][0]));
+    figure = bench_figure_find(results, "extra");
+    ck_assert_ptr_nonnull(figure);
+    ck_assert_str_eq(figure->unit, "kb");
+    ck_assert_double_eq(figure->fraction, 2.5);
+    ck_assert_uint_eq(figure->len, 4096);
+    bench_results_free(results);
+}
+END_TEST
+
+/* Every process has some. */
+START_TEST(another_program_asks_for_its_page_tables)
+{
+    struct bench_results *results =
+        run_command("echo \"page_tables?\"; read kb; echo sample tables kb 0 -1 0 $kb", 60);
+    struct bench_figure *figure = bench_figure_find(results, "tables");
+
+    ck_assert_ptr_nonnull(figure);
+    ck_assert_double_gt(figure->sample[1][0], 0);
+    bench_results_free(results);
+}
+END_TEST
+
+static const struct {
+    const char *script, *note;
+    size_t nr_wrong;
+} ends[] = {
+    { "echo message the answer is 3; exit 1", "WRONG: the answer is 3", 1 },
+    { "echo message no room; exit 77", "left out: no room", 0 },
+    { "exit 53", "WRONG: it ended with code 53", 1 },
+    { "kill -KILL $$", "WRONG: it was killed by signal 9", 1 },
+    { "exec sleep 1000", "cut off: it took longer than 0.5 s", 0 },
+    { "echo sample; echo message a remark", "a remark", 0 },
+};
+#define NR_ENDS (sizeof(ends) / sizeof(ends[0]))
+
+START_TEST(another_program_may_end_in_any_way)
+{
+    struct bench_results *results = run_command(ends[_i].script, strstr(ends[_i].script, "sleep") ? 0.5 : 60);
+
+    ck_assert_uint_eq(results->nr_notes, 1);
+    ck_assert_msg(strstr(results->notes[0], ends[_i].note), "the note is: %s", results->notes[0]);
+    ck_assert_uint_eq(results->nr_wrong, ends[_i].nr_wrong);
+    bench_results_free(results);
+}
+END_TEST
+
 /* ---- bounds ---- */
 
 static size_t broken(const char *text, int wanted_err)
@@ -259,6 +342,40 @@ START_TEST(bounds_are_kept_or_broken)
 }
 END_TEST
 
+/* The shim's ratio is to its own Wine; a target that was missed is said to be. */
+START_TEST(a_report_shows_ratios_and_targets)
+{
+    static const struct bounds targets = {
+        .bound = { { "Speed", "figure", "wine-1-shim", "wine-1", 0.6 },
+                   { "", "figure", "wine-2-shim", "wine-2", 1 } },
+        .nr = 2,
+    };
+    static const double samples[] = { 5, 10, 5, 100, 200 };
+    struct bench_peers peers = { .peer = { { .name = "first" },
+                                           { .name = "wine-1", .command = "" },
+                                           { .name = "wine-1-shim", .command = "" },
+                                           { .name = "wine-2", .command = "" },
+                                           { .name = "wine-2-shim", .command = "" } },
+                                 .nr = 5 };
+    struct bench_results *results = bench_results_new(&peers, 1);
+    struct bench_figure *figure = bench_figure_get(results, "figure", "us");
+    char text[8000] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    for (size_t i = 0; i < 5; i++) {
+        figure->sample[i][0] = samples[i];
+    }
+    report_print(results, &targets, out);
+    fclose(out);
+    ck_assert_ptr_nonnull(
+        strstr(text, "| **Speed** | | | | |\n| figure | wine-1-shim / wine-1 | 0.5 (0.5-0.5) | 0.6 | met |\n"
+                     "| figure | wine-2-shim / wine-2 | 2 (2-2) | 1 | **missed** |\n"));
+    ck_assert_ptr_nonnull(strstr(text, "| | first |\n|---|---|\n| figure | 5.00 us |\n"));
+    ck_assert_ptr_nonnull(strstr(text, "| figure | 10.0 us | 5.00 us (0.5) | 100 us | 200 us (2) |\n"));
+    bench_results_free(results);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("bench");
@@ -270,7 +387,11 @@ int main(void)
     tcase_add_test(tcase, an_honest_peer_is_believed);
     tcase_add_loop_test(tcase, a_peer_that_is_wrong_is_found_out, 0, NR_LIES);
     tcase_add_test(tcase, lost_writes_of_threads_are_found_out);
+    tcase_add_test(tcase, another_program_tells_its_figures);
+    tcase_add_test(tcase, another_program_asks_for_its_page_tables);
+    tcase_add_loop_test(tcase, another_program_may_end_in_any_way, 0, NR_ENDS);
     tcase_add_test(tcase, bounds_are_kept_or_broken);
+    tcase_add_test(tcase, a_report_shows_ratios_and_targets);
     suite_add_tcase(suite, tcase);
     return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

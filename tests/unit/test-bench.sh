@@ -35,7 +35,7 @@ if command -v python3 >/dev/null; then
 import json, sys
 
 results = json.load(open(sys.argv[1]))
-workloads = ("first_write dense_small dense_medium dense_large sparse sparse_huge cycle protect writers pollers "
+workloads = ("first_write dense_small dense_medium dense_large sparse sparse_huge isolated cycle protect writers pollers "
              "regions gc textures").split()
 figures, peers, notes = results["figures"], results["peers"], results["notes"]
 bad = []

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Benchmark peers that are other programs: Windows programs under some Wine, with or without
+ * the shim. The command is given to /bin/sh with the workload's name, the seed and "full"
+ * or "quick" as further arguments, and must be one that execs, since its process is asked
+ * for its page tables and ended when its time is over. It writes lines,
+ *   sample NAME UNIT PAGES FRACTION LEN VALUE
+ *   message TEXT
+ *   page_tables?          (to be answered by a line with their kB)
+ * and anything else, which is not for us; its exit code is of enum bench_end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "peers.h"
+
+static void exec_command(const char *command, const char *workload, const struct bench_run *run, int in,
+                         int out) __attribute__((noreturn));
+static void exec_command(const char *command, const char *workload, const struct bench_run *run, int in,
+                         int out)
+{
+    char script[1024], seed[24];
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(in, 0);
+    dup2(out, 1);
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+    snprintf(script, sizeof(script), "exec %s \"$@\"", command);
+    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)run->seed);
+    execl("/bin/sh", "sh", "-c", script, "sh", workload, seed, run->quick ? "quick" : "full", (char *)NULL);
+    _exit(BENCH_WRONG);
+}
+
+static long page_tables_kb(pid_t pid)
+{
+    char path[64], line[256];
+    long kb = -1;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "VmPTE: %ld", &kb) == 1) {
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return kb;
+}
+
+static void hear(struct bench_run *run, const char *line, pid_t pid, int answers)
+{
+    struct bench_sample sample = { .len = 0 };
+
+    if (sscanf(line, "sample %63s %15s %zu %lf %zu %lf", sample.name, sample.unit, &sample.pages,
+               &sample.fraction, &sample.len, &sample.value) == 6) {
+        bench_emit_sample(run, &sample);
+    } else if (!strncmp(line, "message ", 8)) {
+        snprintf(run->report->message, sizeof(run->report->message), "%.*s", (int)strcspn(line + 8, "\r\n"),
+                 line + 8);
+    } else if (!strncmp(line, "page_tables?", 12)) {
+        dprintf(answers, "%ld\n", page_tables_kb(pid));
+    }
+}
+
+int command_run(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run)
+{
+    int questions[2], answers[2], status = 0;
+    char line[512];
+    FILE *from;
+    pid_t pid;
+
+    if (pipe2(questions, O_CLOEXEC) || pipe2(answers, O_CLOEXEC)) {
+        bench_unable(run, "no pipe: %s", strerror(errno));
+    }
+    signal(SIGPIPE, SIG_IGN);
+    pid = fork();
+    if (!pid) {
+        exec_command(peer->command, workload->name, run, answers[0], questions[1]);
+    }
+    close(questions[1]);
+    close(answers[0]);
+    from = fdopen(questions[0], "r");
+    if (pid < 0 || !from) {
+        bench_unable(run, "no process: %s", strerror(errno));
+    }
+    while (fgets(line, sizeof(line), from)) {
+        hear(run, line, pid, answers[1]);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFSIGNALED(status)) {
+        bench_wrong(run, "it was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    }
+    return WEXITSTATUS(status);
+}

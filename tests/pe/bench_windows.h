@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Windows side of the benchmark: bench_windows.c for bench.c.
+ */
+#ifndef WW_TESTS_PE_BENCH_WINDOWS_H
+#define WW_TESTS_PE_BENCH_WINDOWS_H
+
+#include "../../programs/bench.h"
+
+extern const struct bench_way bench_windows_way;
+
+/* Before the first bench_now_us(); takes 20 ms. */
+void bench_start_clock(void);
+void bench_say_sample(const struct bench_sample *sample);
+
+#endif
