@@ -11,10 +11,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,11 +73,52 @@ static void hear(struct bench_run *run, const char *line, pid_t pid, int answers
     }
 }
 
+/* Lines as they come, until the process has ended and everything is read: what it has started may live on,
+ * and hold its end of the pipe. */
+static void hear_all(struct bench_run *run, pid_t pid, int from, int answers)
+{
+    struct pollfd polled[] = {
+        { .fd = from, .events = POLLIN },
+        { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN },
+    };
+    char text[1024];
+    size_t used = 0;
+
+    for (;;) {
+        char *line = text, *end;
+        ssize_t nr = 0;
+
+        if (poll(polled, 2, -1) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            break;
+        }
+        if (polled[0].revents) {
+            nr = read(from, text + used, sizeof(text) - 1 - used);
+        }
+        if (nr <= 0) {
+            break;
+        }
+        used += nr;
+        text[used] = '\0';
+        for (; (end = strchr(line, '\n')); line = end + 1) {
+            hear(run, line, pid, answers);
+        }
+        used = text + used - line;
+        memmove(text, line, used);
+        if (used == sizeof(text) - 1) {
+            used = 0; /* no line of ours is as long */
+        }
+    }
+    if (polled[1].fd >= 0) {
+        close(polled[1].fd);
+    }
+}
+
 int command_run(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run)
 {
     int questions[2], answers[2], status = 0;
-    char line[512];
-    FILE *from;
     pid_t pid;
 
     if (pipe2(questions, O_CLOEXEC) || pipe2(answers, O_CLOEXEC)) {
@@ -88,13 +131,10 @@ int command_run(const struct bench_peer *peer, const struct bench_workload *work
     }
     close(questions[1]);
     close(answers[0]);
-    from = fdopen(questions[0], "r");
-    if (pid < 0 || !from) {
+    if (pid < 0) {
         bench_unable(run, "no process: %s", strerror(errno));
     }
-    while (fgets(line, sizeof(line), from)) {
-        hear(run, line, pid, answers[1]);
-    }
+    hear_all(run, pid, questions[0], answers[1]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFSIGNALED(status)) {

@@ -46,7 +46,7 @@ prepare)
         timeout 300 "$wine" wineboot -i >/dev/null 2>&1
     fi
     # It stays, or every program would start the services anew.
-    "$server" -p
+    "$server" -p >/dev/null 2>&1
     timeout 100 "$wine" wineboot >/dev/null 2>&1
     "$wine" --version | sed 's/^wine-//; s/ .*//'
     ;;

@@ -284,6 +284,7 @@ static const struct {
     { "kill -KILL $$", "WRONG: it was killed by signal 9", 1 },
     { "exec sleep 1000", "cut off: it took longer than 0.5 s", 0 },
     { "echo sample; echo message a remark", "a remark", 0 },
+    { "echo message it left something behind; sleep 1000 & exit 1", "it left something behind", 1 },
 };
 #define NR_ENDS (sizeof(ends) / sizeof(ends[0]))
 
