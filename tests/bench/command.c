@@ -2,11 +2,11 @@
 /*
  * Benchmark peers that are other programs: Windows programs under some Wine, with or without
  * the shim. The command is given to /bin/sh with the workload's name, the seed and "full"
- * or "quick" as further arguments, and must be one that execs, since its process is asked
- * for its page tables and ended when its time is over. It writes lines,
+ * or "quick" as further arguments, and must be one that execs, since its process is looked
+ * at and ended when its time is over. It writes lines,
  *   sample NAME UNIT PAGES FRACTION LEN VALUE
  *   message TEXT
- *   page_tables?          (to be answered by a line with their kB)
+ *   status FIELD          (to be answered by a line with that number of /proc/PID/status, in kB)
  * and anything else, which is not for us; its exit code is of enum bench_end.
  */
 #include <errno.h>
@@ -39,16 +39,18 @@ static void exec_command(const char *command, const char *workload, const struct
     _exit(BENCH_WRONG);
 }
 
-static long page_tables_kb(pid_t pid)
+static long status_kb(pid_t pid, const char *field)
 {
     char path[64], line[256];
+    size_t len = strlen(field);
     long kb = -1;
     FILE *file;
 
     snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
     file = fopen(path, "re");
     while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "VmPTE: %ld", &kb) == 1) {
+        if (!strncmp(line, field, len) && line[len] == ':') {
+            kb = atol(line + len + 1);
             break;
         }
     }
@@ -61,6 +63,7 @@ static long page_tables_kb(pid_t pid)
 static void hear(struct bench_run *run, const char *line, pid_t pid, int answers)
 {
     struct bench_sample sample = { .len = 0 };
+    char field[32];
 
     if (sscanf(line, "sample %63s %15s %zu %lf %zu %lf", sample.name, sample.unit, &sample.pages,
                &sample.fraction, &sample.len, &sample.value) == 6) {
@@ -68,8 +71,8 @@ static void hear(struct bench_run *run, const char *line, pid_t pid, int answers
     } else if (!strncmp(line, "message ", 8)) {
         snprintf(run->report->message, sizeof(run->report->message), "%.*s", (int)strcspn(line + 8, "\r\n"),
                  line + 8);
-    } else if (!strncmp(line, "page_tables?", 12)) {
-        dprintf(answers, "%ld\n", page_tables_kb(pid));
+    } else if (sscanf(line, "status %31s", field) == 1) {
+        dprintf(answers, "%ld\n", status_kb(pid, field));
     }
 }
 

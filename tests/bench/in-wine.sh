@@ -37,6 +37,42 @@ build_inside() {
     }
 }
 
+# now: microseconds.
+now() {
+    echo $(($(date +%s%N) / 1000))
+}
+
+# repeat NAME NUMBER COMMAND...: what one of them takes.
+repeat() {
+    figure=$1 nr=$2 i=0
+    shift 2
+    begin=$(now)
+    while [ $i -lt "$nr" ]; do
+        "$@" >/dev/null
+        i=$((i + 1))
+    done
+    echo "sample $figure us 0 -1 0 $((($(now) - begin) / nr))"
+}
+
+# The workload of that name, in an environment that has the preload or has it not.
+startup() {
+    if [ "$1" = full ]; then many=300 few=10; else many=5 few=1; fi
+    repeat start_of_a_native_program $many /bin/true
+    repeat start_of_a_windows_program $few "$wine" "$pe/watch.exe"
+    repeat wineboot 1 "$wine" wineboot -u
+}
+
+size=${3:-}
+case $action.${1:-} in
+stock.startup)
+    startup "$size"
+    exit
+    ;;
+shim.startup)
+    # The same again, with the preload.
+    exec "$build/writewatch" run -- sh "$0" stock "$name" "$@"
+    ;;
+esac
 case $action in
 prepare)
     [ "$name" = host ] || [ "$name" = named ] || build_inside

@@ -35,6 +35,8 @@ struct request {
 /* Only of other programs. */
 static const struct bench_workload extra[] = {
     { "unwatched", "a Windows program's calls on memory that is not watched", 0, NULL, NULL },
+    { "ordinary", "a Windows program that has no use for write watches", 0, NULL, NULL },
+    { "startup", "programs from start to end, a Wine prefix that is brought up to date", 0, NULL, NULL },
 };
 
 static bool is_named(const struct request *request, const char *name)
@@ -90,7 +92,10 @@ static int usage(void)
     for (size_t i = 0; i < bench_nr_workloads; i++) {
         fprintf(stderr, " %s", bench_workloads[i].name);
     }
-    fprintf(stderr, " unwatched\n");
+    for (size_t i = 0; i < sizeof(extra) / sizeof(extra[0]); i++) {
+        fprintf(stderr, " %s", extra[i].name);
+    }
+    fprintf(stderr, "\n");
     return EXIT_BAD_OPTIONS;
 }
 

@@ -14,6 +14,60 @@
 
 #include "bench_windows.h"
 
+/* ---- what a program pays that has no use for write watches ---- */
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void emit_kb(struct bench_run *run, const char *name, long kb)
+{
+    struct bench_sample sample = { .unit = "kb", .fraction = -1, .value = kb };
+
+    snprintf(sample.name, sizeof(sample.name), "%s", name);
+    bench_emit_sample(run, &sample);
+}
+
+/* Sorts numbers, and makes and drops strings of all sizes, large ones by VirtualAlloc() as heaps do. */
+static void ordinary(struct bench_run *run)
+{
+    size_t nr = run->quick ? 10000 : 2000000, nr_strings = run->quick ? 1000 : 200000;
+    uint64_t *numbers, random = run->seed;
+    char *strings[256] = { NULL };
+    double start;
+
+    emit_kb(run, "resident_at_start", bench_ask_status_kb("VmRSS"));
+    start = bench_now_us();
+    numbers = malloc(nr * sizeof(*numbers));
+    if (!numbers) {
+        bench_unable(run, "no memory");
+    }
+    for (size_t i = 0; i < nr; i++) {
+        numbers[i] = bench_random(&random);
+    }
+    qsort(numbers, nr, sizeof(*numbers), compare_numbers);
+    free(numbers);
+    bench_emit(run, 0, bench_now_us() - start, "ordinary_sort");
+    start = bench_now_us();
+    for (size_t i = 0; i < nr_strings; i++) {
+        size_t which = bench_random(&random) % 256,
+               len = 1 + bench_random(&random) % (i % 64 ? 4096 : 2 * MB);
+
+        free(strings[which]);
+        strings[which] = malloc(len);
+        if (strings[which]) {
+            strings[which][0] = strings[which][len - 1] = 1;
+        }
+    }
+    for (size_t i = 0; i < 256; i++) {
+        free(strings[i]);
+    }
+    bench_emit(run, 0, bench_now_us() - start, "ordinary_heap");
+}
+
 /* ---- calls that pass through the owner of write watches and are not for it ---- */
 
 typedef UINT(WINAPI *get_write_watch)(DWORD, PVOID, SIZE_T, PVOID *, ULONG_PTR *, ULONG *);
@@ -52,7 +106,10 @@ static void unwatched(struct bench_run *run)
     bench_emit(run, 0, (bench_now_us() - start) / repeat, "call_get_of_nothing");
 }
 
-static const struct bench_workload own[] = { { .name = "unwatched", .run = unwatched } };
+static const struct bench_workload own[] = {
+    { .name = "unwatched", .run = unwatched },
+    { .name = "ordinary", .run = ordinary },
+};
 
 static const struct bench_workload *find(const char *name)
 {

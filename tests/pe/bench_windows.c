@@ -61,14 +61,19 @@ void bench_end(struct bench_run *run, int status)
 }
 
 /* A Windows program cannot know; who started it can. */
-long bench_page_tables_kb(struct bench_run *run)
+long bench_ask_status_kb(const char *field)
 {
     char line[64];
 
-    (void)run;
-    puts("page_tables?");
+    printf("status %s\n", field);
     fflush(stdout);
     return fgets(line, sizeof(line), stdin) ? atol(line) : -1;
+}
+
+long bench_page_tables_kb(struct bench_run *run)
+{
+    (void)run;
+    return bench_ask_status_kb("VmPTE");
 }
 
 /* ---- write watches ---- */

@@ -12,5 +12,7 @@ extern const struct bench_way bench_windows_way;
 /* Before the first bench_now_us(); takes 20 ms. */
 void bench_start_clock(void);
 void bench_say_sample(const struct bench_sample *sample);
+/* A number of the Linux process, as /proc/PID/status names it; negative: not known. */
+long bench_ask_status_kb(const char *field);
 
 #endif
