@@ -24,8 +24,10 @@
 /* Where an ordinary answer takes far longer than what is saved, a note only costs. */
 #define MAX_BYTES ((uintptr_t)16 << 20)
 
-#define NR_WAYS 2
-#define MIN_SETS 128
+/* Two to four places a region: with as many in a set, few of the notes find no room. */
+#define NR_WAYS 4
+#define MIN_SETS 32
+#define KEEP 32
 
 /* Read without a lock: good only if sequence is the same before and after, and even. */
 struct note {
@@ -51,8 +53,8 @@ void ww_quiet_grow(struct ww_quiet *quiet, size_t nr_regions)
     struct ww_quiet_table *older = atomic_load(&quiet->table), *table;
     size_t nr_sets = older ? older->nr_sets : MIN_SETS, len;
 
-    while (nr_sets < nr_regions) {
-        nr_sets *= 4;
+    while (nr_sets * 2 < nr_regions) {
+        nr_sets *= 2;
     }
     if (older && nr_sets == older->nr_sets) {
         return;
@@ -78,12 +80,19 @@ void ww_quiet_destroy(struct ww_quiet *quiet)
     }
 }
 
+/* Regions lie at regular distances; one multiplication would keep that. */
+static uint64_t spread(uintptr_t start)
+{
+    uint64_t bits = (start >> ww_page_shift) * UINT64_C(0x9e3779b97f4a7c15);
+
+    bits = (bits ^ bits >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return bits ^ bits >> 32;
+}
+
 /* Where notes about questions that begin at @start are. */
 static struct note *set_of(struct ww_quiet_table *table, uintptr_t start)
 {
-    uint64_t spread = (start >> ww_page_shift) * UINT64_C(0x9e3779b97f4a7c15);
-
-    return &table->notes[(spread >> 32 & (table->nr_sets - 1)) * NR_WAYS];
+    return &table->notes[(spread(start) & (table->nr_sets - 1)) * NR_WAYS];
 }
 
 /* ---- notes ---- */
@@ -195,18 +204,31 @@ static unsigned int epoch_of(const struct ww_region *region)
     return region->watch_id % WW_QUIET_EPOCHS;
 }
 
-/* The note to write to: one about this question, else one that is void, else any. */
+static bool is_void(struct ww_context *ctx, struct note *note)
+{
+    return !atomic_load(&note->end) ||
+           atomic_load(&ctx->quiet.epochs[atomic_load(&note->epoch_at)]) != atomic_load(&note->epoch);
+}
+
+/* The note to write to: one about this question, else one that is void. Where there is none, one is taken
+ * from another question only now and then: what is asked in turn would push out all notes before they serve.
+ */
 static struct note *choose_note(struct ww_context *ctx, struct note *set, const struct ww_scan *scan)
 {
-    struct note *chosen = &set[scan->start >> ww_page_shift & (NR_WAYS - 1)];
+    struct note *chosen = NULL;
 
     for (int i = 0; i < NR_WAYS; i++) {
         if (atomic_load(&set[i].start) == scan->start && atomic_load(&set[i].end) == scan->end) {
             return &set[i];
         }
-        if (atomic_load(&ctx->quiet.epochs[atomic_load(&set[i].epoch_at)]) != atomic_load(&set[i].epoch)) {
+        if (is_void(ctx, &set[i])) {
             chosen = &set[i];
         }
+    }
+    if (!chosen) {
+        unsigned int nr = atomic_fetch_add_explicit(&ctx->quiet.nr_crowded, 1, memory_order_relaxed);
+
+        chosen = nr % KEEP ? NULL : &set[nr / KEEP % NR_WAYS];
     }
     return chosen;
 }
@@ -223,7 +245,7 @@ void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const
         return;
     }
     note = choose_note(ctx, set_of(table, scan->start), scan);
-    if (begin_change(note)) {
+    if (note && begin_change(note)) {
         put(&note->start, scan->start);
         put(&note->end, scan->end);
         put(&note->quiet, can_glance && nothing && scan->end - scan->start <= MAX_BYTES);

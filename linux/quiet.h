@@ -21,6 +21,7 @@ struct ww_quiet_table;
 
 struct ww_quiet {
     _Atomic(struct ww_quiet_table *) table; /* NULL: nothing is noted */
+    atomic_uint nr_crowded;                 /* questions that found no room for a note */
     _Atomic uint64_t epochs[WW_QUIET_EPOCHS];
 };
 

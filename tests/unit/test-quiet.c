@@ -89,6 +89,35 @@ START_TEST(memory_that_is_always_written_is_not_walked_twice)
 }
 END_TEST
 
+static const struct {
+    size_t nr, pages, gap; /* regions, pages of each, pages from one to the next */
+} grids[] = { { 10000, 2, 2 }, { 10000, 2, 16 }, { 4000, 1, 64 }, { 128, 2, 272 }, { 300, 2, 2048 } };
+#define NR_GRIDS (sizeof(grids) / sizeof(grids[0]))
+
+/* However regular their addresses, notes about some regions leave those about others alone: of 20, one at
+ * most is lost, as among addresses without any order. */
+START_TEST(notes_about_many_regions_have_room)
+{
+    size_t nr = grids[_i].nr, len = grids[_i].pages * page_size(), gap = grids[_i].gap * page_size();
+    char *all =
+        mmap(NULL, nr * gap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *pages[2];
+
+    ck_assert_ptr_ne(all, MAP_FAILED);
+    for (size_t i = 0; i < nr; i++) {
+        ck_assert_int_eq(ww_watch(ctx, all + i * gap, len, WW_WATCH_FRESH | WW_WATCH_LAZY), 0);
+    }
+    for (int round = 0; round < 3; round++) {
+        nr_glances = 0;
+        for (size_t i = 0; i < nr; i++) {
+            ck_assert_int_eq(ww_get_pages(ctx, all + i * gap, len, WW_GET_RESET, pages, 2), 0);
+        }
+    }
+    ck_assert_msg(nr_glances >= nr - nr / 20, "%u of %zu regions are asked without a lock", nr_glances, nr);
+    munmap(all, nr * gap);
+}
+END_TEST
+
 static void write_one(void)
 {
     write_page(base, 3, 1);
@@ -170,6 +199,7 @@ static Suite *quiet_suite(void)
     tcase_add_checked_fixture(tcase, open_quiet, close_quiet);
     tcase_add_test(tcase, a_question_that_repeats_is_asked_without_a_lock);
     tcase_add_test(tcase, memory_that_is_always_written_is_not_walked_twice);
+    tcase_add_loop_test(tcase, notes_about_many_regions_have_room, 0, NR_GRIDS);
     tcase_add_loop_test(tcase, what_gets_dirty_meanwhile_is_reported, 0,
                         sizeof(dirtying) / sizeof(dirtying[0]));
     tcase_add_loop_test(tcase, what_is_watched_no_more_is_not_answered, 0, 2 * NR_ENDINGS);
