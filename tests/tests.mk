@@ -290,9 +290,11 @@ CLEANFILES += tests/kernels/merge tests/kernels/test-moving kernel-programs.list
 check-kernels: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/kernels/matrix.sh $(srcdir)/docs/KERNELS.md || test $$? -eq 77
 
-# For tests/kernels/build.sh, in a build folder of its own.
-kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(KERNEL_TESTS_MOVING) tests/unit/deny tests/kernels/merge writewatch
+# For tests/kernels/build.sh, in a build folder of its own. What is run only when it is asked for by name is there as well.
+kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(KERNEL_TESTS_MOVING) tests/unit/deny tests/kernels/merge writewatch \
+		tests/bench/native
 	@{ printf 'always %s\n' $(KERNEL_TESTS); printf 'once %s\n' $(KERNEL_TESTS_ONCE); \
-		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); } >kernel-programs.list
+		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); \
+		echo 'asked tests/bench/native'; } >kernel-programs.list
 
 .PHONY: benchmarks bench-check winetest check-wine soak check-kernels kernel-programs
