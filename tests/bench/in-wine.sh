@@ -81,7 +81,9 @@ prepare)
         mkdir -p "${WINEPREFIX%/*}"
         timeout 300 "$wine" wineboot -i >/dev/null 2>&1
     fi
-    # It stays, or every program would start the services anew.
+    # The server stays, or every program would start the services anew; one that is about to end refuses programs.
+    "$server" -k >/dev/null 2>&1
+    "$server" -w >/dev/null 2>&1
     "$server" -p >/dev/null 2>&1
     timeout 100 "$wine" wineboot >/dev/null 2>&1
     "$wine" --version | sed 's/^wine-//; s/ .*//'
