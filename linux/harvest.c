@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hold.h"
 #include "internal.h"
 
 /* A scratch of this thread's own until ww_scratch_put(). NULL: no memory. */
@@ -126,11 +127,12 @@ static void mark_ever(struct ww_region *region, const struct ww_scan *scan, cons
 }
 
 /* Puts what the kernel has reset at or after @pos and nobody was told into the latch. */
-static void latch_rest(struct ww_region *region, struct found *found, uintptr_t pos)
+static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct found *found, uintptr_t pos)
 {
     struct ww_range run;
 
     while (next_written(region, found, pos, &run)) {
+        ww_quiet_end(ctx, region);
         ww_pageset_add(&region->latch, run.start, run.end);
         pos = run.end;
     }
@@ -202,8 +204,12 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
 static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
                          struct page_region *vec, uintptr_t *ret_next)
 {
+    bool lost = region->lost;
     ssize_t nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
+    if (region->lost && !lost) {
+        ww_quiet_end(ctx, region); /* memory that was dense need not be any more */
+    }
     if (nr < 0) {
         ww_quiet_end(ctx, region);
         ww_pageset_add(&region->latch, scan->start, scan->end);
@@ -238,7 +244,7 @@ static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr
         set_extent(region, &scan);
         found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
         if (latch) {
-            latch_rest(region, &found, want.start);
+            latch_rest(ctx, region, &found, want.start);
         }
         mark_ever(region, &scan, scratch->vec, found.nr);
         memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
@@ -258,6 +264,36 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
     return 0;
 }
 
+/* Everything that was found is to be handed out. The vector is zero again. Returns @nr. */
+size_t ww_harvest_take(struct ww_scratch *scratch, size_t nr)
+{
+    struct page_region *vec = scratch->vec;
+
+    for (size_t i = 0; i < nr; i++) {
+        scratch->out[i] = (struct ww_range){ .start = vec[i].start, .end = vec[i].end };
+        vec[i] = (struct page_region){ .start = 0 };
+    }
+    return nr;
+}
+
+/* Nothing that was found by a scan without a lock is handed out: what it has reset is dirty again, wherever
+ * it is watched still. The vector is zero again. */
+void ww_harvest_return(struct ww_context *ctx, struct page_region *vec, size_t nr, bool reset)
+{
+    uintptr_t page = ww_page_size();
+    struct ww_hold hold;
+
+    for (size_t i = 0; i < nr; i++) {
+        for (uintptr_t addr = vec[i].start; reset && addr < vec[i].end; addr += page) {
+            if (!ww_hold(ctx, addr, &hold)) {
+                ww_hold_mark(&hold, addr, addr + page);
+                ww_hold_end(&hold);
+            }
+        }
+        vec[i] = (struct page_region){ .start = 0 };
+    }
+}
+
 /*
  * The usual case: nothing is latched there, and no zero page is among what was found.
  * Then all of it counts, and fits, since the scan was told how much does. The vector is
@@ -266,7 +302,7 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
 static bool take_plain(const struct ww_region *region, const struct ww_scan *scan, uintptr_t next,
                        struct ww_scratch *scratch, size_t nr)
 {
-    struct page_region *vec = scratch->vec;
+    const struct page_region *vec = scratch->vec;
     uintptr_t latched, latched_end;
 
     if (ww_pageset_next(&region->latch, scan->start, next, &latched, &latched_end)) {
@@ -277,10 +313,7 @@ static bool take_plain(const struct ww_region *region, const struct ww_scan *sca
             return false;
         }
     }
-    for (size_t i = 0; i < nr; i++) {
-        scratch->out[i] = (struct ww_range){ .start = vec[i].start, .end = vec[i].end };
-        vec[i] = (struct page_region){ .start = 0 };
-    }
+    ww_harvest_take(scratch, nr);
     return true;
 }
 
@@ -313,7 +346,7 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
         mark_ever(region, &scan, scratch->vec, found.nr);
         if (take_plain(region, &scan, next, scratch, found.nr)) {
             if (next >= want->end && scan.end == want->end) {
-                ww_quiet_note(ctx, region, &scan, !found.nr);
+                ww_quiet_note(ctx, region, &scan, found.nr);
             }
             *ret_next = next;
             return found.nr;
@@ -332,7 +365,7 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
     }
     if (want->reset) {
         ww_pageset_remove(&region->latch, want->start, pos);
-        latch_rest(region, &found, pos);
+        latch_rest(ctx, region, &found, pos);
     }
     memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
     *ret_next = pos;

@@ -8,7 +8,7 @@
 
 #include "hold.h"
 
-int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
+static int hold_region(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
 {
     struct ww_region *region;
 
@@ -32,9 +32,20 @@ int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
     return 0;
 }
 
+/* What foreign code does next, nobody may see the middle of, not even without a lock. */
+int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
+{
+    int err = hold_region(ctx, addr, hold);
+
+    if (!err) {
+        ww_quiet_end(ctx, hold->region);
+    }
+    return err;
+}
+
 int ww_hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
 {
-    int err = ww_hold(ctx, range->start, hold);
+    int err = hold_region(ctx, range->start, hold);
 
     if (!err && hold->range.end < range->end) {
         ww_hold_end(hold);

@@ -161,9 +161,10 @@ struct ww_backend {
      * look without a lock, for signal handlers too. */
     bool (*peek)(struct ww_tracker *tracker, uintptr_t start, uintptr_t end);
 
-    /* Asks as scan() would, with no reset and no lock held. True: the whole range is tracked
-     * and nothing in it is written. False: anything else, or it cannot be told so. */
-    bool (*glance)(struct ww_tracker *tracker, const struct ww_scan *scan);
+    /* scan(), with no lock held, of memory that may have been taken away meanwhile. Changes the
+     * kernel's bits and nothing else. ww_no_scan_alone() where a backend cannot. */
+    ssize_t (*scan_alone)(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
+                          uintptr_t *ret_next);
 
     /* The range's pages were dropped or its mapping replaced: nothing there is
      * written; track it again. */
@@ -210,13 +211,15 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
 /* watch.c */
+int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
 
-/* none.c: the entry of a backend that can tell nothing without its lock. */
-bool ww_no_glance(struct ww_tracker *tracker, const struct ww_scan *scan);
+/* none.c: the entry of a backend that can tell nothing without its lock; -EOPNOTSUPP. */
+ssize_t ww_no_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
+                         uintptr_t *ret_next);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);
@@ -238,6 +241,8 @@ struct ww_scratch *ww_scratch_get(struct ww_context *ctx);
 void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch);
 size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
                   struct ww_scratch *scratch, uintptr_t *ret_next);
+void ww_harvest_return(struct ww_context *ctx, struct page_region *vec, size_t nr, bool reset);
+size_t ww_harvest_take(struct ww_scratch *scratch, size_t nr);
 int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
 int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
 int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);

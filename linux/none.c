@@ -58,11 +58,14 @@ static ssize_t none_scan(struct ww_region *region, const struct ww_scan *scan, s
     return 1;
 }
 
-bool ww_no_glance(struct ww_tracker *tracker, const struct ww_scan *scan)
+ssize_t ww_no_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
+                         uintptr_t *ret_next)
 {
     (void)tracker;
     (void)scan;
-    return false;
+    (void)vec;
+    (void)ret_next;
+    return -EOPNOTSUPP;
 }
 
 static bool none_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
@@ -125,7 +128,7 @@ const struct ww_backend ww_backend_none = {
     .join = none_join,
     .scan = none_scan,
     .peek = none_peek,
-    .glance = ww_no_glance,
+    .scan_alone = ww_no_scan_alone,
     .discard = none_discard,
     .protect = none_protect,
     .fill = none_fill,

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Polling memory that nobody writes to. A question that was answered by one scan is
- * noted: its range lies in one region. If the scan found nothing, the way in which it
- * was asked is noted too. When the same question comes again, the kernel is asked in
- * the same way, without a lock, without blocking signals and without looking at the
- * region: if it finds nothing again, that is the answer. Whatever it finds is left to
- * the ordinary way (watch.c), since only there it can be reset, and the range is called
- * quiet no more, so that memory that is written between all questions is not walked
- * twice.
+ * Questions that come again. One that was answered by one scan is noted: its range lies
+ * in one region, and the kernel's bits were all there was to say. When the same question comes
+ * again, the kernel is asked without a lock, without blocking signals and without
+ * looking at the region.
+ *
+ * Where memory is dense, what that finds is the answer: nothing about a page is to be
+ * remembered that is not known already. Elsewhere only "nothing" is; anything that is
+ * found is left to the ordinary way (watch.c), and the question is called quiet no more, so
+ * that memory which is written between all questions is not walked twice.
  *
  * A note is good as long as its region's epoch is the one it was made in, before
  * the kernel is asked and after. An epoch ends before anything but an answer happens
- * to a region: before the kernel's bits are moved into the latch, for one. So an
- * empty answer is one that the ordinary way would have given at the moment between.
+ * to a region: before the kernel's bits are moved into the latch, for one. So the
+ * answer is one that the ordinary way would have given at the moment between. If the epoch
+ * has ended meanwhile, what the scan has reset goes into the latch, and the ordinary way
+ * answers.
+ *
  * Nothing that a note names is ever freed but by ww_close(): notes lie in tables that
  * stay, and trackers stay as well.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "internal.h"
 
-/* Where an ordinary answer takes far longer than what is saved, a note only costs. */
-#define MAX_BYTES ((uintptr_t)16 << 20)
+/* Where an ordinary answer takes far longer than what is saved, asking twice only costs. */
+#define MAX_SPARSE_BYTES ((uintptr_t)16 << 20)
 
 /* Two to four places a region: with as many in a set, few of the notes find no room. */
 #define NR_WAYS 4
@@ -34,6 +39,7 @@ struct note {
     atomic_uint sequence;
     atomic_uint epoch_at;
     atomic_bool quiet, dense;
+    atomic_uint nr_runs; /* found the last time; only a hint */
     atomic_uintptr_t start, end;
     _Atomic(struct ww_tracker *) tracker;
     _Atomic uint64_t epoch;
@@ -114,17 +120,9 @@ static void end_change(struct note *note)
     atomic_fetch_add(&note->sequence, 1);
 }
 
-/* What a note says. */
-struct saying {
-    bool quiet;
-    struct ww_scan scan;
-    struct ww_tracker *tracker;
-    unsigned int epoch_at;
-    uint64_t epoch;
-};
-
 /* A copy of the note if it is about this question. */
-static bool read_note(struct note *note, const struct ww_range *range, struct saying *ret)
+static bool read_note(struct note *note, const struct ww_range *range, struct ww_quiet_question *ret,
+                      bool *ret_quiet)
 {
     unsigned int sequence = atomic_load(&note->sequence);
 
@@ -132,72 +130,106 @@ static bool read_note(struct note *note, const struct ww_range *range, struct sa
         atomic_load(&note->end) != range->end) {
         return false;
     }
-    *ret = (struct saying){
-        .quiet = atomic_load(&note->quiet),
-        .scan = { .start = range->start,
-                  .end = range->end,
-                  .max_pages = 1,
-                  .max_runs = 1,
-                  .dense = atomic_load(&note->dense) },
+    *ret_quiet = atomic_load(&note->quiet);
+    *ret = (struct ww_quiet_question){
         .tracker = atomic_load(&note->tracker),
         .epoch_at = atomic_load(&note->epoch_at),
         .epoch = atomic_load(&note->epoch),
+        .dense = atomic_load(&note->dense),
+        .max_runs = atomic_load(&note->nr_runs) + 1,
+        .note = note,
     };
     return atomic_load(&note->sequence) == sequence;
 }
 
-static bool is_good(struct ww_context *ctx, const struct saying *saying)
+static bool is_good(struct ww_context *ctx, const struct ww_quiet_question *question)
 {
-    return atomic_load(&ctx->quiet.epochs[saying->epoch_at]) == saying->epoch;
+    return atomic_load(&ctx->quiet.epochs[question->epoch_at]) == question->epoch;
 }
 
-/* The note about this question, if there is one that is good now. */
-static struct note *find_note(struct ww_context *ctx, const struct ww_range *range, struct saying *ret)
+/* Whether there is a note about this question that is good now. */
+static bool find_note(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret,
+                      bool *ret_quiet)
 {
     struct ww_quiet_table *table = atomic_load(&ctx->quiet.table);
 
     for (int i = 0; table && i < NR_WAYS; i++) {
         struct note *note = set_of(table, range->start) + i;
 
-        if (read_note(note, range, ret) && is_good(ctx, ret)) {
-            return note;
+        if (read_note(note, range, ret, ret_quiet) && is_good(ctx, ret)) {
+            return true;
         }
     }
-    return NULL;
-}
-
-static void end_quiet(struct note *note, const struct ww_range *range)
-{
-    if (begin_change(note)) {
-        if (atomic_load(&note->start) == range->start && atomic_load(&note->end) == range->end) {
-            atomic_store(&note->quiet, false);
-        }
-        end_change(note);
-    }
-}
-
-bool ww_quiet_still(struct ww_context *ctx, const struct ww_range *range)
-{
-    struct saying saying;
-    struct note *note = find_note(ctx, range, &saying);
-
-    if (!note || !saying.quiet) {
-        return false;
-    }
-    if (saying.tracker->backend->glance(saying.tracker, &saying.scan) && is_good(ctx, &saying)) {
-        return true;
-    }
-    end_quiet(note, range);
     return false;
 }
 
 bool ww_quiet_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end)
 {
     struct ww_range range = { .start = start, .end = end };
-    struct saying saying;
+    struct ww_quiet_question question;
+    bool quiet;
 
-    return ww_is_alive(ctx) && find_note(ctx, &range, &saying);
+    return ww_is_alive(ctx) && find_note(ctx, &range, &question, &quiet);
 }
+
+/* ---- asking ---- */
+
+static void end_quiet(struct note *note, uintptr_t start)
+{
+    if (begin_change(note)) {
+        if (atomic_load(&note->start) == start) {
+            atomic_store(&note->quiet, false);
+        }
+        end_change(note);
+    }
+}
+
+bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret)
+{
+    bool quiet;
+
+    return find_note(ctx, range, ret, &quiet) && quiet;
+}
+
+/* The kernel allocates as much as the vector is long, at each call: so the first is no longer than the last
+ * answer needed. */
+static struct ww_scan scan_for(const struct ww_quiet_question *question, const struct ww_scan *want)
+{
+    struct ww_scan scan = *want;
+
+    scan.dense = question->dense;
+    if (!question->dense) {
+        scan.reset = false;
+        scan.max_pages = scan.max_runs = 1;
+    } else if (scan.max_runs > question->max_runs) {
+        scan.max_runs = question->max_runs;
+    }
+    return scan;
+}
+
+ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question, const struct ww_scan *want,
+                      struct ww_scratch *scratch, uintptr_t *ret_next)
+{
+    struct ww_scan scan = scan_for(question, want);
+    struct note *note = question->note;
+    uintptr_t next = scan.start;
+    ssize_t nr = question->tracker->backend->scan_alone(question->tracker, &scan, scratch->vec, &next);
+    bool useful = nr >= 0 && (question->dense || (!nr && next >= scan.end)) && is_good(ctx, question);
+
+    if (!useful) {
+        ww_harvest_return(ctx, scratch->vec, nr > 0 ? nr : 0, scan.reset);
+        end_quiet(note, scan.start);
+        return -EAGAIN;
+    }
+    if (question->max_runs != (size_t)nr + 1) {
+        atomic_store_explicit(&note->nr_runs, nr, memory_order_relaxed);
+    }
+    question->max_runs = SIZE_MAX;
+    *ret_next = next;
+    return ww_harvest_take(scratch, nr);
+}
+
+/* ---- noting ---- */
 
 static unsigned int epoch_of(const struct ww_region *region)
 {
@@ -234,10 +266,12 @@ static struct note *choose_note(struct ww_context *ctx, struct note *set, const 
 }
 
 void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const struct ww_scan *scan,
-                   bool nothing)
+                   size_t nr_runs)
 {
     struct ww_quiet_table *table = atomic_load(&ctx->quiet.table);
-    bool can_glance = region->tracker->backend->glance != ww_no_glance;
+    bool can_ask = region->tracker->backend->scan_alone != ww_no_scan_alone;
+    bool dense = scan->dense && (!region->lost || region->markers);
+    bool quiet = dense || (!nr_runs && scan->end - scan->start <= MAX_SPARSE_BYTES);
     unsigned int epoch_at = epoch_of(region);
     struct note *note;
 
@@ -248,8 +282,9 @@ void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const
     if (note && begin_change(note)) {
         put(&note->start, scan->start);
         put(&note->end, scan->end);
-        put(&note->quiet, can_glance && nothing && scan->end - scan->start <= MAX_BYTES);
-        put(&note->dense, scan->dense);
+        put(&note->quiet, can_ask && quiet);
+        put(&note->dense, dense);
+        put(&note->nr_runs, nr_runs);
         put(&note->tracker, region->tracker);
         put(&note->epoch_at, epoch_at);
         put(&note->epoch, atomic_load(&ctx->quiet.epochs[epoch_at]));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Questions whose last answer was "no page", see quiet.c. What changes a region in
+ * Questions that were answered before, see quiet.c. What changes a region in
  * any other way than by answering for it must call ww_quiet_end() first.
  */
 #ifndef WW_LINUX_QUIET_H
@@ -9,12 +9,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "writewatch.h"
 
 struct ww_context;
 struct ww_region;
 struct ww_scan;
+struct ww_scratch;
+struct ww_tracker;
 struct ww_quiet_table;
 
 #define WW_QUIET_EPOCHS 64
@@ -30,16 +33,34 @@ struct ww_quiet {
 void ww_quiet_grow(struct ww_quiet *quiet, size_t nr_regions);
 void ww_quiet_destroy(struct ww_quiet *quiet);
 
-/* Whether no page of the range is written: asked of the kernel anew, without a lock. False: unknown. */
-bool ww_quiet_still(struct ww_context *ctx, const struct ww_range *range);
+/* What is known of a question that was asked before. */
+struct ww_quiet_question {
+    struct ww_tracker *tracker;
+    uint64_t epoch;
+    unsigned int epoch_at;
+    bool dense; /* every page exists and was reported before, and none is latched */
+    size_t max_runs;
+    void *note;
+};
+
+/* Whether the question can be asked without a lock now. */
+bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret);
+
+/*
+ * One step of its answer, as ww_harvest() gives it: what is found is in scratch->out, and *ret_next says how
+ * far it got. Returns the number of runs, or -EAGAIN: nothing is known, and the rest is to be asked in the
+ * ordinary way.
+ */
+ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question, const struct ww_scan *want,
+                      struct ww_scratch *scratch, uintptr_t *ret_next);
 
 /* Whether the range, of whole pages, is known to lie in one region. Without a lock. */
 bool ww_quiet_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end);
 
-/* One scan answered for the whole of @scan; @nothing: neither did it find a page, nor is one latched.
- * The region's lock is held. */
+/* One scan answered for the whole of @scan, with so many runs; no page of it is latched. The region's lock
+ * is held. */
 void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const struct ww_scan *scan,
-                   bool nothing);
+                   size_t nr_runs);
 
 /* What was noted of the region is void. Before anything is changed; the region's lock is held, or
  * table_lock for writing. */

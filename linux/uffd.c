@@ -331,15 +331,15 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     return may_be;
 }
 
-static bool uffd_glance(struct ww_tracker *tracker, const struct ww_scan *scan)
+/* One that is interrupted is left to the ordinary way. */
+static ssize_t uffd_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan,
+                               struct page_region *vec, uintptr_t *ret_next)
 {
-    struct page_region found = { .start = 0 };
-    uintptr_t next = scan->start;
     int saved = errno;
-    bool nothing = !scan_once(tracker->priv, scan, &found, &next) && next >= scan->end;
+    ssize_t nr = scan_once(tracker->priv, scan, vec, ret_next);
 
     errno = saved;
-    return nothing;
+    return nr;
 }
 
 static int uffd_arm(struct ww_region *region)
@@ -446,7 +446,7 @@ const struct ww_backend ww_backend_uffd = {
     .join = uffd_join,
     .scan = uffd_scan,
     .peek = uffd_peek,
-    .glance = uffd_glance,
+    .scan_alone = uffd_scan_alone,
     .discard = uffd_discard,
     .protect = uffd_protect,
     .fill = uffd_fill,

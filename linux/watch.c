@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * START HERE. The public calls, in the order of a page's way: open a context,
- * watch a range (arm), let the program write, get the written pages (scan, see
- * harvest.c), turn them into addresses, reset. This file checks arguments, takes
- * the locks and fills the caller's arrays; what is dirty is decided in harvest.c
- * and seen by a backend (uffd.c, mprotect.c).
+ * watch a range (arm), let the program write, get the written pages and reset
+ * them (answer.c), change or drop them. This file checks arguments and takes the locks;
+ * what is dirty is decided in harvest.c and seen by a backend (uffd.c, mprotect.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -177,7 +176,7 @@ int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, s
 }
 
 /* A range rounded out to pages, as the calls about written pages take it. */
-static int rounded_range(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
+int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
 {
     uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1, end = start + len + mask;
 
@@ -400,126 +399,13 @@ WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *re
     return ww_find_next(ctx, (uintptr_t)addr, (uintptr_t)addr + 1, ret_range);
 }
 
-/* The caller's array, or none, and how much more it takes. */
-struct sink {
-    void **pages;            /* takes pages, or */
-    struct ww_range *ranges; /* takes runs, or neither: counts */
-    size_t room;             /* of pages or runs */
-    size_t nr;               /* handed out so far: runs in ranges, else pages */
-};
-
-static void take_pages(struct sink *sink, const struct ww_range *runs, size_t nr)
-{
-    uintptr_t page = ww_page_size();
-    void **out = sink->pages + sink->nr;
-
-    for (size_t i = 0; i < nr; i++) {
-        for (uintptr_t addr = runs[i].start; addr < runs[i].end; addr += page) {
-            *out++ = (void *)addr;
-        }
-    }
-    sink->room -= out - (sink->pages + sink->nr);
-    sink->nr = out - sink->pages;
-}
-
-static void take_runs(struct sink *sink, const struct ww_range *runs, size_t nr)
-{
-    if (sink->pages) {
-        take_pages(sink, runs, nr);
-    } else if (sink->ranges) {
-        memcpy(sink->ranges + sink->nr, runs, nr * sizeof(*runs));
-        sink->nr += nr;
-        sink->room -= nr;
-    } else {
-        for (size_t i = 0; i < nr; i++) {
-            sink->nr += (runs[i].end - runs[i].start) >> ww_page_shift;
-        }
-    }
-}
-
-/*
- * Walks the range step by step. The runs of a step are handed to the sink with
- * no lock held and signals open, so that a fault in the caller's array finds
- * this library at rest.
- */
-static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigned int flags,
-                   struct sink *sink)
-{
-    struct ww_scan want = { .start = range->start, .end = range->end, .reset = flags & WW_GET_RESET };
-    struct ww_scratch *scratch;
-    bool begun = false;
-    int err = 0;
-
-    if (ww_quiet_still(ctx, range)) {
-        return 0;
-    }
-    scratch = ww_scratch_get(ctx);
-    if (!scratch) {
-        return -ENOMEM;
-    }
-    while (want.start < want.end && sink->room) {
-        struct ww_range rest = { .start = want.start, .end = want.end };
-        struct ww_hold hold;
-        size_t nr;
-
-        want.max_pages = sink->pages ? sink->room : SIZE_MAX;
-        want.max_runs = sink->ranges ? sink->room : SIZE_MAX;
-        err = ww_hold_range(ctx, &rest, &hold);
-        if (err) {
-            break;
-        }
-        nr = ww_harvest(ctx, hold.region, &want, scratch, &want.start);
-        ww_hold_end(&hold);
-        take_runs(sink, scratch->out, nr);
-        begun = true;
-    }
-    ww_scratch_put(ctx, scratch);
-    /* A region that goes away in the middle leaves the answer for what was there. */
-    return err && !begun ? err : (ssize_t)sink->nr;
-}
-
-WW_API ssize_t ww_get_pages(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
-                            void **ret_pages, size_t capacity)
-{
-    struct sink sink = { .pages = ret_pages, .room = capacity };
-    struct ww_range range;
-    int err = rounded_range(ctx, addr, len, &range);
-
-    if (err || (flags & ~WW_GET_RESET) || !ret_pages || !capacity) {
-        return err ? err : -EINVAL;
-    }
-    return get(ctx, &range, flags, &sink);
-}
-
-WW_API ssize_t ww_get_ranges(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
-                             struct ww_range *ret_ranges, size_t capacity)
-{
-    struct sink sink = { .ranges = ret_ranges, .room = capacity };
-    struct ww_range range;
-    int err = rounded_range(ctx, addr, len, &range);
-
-    if (err || (flags & ~WW_GET_RESET) || !ret_ranges || !capacity) {
-        return err ? err : -EINVAL;
-    }
-    return get(ctx, &range, flags, &sink);
-}
-
-WW_API ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len)
-{
-    struct sink sink = { .room = SIZE_MAX };
-    struct ww_range range;
-    int err = rounded_range(ctx, addr, len, &range);
-
-    return err ? err : get(ctx, &range, 0, &sink);
-}
-
 /* Makes one change to a range within one region. */
 static int change(struct ww_context *ctx, const void *addr, size_t len,
                   int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
 {
     struct ww_range range;
     struct ww_hold hold;
-    int err = rounded_range(ctx, addr, len, &range);
+    int err = ww_range_rounded(ctx, addr, len, &range);
 
     if (!err) {
         err = ww_hold_range(ctx, &range, &hold);
@@ -529,11 +415,6 @@ static int change(struct ww_context *ctx, const void *addr, size_t len,
         ww_hold_end(&hold);
     }
     return err;
-}
-
-WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
-{
-    return change(ctx, addr, len, ww_harvest_reset);
 }
 
 WW_API int ww_latch(struct ww_context *ctx, const void *addr, size_t len)
@@ -550,7 +431,8 @@ WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
 {
     struct ww_range range;
     struct ww_hold hold;
-    int err = prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) ? -EINVAL : rounded_range(ctx, addr, len, &range);
+    int err =
+        prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) ? -EINVAL : ww_range_rounded(ctx, addr, len, &range);
 
     if (!err) {
         err = ww_hold_range(ctx, &range, &hold);

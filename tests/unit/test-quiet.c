@@ -2,7 +2,7 @@
 /*
  * Moments that no test meets by chance: what happens to a region while the kernel is
  * asked without a lock about it (quiet.c). The ioctl is wrapped: before the real one
- * runs, the thread itself does what another thread could do there.
+ * runs, or after it, the thread itself does what another thread could do there.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -15,34 +15,50 @@
 
 static struct ww_context *ctx;
 static char *base;
-static void (*meanwhile)(void);
-static unsigned int nr_glances;
+static void (*meanwhile)(void), (*afterwards)(void);
+static unsigned int nr_alone, nr_scans;
 
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 
-/* A glance asks for one run and never resets. */
+/* Whoever holds a lock has blocked signals. */
+static bool is_alone(void)
+{
+    sigset_t blocked;
+
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    return !sigismember(&blocked, SIGUSR1);
+}
+
+static void act(void (**action)(void))
+{
+    void (*once)(void) = *action;
+
+    *action = NULL;
+    if (once) {
+        once();
+    }
+}
+
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
-    void (*act)(void) = meanwhile;
     va_list args;
     void *arg;
+    int ret;
 
     va_start(args, request);
     arg = va_arg(args, void *);
     va_end(args);
-    if (request == (unsigned long)PAGEMAP_SCAN) {
-        const struct pm_scan_arg *scan = arg;
-
-        if (scan->vec_len == 1 && scan->max_pages == 1 && !(scan->flags & PM_SCAN_WP_MATCHING)) {
-            nr_glances++;
-            meanwhile = NULL;
-            if (act) {
-                act();
-            }
-        }
+    if (request != (unsigned long)PAGEMAP_SCAN || !is_alone()) {
+        nr_scans += request == (unsigned long)PAGEMAP_SCAN;
+        return __real_ioctl(fd, request, arg);
     }
-    return __real_ioctl(fd, request, arg);
+    nr_scans++;
+    nr_alone++;
+    act(&meanwhile);
+    ret = __real_ioctl(fd, request, arg);
+    act(&afterwards);
+    return ret;
 }
 
 static ssize_t ask(unsigned int flags)
@@ -70,22 +86,68 @@ static void close_quiet(void)
 START_TEST(a_question_that_repeats_is_asked_without_a_lock)
 {
     for (int i = 0; i < 3; i++) {
-        nr_glances = 0;
+        nr_alone = nr_scans = 0;
         ck_assert_int_eq(ask(i % 2 ? WW_GET_RESET : 0), 0);
-        ck_assert_uint_eq(nr_glances, 1);
+        ck_assert_uint_eq(nr_alone, 1);
+        ck_assert_uint_eq(nr_scans, 1);
     }
 }
 END_TEST
 
-/* A note that found a write is no use any more: the next answer walks the memory once. */
-START_TEST(memory_that_is_always_written_is_not_walked_twice)
+/* Every page was reported before: nothing is to be remembered, so that writes need no lock either. Once there
+ * are more runs than the last time, there is a second scan. */
+START_TEST(written_memory_is_asked_without_a_lock_where_it_is_dense)
 {
-    for (int i = 0; i < 5; i++) {
-        nr_glances = 0;
-        write_page(base, i, 1);
-        ck_assert_int_eq(ask(WW_GET_RESET), 1);
-        ck_assert_uint_eq(nr_glances, i == 0);
+    for (int i = 0; i < 4; i++) {
+        for (int runs = 0; runs < 3; runs++) {
+            write_page(base, 2 * runs, i);
+        }
+        nr_alone = nr_scans = 0;
+        ck_assert_int_eq(ask(0), 3);
+        ck_assert_uint_eq(nr_alone, i ? 1 : 2);
+        ck_assert_uint_eq(nr_scans, nr_alone);
+        ck_assert_int_eq(ask(WW_GET_RESET), 3);
+        ck_assert_uint_eq(nr_scans, i ? 2 : 3);
+        ck_assert_uint_eq(nr_scans, nr_alone);
     }
+    ck_assert_int_eq(ask(0), 0);
+}
+END_TEST
+
+/* Elsewhere a write is the ordinary way's, and the next answer walks the memory once. */
+START_TEST(sparse_memory_that_is_always_written_is_not_walked_twice)
+{
+    char *sparse = map_pages(NR);
+    void *pages[NR];
+
+    ck_assert_int_eq(ww_watch(ctx, sparse, NR * page_size(), WW_WATCH_FRESH), 0);
+    for (int i = 0; i < 3; i++) {
+        nr_alone = 0;
+        ck_assert_int_eq(ww_get_pages(ctx, sparse, NR * page_size(), WW_GET_RESET, pages, NR), 0);
+        ck_assert_uint_eq(nr_alone, i > 0);
+    }
+    for (int i = 0; i < 5; i++) {
+        nr_alone = nr_scans = 0;
+        write_page(sparse, i, 1);
+        ck_assert_int_eq(ww_get_pages(ctx, sparse, NR * page_size(), WW_GET_RESET, pages, NR), 1);
+        ck_assert_uint_eq(nr_alone, i == 0);
+        ck_assert_uint_eq(nr_scans, i == 0 ? 2 : 1);
+    }
+}
+END_TEST
+
+/* No more than there is room for is reset, whoever asks. */
+START_TEST(what_found_no_room_stays_written)
+{
+    void *pages[NR];
+
+    memset(base, 2, NR * page_size());
+    for (int i = 0; i < NR / 2; i++) {
+        ck_assert_int_eq(ww_get_pages(ctx, base, NR * page_size(), WW_GET_RESET, pages, 2), 2);
+        ck_assert_ptr_eq(pages[0], base + 2 * i * page_size());
+        ck_assert_ptr_eq(pages[1], base + (2 * i + 1) * page_size());
+    }
+    ck_assert_int_eq(ask(0), 0);
 }
 END_TEST
 
@@ -108,12 +170,12 @@ START_TEST(notes_about_many_regions_have_room)
         ck_assert_int_eq(ww_watch(ctx, all + i * gap, len, WW_WATCH_FRESH | WW_WATCH_LAZY), 0);
     }
     for (int round = 0; round < 3; round++) {
-        nr_glances = 0;
+        nr_alone = 0;
         for (size_t i = 0; i < nr; i++) {
             ck_assert_int_eq(ww_get_pages(ctx, all + i * gap, len, WW_GET_RESET, pages, 2), 0);
         }
     }
-    ck_assert_msg(nr_glances >= nr - nr / 20, "%u of %zu regions are asked without a lock", nr_glances, nr);
+    ck_assert_msg(nr_alone >= nr - nr / 20, "%u of %zu regions are asked without a lock", nr_alone, nr);
     munmap(all, nr * gap);
 }
 END_TEST
@@ -150,6 +212,92 @@ START_TEST(what_gets_dirty_meanwhile_is_reported)
 }
 END_TEST
 
+/* What a scan has reset when it turns out to be void is not lost: page 1 was taken by it. */
+static void latch_another(void)
+{
+    write_page(base, 3, 2);
+    ck_assert_int_eq(ww_latch(ctx, base, NR * page_size()), 0);
+}
+
+/* Another one who asks gets what is there, and the rest is still ours. */
+static void take_another(void)
+{
+    void *pages[NR];
+
+    mark_one();
+    ck_assert_int_eq(ww_get_pages(ctx, base, NR * page_size(), WW_GET_RESET, pages, NR), 1);
+    ck_assert_ptr_eq(pages[0], base + 3 * page_size());
+}
+
+static void hold_it(void)
+{
+    struct ww_hold hold;
+
+    ck_assert_int_eq(ww_hold(ctx, (uintptr_t)base, &hold), 0);
+    ww_hold_end(&hold);
+}
+
+/* Only known to be written by what was done to it: page 5 is dropped and counts no more. */
+static void discard_one(void)
+{
+    ck_assert_int_eq(madvise(base + 5 * page_size(), page_size(), MADV_DONTNEED), 0);
+    ck_assert_int_eq(ww_discard(ctx, base + 5 * page_size(), page_size()), 0);
+}
+
+static const struct {
+    void (*action)(void);
+    size_t nr, page[3]; /* the answer */
+} conflicts[] = {
+    { latch_another, 2, { 1, 3 } }, { mark_one, 2, { 1, 3 } }, { take_another, 1, { 1 } },
+    { hold_it, 1, { 1 } },          { discard_one, 1, { 1 } },
+};
+#define NR_CONFLICTS (sizeof(conflicts) / sizeof(conflicts[0]))
+
+START_TEST(what_was_reset_in_vain_is_not_lost)
+{
+    void *pages[NR];
+
+    write_page(base, 1, 2);
+    afterwards = conflicts[_i].action;
+    ck_assert_int_eq(ww_get_pages(ctx, base, NR * page_size(), WW_GET_RESET, pages, NR), conflicts[_i].nr);
+    ck_assert_ptr_null(afterwards);
+    for (size_t i = 0; i < conflicts[_i].nr; i++) {
+        ck_assert_ptr_eq(pages[i], base + conflicts[_i].page[i] * page_size());
+    }
+    ck_assert_int_eq(ask(0), 0);
+}
+END_TEST
+
+/* The same for whoever only resets; and what is written after it is not forgotten. */
+START_TEST(a_reset_needs_no_lock_where_memory_is_dense)
+{
+    memset(base, 2, NR * page_size());
+    nr_alone = nr_scans = 0;
+    ck_assert_int_eq(ww_reset(ctx, base, NR * page_size()), 0);
+    ck_assert_uint_eq(nr_scans, 1);
+    ck_assert_uint_eq(nr_alone, 1);
+    ck_assert_int_eq(ask(0), 0);
+    write_page(base, 3, 3);
+    ck_assert_int_eq(ask(0), 1);
+}
+END_TEST
+
+START_TEST(a_reset_in_vain_is_made_again)
+{
+    write_page(base, 1, 2);
+    if (_i % 2) {
+        meanwhile = dirtying[_i / 2];
+    } else {
+        afterwards = dirtying[_i / 2];
+    }
+    ck_assert_int_eq(ww_reset(ctx, base, NR * page_size()), 0);
+    ck_assert_ptr_null(meanwhile);
+    ck_assert_ptr_null(afterwards);
+    /* A write that comes after the kernel was asked is after the reset. */
+    ck_assert_int_eq(ask(0), !(_i % 2) && dirtying[_i / 2] == write_one);
+}
+END_TEST
+
 static void forget_all(void)
 {
     ck_assert_int_eq(ww_forget(ctx, (uintptr_t)base, (uintptr_t)base + NR * page_size()), 0);
@@ -182,11 +330,15 @@ START_TEST(what_is_watched_no_more_is_not_answered)
 {
     if ((size_t)_i < NR_ENDINGS) {
         meanwhile = endings[_i];
+    } else if ((size_t)_i < 2 * NR_ENDINGS) {
+        write_page(base, 1, 2);
+        afterwards = endings[_i - NR_ENDINGS];
     } else {
-        endings[_i - NR_ENDINGS]();
+        endings[_i - 2 * NR_ENDINGS]();
     }
-    ck_assert_int_eq(ask(0), -ENOENT);
+    ck_assert_int_eq(ask(_i % 2 ? WW_GET_RESET : 0), -ENOENT);
     ck_assert_ptr_null(meanwhile);
+    ck_assert_ptr_null(afterwards);
     ck_assert_int_eq(ask(0), -ENOENT);
 }
 END_TEST
@@ -198,11 +350,16 @@ static Suite *quiet_suite(void)
 
     tcase_add_checked_fixture(tcase, open_quiet, close_quiet);
     tcase_add_test(tcase, a_question_that_repeats_is_asked_without_a_lock);
-    tcase_add_test(tcase, memory_that_is_always_written_is_not_walked_twice);
+    tcase_add_test(tcase, written_memory_is_asked_without_a_lock_where_it_is_dense);
+    tcase_add_test(tcase, sparse_memory_that_is_always_written_is_not_walked_twice);
+    tcase_add_test(tcase, what_found_no_room_stays_written);
+    tcase_add_test(tcase, a_reset_needs_no_lock_where_memory_is_dense);
+    tcase_add_loop_test(tcase, a_reset_in_vain_is_made_again, 0, 6);
+    tcase_add_loop_test(tcase, what_was_reset_in_vain_is_not_lost, 0, NR_CONFLICTS);
     tcase_add_loop_test(tcase, notes_about_many_regions_have_room, 0, NR_GRIDS);
     tcase_add_loop_test(tcase, what_gets_dirty_meanwhile_is_reported, 0,
                         sizeof(dirtying) / sizeof(dirtying[0]));
-    tcase_add_loop_test(tcase, what_is_watched_no_more_is_not_answered, 0, 2 * NR_ENDINGS);
+    tcase_add_loop_test(tcase, what_is_watched_no_more_is_not_answered, 0, 3 * NR_ENDINGS);
     suite_add_tcase(suite, tcase);
     return suite;
 }
