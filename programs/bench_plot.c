@@ -111,14 +111,16 @@ static bool write_plot(const struct bench_results *results, const struct plot *p
             "set xlabel '%s'\nset ylabel 'time (us)'\n"
             "set logscale xy\nset grid xtics ytics lc rgb '#dddddd'\nset format '%%g'\n"
             "set key outside right noenhanced\nset style data yerrorlines\n"
-            "set border 3\nset tics nomirror\nset xrange [*:*] extend\n",
+            "set border 3\nset tics nomirror\nset xrange [*:*] extend\n"
+            "set linetype 9 lc rgb '#a6761d'\nset linetype 10 lc rgb '#7f7f7f'\n"
+            "set linetype 11 lc rgb '#f781bf'\nset linetype 12 lc rgb '#a6d854'\n",
             plot->file, plot->title, plot->fraction < 0 ? ", region of " : "",
             plot->fraction < 0 ? bench_size_name(medium_bytes(results), size) : "", kernel,
             results->nr_rounds, plot->x_label);
     for (size_t peer = 0; peer < results->peers.nr; peer++) {
         if (nr[peer]) {
-            fprintf(script, "%s$peer%zu using 1:2:3:4 title '%s' lw 2 pt 7 ps 0.6", separator, peer,
-                    results->peers.peer[peer].name);
+            fprintf(script, "%s$peer%zu using 1:2:3:4 title '%s' lw 2 lt %zu pt %zu ps 0.7", separator, peer,
+                    results->peers.peer[peer].name, peer + 1, 4 + peer);
             separator = ", ";
         }
     }
