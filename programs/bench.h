@@ -219,6 +219,9 @@ void bench_end(struct bench_run *run, int status) __attribute__((noreturn));
 long bench_page_tables_kb(struct bench_run *run); /* of this process; negative: not known */
 /* Private, anonymous, untouched memory, for peers that watch what is there. 0 or a negative errno. */
 int bench_map(size_t len, struct bench_area *ret_area);
+/* The same, and @watch for it; as allocate() of struct bench_way. */
+int bench_map_watched(int (*watch)(void *state, const struct bench_area *area), void *state, size_t len,
+                      struct bench_area *ret_area);
 int bench_unmap(const struct bench_area *area);
 int bench_drop(const struct bench_area *area); /* its pages are zero again */
 int bench_protect_memory(const struct bench_area *area, bool writable);

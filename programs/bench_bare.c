@@ -170,23 +170,18 @@ void bench_kernel_way_close(void *state)
 }
 
 /* A huge page would be reported as 512 pages for one write. */
+static int bare_watch(void *state, const struct bench_area *area)
+{
+    if (madvise(area->base, area->len, MADV_NOHUGEPAGE) && errno != EINVAL) {
+        return -errno;
+    }
+    return bench_kernel_register(state, area);
+}
+
 static int bare_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)
 {
-    struct bench_area area;
-    int err = bench_map(len, &area);
-
     (void)sparse;
-    if (err) {
-        return err;
-    }
-    err = madvise(area.base, len, MADV_NOHUGEPAGE) && errno != EINVAL ? -errno
-                                                                      : bench_kernel_register(state, &area);
-    if (err) {
-        bench_unmap(&area);
-        return err;
-    }
-    *ret_area = area;
-    return 0;
+    return bench_map_watched(bare_watch, state, len, ret_area);
 }
 
 int bench_kernel_way_release(void *state, const struct bench_area *area)

@@ -23,22 +23,15 @@ static void library_close(void *state)
     ww_close(state);
 }
 
+static int library_watch(void *state, const struct bench_area *area)
+{
+    return ww_watch(state, area->base, area->len, WW_WATCH_FRESH | WW_WATCH_LAZY);
+}
+
 static int library_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)
 {
-    struct bench_area area;
-    int err = bench_map(len, &area);
-
     (void)sparse;
-    if (err) {
-        return err;
-    }
-    err = ww_watch(state, area.base, len, WW_WATCH_FRESH | WW_WATCH_LAZY);
-    if (err) {
-        bench_unmap(&area);
-        return err;
-    }
-    *ret_area = area;
-    return 0;
+    return bench_map_watched(library_watch, state, len, ret_area);
 }
 
 static int library_release(void *state, const struct bench_area *area)

@@ -55,6 +55,24 @@ int bench_map(size_t len, struct bench_area *ret_area)
     return 0;
 }
 
+int bench_map_watched(int (*watch)(void *state, const struct bench_area *area), void *state, size_t len,
+                      struct bench_area *ret_area)
+{
+    struct bench_area area;
+    int err = bench_map(len, &area);
+
+    if (err) {
+        return err;
+    }
+    err = watch(state, &area);
+    if (err) {
+        bench_unmap(&area);
+        return err;
+    }
+    *ret_area = area;
+    return 0;
+}
+
 int bench_unmap(const struct bench_area *area)
 {
     return munmap(area->base, area->len) ? -errno : 0;

@@ -30,25 +30,17 @@ static int arm(const struct bench_kernel *kernel, const struct bench_area *area)
     return 0;
 }
 
+static int marker_watch(void *state, const struct bench_area *area)
+{
+    int err = bench_kernel_register(state, area);
+
+    return err ? err : arm(state, area);
+}
+
 static int marker_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)
 {
-    struct bench_area area;
-    int err = bench_map(len, &area);
-
     (void)sparse;
-    if (err) {
-        return err;
-    }
-    err = bench_kernel_register(state, &area);
-    if (!err) {
-        err = arm(state, &area);
-    }
-    if (err) {
-        bench_unmap(&area);
-        return err;
-    }
-    *ret_area = area;
-    return 0;
+    return bench_map_watched(marker_watch, state, len, ret_area);
 }
 
 static ssize_t marker_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
