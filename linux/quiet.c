@@ -221,8 +221,9 @@ ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question
         end_quiet(note, scan.start);
         return -EAGAIN;
     }
-    if (question->max_runs != (size_t)nr + 1) {
-        atomic_store_explicit(&note->nr_runs, nr, memory_order_relaxed);
+    question->nr_runs += nr;
+    if (atomic_load_explicit(&note->nr_runs, memory_order_relaxed) != question->nr_runs) {
+        atomic_store_explicit(&note->nr_runs, question->nr_runs, memory_order_relaxed);
     }
     question->max_runs = SIZE_MAX;
     *ret_next = next;

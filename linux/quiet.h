@@ -38,8 +38,9 @@ struct ww_quiet_question {
     struct ww_tracker *tracker;
     uint64_t epoch;
     unsigned int epoch_at;
-    bool dense; /* every page exists and was reported before, and none is latched */
-    size_t max_runs;
+    bool dense;      /* every page exists and was reported before, and none is latched */
+    size_t max_runs; /* of the next step */
+    size_t nr_runs;  /* found so far */
     void *note;
 };
 

@@ -114,6 +114,29 @@ START_TEST(written_memory_is_asked_without_a_lock_where_it_is_dense)
 }
 END_TEST
 
+/* A question has room for what the whole of the last answer was, in however many scans it came. */
+START_TEST(as_many_runs_again_need_one_scan)
+{
+    static const size_t nr_runs[] = { 5, 5, 7, 7, 7, 3, 3 }, wanted[] = { 2, 1, 2, 1, 1, 1, 1 };
+    size_t len = 16 * page_size();
+    char *many = map_pages(16);
+    void *pages[16];
+
+    ck_assert_int_eq(ww_watch(ctx, many, len, WW_WATCH_FRESH), 0);
+    memset(many, 1, len);
+    ck_assert_int_eq(ww_get_pages(ctx, many, len, WW_GET_RESET, pages, 16), 16);
+    ck_assert_int_eq(ww_get_pages(ctx, many, len, 0, pages, 16), 0);
+    for (size_t i = 0; i < sizeof(nr_runs) / sizeof(nr_runs[0]); i++) {
+        for (size_t run = 0; run < nr_runs[i]; run++) {
+            write_page(many, 2 * run, 2);
+        }
+        nr_scans = 0;
+        ck_assert_int_eq(ww_get_pages(ctx, many, len, WW_GET_RESET, pages, 16), nr_runs[i]);
+        ck_assert_msg(nr_scans == wanted[i], "answer %zu takes %u scans", i, nr_scans);
+    }
+}
+END_TEST
+
 /* Elsewhere a write is the ordinary way's, and the next answer walks the memory once. */
 START_TEST(sparse_memory_that_is_always_written_is_not_walked_twice)
 {
@@ -351,6 +374,7 @@ static Suite *quiet_suite(void)
     tcase_add_checked_fixture(tcase, open_quiet, close_quiet);
     tcase_add_test(tcase, a_question_that_repeats_is_asked_without_a_lock);
     tcase_add_test(tcase, written_memory_is_asked_without_a_lock_where_it_is_dense);
+    tcase_add_test(tcase, as_many_runs_again_need_one_scan);
     tcase_add_test(tcase, sparse_memory_that_is_always_written_is_not_walked_twice);
     tcase_add_test(tcase, what_found_no_room_stays_written);
     tcase_add_test(tcase, a_reset_needs_no_lock_where_memory_is_dense);
