@@ -168,16 +168,9 @@ static bool reset_alone(struct ww_context *ctx, const struct ww_range *range)
 WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
 {
     struct ww_range range;
-    struct ww_hold hold;
-    int err = ww_range_rounded(ctx, addr, len, &range);
 
-    if (err || reset_alone(ctx, &range)) {
-        return err;
+    if (!ww_range_rounded(ctx, addr, len, &range) && reset_alone(ctx, &range)) {
+        return 0;
     }
-    err = ww_hold_range(ctx, &range, &hold);
-    if (!err) {
-        err = ww_harvest_reset(ctx, hold.region, range.start, range.end);
-        ww_hold_end(&hold);
-    }
-    return err;
+    return ww_change(ctx, addr, len, ww_harvest_reset);
 }

@@ -211,6 +211,8 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
 /* watch.c */
+int ww_change(struct ww_context *ctx, const void *addr, size_t len,
+              int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t));
 int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 

@@ -400,8 +400,8 @@ WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *re
 }
 
 /* Makes one change to a range within one region. */
-static int change(struct ww_context *ctx, const void *addr, size_t len,
-                  int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
+int ww_change(struct ww_context *ctx, const void *addr, size_t len,
+              int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
 {
     struct ww_range range;
     struct ww_hold hold;
@@ -419,12 +419,12 @@ static int change(struct ww_context *ctx, const void *addr, size_t len,
 
 WW_API int ww_latch(struct ww_context *ctx, const void *addr, size_t len)
 {
-    return change(ctx, addr, len, ww_harvest_latch);
+    return ww_change(ctx, addr, len, ww_harvest_latch);
 }
 
 WW_API int ww_discard(struct ww_context *ctx, const void *addr, size_t len)
 {
-    return change(ctx, addr, len, ww_harvest_discard);
+    return ww_change(ctx, addr, len, ww_harvest_discard);
 }
 
 WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)

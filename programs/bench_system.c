@@ -5,6 +5,8 @@
  * tests/pe/bench_windows.c.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,15 +28,18 @@ void bench_end(struct bench_run *run, int status)
     _exit(status);
 }
 
-long bench_page_tables_kb(struct bench_run *run)
+long bench_status_kb(pid_t pid, const char *field)
 {
-    FILE *file = fopen("/proc/self/status", "re");
-    char line[256];
+    char path[64], line[256];
+    size_t len = strlen(field);
     long kb = -1;
+    FILE *file;
 
-    (void)run;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    file = fopen(path, "re");
     while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "VmPTE: %ld", &kb) == 1) {
+        if (!strncmp(line, field, len) && line[len] == ':') {
+            kb = atol(line + len + 1);
             break;
         }
     }
@@ -42,6 +47,12 @@ long bench_page_tables_kb(struct bench_run *run)
         fclose(file);
     }
     return kb;
+}
+
+long bench_page_tables_kb(struct bench_run *run)
+{
+    (void)run;
+    return bench_status_kb(getpid(), "VmPTE");
 }
 
 int bench_map(size_t len, struct bench_area *ret_area)

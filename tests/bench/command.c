@@ -39,27 +39,6 @@ static void exec_command(const char *command, const char *workload, const struct
     _exit(BENCH_WRONG);
 }
 
-static long status_kb(pid_t pid, const char *field)
-{
-    char path[64], line[256];
-    size_t len = strlen(field);
-    long kb = -1;
-    FILE *file;
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    file = fopen(path, "re");
-    while (file && fgets(line, sizeof(line), file)) {
-        if (!strncmp(line, field, len) && line[len] == ':') {
-            kb = atol(line + len + 1);
-            break;
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return kb;
-}
-
 static void hear(struct bench_run *run, const char *line, pid_t pid, int answers)
 {
     struct bench_sample sample = { .len = 0 };
@@ -72,7 +51,7 @@ static void hear(struct bench_run *run, const char *line, pid_t pid, int answers
         snprintf(run->report->message, sizeof(run->report->message), "%.*s", (int)strcspn(line + 8, "\r\n"),
                  line + 8);
     } else if (sscanf(line, "status %31s", field) == 1) {
-        dprintf(answers, "%ld\n", status_kb(pid, field));
+        dprintf(answers, "%ld\n", bench_status_kb(pid, field));
     }
 }
 
