@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -154,6 +156,49 @@ START_TEST(the_kernel_writes_into_watched_pages)
 }
 END_TEST
 
+/* ---- the end of a thread ---- */
+
+static atomic_int turn;
+
+/* Ends without another store to its stack: after its last one here, only the kernel writes there. */
+static void *end_when_told(void *arg)
+{
+    (void)arg;
+    atomic_store(&turn, 1);
+    while (atomic_load(&turn) != 2) {
+        ;
+    }
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+/* The kernel stores that a thread has ended in its control block, which lies above the stack, and says so
+ * to nobody if it cannot: then pthread_join() waits for ever. */
+START_TEST(a_thread_ends_on_a_stack_that_was_reset)
+{
+    size_t nr = 64, len = nr * page_size();
+    char *stack = watch_pages(nr);
+    pthread_attr_t attr;
+    pthread_t thread;
+    int waited = 0;
+
+    WANTS(WW_CAP_KERNEL_WRITES);
+    pthread_attr_init(&attr);
+    ck_assert_int_eq(pthread_attr_setstack(&attr, stack, len), 0);
+    ck_assert_int_eq(pthread_create(&thread, &attr, end_when_told, NULL), 0);
+    while (atomic_load(&turn) != 1) {
+        ;
+    }
+    reset_pages(stack, nr);
+    atomic_store(&turn, 2);
+    for (; waited < 1000 && pthread_tryjoin_np(thread, NULL) == EBUSY; waited++) {
+        usleep(10000);
+    }
+    ck_assert_int_lt(waited, 1000);
+    ck_assert_int_ge(ww_count(ctx, stack, len), 1);
+}
+END_TEST
+
 /* ---- lazy fill ---- */
 
 static char *track_missing(size_t nr)
@@ -230,4 +275,5 @@ void add_write_cases(Suite *suite)
     TCase *tcase = new_case(suite, "kernel writes");
 
     tcase_add_loop_test(tcase, the_kernel_writes_into_watched_pages, 0, NR_STORES);
+    tcase_add_test(tcase, a_thread_ends_on_a_stack_that_was_reset);
 }

@@ -68,30 +68,46 @@ START_TEST(the_heap_of_the_library_is_watched)
 }
 END_TEST
 
+/* What lies above the frames of a thread: what the C library and the kernel know of it, and the room that
+ * keeps the two apart. */
+#define ABOVE_PAGES 16
+
 static void *use_library_thread(void *arg)
 {
+    volatile char above[ABOVE_PAGES * 4096];
+
+    above[0] = 0;
     use_library(arg, 60);
-    return NULL;
+    return (void *)(uintptr_t)above[0];
 }
 
-/* The stack of a thread that calls the library, locks held and all, while another resets it. */
+/*
+ * The stack of a thread that calls the library, locks held and all, while another resets it. Not its top:
+ * when a thread ends, the kernel stores there that it has, and no handler is asked for a store of a thread
+ * that is ending. If the page is protected in that moment, whoever joins the thread waits for ever.
+ */
 START_TEST(the_stack_of_a_caller_is_watched)
 {
-    size_t nr = 64, page = page_size();
+    enum { nr = 64 };
+    size_t page = page_size(), nr_written = 0;
+    void *pages[nr];
     char *stack = map_pages(nr), *base = map_pages(60);
     pthread_attr_t attr;
     pthread_t thread;
 
     NEEDS(WW_CAP_KERNEL_WRITES);
-    ck_assert_int_eq(ww_watch(ctx, stack, nr * page, 0), 0);
+    ck_assert_int_eq(ww_watch(ctx, stack, (nr - ABOVE_PAGES) * page, 0), 0);
     pthread_attr_init(&attr);
     pthread_attr_setstack(&attr, stack, nr * page);
     ck_assert_int_eq(pthread_create(&thread, &attr, use_library_thread, base), 0);
     while (pthread_tryjoin_np(thread, NULL) == EBUSY) {
-        ck_assert_int_eq(ww_reset(ctx, stack, nr * page), 0);
+        ssize_t found = ww_get_pages(ctx, stack, (nr - ABOVE_PAGES) * page, WW_GET_RESET, pages, nr);
+
+        ck_assert_int_ge(found, 0);
+        nr_written += found;
         usleep(100);
     }
-    ck_assert_int_ge(ww_count(ctx, stack, nr * page), 0);
+    ck_assert_uint_gt(nr_written, 0);
 }
 END_TEST
 
