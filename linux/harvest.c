@@ -399,6 +399,7 @@ int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr
     int err;
 
     ww_quiet_end(ctx, region);
+    ww_pageset_remove(&region->ever, start, end);
     err = region->tracker->backend->discard(region, start, end);
     if (!err) {
         err = ww_supply_renew(&ctx->supply, region, start, end);
@@ -407,6 +408,5 @@ int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr
         ww_pageset_add(&region->latch, start, end);
         return ww_backend_hand_over(ctx, region) ? 0 : err;
     }
-    ww_pageset_remove(&region->ever, start, end);
     return 0;
 }

@@ -16,18 +16,7 @@
 
 #include "bits.h"
 #include "internal.h"
-#include "maps.h"
 #include "mprotect.h"
-
-static size_t page_index(const struct ww_prot_pages *pages, uintptr_t addr)
-{
-    return ww_prot_index(pages, addr, ww_page_shift);
-}
-
-static uintptr_t page_addr(const struct ww_prot_pages *pages, size_t page)
-{
-    return pages->base + ((uintptr_t)page << ww_page_shift);
-}
 
 static size_t dirty_bytes(size_t nr_pages)
 {
@@ -101,96 +90,55 @@ static struct ww_prot_pages *pages_of(const struct ww_region *region)
     return ((struct ww_prot_map *)region->priv)->pages;
 }
 
-static bool is_dirty(const struct ww_prot_pages *pages, size_t page)
-{
-    return atomic_load(&pages->dirty[page / 64]) >> (page % 64) & 1;
-}
-
-/* The end of the run of pages from @from that want the same protection. */
-static size_t same_prot(const struct ww_prot_pages *pages, size_t from, size_t to)
-{
-    size_t page = from;
-
-    while (page < to && pages->prot[page] == pages->prot[from]) {
-        page++;
-    }
-    return page;
-}
-
-/* Gives pages from..to-1 the protection that their state asks for. 0 or a negative errno. */
-static int apply_prot(struct ww_prot_pages *pages, size_t from, size_t to)
-{
-    while (from < to) {
-        size_t same = same_prot(pages, from, to);
-        int prot = pages->prot[from];
-        bool dirty = is_dirty(pages, from);
-        size_t stop = prot & PROT_WRITE ? ww_bits_find(pages->dirty, from, same, !dirty) : same;
-
-        if (mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift,
-                     dirty ? prot : WW_ARMED(prot))) {
-            return -errno;
-        }
-        from = stop;
-    }
-    return 0;
-}
-
-/* Arms pages whose bits were just cleared. Those that cannot be armed are dirty again. */
-static void arm_pages(struct ww_prot_pages *pages, size_t from, size_t to)
-{
-    while (from < to) {
-        size_t stop = same_prot(pages, from, to);
-        int prot = pages->prot[from];
-
-        if ((prot & PROT_WRITE) &&
-            mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift, WW_ARMED(prot))) {
-            ww_bits_change(pages->dirty, from, stop, true);
-        }
-        from = stop;
-    }
-}
-
-/*
- * Learns the protections of [start, end) from /proc/self/maps. A page that has
- * the armed form of what is noted already keeps its note.
- */
-static int learn_prot(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
-{
-    struct ww_mapping mapping;
-    struct ww_maps maps;
-    uintptr_t pos = start;
-    int found = ww_maps_open(&maps, 0, 0);
-
-    if (found) {
-        return found;
-    }
-    while (pos < end && (found = ww_maps_next(&maps, &mapping)) > 0) {
-        if (mapping.end <= pos) {
-            continue;
-        }
-        if (mapping.start > pos) {
-            break;
-        }
-        for (; pos < mapping.end && pos < end; pos += ww_page_size()) {
-            size_t page = page_index(pages, pos);
-
-            if (mapping.prot != (pages->prot[page] & ~PROT_WRITE)) {
-                pages->prot[page] = mapping.prot;
-            }
-        }
-    }
-    ww_maps_close(&maps);
-    if (found < 0) {
-        return found;
-    }
-    return pos < end ? -ENOMEM : 0;
-}
-
 static int mprotect_open(struct ww_tracker *tracker)
 {
     tracker->priv = ww_prot_filler_open();
     if (!tracker->priv) {
         tracker->caps &= ~WW_CAP_FILL;
+    }
+    return 0;
+}
+
+/* Every page gets the protection that the program wants. If the kernel refuses that (vm.max_map_count), the
+ * map is kept: the handler goes on to open what is stored to. */
+static int disarm_map(struct ww_prot_map *map)
+{
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, map->start), to = ww_prot_index(pages, map->end);
+    int err;
+
+    ww_bits_change(pages->dirty, from, to, true);
+    err = ww_prot_apply(pages, from, to);
+    map->kept = err;
+    return err;
+}
+
+static void end_map(struct ww_prot_map *map)
+{
+    if (!map->kept) {
+        ww_fault_remove(map);
+        free_map(map);
+    }
+}
+
+/* Ends what was kept of earlier watches of the range. What is noted of their pages may be old by now. */
+static int retire_kept(uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_map *map;
+
+    while ((map = ww_fault_find_kept(start, end))) {
+        int learned = ww_prot_learn(map->pages, map->start, map->end), err;
+
+        /* -ENOMEM: part of it is not there any more. */
+        if (learned && learned != -ENOMEM) {
+            return learned;
+        }
+        err = disarm_map(map);
+        if (err && !learned) {
+            return err;
+        }
+        map->kept = false;
+        end_map(map);
     }
     return 0;
 }
@@ -211,7 +159,11 @@ static int mprotect_arm(struct ww_region *region)
     }
     /* Only filling needs it, whose first page would bring others with it: no error counts. */
     ww_keep_pages_small(start, end);
-    err = learn_prot(map->pages, start, end);
+    err = retire_kept(start, end);
+    if (!err) {
+        err = ww_prot_learn(map->pages, start, end);
+    }
+    ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, false);
     if (!err) {
         err = ww_fault_add(map);
     }
@@ -219,12 +171,10 @@ static int mprotect_arm(struct ww_region *region)
         free_map(map);
         return err;
     }
-    err = apply_prot(map->pages, 0, map->pages->nr_pages);
+    err = ww_prot_apply(map->pages, 0, map->pages->nr_pages);
     if (err) {
-        ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, true);
-        apply_prot(map->pages, 0, map->pages->nr_pages);
-        ww_fault_remove(map);
-        free_map(map);
+        disarm_map(map);
+        end_map(map);
         return err;
     }
     region->priv = map;
@@ -242,6 +192,7 @@ static int mprotect_split(struct ww_region *region, struct ww_region *upper)
     if (!cut) {
         return -ENOMEM;
     }
+    cut->suspect = map->suspect;
     err = ww_fault_add(cut);
     if (err) {
         free_map(cut);
@@ -254,19 +205,33 @@ static int mprotect_split(struct ww_region *region, struct ww_region *upper)
 
 static void mprotect_join(struct ww_region *region, struct ww_region *upper)
 {
-    struct ww_prot_map *map = region->priv;
+    struct ww_prot_map *map = region->priv, *cut = upper->priv;
 
     map->end = upper->range.end;
+    map->suspect |= cut->suspect;
+}
+
+/* After a change that was refused in the middle, the mappings themselves tell what can be written. */
+static int learn_again(struct ww_prot_map *map)
+{
+    int err = map->suspect ? ww_prot_learn(map->pages, map->start, map->end) : 0;
+
+    map->suspect = err;
+    return err;
 }
 
 static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
                              uintptr_t *ret_next)
 {
     struct ww_prot_pages *pages = pages_of(region);
-    size_t from = page_index(pages, scan->start), to = page_index(pages, scan->end);
+    size_t from = ww_prot_index(pages, scan->start), to = ww_prot_index(pages, scan->end);
     size_t max = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN;
     size_t room = scan->max_pages, nr = 0;
+    int err = learn_again(region->priv);
 
+    if (err) {
+        return err;
+    }
     ww_fault_synchronize();
     while (nr < max && room) {
         size_t first = ww_bits_find(pages->dirty, from, to, true), last;
@@ -279,11 +244,11 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
         if (scan->reset) {
             ww_bits_change(pages->dirty, first, last, false);
             ww_fault_close_run(pages, first, last);
-            arm_pages(pages, first, last);
+            ww_prot_arm(pages, first, last);
         }
         vec[nr++] = (struct page_region){
-            .start = page_addr(pages, first),
-            .end = page_addr(pages, last),
+            .start = ww_prot_addr(pages, first),
+            .end = ww_prot_addr(pages, last),
             .categories = PAGE_IS_WRITTEN,
         };
         room -= last - first;
@@ -292,27 +257,19 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
     if (scan->reset) {
         ww_fault_count_islands(pages);
     }
-    *ret_next = page_addr(pages, from);
+    *ret_next = ww_prot_addr(pages, from);
     return nr;
 }
 
-/* Every page gets the protection that the program wants. */
 static void mprotect_disarm(struct ww_region *region)
 {
-    struct ww_prot_pages *pages = pages_of(region);
-    size_t from = page_index(pages, region->range.start), to = page_index(pages, region->range.end);
-
-    ww_bits_change(pages->dirty, from, to, true);
-    apply_prot(pages, from, to);
+    disarm_map(region->priv);
 }
 
 static void mprotect_release(struct ww_region *region)
 {
-    struct ww_prot_map *map = region->priv;
-
-    if (map) {
-        ww_fault_remove(map);
-        free_map(map);
+    if (region->priv) {
+        end_map(region->priv);
     }
 }
 
@@ -335,29 +292,13 @@ static int try_effect(struct ww_region *region)
     return nr == 1 && vec[0].start == scan.start + ww_page_size() ? 0 : -EIO;
 }
 
-/* Takes write permission from dirty pages for the time they are filled. 0 or a negative errno. */
-static int arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to)
-{
-    while ((from = ww_bits_find(pages->dirty, from, to, true)) < to) {
-        size_t stop = same_prot(pages, from, ww_bits_find(pages->dirty, from, to, false));
-        int prot = pages->prot[from];
-
-        if ((prot & PROT_WRITE) &&
-            mprotect((void *)page_addr(pages, from), (stop - from) << ww_page_shift, WW_ARMED(prot))) {
-            return -errno;
-        }
-        from = stop;
-    }
-    return 0;
-}
-
 /* Stores to the range fault from here on, and the handler keeps them waiting: so what does
  * not exist when it is looked at does not exist either when it is written. */
 static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
 {
     struct ww_prot_map *map = region->priv;
     struct ww_prot_pages *pages = map->pages;
-    size_t from = page_index(pages, start), to = page_index(pages, start + len);
+    size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, start + len);
     ssize_t ret;
     bool dirty;
 
@@ -368,13 +309,13 @@ static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const vo
     atomic_store(&map->fill_end, start + len);
     ww_fault_synchronize();
     dirty = ww_bits_find(pages->dirty, from, to, true) < to;
-    ret = dirty ? arm_dirty(pages, from, to) : 0;
+    ret = dirty ? ww_prot_arm_dirty(pages, from, to) : 0;
     if (!ret) {
         ret = ww_prot_fill(region->tracker->priv, start, src, len);
     }
     if (dirty) {
         /* What cannot be opened now, the handler opens. */
-        apply_prot(pages, from, to);
+        ww_prot_apply(pages, from, to);
     }
     atomic_store(&map->fill_end, 0);
     atomic_store(&map->fill_start, 0);
@@ -389,7 +330,8 @@ static bool can_fill(struct ww_region *region)
 
     *(char *)end = 1;
     return mprotect_fill(region, start, (void *)end, len) == (ssize_t)len && *(volatile char *)start == 1 &&
-           mprotect_fill(region, start, (void *)end, len) == -EEXIST && !is_dirty(pages_of(region), 0);
+           mprotect_fill(region, start, (void *)end, len) == -EEXIST &&
+           !ww_prot_is_dirty(pages_of(region), 0);
 }
 
 static int mprotect_check(struct ww_tracker *tracker)
@@ -413,6 +355,7 @@ static int mprotect_check(struct ww_tracker *tracker)
             tracker->caps &= ~WW_CAP_FILL;
         }
         mprotect_disarm(&region);
+        ((struct ww_prot_map *)region.priv)->kept = false; /* its memory goes */
         mprotect_release(&region);
         ww_fault_uninstall();
     }
@@ -430,28 +373,34 @@ static bool mprotect_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t
 
 static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    struct ww_prot_pages *pages = pages_of(region);
-    size_t from = page_index(pages, start), to = page_index(pages, end);
-    int err = learn_prot(pages, start, end);
+    struct ww_prot_map *map = region->priv;
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
+    int err = ww_prot_learn(pages, start, end);
 
-    if (err) {
-        return err;
+    if (!err) {
+        ww_keep_pages_small(start, end);
+        ww_fault_synchronize();
+        ww_bits_change(pages->dirty, from, to, false);
+        err = ww_prot_apply(pages, from, to);
     }
-    ww_keep_pages_small(start, end);
-    ww_fault_synchronize();
-    ww_bits_change(pages->dirty, from, to, false);
-    return apply_prot(pages, from, to);
+    map->suspect |= err != 0;
+    return err;
 }
 
 static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
 {
-    struct ww_prot_pages *pages = pages_of(region);
-    size_t from = page_index(pages, start), to = page_index(pages, end);
+    struct ww_prot_map *map = region->priv;
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
+    int err;
 
     memset((void *)&pages->prot[from], prot, to - from);
     /* A handler that has read the old protection must not apply it after us. */
     ww_fault_synchronize();
-    return apply_prot(pages, from, to);
+    err = ww_prot_apply(pages, from, to);
+    map->suspect |= err != 0;
+    return err;
 }
 
 static void mprotect_close(struct ww_tracker *tracker)

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "internal.h"
+
 /*
  * State of the pages of one watch; maps cut from it share it. A page is armed
  * when prot wants PROT_WRITE and its dirty bit is clear: then the mapping has
@@ -34,25 +36,60 @@ struct ww_prot_map {
     /* What is being filled: the handler opens nothing there, and stores wait. Empty but then. */
     _Atomic uintptr_t fill_start, fill_end;
     struct ww_prot_pages *pages;
+    bool suspect; /* some of its mappings may be writable where pages count as clean */
+    bool kept;    /* its region has ended, but pages are armed still */
 };
 
 /* Protection that arms a page. */
 #define WW_ARMED(prot) ((prot) & ~PROT_WRITE)
 
-static inline size_t ww_prot_index(const struct ww_prot_pages *pages, uintptr_t addr, unsigned int shift)
+static inline size_t ww_prot_index(const struct ww_prot_pages *pages, uintptr_t addr)
 {
-    return (addr - pages->base) >> shift;
+    return (addr - pages->base) >> ww_page_shift;
 }
 
+static inline uintptr_t ww_prot_addr(const struct ww_prot_pages *pages, size_t page)
+{
+    return pages->base + ((uintptr_t)page << ww_page_shift);
+}
+
+static inline bool ww_prot_is_dirty(const struct ww_prot_pages *pages, size_t page)
+{
+    return atomic_load_explicit(&pages->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
+}
+
+/* ---- mprotect_pages.c: pages from..to-1; 0 or a negative errno ---- */
+
+/* Gives them the protection that their state asks for. */
+int ww_prot_apply(struct ww_prot_pages *pages, size_t from, size_t to);
+
+/* Arms those whose bits were just cleared. Those that cannot be armed are dirty again. */
+void ww_prot_arm(struct ww_prot_pages *pages, size_t from, size_t to);
+
+/* Takes write permission from dirty ones for the time they are filled. */
+int ww_prot_arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to);
+
+/* Learns the protections of [start, end) from /proc/self/maps; what can be written is dirty then. A page that
+ * has the armed form of what is noted already keeps its note. */
+int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end);
+
+/* ---- mprotect_fault.c ---- */
+
 /* Adds a map to, or takes it from, what the handler sees; after the removal no
- * handler uses it any more. 0, -ENOMEM, -EBUSY (another watch has part of it). Installs the handler where it
- * is not the first in line. */
+ * handler uses it any more. 0, -ENOMEM, -EBUSY (another watch has part of it), or the error of
+ * sigaction(2). Installs the handler where it is not the first in line. */
 int ww_fault_add(struct ww_prot_map *map);
 void ww_fault_remove(struct ww_prot_map *map);
+
+/* A map that was kept and shares a page with the range, or NULL. */
+struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end);
 
 /* Waits for handlers that are in the middle of a page: what they opened carries
  * its dirty bit from then on, and they use protections as they are now. */
 void ww_fault_synchronize(void);
+
+/* Takes the handler away again if nothing is in the table: after a self test. */
+void ww_fault_uninstall(void);
 
 /* Islands are runs of dirty pages: about two mappings each. The run first..last-1 is
  * clean now; all are counted anew if there are many; none is left. */
@@ -60,7 +97,9 @@ void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last);
 void ww_fault_count_islands(struct ww_prot_pages *pages);
 void ww_fault_forget_islands(struct ww_prot_pages *pages);
 
-/* mprotect_fill.c. NULL: no memory, or this process may not. */
+/* ---- mprotect_fill.c ---- */
+
+/* NULL: no memory, or this process may not. */
 struct ww_prot_filler;
 struct ww_prot_filler *ww_prot_filler_open(void);
 void ww_prot_filler_close(struct ww_prot_filler *filler);
@@ -68,8 +107,5 @@ void ww_prot_filler_close(struct ww_prot_filler *filler);
 /* Installs content from @start on, in private anonymous memory that no store can reach, up
  * to the first page that exists. Returns how many bytes, or -EEXIST, or another negative errno. */
 ssize_t ww_prot_fill(const struct ww_prot_filler *filler, uintptr_t start, const void *content, size_t len);
-
-/* Takes the handler away again if nothing is in the table: after a self test. */
-void ww_fault_uninstall(void);
 
 #endif

@@ -106,15 +106,11 @@ IN_HANDLER static struct ww_prot_map *find_map(uintptr_t addr)
     return now && low < now->nr && now->maps[low]->start <= addr ? now->maps[low] : NULL;
 }
 
-IN_HANDLER static bool is_dirty(const struct ww_prot_pages *pages, size_t page)
-{
-    return atomic_load_explicit(&pages->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
-}
-
 /* How many of the two pages beside the run first..last-1 are dirty. */
 IN_HANDLER static long dirty_beside(const struct ww_prot_pages *pages, size_t first, size_t last)
 {
-    return (first > 0 && is_dirty(pages, first - 1)) + (last < pages->nr_pages && is_dirty(pages, last));
+    return (first > 0 && ww_prot_is_dirty(pages, first - 1)) +
+           (last < pages->nr_pages && ww_prot_is_dirty(pages, last));
 }
 
 /* Returns how many islands all ranges have then. */
@@ -154,18 +150,18 @@ IN_HANDLER static bool read_filled(const struct ww_prot_map *map, uintptr_t *ret
 IN_HANDLER static int open_run(const struct ww_prot_map *map, size_t page, int prot)
 {
     struct ww_prot_pages *pages = map->pages;
-    size_t low = ww_prot_index(pages, map->start, ww_page_shift);
-    size_t high = ww_prot_index(pages, map->end, ww_page_shift);
+    size_t low = ww_prot_index(pages, map->start);
+    size_t high = ww_prot_index(pages, map->end);
     size_t first = page, last = page + 1;
     uintptr_t fill_start, fill_end;
     int err;
 
     if (read_filled(map, &fill_start, &fill_end)) {
         /* Not this part; the page lies before or behind it. */
-        if (page < ww_prot_index(pages, fill_start, ww_page_shift)) {
-            high = ww_prot_index(pages, fill_start, ww_page_shift);
+        if (page < ww_prot_index(pages, fill_start)) {
+            high = ww_prot_index(pages, fill_start);
         } else {
-            low = ww_prot_index(pages, fill_end, ww_page_shift);
+            low = ww_prot_index(pages, fill_end);
         }
     }
     while (first > low && pages->prot[first - 1] == prot) {
@@ -201,7 +197,7 @@ IN_HANDLER static bool open_page(uintptr_t addr)
         return true;
     }
     pages = map->pages;
-    page = ww_prot_index(pages, addr, ww_page_shift);
+    page = ww_prot_index(pages, addr);
     prot = atomic_load(&pages->prot[page]);
     if (!(prot & PROT_WRITE)) {
         return false;
@@ -304,26 +300,25 @@ DEFINE_LAYER(3)
 
 static void (*const layers[NR_LAYERS])(int, siginfo_t *, void *) = { layer_0, layer_1, layer_2, layer_3 };
 
-/* Puts our handler in front of the line if it is not there. registry_lock is held. */
-static void install_handler(void)
+/* Puts our handler in front of the line if it is not there. registry_lock is held. 0 or a negative errno. */
+static int install_handler(void)
 {
     struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART }, now;
 
     if (sigaction(SIGSEGV, NULL, &now)) {
-        return;
+        return -errno;
     }
-    if (nr_layers && now.sa_sigaction == layers[nr_layers - 1]) {
-        return;
-    }
-    if (nr_layers == NR_LAYERS) {
-        return;
+    if ((nr_layers && now.sa_sigaction == layers[nr_layers - 1]) || nr_layers == NR_LAYERS) {
+        return 0;
     }
     previous[nr_layers] = now;
     ours.sa_sigaction = layers[nr_layers];
     sigfillset(&ours.sa_mask);
-    if (!sigaction(SIGSEGV, &ours, NULL)) {
-        nr_layers++;
+    if (sigaction(SIGSEGV, &ours, NULL)) {
+        return -errno;
     }
+    nr_layers++;
+    return 0;
 }
 
 static void read_limits(void)
@@ -404,17 +399,36 @@ static bool is_taken(const struct ww_prot_map *map)
     return false;
 }
 
+struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end)
+{
+    const struct fault_table *now;
+    struct ww_prot_map *found = NULL;
+
+    pthread_mutex_lock(&registry_lock);
+    now = atomic_load(&table);
+    for (size_t i = 0; now && i < now->nr && !found; i++) {
+        if (now->maps[i]->kept && now->maps[i]->start < end && now->maps[i]->end > start) {
+            found = now->maps[i];
+        }
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return found;
+}
+
 int ww_fault_add(struct ww_prot_map *map)
 {
     struct fault_table *next;
     size_t i;
+    int err;
 
     pthread_mutex_lock(&registry_lock);
     if (is_taken(map)) {
         pthread_mutex_unlock(&registry_lock);
         return -EBUSY;
     }
-    next = copy_table(1, NULL);
+    /* First: without it, the first store to what is armed would end the program. */
+    err = install_handler();
+    next = err ? NULL : copy_table(1, NULL);
     if (next) {
         for (i = next->nr++; i > 0 && next->maps[i - 1]->start > map->start; i--) {
             next->maps[i] = next->maps[i - 1];
@@ -425,10 +439,9 @@ int ww_fault_add(struct ww_prot_map *map)
             pthread_atfork(NULL, NULL, repair_child);
         }
         publish(next);
-        install_handler();
     }
     pthread_mutex_unlock(&registry_lock);
-    return next ? 0 : -ENOMEM;
+    return err || next ? err : -ENOMEM;
 }
 
 void ww_fault_remove(struct ww_prot_map *map)

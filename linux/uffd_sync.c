@@ -212,21 +212,18 @@ static void sync_join(struct ww_region *region, struct ww_region *upper)
 
 /* ---- scan ---- */
 
-/* Protects the span of @nr runs whose bits were taken. If that fails they are dirty again. What
- * is not tracked there is found by the next scan. */
+/* Protects the span of @nr runs whose bits were taken. If that fails they are dirty again. Where it fails
+ * because a part is not tracked, that is no error here: the next scan tracks it. */
 static int protect_runs(const struct ww_region *region, const struct page_region *runs, size_t nr)
 {
     struct ww_sync_pages *pages = region->priv;
     int err = nr ? ww_sync_protect(region->tracker->priv, runs[0].start, runs[nr - 1].end) : 0;
 
-    if (!err || err == -ENOENT) {
-        return 0;
-    }
-    for (size_t i = 0; i < nr; i++) {
+    for (size_t i = 0; err && i < nr; i++) {
         ww_bits_change(pages->dirty, ww_sync_page_index(pages, runs[i].start),
                        ww_sync_page_index(pages, runs[i].end), true);
     }
-    return err;
+    return err == -ENOENT ? 0 : err;
 }
 
 /* Collects runs, and takes their bits if they are to be reset. Those that lie near each other
@@ -326,6 +323,9 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     err = ww_sync_register(region->tracker->priv, start, end, false);
     if (!err) {
         err = ww_sync_track(region->tracker->priv, pages, start, end);
+        if (err && err != -ENOENT) {
+            ww_sync_unregister(region->tracker->priv, start, end);
+        }
     }
     return err == -ENOENT ? 0 : err;
 }
@@ -340,7 +340,10 @@ static ssize_t sync_fill(struct ww_region *region, uintptr_t start, const void *
 {
     const struct ww_sync *sync = region->tracker->priv;
 
-    return sync->user_mode_only ? -EOPNOTSUPP : ww_sync_copy(sync, start, src, len, true);
+    if (sync->user_mode_only || atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
+        return -EOPNOTSUPP;
+    }
+    return ww_sync_copy(sync, start, src, len, true);
 }
 
 static void sync_disarm(struct ww_region *region)

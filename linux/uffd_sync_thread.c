@@ -233,6 +233,7 @@ static void *handler_thread(void *arg)
 {
     struct ww_sync *sync = arg;
     uintptr_t bell = (uintptr_t)sync->bell;
+    size_t page = ww_page_size();
 
     prctl(PR_SET_NAME, "writewatch");
     if (serve(sync)) {
@@ -241,9 +242,10 @@ static void *handler_thread(void *arg)
         ww_sync_give_up(sync);
         end_batch(sync);
     }
-    /* Whoever rings it now must not wait. */
+    /* Whoever rings it now must not wait, not even if the kernel refuses one of the two. */
     if (ww_sync_is_ours(sync)) {
-        ww_sync_unregister(sync, bell, bell + ww_page_size());
+        ww_sync_copy(sync, bell, sync->zeroes, page, false);
+        ww_sync_unregister(sync, bell, bell + page);
     }
     return NULL;
 }

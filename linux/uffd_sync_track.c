@@ -88,9 +88,8 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
     if (ww_sync_register(sync, start, end, false)) {
         return;
     }
-    if (ww_sync_kind(sync, start, end) == WW_SYNC_PRIVATE) {
-        track_private(sync, start, end);
-    } else {
+    /* Half of it would pass for tracked. */
+    if (ww_sync_kind(sync, start, end) != WW_SYNC_PRIVATE || track_private(sync, start, end)) {
         ww_sync_unregister(sync, start, end);
     }
 }

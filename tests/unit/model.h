@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A watched region and a model of it: random operations on the one, each answer
+ * compared with the other. The model has Windows' two levels, the dirty bit of each page and the
+ * latch, and knows contents, protections and which pages exist, so that a page that
+ * is damaged shows too. A failure names seed and step, which repeat the run.
+ *
+ * Where system calls are made to fail, a call of the library may fail as well, and must then
+ * have changed nothing; pages may be reported that were not written until they are reset
+ * without a fault; and that is all.
+ */
+#ifndef WW_TESTS_UNIT_MODEL_H
+#define WW_TESTS_UNIT_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "writewatch.h"
+
+#define MODEL_PAGES 1600
+
+/* How faults are switched: for the thread that runs the model, and for all. */
+struct model_faults {
+    void (*resume)(void), (*pause)(void);
+    void (*start)(void), (*stop)(void);
+    unsigned long (*nr)(void);
+};
+
+struct model {
+    struct ww_context *ctx;
+    const char *name; /* for messages */
+    char *base;
+    uint64_t random;
+    unsigned long seed, step;
+    const struct model_faults *faults; /* NULL: nothing may fail */
+    const void *tracker;               /* of the region, when it was last looked at */
+    unsigned long nr_faults;           /* seen so far */
+    unsigned long nr_failed;           /* calls that failed for one */
+    bool faulty;                       /* one was met by the call before */
+    bool vague;                        /* one was met since the region is watched */
+    bool dirty[MODEL_PAGES], latched[MODEL_PAGES];
+    bool unsure[MODEL_PAGES]; /* may be reported without having been written */
+    bool exists[MODEL_PAGES];
+    char value[MODEL_PAGES];
+    int prot[MODEL_PAGES];
+};
+
+/* Watches fresh memory. Faults, if any, are paused in this thread. */
+struct model *model_new(struct ww_context *ctx, const char *name, unsigned long seed);
+
+/* Random operations. */
+void model_run(struct model *model, unsigned long nr_steps);
+
+/* Contents are right, and after a reset nothing is reported, and then what is written is. No faults any more.
+ */
+void model_end(struct model *model);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every system call and allocation of the library fails in every way it can (tests/faults), and the
+ * model (model.h) says whether answers stayed right: first one call at a time, the first, the
+ * second and so on, for once and for good; then all kinds at random, in 10,000
+ * operations a seed. After each part the faults are over, and all must work as ever.
+ *
+ * WW_TEST_FAULTS=all goes through many more calls; WW_TEST_REPORT=1 prints a line for each
+ * backend, call and error with how often it was met.
+ */
+#include "contract.h"
+#include "inject.h"
+#include "model.h"
+
+const struct ww_probe *backend;
+struct ww_probe backends[MAX_BACKENDS];
+size_t nr_backends;
+struct ww_context *ctx;
+
+static const struct model_faults faults = {
+    .resume = fault_resume,
+    .pause = fault_pause,
+    .start = fault_start,
+    .stop = fault_stop,
+    .nr = fault_hits,
+};
+
+#define NR_KINDS (NR_FAULT_CALLS * MAX_FAULT_ERRORS)
+
+static bool is_thorough(void)
+{
+    return getenv("WW_TEST_FAULTS");
+}
+
+static void report(void)
+{
+    for (int i = 0; getenv("WW_TEST_REPORT") && i < NR_KINDS; i++) {
+        const struct fault_kind *kind = &fault_kinds[i / MAX_FAULT_ERRORS];
+        int error = kind->errors[i % MAX_FAULT_ERRORS];
+        unsigned long nr = error ? fault_hits_of(i / MAX_FAULT_ERRORS, error) : 0;
+
+        if (nr) {
+            printf("fault %s %s %s %lu\n", backend->name, kind->call, fault_error_name(error), nr);
+        }
+    }
+    fflush(stdout);
+}
+
+/* Opens a context while calls fail. Where that is an error, nothing happened, and without faults it works. */
+static void open_context(void)
+{
+    struct ww_context *const untouched = (struct ww_context *)&ctx;
+    int err;
+
+    ctx = untouched;
+    fault_resume();
+    err = ww_open(&ctx, backend->name);
+    fault_pause();
+    if (err) {
+        ck_assert_msg(fault_hits(), "ww_open: %s", strerror(-err));
+        ck_assert_ptr_eq(ctx, untouched);
+        fault_stop();
+        ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+        fault_start();
+    }
+}
+
+static void close_context(void)
+{
+    fault_resume();
+    ww_close(ctx);
+    fault_pause();
+}
+
+/* A context under faults from its beginning to its end. Returns how many calls failed for one. */
+static unsigned long run_part(unsigned long seed, unsigned long nr_steps)
+{
+    struct model *model;
+    unsigned long nr_failed;
+
+    open_context();
+    fault_stop();
+    model = model_new(ctx, backend->name, seed);
+    fault_start();
+    model->faults = &faults;
+    model_run(model, nr_steps);
+    fault_stop();
+    model->faults = NULL;
+    nr_failed = model->nr_failed;
+    model_end(model);
+    fault_start();
+    close_context();
+    return nr_failed;
+}
+
+/* ---- one fault at a time ---- */
+
+/* What may go on for good: a denial or a lack. The others would be waited for without an end. */
+static bool may_last(enum fault_call call, int error)
+{
+    switch (error) {
+    case EPERM:
+    case EACCES:
+    case EMFILE:
+    case ENFILE:
+    case ENOSYS:
+    case ENOTTY:
+    case EINVAL:
+    case EBUSY:
+    case FAULT_SHORT:
+    case FAULT_STUCK:
+    case FAULT_MIDWAY:
+        return true;
+    case ENOMEM:
+        return call != FAULT_COPY && call != FAULT_ZEROPAGE && call != FAULT_WRITEPROTECT;
+    default:
+        return false;
+    }
+}
+
+static void fail_one(enum fault_call call, int error, bool for_good)
+{
+    unsigned long nr = 1, most = is_thorough() ? 100000 : 40, met;
+
+    do {
+        fault_plan(NULL, 0);
+        fault_add(call, error, nr, 0, for_good);
+        run_part(nr, is_thorough() ? 200 : 40);
+        met = fault_hits();
+        report();
+        nr = nr < 8 ? nr + 1 : nr + nr / 2;
+    } while (met && nr < most);
+}
+
+START_TEST(one_call_fails)
+{
+    enum fault_call call = _i / MAX_FAULT_ERRORS;
+    int error = fault_kinds[call].errors[_i % MAX_FAULT_ERRORS];
+
+    if (error) {
+        fail_one(call, error, false);
+    }
+}
+END_TEST
+
+START_TEST(a_call_fails_from_some_time_on)
+{
+    enum fault_call call = _i / MAX_FAULT_ERRORS;
+    int error = fault_kinds[call].errors[_i % MAX_FAULT_ERRORS];
+
+    if (error && may_last(call, error)) {
+        fail_one(call, error, true);
+    }
+}
+END_TEST
+
+/* ---- all at random ---- */
+
+#define NR_SEEDS 3
+#define NR_PARTS 40
+#define PART_STEPS 250
+
+/* Rare enough that a part lives for some time under the backend it began with. */
+static void plan_all(unsigned long seed, unsigned long one_in)
+{
+    fault_plan(NULL, seed);
+    for (int i = 0; i < NR_KINDS; i++) {
+        int error = fault_kinds[i / MAX_FAULT_ERRORS].errors[i % MAX_FAULT_ERRORS];
+
+        if (error) {
+            fault_add(i / MAX_FAULT_ERRORS, error, 0, one_in, false);
+        }
+    }
+}
+
+START_TEST(random_calls_fail)
+{
+    static const unsigned long one_in[] = { 100, 1000, 5000 };
+    unsigned long nr_failed = 0, seed = _i * 1000;
+    int nr_parts = is_thorough() ? 10 * NR_PARTS : NR_PARTS;
+
+    plan_all(seed, one_in[_i % 3]);
+    for (int part = 0; part < nr_parts; part++) {
+        nr_failed += run_part(++seed, PART_STEPS);
+    }
+    report();
+    ck_assert_uint_gt(fault_hits() + !strcmp(backend->name, "none"), 0);
+    if (getenv("WW_TEST_REPORT")) {
+        printf("random %s %d %lu %lu\n", backend->name, nr_parts * PART_STEPS, fault_hits(), nr_failed);
+        fflush(stdout);
+    }
+}
+END_TEST
+
+/* ---- run ---- */
+
+static void add_case(Suite *suite, const char *name, const TTest *test, int nr)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_set_timeout(tcase, is_thorough() ? 3600 : 40);
+    tcase_add_loop_test(tcase, test, 0, nr);
+    suite_add_tcase(suite, tcase);
+}
+
+int main(void)
+{
+    int failed = 0;
+
+    /* In this thread and its forks calls fail only where a test says so; in those of the library, always. */
+    fault_pause();
+    nr_backends = find_backends(backends, 0);
+    for (size_t i = 0; i < nr_backends; i++) {
+        Suite *suite;
+
+        backend = &backends[i];
+        suite = suite_create(backend->name);
+        add_case(suite, "once", one_call_fails, NR_KINDS);
+        add_case(suite, "for good", a_call_fails_from_some_time_on, NR_KINDS);
+        add_case(suite, "random", random_calls_fail, NR_SEEDS);
+        failed += run_suite(suite);
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
