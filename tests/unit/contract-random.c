@@ -11,7 +11,7 @@
 
 START_TEST(random_operations_equal_the_model)
 {
-    struct model *model = model_new(ctx, backend->name, _i + 1);
+    struct model *model = model_new(ctx, backend->name, _i + 1, 0);
     const char *wanted = getenv("WW_TEST_STEPS");
 
     model_run(model, wanted && atol(wanted) > 0 ? (unsigned long)atol(wanted) : NR_STEPS);

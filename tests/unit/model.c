@@ -438,14 +438,14 @@ static void watch_again(struct model *model)
     size_t len = MODEL_PAGES * page_size();
     int err;
 
-    CALL(model, err, ww_watch(model->ctx, model->base, len, 0));
+    CALL(model, err, ww_watch(model->ctx, model->base, len, model->flags));
     if (!worked(model, "ww_watch", err)) {
         ASSERT(model, ww_count(model->ctx, model->base, 1) == -ENOENT);
         for (size_t i = below(model, 20); i < MODEL_PAGES; i += 20) {
             set_value(model, i, 2);
         }
         stop_faults(model);
-        err = ww_watch(model->ctx, model->base, len, 0);
+        err = ww_watch(model->ctx, model->base, len, model->flags);
         if (err == -EBUSY) {
             /* A descriptor that was replaced since has it still: it could not be told to let go. */
             ASSERT(model, atomic_load(&model->ctx->tracker)->next);
@@ -455,7 +455,7 @@ static void watch_again(struct model *model)
             for (size_t i = 0; i < MODEL_PAGES; i++) {
                 model->prot[i] = PROT_READ | PROT_WRITE;
             }
-            err = ww_watch(model->ctx, model->base, len, 0);
+            err = ww_watch(model->ctx, model->base, len, model->flags);
         }
         ASSERT(model, !err);
         model->faults->start();
@@ -511,16 +511,17 @@ static void do_cut(struct model *model)
 
 /* ---- a run ---- */
 
-struct model *model_new(struct ww_context *ctx, const char *name, unsigned long seed)
+struct model *model_new(struct ww_context *ctx, const char *name, unsigned long seed, unsigned int flags)
 {
     struct model *model = calloc(1, sizeof(*model));
 
     ck_assert_ptr_nonnull(model);
     model->ctx = ctx;
     model->name = name;
+    model->flags = flags;
     model->random = model->seed = seed;
     model->base = map_pages(MODEL_PAGES);
-    ck_assert_int_eq(ww_watch(ctx, model->base, MODEL_PAGES * page_size(), WW_WATCH_FRESH), 0);
+    ck_assert_int_eq(ww_watch(ctx, model->base, MODEL_PAGES * page_size(), WW_WATCH_FRESH | flags), 0);
     for (size_t i = 0; i < MODEL_PAGES; i++) {
         model->prot[i] = PROT_READ | PROT_WRITE;
     }
@@ -553,7 +554,7 @@ void model_end(struct model *model)
     read_range(model, 0, MODEL_PAGES);
     if (!region_is_exact(model)) {
         ASSERT(model, !ww_unwatch(model->ctx, model->base, len));
-        ASSERT(model, !ww_watch(model->ctx, model->base, len, 0));
+        ASSERT(model, !ww_watch(model->ctx, model->base, len, model->flags));
         model->vague = false;
     }
     ASSERT(model, region_is_exact(model) == is_exact(model->ctx));

@@ -31,6 +31,7 @@ struct model {
     struct ww_context *ctx;
     const char *name; /* for messages */
     char *base;
+    unsigned int flags; /* of ww_watch() */
     uint64_t random;
     unsigned long seed, step;
     const struct model_faults *faults; /* NULL: nothing may fail */
@@ -46,8 +47,8 @@ struct model {
     int prot[MODEL_PAGES];
 };
 
-/* Watches fresh memory. Faults, if any, are paused in this thread. */
-struct model *model_new(struct ww_context *ctx, const char *name, unsigned long seed);
+/* Watches fresh memory; @flags for ww_watch(). */
+struct model *model_new(struct ww_context *ctx, const char *name, unsigned long seed, unsigned int flags);
 
 /* Random operations. */
 void model_run(struct model *model, unsigned long nr_steps);

@@ -80,7 +80,7 @@ static unsigned long run_part(unsigned long seed, unsigned long nr_steps)
 
     open_context();
     fault_stop();
-    model = model_new(ctx, backend->name, seed);
+    model = model_new(ctx, backend->name, seed, seed % 3 ? 0 : WW_WATCH_MARKERS);
     fault_start();
     model->faults = &faults;
     model_run(model, nr_steps);
@@ -160,22 +160,30 @@ END_TEST
 #define NR_PARTS 40
 #define PART_STEPS 250
 
+/* What is called seldom fails more often. */
+static bool is_seldom(enum fault_call call)
+{
+    return call == FAULT_MALLOC || call == FAULT_MMAP || call == FAULT_REGISTER || call == FAULT_OPEN ||
+           call == FAULT_MADVISE;
+}
+
 /* Rare enough that a part lives for some time under the backend it began with. */
 static void plan_all(unsigned long seed, unsigned long one_in)
 {
     fault_plan(NULL, seed);
     for (int i = 0; i < NR_KINDS; i++) {
-        int error = fault_kinds[i / MAX_FAULT_ERRORS].errors[i % MAX_FAULT_ERRORS];
+        enum fault_call call = i / MAX_FAULT_ERRORS;
+        int error = fault_kinds[call].errors[i % MAX_FAULT_ERRORS];
 
         if (error) {
-            fault_add(i / MAX_FAULT_ERRORS, error, 0, one_in, false);
+            fault_add(call, error, 0, is_seldom(call) ? one_in / 20 + 5 : one_in, false);
         }
     }
 }
 
 START_TEST(random_calls_fail)
 {
-    static const unsigned long one_in[] = { 100, 1000, 5000 };
+    static const unsigned long one_in[] = { 200, 1000, 5000 };
     unsigned long nr_failed = 0, seed = _i * 1000;
     int nr_parts = is_thorough() ? 10 * NR_PARTS : NR_PARTS;
 
