@@ -324,7 +324,7 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     if (!err) {
         err = ww_sync_track(region->tracker->priv, pages, start, end);
         if (err && err != -ENOENT) {
-            ww_sync_unregister(region->tracker->priv, start, end);
+            ww_sync_doubt(region->tracker->priv, pages, start, end);
         }
     }
     return err == -ENOENT ? 0 : err;

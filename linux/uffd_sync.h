@@ -32,8 +32,9 @@ struct ww_sync_pages {
     uintptr_t base;
     size_t nr_pages;
     size_t map_len;
-    atomic_uint refs; /* regions */
-    bool shared;      /* a mapping of tmpfs or a memfd, not private anonymous memory */
+    atomic_uint refs;               /* regions */
+    bool shared;                    /* a mapping of tmpfs or a memfd, not private anonymous memory */
+    uintptr_t half_start, half_end; /* where registering failed half way; under table_lock */
     _Atomic uint64_t dirty[];
 };
 
@@ -162,6 +163,10 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
 
 /* Adds to a registration what its kind needs, and protects what is there. */
 int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end);
+
+/* The range may be registered for a part of what is needed, and so pass for tracked: it is to be tracked
+ * anew. */
+void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end);
 
 /* Makes sure that the range is tracked, and that what was not is dirty. */
 int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end);

@@ -76,50 +76,86 @@ static int is_tracked(const struct ww_sync *sync, uintptr_t start, uintptr_t end
     return ret == 1 ? is_tracked(sync, mid, end, nr_probes) : ret;
 }
 
+void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
+{
+    pthread_mutex_lock(&sync->table_lock);
+    if (pages->half_start == pages->half_end) {
+        pages->half_start = start;
+        pages->half_end = end;
+    } else {
+        pages->half_start = start < pages->half_start ? start : pages->half_start;
+        pages->half_end = end > pages->half_end ? end : pages->half_end;
+    }
+    pthread_mutex_unlock(&sync->table_lock);
+}
+
+/* Takes what is in doubt of the region, as far as what is left is one range. False: nothing. */
+static bool take_doubt(const struct ww_region *region, struct ww_range *ret)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages = region->priv;
+    uintptr_t start, end;
+
+    pthread_mutex_lock(&sync->table_lock);
+    start = pages->half_start > region->range.start ? pages->half_start : region->range.start;
+    end = pages->half_end < region->range.end ? pages->half_end : region->range.end;
+    if (start < end && start == pages->half_start) {
+        pages->half_start = end;
+    } else if (start < end && end == pages->half_end) {
+        pages->half_end = start;
+    }
+    pthread_mutex_unlock(&sync->table_lock);
+    *ret = (struct ww_range){ .start = start, .end = end };
+    return start < end;
+}
+
 /* Tracks a mapping again. Nothing is protected, so all of it is dirty, as it is if that fails. */
 static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_sync *sync = region->tracker->priv;
     struct ww_sync_pages *pages = region->priv;
+    int err;
 
     region->lost = true;
     ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
     ww_keep_pages_small(start, end);
-    if (ww_sync_register(sync, start, end, false)) {
-        return;
-    }
-    /* Half of it would pass for tracked. */
-    if (ww_sync_kind(sync, start, end) != WW_SYNC_PRIVATE || track_private(sync, start, end)) {
+    err = ww_sync_register(sync, start, end, false);
+    if (!err && ww_sync_kind(sync, start, end) != WW_SYNC_PRIVATE) {
         ww_sync_unregister(sync, start, end);
+    } else if (err || track_private(sync, start, end)) {
+        ww_sync_doubt(sync, pages, start, end);
     }
 }
 
-/* Where nobody tells the mappings: halves what is not one tracked mapping, down to pages. */
-static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintptr_t end)
+/* Where nobody tells the mappings: halves what is not one tracked mapping, down to pages. Tracks again what
+ * is not tracked, or @all. */
+static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
 {
     uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
     int kind = ww_sync_kind(region->tracker->priv, start, end), err;
 
-    if (kind != WW_SYNC_LOST) {
-        return kind < 0 ? kind : 0;
+    if (kind < 0) {
+        return kind;
     }
-    if (mid == start) {
-        track_again(region, start, end);
+    if (kind != WW_SYNC_LOST || mid == start) {
+        if (kind == WW_SYNC_LOST || all) {
+            track_again(region, start, end);
+        }
         return 0;
     }
-    err = find_lost_by_halves(region, start, mid);
-    return err ? err : find_lost_by_halves(region, mid, end);
+    err = find_lost_by_halves(region, start, mid, all);
+    return err ? err : find_lost_by_halves(region, mid, end, all);
 }
 
 /* Looks at each mapping of the range. */
-static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end)
+static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
 {
     struct ww_mapping mapping;
     struct ww_maps maps;
     int kind = 0;
 
     if (ww_maps_open(&maps, 0, 0)) {
-        return find_lost_by_halves(region, start, end);
+        return find_lost_by_halves(region, start, end, all);
     }
     while (start < end && kind >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
         uintptr_t from = mapping.start > start ? mapping.start : start;
@@ -129,7 +165,7 @@ static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end)
             continue;
         }
         kind = ww_sync_kind(region->tracker->priv, from, to);
-        if (kind == WW_SYNC_LOST) {
+        if (kind == WW_SYNC_LOST || (all && kind >= 0)) {
             track_again(region, from, to);
         }
         start = to;
@@ -142,15 +178,23 @@ int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_sync *sync = region->tracker->priv;
     const struct ww_sync_pages *pages = region->priv;
-    int nr_probes = 0, ret;
+    struct ww_range doubtful;
+    int nr_probes = 0, ret = 0;
 
     /* Shared memory cannot be asked about. */
     if (pages->shared) {
         return 0;
     }
+    if (take_doubt(region, &doubtful)) {
+        ret = find_lost(region, doubtful.start, doubtful.end, true);
+    }
+    if (ret) {
+        ww_sync_doubt(sync, region->priv, doubtful.start, doubtful.end);
+        return ret;
+    }
     ret = is_tracked(sync, start, end, &nr_probes);
     if (ret) {
         return ret < 0 ? ret : 0;
     }
-    return find_lost(region, start, end);
+    return find_lost(region, start, end, false);
 }

@@ -206,7 +206,7 @@ static void add_case(Suite *suite, const char *name, const TTest *test, int nr)
 {
     TCase *tcase = tcase_create(name);
 
-    tcase_set_timeout(tcase, is_thorough() ? 3600 : 40);
+    tcase_set_timeout(tcase, is_thorough() ? 3600 : 120);
     tcase_add_loop_test(tcase, test, 0, nr);
     suite_add_tcase(suite, tcase);
 }
