@@ -265,11 +265,6 @@ check-wine: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/wine/matrix.sh >CONFORMANCE.md.new
 	mv CONFORMANCE.md.new $(srcdir)/docs/CONFORMANCE.md
 
-# ---- long random runs: other seeds each time, about half an hour ----
-soak: all
-	WW_BUILDDIR='$(abs_builddir)' WW_FIRST_SEED=$$(date +%s) WW_SEEDS=$${WW_SEEDS:-300} WW_OPERATIONS=1000000 \
-		$(SHELL) $(srcdir)/tests/wine/test-random.sh
-
 # ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
 # What runs there: in every configuration that tracks as usual; besides in the plain one; where a backend's way is
 # barred; and in `moving`, where no answer is exact. A new test is one word here.
@@ -297,4 +292,4 @@ kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(K
 		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); \
 		echo 'asked tests/bench/native'; } >kernel-programs.list
 
-.PHONY: benchmarks bench-check winetest check-wine soak check-kernels kernel-programs
+.PHONY: benchmarks bench-check winetest check-wine check-kernels kernel-programs
