@@ -10,11 +10,11 @@
  * stays open and is reported again.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "bits.h"
+#include "heap.h"
 #include "internal.h"
 #include "maps.h"
 #include "mprotect.h"
@@ -53,12 +53,12 @@ static void put_pages(struct ww_prot_pages *pages)
     if (pages->prot) {
         munmap((void *)pages->prot, pages->nr_pages);
     }
-    free(pages);
+    ww_heap_free(pages);
 }
 
 static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
 {
-    struct ww_prot_pages *pages = calloc(1, sizeof(*pages));
+    struct ww_prot_pages *pages = ww_heap_alloc(sizeof(*pages));
 
     if (!pages) {
         return NULL;
@@ -78,7 +78,7 @@ static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
 /* Takes over the caller's reference to @pages, also where it fails. */
 static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
 {
-    struct ww_prot_map *map = pages ? calloc(1, sizeof(*map)) : NULL;
+    struct ww_prot_map *map = pages ? ww_heap_alloc(sizeof(*map)) : NULL;
 
     if (map) {
         map->start = start;
@@ -93,7 +93,7 @@ static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start,
 static void free_map(struct ww_prot_map *map)
 {
     put_pages(map->pages);
-    free(map);
+    ww_heap_free(map);
 }
 
 static struct ww_prot_pages *pages_of(const struct ww_region *region)

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/queue.h>
 
+#include "heap.h"
 #include "internal.h"
 #include "softdirty.h"
 
@@ -81,7 +82,7 @@ static void remove_marks(struct marks *marks)
 
 static struct marks *new_marks(const struct ww_range *range)
 {
-    struct marks *marks = calloc(1, sizeof(*marks));
+    struct marks *marks = ww_heap_alloc(sizeof(*marks));
 
     if (marks) {
         marks->range = *range;
@@ -93,7 +94,7 @@ static struct marks *new_marks(const struct ww_range *range)
 static void free_marks(struct marks *marks)
 {
     ww_pageset_destroy(&marks->dirty);
-    free(marks);
+    ww_heap_free(marks);
 }
 
 /* Clears the bits of the whole process, after those of every region were saved. The lock is held. */

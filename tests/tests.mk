@@ -29,19 +29,25 @@ UNIT_TESTS += tests/unit/test-pageset
 tests_unit_test_pageset_SOURCES = tests/unit/test-pageset.c tests/unit/util.h
 tests_unit_test_pageset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pageset_LDADD = $(UNIT_LDADD)
-tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=calloc
+tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=ww_heap_alloc
 
 UNIT_TESTS += tests/unit/test-region
 tests_unit_test_region_SOURCES = tests/unit/test-region.c tests/unit/util.h
 tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_region_LDADD = $(UNIT_LDADD)
-tests_unit_test_region_LDFLAGS = -Wl,--wrap=calloc
+tests_unit_test_region_LDFLAGS = -Wl,--wrap=ww_heap_alloc
 
 UNIT_TESTS += tests/unit/test-quiet
 tests_unit_test_quiet_SOURCES = tests/unit/test-quiet.c tests/unit/util.h
 tests_unit_test_quiet_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quiet_LDADD = $(UNIT_LDADD)
 tests_unit_test_quiet_LDFLAGS = -Wl,--wrap=ioctl
+
+UNIT_TESTS += tests/unit/test-heap
+tests_unit_test_heap_SOURCES = tests/unit/test-heap.c tests/unit/util.h
+tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_LDADD = $(UNIT_LDADD)
+tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
 UNIT_TESTS += tests/unit/test-maps
 tests_unit_test_maps_SOURCES = tests/unit/test-maps.c tests/unit/util.h
@@ -117,7 +123,7 @@ tests_unit_test_win32_SOURCES = tests/unit/test-win32.c tests/unit/util.h tests/
 	tests/unit/win32-memory.c tests/unit/win32-objects.c tests/unit/win32-watches.c tests/unit/win32-world.c
 tests_unit_test_win32_CPPFLAGS = $(UNIT_CPPFLAGS) $(WINE_CPPFLAGS)
 tests_unit_test_win32_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
-tests_unit_test_win32_LDFLAGS = -Wl,--wrap=calloc,--wrap=mprotect,--wrap=ww_watch
+tests_unit_test_win32_LDFLAGS = -Wl,--wrap=calloc,--wrap=ww_heap_alloc,--wrap=mprotect,--wrap=ww_watch
 endif
 
 if HAVE_SECCOMP
