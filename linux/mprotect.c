@@ -448,7 +448,10 @@ static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t
     struct ww_prot_pages *pages = pages_of(region);
     size_t from = page_index(pages, start), to = page_index(pages, end);
 
-    memset((void *)&pages->prot[from], prot, to - from);
+    /* One by one: handlers read them meanwhile. */
+    for (size_t page = from; page < to; page++) {
+        atomic_store_explicit(&pages->prot[page], prot, memory_order_release);
+    }
     /* A handler that has read the old protection must not apply it after us. */
     ww_fault_synchronize();
     return apply_prot(pages, from, to);
