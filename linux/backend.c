@@ -43,9 +43,17 @@ static const struct ww_refusal common_refusals[] = {
     { 0 },
 };
 
-void ww_page_size_init(void)
+static void learn_page_size(void)
 {
     ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
+}
+
+/* Once: threads of other contexts read it. */
+void ww_page_size_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, learn_page_size);
 }
 
 static size_t rung_of(uint32_t caps)
