@@ -240,6 +240,18 @@ static int decommit(char *addr, size_t len)
                                                                      : replace_mapping(addr, len);
 }
 
+/* The mapping is replaced by somebody who does not know of us. */
+static int replace(char *addr, size_t len)
+{
+    void *again;
+
+    if (!(caps & WW_CAP_LOST_DETECTED) || (caps & WW_CAP_OWNS_PROT)) {
+        return decommit(addr, len);
+    }
+    again = mmap(addr, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return again == MAP_FAILED ? -errno : 0;
+}
+
 static int commit(char *addr, size_t len)
 {
     return change_protection(addr, len, PROT_READ | PROT_WRITE);
@@ -359,6 +371,7 @@ const struct soak_system soak_system = {
     .release = release,
     .commit = commit,
     .decommit = decommit,
+    .replace = replace,
     .protect = protect,
     .get = get,
     .reset = reset,

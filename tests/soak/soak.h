@@ -39,6 +39,8 @@ struct soak_system {
     int (*release)(char *base, size_t len);
     int (*commit)(char *addr, size_t len);
     int (*decommit)(char *addr, size_t len);
+    /* As decommit, but what tracks writes is not told, where it promises to notice: more may be reported. */
+    int (*replace)(char *addr, size_t len);
     int (*protect)(char *addr, size_t len, enum soak_access access);
     ssize_t (*get)(char *addr, size_t len, bool reset, void **pages, size_t capacity);
     int (*reset)(char *addr, size_t len);

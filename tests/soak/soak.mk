@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- the soak test: all calls at once, for as long as one likes ----
+# ---- the soak test: all calls at once, for as long as one likes; and unit tests under ThreadSanitizer ----
 SOAK_COMMON = tests/soak/soak.c tests/soak/region.c tests/soak/actors.c tests/soak/churn.c \
 	tests/soak/collector.c tests/soak/checkpoint.c tests/soak/watchdog.c
 
@@ -8,7 +8,7 @@ tests_soak_soak_SOURCES = $(SOAK_COMMON) tests/soak/linux.c tests/soak/soak.h
 tests_soak_soak_LDADD = libengine.la
 
 SOAK_EXES = tests/soak/soak.exe tests/soak/i686/soak.exe
-EXTRA_DIST += tests/soak/windows.c tests/soak/soak.sh tests/soak/test-soak.sh
+EXTRA_DIST += tests/soak/windows.c tests/soak/soak.sh tests/soak/test-soak.sh tests/soak/tsan.sh tests/soak/tsan.supp
 CLEANFILES += $(SOAK_EXES) tests/soak/*.out tests/soak/*.err
 tests/soak/soak.exe: SOAK_CC = $(MINGW64)
 tests/soak/i686/soak.exe: SOAK_CC = $(MINGW32)
@@ -35,4 +35,8 @@ soak-random: all
 	WW_BUILDDIR='$(abs_builddir)' WW_FIRST_SEED=$$(date +%s) WW_SEEDS=$${WW_SEEDS:-300} WW_OPERATIONS=1000000 \
 		$(SHELL) $(srcdir)/tests/wine/test-random.sh
 
-.PHONY: soak soak-random
+# In a build folder of its own; takes about ten minutes.
+check-tsan:
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/soak/tsan.sh || test $$? -eq 77
+
+.PHONY: soak soak-random check-tsan

@@ -275,6 +275,7 @@ const struct soak_system soak_system = {
     .release = release,
     .commit = commit,
     .decommit = decommit,
+    .replace = decommit,
     .protect = protect,
     .get = get,
     .reset = reset,
