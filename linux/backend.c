@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "internal.h"
 
 unsigned int ww_page_shift;
@@ -43,9 +44,17 @@ static const struct ww_refusal common_refusals[] = {
     { 0 },
 };
 
-void ww_page_size_init(void)
+static void learn_page_size(void)
 {
     ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
+}
+
+/* Once: threads of other contexts read it. */
+void ww_page_size_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, learn_page_size);
 }
 
 static size_t rung_of(uint32_t caps)
@@ -175,7 +184,7 @@ static int choose_named(struct ww_tracker *ret, const char *name)
 /* Opens the named backend, or the best that works. */
 int ww_backend_choose(const char *name, struct ww_context *ctx)
 {
-    struct ww_tracker *tracker = malloc(sizeof(*tracker));
+    struct ww_tracker *tracker = ww_heap_alloc(sizeof(*tracker));
     int err;
 
     if (!tracker) {
@@ -184,7 +193,7 @@ int ww_backend_choose(const char *name, struct ww_context *ctx)
     ctx->named = name;
     err = name ? choose_named(tracker, name) : choose(tracker, 0, 0);
     if (err) {
-        free(tracker);
+        ww_heap_free(tracker);
         return err;
     }
     put_in_front(ctx, tracker);
@@ -205,7 +214,7 @@ static bool is_shortage(int err)
  */
 static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_tracker *failing)
 {
-    struct ww_tracker *tracker = malloc(sizeof(*tracker));
+    struct ww_tracker *tracker = ww_heap_alloc(sizeof(*tracker));
     size_t nr = 0;
     int err;
 
@@ -213,7 +222,7 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
         nr++;
     }
     if (!tracker || nr >= MAX_TRACKERS) {
-        free(tracker);
+        ww_heap_free(tracker);
         return tracker ? &ctx->floor : NULL;
     }
     err = open_tracker(failing->backend, tracker);
@@ -222,14 +231,14 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
         err = open_tracker(failing->backend, tracker);
     }
     if (is_shortage(err)) {
-        free(tracker);
+        ww_heap_free(tracker);
         return NULL;
     }
     if (err && !ctx->named) {
         err = choose(tracker, failing->caps & WW_CAP_KERNEL_WRITES, ~failing->caps & WW_CAP_OWNS_PROT);
     }
     if (err) {
-        free(tracker);
+        ww_heap_free(tracker);
         return &ctx->floor;
     }
     return tracker;
@@ -296,7 +305,7 @@ void ww_backend_close(struct ww_context *ctx)
         next = tracker->next;
         tracker->backend->close(tracker);
         if (tracker != &ctx->floor) {
-            free(tracker);
+            ww_heap_free(tracker);
         }
     }
 }

@@ -10,11 +10,11 @@
  * stays open and is reported again.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "bits.h"
+#include "heap.h"
 #include "internal.h"
 #include "mprotect.h"
 
@@ -42,12 +42,12 @@ static void put_pages(struct ww_prot_pages *pages)
     if (pages->prot) {
         munmap((void *)pages->prot, pages->nr_pages);
     }
-    free(pages);
+    ww_heap_free(pages);
 }
 
 static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
 {
-    struct ww_prot_pages *pages = calloc(1, sizeof(*pages));
+    struct ww_prot_pages *pages = ww_heap_alloc(sizeof(*pages));
 
     if (!pages) {
         return NULL;
@@ -67,7 +67,7 @@ static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
 /* Takes over the caller's reference to @pages, also where it fails. */
 static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
 {
-    struct ww_prot_map *map = pages ? calloc(1, sizeof(*map)) : NULL;
+    struct ww_prot_map *map = pages ? ww_heap_alloc(sizeof(*map)) : NULL;
 
     if (map) {
         map->start = start;
@@ -82,7 +82,7 @@ static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start,
 static void free_map(struct ww_prot_map *map)
 {
     put_pages(map->pages);
-    free(map);
+    ww_heap_free(map);
 }
 
 static struct ww_prot_pages *pages_of(const struct ww_region *region)
@@ -395,7 +395,10 @@ static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t
     size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
     int err;
 
-    memset((void *)&pages->prot[from], prot, to - from);
+    /* One by one: handlers read them meanwhile. */
+    for (size_t page = from; page < to; page++) {
+        atomic_store_explicit(&pages->prot[page], prot, memory_order_release);
+    }
     /* A handler that has read the old protection must not apply it after us. */
     ww_fault_synchronize();
     err = ww_prot_apply(pages, from, to);

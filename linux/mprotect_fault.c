@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sched.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "internal.h"
 #include "mprotect.h"
 
@@ -363,7 +363,7 @@ static void publish(struct fault_table *next)
     struct fault_table *old = atomic_exchange(&table, next);
 
     ww_fault_synchronize();
-    free(old);
+    ww_heap_free(old);
 }
 
 /* A copy of the table with room for @extra more, without @leave_out. */
@@ -371,7 +371,7 @@ static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *le
 {
     const struct fault_table *now = atomic_load(&table);
     size_t nr = now ? now->nr : 0;
-    struct fault_table *copy = malloc(sizeof(*copy) + (nr + extra) * sizeof(copy->maps[0]));
+    struct fault_table *copy = ww_heap_alloc(sizeof(*copy) + (nr + extra) * sizeof(copy->maps[0]));
 
     if (!copy) {
         return NULL;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "heap.h"
 #include "internal.h"
 #include "mprotect.h"
 
@@ -30,13 +31,13 @@ void ww_prot_filler_close(struct ww_prot_filler *filler)
     if (filler) {
         ww_fd_close(&filler->mem);
         ww_fd_close(&filler->pagemap);
-        free(filler);
+        ww_heap_free(filler);
     }
 }
 
 struct ww_prot_filler *ww_prot_filler_open(void)
 {
-    struct ww_prot_filler *filler = calloc(1, sizeof(*filler));
+    struct ww_prot_filler *filler = ww_heap_alloc(sizeof(*filler));
 
     if (!filler) {
         return NULL;

@@ -3,12 +3,12 @@
  * The sparse page set: a directory of leaves, 4096 pages (16 MB) each. A leaf
  * that is absent is empty, one whose pages are all members is the shared
  * sentinel, so that long runs cost 8 bytes per 16 MB. The directory is one
- * calloc(): for large regions untouched zero pages that cost nothing.
+ * mapping: for large regions untouched zero pages that cost nothing.
  */
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "heap.h"
 #include "internal.h"
 #include "pageset.h"
 
@@ -61,10 +61,10 @@ void ww_pageset_destroy(struct ww_pageset *set)
     if (set->leaves) {
         for (size_t i = 0; i < nr_leaves(set); i++) {
             if (set->leaves[i] != &full_leaf) {
-                free(set->leaves[i]);
+                ww_heap_free(set->leaves[i]);
             }
         }
-        free(set->leaves);
+        ww_heap_free(set->leaves);
     }
     ww_pageset_init(set, set->base, set->nr_pages);
 }
@@ -79,7 +79,7 @@ static void set_all(struct ww_pageset *set)
 static bool alloc_directory(struct ww_pageset *set)
 {
     if (!set->leaves) {
-        set->leaves = calloc(nr_leaves(set), sizeof(*set->leaves));
+        set->leaves = ww_heap_alloc(nr_leaves(set) * sizeof(*set->leaves));
     }
     return set->leaves != NULL;
 }
@@ -94,7 +94,7 @@ static struct ww_leaf *writable_leaf(struct ww_pageset *set, size_t index)
     if (leaf && leaf != &full_leaf) {
         return leaf;
     }
-    leaf = calloc(1, sizeof(*leaf) + nr_words * sizeof(leaf->words[0]));
+    leaf = ww_heap_alloc(sizeof(*leaf) + nr_words * sizeof(leaf->words[0]));
     if (!leaf) {
         return NULL;
     }
@@ -116,10 +116,10 @@ static void fold_leaf(struct ww_pageset *set, size_t index)
 
     if (!leaf->nr_set) {
         set->leaves[index] = NULL;
-        free(leaf);
+        ww_heap_free(leaf);
     } else if (leaf->nr_set == leaf_pages(set, index)) {
         set->leaves[index] = &full_leaf;
-        free(leaf);
+        ww_heap_free(leaf);
     }
 }
 
@@ -181,7 +181,7 @@ static void remove_from_leaf(struct ww_pageset *set, size_t index, size_t from, 
         set->nr_set -= leaf == &full_leaf ? to - from : leaf->nr_set;
         set->leaves[index] = NULL;
         if (leaf != &full_leaf) {
-            free(leaf);
+            ww_heap_free(leaf);
         }
         return;
     }

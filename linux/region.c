@@ -5,8 +5,8 @@
  * nothing of how writes are tracked beyond passing splits on to the backend.
  */
 #include <errno.h>
-#include <stdlib.h>
 
+#include "heap.h"
 #include "internal.h"
 
 static int compare_regions(struct ww_region *a, struct ww_region *b)
@@ -53,7 +53,7 @@ struct ww_region *ww_region_first(struct ww_context *ctx, uintptr_t start, uintp
 /* A region that is in no table yet. NULL: no memory. */
 struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
 {
-    struct ww_region *region = calloc(1, sizeof(*region));
+    struct ww_region *region = ww_heap_alloc(sizeof(*region));
     size_t nr_pages = (end - start) >> ww_page_shift;
 
     if (!region) {
@@ -118,7 +118,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     pthread_mutex_unlock(&region->lock);
     if (err) {
         pthread_mutex_destroy(&upper->lock);
-        free(upper);
+        ww_heap_free(upper);
         return err;
     }
     ww_region_insert(ctx, upper);
@@ -147,5 +147,5 @@ void ww_region_free(struct ww_region *region)
     ww_pageset_destroy(&region->ever);
     ww_pageset_destroy(&region->latch);
     pthread_mutex_destroy(&region->lock);
-    free(region);
+    ww_heap_free(region);
 }

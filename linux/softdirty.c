@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/queue.h>
 
+#include "heap.h"
 #include "internal.h"
 #include "softdirty.h"
 
@@ -81,7 +82,7 @@ static void remove_marks(struct marks *marks)
 
 static struct marks *new_marks(const struct ww_range *range)
 {
-    struct marks *marks = calloc(1, sizeof(*marks));
+    struct marks *marks = ww_heap_alloc(sizeof(*marks));
 
     if (marks) {
         marks->range = *range;
@@ -93,7 +94,7 @@ static struct marks *new_marks(const struct ww_range *range)
 static void free_marks(struct marks *marks)
 {
     ww_pageset_destroy(&marks->dirty);
-    free(marks);
+    ww_heap_free(marks);
 }
 
 /* Clears the bits of the whole process, after those of every region were saved. The lock is held. */
@@ -118,13 +119,13 @@ static int clear_bits(const struct softdirty *sd)
 static void softdirty_close(struct ww_tracker *tracker)
 {
     ww_softdirty_close(tracker->priv);
-    free(tracker->priv);
+    ww_heap_free(tracker->priv);
 }
 
 static int softdirty_open(struct ww_tracker *tracker)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct softdirty *sd = calloc(1, sizeof(*sd));
+    struct softdirty *sd = ww_heap_alloc(sizeof(*sd));
     int err;
 
     if (!sd) {
@@ -133,7 +134,7 @@ static int softdirty_open(struct ww_tracker *tracker)
     pthread_once(&once, follow_forks);
     err = ww_softdirty_open(sd);
     if (err) {
-        free(sd);
+        ww_heap_free(sd);
         return err;
     }
     tracker->priv = sd;

@@ -12,11 +12,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "hold.h"
 #include "internal.h"
 
@@ -42,7 +42,7 @@ void ww_supply_destroy(struct ww_supply *supply)
 
     while ((source = RB_ROOT(&supply->sources))) {
         RB_REMOVE(ww_source_tree, &supply->sources, source);
-        free(source);
+        ww_heap_free(source);
     }
     pthread_mutex_destroy(&supply->lock);
 }
@@ -70,7 +70,7 @@ static uintptr_t lower(uintptr_t a, uintptr_t b)
 
 int ww_supply_add(struct ww_supply *supply, const struct ww_range *range, ww_fill_fn fill, void *arg)
 {
-    struct ww_source *source = malloc(sizeof(*source)), *next;
+    struct ww_source *source = ww_heap_alloc(sizeof(*source)), *next;
     bool taken;
 
     if (!source) {
@@ -86,7 +86,7 @@ int ww_supply_add(struct ww_supply *supply, const struct ww_range *range, ww_fil
     }
     pthread_mutex_unlock(&supply->lock);
     if (taken) {
-        free(source);
+        ww_heap_free(source);
     }
     return taken ? -EEXIST : 0;
 }
@@ -99,7 +99,7 @@ int ww_supply_cut(struct ww_supply *supply, uintptr_t at)
     pthread_mutex_lock(&supply->lock);
     source = first_ending_after(supply, at);
     if (source && source->range.start < at) {
-        upper = malloc(sizeof(*upper));
+        upper = ww_heap_alloc(sizeof(*upper));
         if (upper) {
             *upper = *source;
             upper->range.start = at;
@@ -120,7 +120,7 @@ void ww_supply_end(struct ww_supply *supply, uintptr_t start, uintptr_t end)
     pthread_mutex_lock(&supply->lock);
     while ((source = first_ending_after(supply, start)) && source->range.start < end) {
         RB_REMOVE(ww_source_tree, &supply->sources, source);
-        free(source);
+        ww_heap_free(source);
     }
     pthread_mutex_unlock(&supply->lock);
 }

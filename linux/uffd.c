@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "heap.h"
 #include "internal.h"
 #include "uffd.h"
 
@@ -144,13 +145,13 @@ static int uffd_open(struct ww_tracker *tracker)
     if (ww_uffd_has_known_bug()) {
         return -EIO;
     }
-    uffd = calloc(1, sizeof(*uffd));
+    uffd = ww_heap_alloc(sizeof(*uffd));
     if (!uffd) {
         return -ENOMEM;
     }
     err = open_fds(uffd);
     if (err) {
-        free(uffd);
+        ww_heap_free(uffd);
         return err;
     }
     if (!uffd->full) {
@@ -416,7 +417,7 @@ static void uffd_close(struct ww_tracker *tracker)
 {
     ww_uffd_stop(tracker->priv);
     close_fds(tracker->priv);
-    free(tracker->priv);
+    ww_heap_free(tracker->priv);
 }
 
 static const struct ww_refusal refusals[] = {

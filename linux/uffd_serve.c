@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "uffd.h"
 
 #define NR_MESSAGES 64
@@ -246,7 +247,7 @@ static void free_server(struct uffd_server *server)
     if (server->base.buffer) {
         munmap(server->base.buffer, WW_SERVE_BYTES + ww_page_size());
     }
-    free(server);
+    ww_heap_free(server);
 }
 
 static void *map_buffer(size_t len, int flags)
@@ -258,7 +259,7 @@ static void *map_buffer(size_t len, int flags)
 
 static int new_server(struct uffd *uffd, struct uffd_server **ret)
 {
-    struct uffd_server *server = calloc(1, sizeof(*server));
+    struct uffd_server *server = ww_heap_alloc(sizeof(*server));
     struct uffdio_register reg = {
         .range.len = ww_page_size(),
         .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,

@@ -24,6 +24,10 @@
 #include "fd.h"
 #include "internal.h"
 
+/* Of a thread of ours. Virtual size; thread-local storage of the whole program is in it, which under a
+ * sanitizer takes most of a megabyte. */
+#define WW_SYNC_STACK_BYTES ((size_t)2 << 20)
+
 /* Messages a batch has at most, and pages that one UFFDIO_COPY fills. */
 #define WW_SYNC_BATCH 64
 

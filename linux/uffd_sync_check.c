@@ -60,7 +60,7 @@ static int run_trial(struct ww_sync *sync, char *area)
     int err;
 
     pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, (size_t)512 << 10);
+    pthread_attr_setstacksize(&attr, WW_SYNC_STACK_BYTES);
     ww_block_signals(&saved);
     err = pthread_create(&helper, &attr, trial_thread, &trial);
     ww_restore_signals(&saved);

@@ -28,9 +28,6 @@
 /* How long it takes at most to find that the descriptor is gone. */
 #define LOOK_AGAIN_MS 200
 
-/* Virtual size; thread-local storage of the whole program is in it. */
-#define STACK_BYTES ((size_t)512 << 10)
-
 /* In the order in which a batch answers them: a page that is written and read is written. */
 enum { PROTECTED_WRITTEN, MISSING_WRITTEN, MISSING_READ };
 
@@ -296,7 +293,7 @@ static int start_thread(struct ww_sync *sync)
     int err;
 
     pthread_attr_init(&attr);
-    err = pthread_attr_setstack(&attr, sync->stack, STACK_BYTES);
+    err = pthread_attr_setstack(&attr, sync->stack, WW_SYNC_STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     if (!err) {
@@ -312,7 +309,7 @@ static void unmap_all(struct ww_sync *sync)
     struct ww_sync_table *table = atomic_load(&sync->table);
 
     if (sync->stack) {
-        munmap(sync->stack, STACK_BYTES);
+        munmap(sync->stack, WW_SYNC_STACK_BYTES);
     }
     if (table) {
         munmap(table, table->map_len);
@@ -324,7 +321,7 @@ static void unmap_all(struct ww_sync *sync)
 
 int ww_sync_start(struct ww_sync *sync)
 {
-    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+    void *stack = mmap(NULL, WW_SYNC_STACK_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     int err = -ENOMEM;
 

@@ -29,19 +29,25 @@ UNIT_TESTS += tests/unit/test-pageset
 tests_unit_test_pageset_SOURCES = tests/unit/test-pageset.c tests/unit/util.h
 tests_unit_test_pageset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pageset_LDADD = $(UNIT_LDADD)
-tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=calloc
+tests_unit_test_pageset_LDFLAGS = -Wl,--wrap=ww_heap_alloc
 
 UNIT_TESTS += tests/unit/test-region
 tests_unit_test_region_SOURCES = tests/unit/test-region.c tests/unit/util.h
 tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_region_LDADD = $(UNIT_LDADD)
-tests_unit_test_region_LDFLAGS = -Wl,--wrap=calloc
+tests_unit_test_region_LDFLAGS = -Wl,--wrap=ww_heap_alloc
 
 UNIT_TESTS += tests/unit/test-quiet
 tests_unit_test_quiet_SOURCES = tests/unit/test-quiet.c tests/unit/util.h
 tests_unit_test_quiet_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quiet_LDADD = $(UNIT_LDADD)
 tests_unit_test_quiet_LDFLAGS = -Wl,--wrap=ioctl
+
+UNIT_TESTS += tests/unit/test-heap
+tests_unit_test_heap_SOURCES = tests/unit/test-heap.c tests/unit/util.h
+tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_LDADD = $(UNIT_LDADD)
+tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
 UNIT_TESTS += tests/unit/test-maps
 tests_unit_test_maps_SOURCES = tests/unit/test-maps.c tests/unit/util.h
@@ -118,7 +124,7 @@ tests_unit_test_win32_SOURCES = tests/unit/test-win32.c tests/unit/util.h tests/
 	tests/unit/win32-memory.c tests/unit/win32-objects.c tests/unit/win32-watches.c tests/unit/win32-world.c
 tests_unit_test_win32_CPPFLAGS = $(UNIT_CPPFLAGS) $(WINE_CPPFLAGS)
 tests_unit_test_win32_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
-tests_unit_test_win32_LDFLAGS = -Wl,--wrap=calloc,--wrap=mprotect,--wrap=ww_watch
+tests_unit_test_win32_LDFLAGS = -Wl,--wrap=calloc,--wrap=ww_heap_alloc,--wrap=mprotect,--wrap=ww_watch
 endif
 
 if HAVE_SECCOMP
@@ -222,7 +228,7 @@ endif
 
 CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
-	rm -rf tests/wine/prefix tests/wine/prefix.lock examples/.libs
+	rm -rf tsan tsan.log tests/wine/prefix tests/wine/prefix.lock examples/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
 		tests/winetest/results tests/winetest/include-* matrix kernels
 
@@ -266,11 +272,6 @@ check-wine: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/wine/matrix.sh >CONFORMANCE.md.new
 	mv CONFORMANCE.md.new $(srcdir)/docs/CONFORMANCE.md
 
-# ---- long random runs: other seeds each time, about half an hour ----
-soak: all
-	WW_BUILDDIR='$(abs_builddir)' WW_FIRST_SEED=$$(date +%s) WW_SEEDS=$${WW_SEEDS:-300} WW_OPERATIONS=1000000 \
-		$(SHELL) $(srcdir)/tests/wine/test-random.sh
-
 # ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
 # What runs there: in every configuration that tracks as usual; besides in the plain one; where a backend's way is
 # barred; and in `moving`, where no answer is exact. A new test is one word here.
@@ -298,4 +299,4 @@ kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(K
 		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); \
 		echo 'asked tests/bench/native'; } >kernel-programs.list
 
-.PHONY: benchmarks bench-check winetest check-wine soak check-kernels kernel-programs
+.PHONY: benchmarks bench-check winetest check-wine check-kernels kernel-programs

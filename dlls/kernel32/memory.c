@@ -12,10 +12,10 @@
  */
 #include <errno.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "heap.h"
 #include "kernel32.h"
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -73,7 +73,7 @@ static uint8_t *page_of(struct win32_allocation *alloc, uintptr_t addr)
 
 static struct win32_allocation *add(struct ww_win32 *w, uintptr_t start, uintptr_t end)
 {
-    struct win32_allocation *alloc = calloc(1, sizeof(*alloc));
+    struct win32_allocation *alloc = ww_heap_alloc(sizeof(*alloc));
 
     if (!alloc) {
         return NULL;
@@ -81,9 +81,9 @@ static struct win32_allocation *add(struct ww_win32 *w, uintptr_t start, uintptr
     alloc->start = start;
     alloc->end = end;
     /* Of a large array only what is written takes memory. */
-    alloc->protect = calloc((end - start) / NT_PAGE_SIZE, 1);
+    alloc->protect = ww_heap_alloc((end - start) / NT_PAGE_SIZE);
     if (!alloc->protect) {
-        free(alloc);
+        ww_heap_free(alloc);
         return NULL;
     }
     RB_INSERT(win32_allocation_tree, &w->allocations, alloc);
@@ -93,8 +93,8 @@ static struct win32_allocation *add(struct ww_win32 *w, uintptr_t start, uintptr
 static void drop(struct ww_win32 *w, struct win32_allocation *alloc)
 {
     RB_REMOVE(win32_allocation_tree, &w->allocations, alloc);
-    free(alloc->protect);
-    free(alloc);
+    ww_heap_free(alloc->protect);
+    ww_heap_free(alloc);
 }
 
 /* ---- arguments ---- */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- system calls and allocations that fail on purpose ----
 FAULT_CALLS = ioctl syscall open read pread pread64 write pwrite64 epoll_create1 epoll_wait mmap msync \
-	mprotect madvise sigaction pthread_create malloc calloc realloc
+	mprotect madvise sigaction pthread_create malloc calloc realloc ww_heap_alloc
 WRAP_FAULTS = $(FAULT_CALLS:%=-Wl,--wrap=%)
 
 if HAVE_CHECK

@@ -449,3 +449,9 @@ DECLARE(void *, realloc, void *old, size_t len)
     FAIL(FAULT_MALLOC, NULL);
     return __real_realloc(old, len);
 }
+
+DECLARE(void *, ww_heap_alloc, size_t len)
+{
+    FAIL(FAULT_MALLOC, NULL);
+    return __real_ww_heap_alloc(len);
+}

@@ -5,7 +5,7 @@
  * memory that runs out at every place. Knows the set's interface, and of its
  * inside only that full leaves share one sentinel.
  *
- * Link with -Wl,--wrap=calloc: that is how memory runs out.
+ * Link with -Wl,--wrap=ww_heap_alloc: that is how memory runs out.
  */
 #include "internal.h"
 #include "util.h"
@@ -20,14 +20,14 @@ static const size_t sizes[] = { 1, 63, 64, 65, 4095, 4096, 4097, 20000 };
 
 /* ---- memory that runs out ---- */
 
-void *__real_calloc(size_t nr, size_t size);
-void *__wrap_calloc(size_t nr, size_t size);
+void *__real_ww_heap_alloc(size_t size);
+void *__wrap_ww_heap_alloc(size_t size);
 
 /* Allocations that still succeed; below 0: all do. */
 static long allocations_left = -1;
 static size_t nr_denied;
 
-void *__wrap_calloc(size_t nr, size_t size)
+void *__wrap_ww_heap_alloc(size_t size)
 {
     if (allocations_left == 0) {
         nr_denied++;
@@ -36,7 +36,7 @@ void *__wrap_calloc(size_t nr, size_t size)
     if (allocations_left > 0) {
         allocations_left--;
     }
-    return __real_calloc(nr, size);
+    return __real_ww_heap_alloc(size);
 }
 
 /* ---- the oracle ---- */

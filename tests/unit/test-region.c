@@ -5,7 +5,7 @@
  * or latched; and memory that runs out in the middle of a cut. What the rest of
  * a region reports must survive every cut and every join.
  *
- * Link with -Wl,--wrap=calloc: that is how memory runs out.
+ * Link with -Wl,--wrap=ww_heap_alloc: that is how memory runs out.
  */
 #include <errno.h>
 
@@ -19,13 +19,13 @@
 static const struct ww_probe *backend;
 static struct ww_context *ctx;
 
-void *__real_calloc(size_t nr, size_t size);
-void *__wrap_calloc(size_t nr, size_t size);
+void *__real_ww_heap_alloc(size_t size);
+void *__wrap_ww_heap_alloc(size_t size);
 
 /* Allocations that still succeed; below 0: all do. */
 static long allocations_left = -1;
 
-void *__wrap_calloc(size_t nr, size_t size)
+void *__wrap_ww_heap_alloc(size_t size)
 {
     if (allocations_left == 0) {
         return NULL;
@@ -33,7 +33,7 @@ void *__wrap_calloc(size_t nr, size_t size)
     if (allocations_left > 0) {
         allocations_left--;
     }
-    return __real_calloc(nr, size);
+    return __real_ww_heap_alloc(size);
 }
 
 /* ---- the oracle ---- */

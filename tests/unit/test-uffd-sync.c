@@ -170,7 +170,7 @@ static void random_step(struct model *model, size_t step)
         }
         break;
     case 4:
-        mprotect(model->base + from * page_size(), len * page_size(), PROT_NONE);
+        mprotect(model->base + from * page_size(), (to - from) * page_size(), PROT_NONE);
         mprotect(model->base, RANDOM_PAGES * page_size(), PROT_READ | PROT_WRITE);
         break;
     default:

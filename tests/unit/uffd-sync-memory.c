@@ -51,6 +51,7 @@ START_TEST(the_heap_of_the_library_is_watched)
     struct ww_range heap;
     size_t nr;
 
+    NOT_UNDER_TSAN("its heap is elsewhere");
     NEEDS(WW_CAP_KERNEL_WRITES);
     ck_assert(find_heap(&heap));
     ck_assert_uint_ge((uintptr_t)ctx, heap.start);
@@ -95,6 +96,7 @@ START_TEST(the_stack_of_a_caller_is_watched)
     pthread_attr_t attr;
     pthread_t thread;
 
+    NOT_UNDER_TSAN("it needs more than this stack");
     NEEDS(WW_CAP_KERNEL_WRITES);
     ck_assert_int_eq(ww_watch(ctx, stack, (nr - ABOVE_PAGES) * page, 0), 0);
     pthread_attr_init(&attr);

@@ -22,6 +22,8 @@ int __real_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
 int __wrap_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
 void *__real_calloc(size_t nr, size_t size);
 void *__wrap_calloc(size_t nr, size_t size);
+void *__real_ww_heap_alloc(size_t size);
+void *__wrap_ww_heap_alloc(size_t size);
 
 int __wrap_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
 {
@@ -47,6 +49,11 @@ int __wrap_mprotect(void *addr, size_t len, int prot)
 void *__wrap_calloc(size_t nr, size_t size)
 {
     return calloc_countdown && !--calloc_countdown ? NULL : __real_calloc(nr, size);
+}
+
+void *__wrap_ww_heap_alloc(size_t size)
+{
+    return calloc_countdown && !--calloc_countdown ? NULL : __real_ww_heap_alloc(size);
 }
 
 /* ---- the world ---- */

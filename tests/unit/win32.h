@@ -66,7 +66,7 @@ extern struct world world;
 /* What calls that the library makes shall do, and what was seen in them. */
 extern int watch_error;        /* not 0: every ww_watch() fails with it */
 extern bool mprotect_fails;    /* the next mprotect() fails, half done */
-extern int calloc_countdown;   /* 1: the next calloc() fails, 2: the one after it */
+extern int calloc_countdown;   /* 1: the next allocation of either kind fails, 2: the one after it */
 extern bool signals_were_open; /* a ww_watch() was made with signals not blocked */
 
 /* @index tells backend and convention; a test runs once for each, see add_loop(). */
