@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- tests: standing aside, and whatever a process may meet ----
+SCRIPT_TESTS += tests/wine/test-stand-aside.sh
+
+# What the tests preload beside ours.
+TEST_PRELOADS = tests/wine/vandal.so
+EXTRA_DIST += tests/wine/vandal.c
+check_DATA += $(TEST_PRELOADS)
+CLEANFILES += $(TEST_PRELOADS) tests/wine/vandal.log tests/wine/vandal.err
+$(TEST_PRELOADS): %.so: $(srcdir)/%.c
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) -D_GNU_SOURCE -std=gnu11 $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/$*.c
