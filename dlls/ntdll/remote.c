@@ -179,57 +179,30 @@ static int noting_madvise(void *addr, size_t len, int advice)
 
 /* ---- ntdll.so's imports ---- */
 
-#define NR_IMPORTS 4
-
 /* An import has one of two names; which, depends on the width of off_t. */
-static struct {
+static const struct {
     const char *names[2];
     void *replacements[2];
-    void **slot;
-    void *original;
-} imports[NR_IMPORTS] = {
-    { { "mmap", "mmap64" }, { (void *)noting_mmap, (void *)noting_mmap64 }, NULL, NULL },
-    { { "munmap", NULL }, { (void *)noting_munmap, NULL }, NULL, NULL },
-    { { "mprotect", NULL }, { (void *)noting_mprotect, NULL }, NULL, NULL },
-    { { "madvise", NULL }, { (void *)noting_madvise, NULL }, NULL, NULL },
+} imports[REMOTE_NR_IMPORTS] = {
+    { { "mmap", "mmap64" }, { (void *)noting_mmap, (void *)noting_mmap64 } },
+    { { "munmap", NULL }, { (void *)noting_munmap, NULL } },
+    { { "mprotect", NULL }, { (void *)noting_mprotect, NULL } },
+    { { "madvise", NULL }, { (void *)noting_madvise, NULL } },
 };
 
-void remote_remove(const struct elf_object *ntdll)
+int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void **ret_slots[],
+                   void *ret_values[], const char **ret_missing)
 {
-    for (int i = 0; i < NR_IMPORTS; i++) {
-        if (imports[i].slot && imports[i].original) {
-            elf_replace_pointer(ntdll, imports[i].slot, imports[i].original);
-            imports[i].original = NULL;
-        }
-    }
-}
-
-static int install_one(const struct elf_object *ntdll, int i)
-{
-    void *replacement = NULL;
-
-    for (int j = 0; j < 2 && !replacement; j++) {
-        imports[i].slot = imports[i].names[j] ? elf_find_import(ntdll, imports[i].names[j]) : NULL;
-        replacement = imports[i].slot ? imports[i].replacements[j] : NULL;
-    }
-    if (!replacement) {
-        return -ENOENT;
-    }
-    imports[i].original = *imports[i].slot;
-    return elf_replace_pointer(ntdll, imports[i].slot, replacement);
-}
-
-int remote_install(const struct elf_object *ntdll, struct ww_context *ctx, const char **ret_missing)
-{
-    int err;
-
     watched_by = ctx;
-    for (int i = 0; i < NR_IMPORTS; i++) {
-        err = install_one(ntdll, i);
-        if (err) {
+    for (int i = 0; i < REMOTE_NR_IMPORTS; i++) {
+        ret_slots[i] = NULL;
+        for (int j = 0; j < 2 && imports[i].names[j] && !ret_slots[i]; j++) {
+            ret_slots[i] = elf_find_import(ntdll, imports[i].names[j]);
+            ret_values[i] = imports[i].replacements[j];
+        }
+        if (!ret_slots[i]) {
             *ret_missing = imports[i].names[0];
-            remote_remove(ntdll);
-            return err;
+            return -ENOENT;
         }
     }
     return 0;

@@ -93,9 +93,11 @@ for call in mmap munmap mprotect madvise; do
     aside "hide-import:$call" "cannot stand in for the import: $call"
 done
 
-# Mappings are short at one moment: all that was done until then is undone.
+# Mappings are short at one moment, or from then on, so that nothing can be undone either.
 for nr in 0 1 2 3 4 5; do
-    aside "refuse-once:$nr" 'the system call table cannot be changed: Cannot allocate memory'
+    for refuse in refuse-once refuse; do
+        aside "$refuse:$nr" 'the system call table cannot be changed: Cannot allocate memory'
+    done
 done
 
 # Without WW_DEBUG nothing is said.
