@@ -122,10 +122,12 @@ static struct ww_context *open_context(void)
 static const char *prepare(const struct hook_wine *wine, const struct elf_object *object,
                            struct ww_context *ctx, void **slots[NR_POINTERS], void *values[NR_POINTERS])
 {
-    const char *convention = hook_learn_convention(wine), *missing = "";
+    const char *convention = hook_learn_convention(wine), *import;
+    int err = remote_prepare(object, ctx, slots, values, &import);
 
-    if (remote_prepare(object, ctx, slots, values, &missing)) {
-        stay_out("cannot stand in for the import", missing);
+    if (err) {
+        stay_out(err == -EEXIST ? "somebody else stands in for the import" : "ntdll.so does not import",
+                 import);
         return NULL;
     }
     if (!convention) {

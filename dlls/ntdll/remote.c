@@ -14,6 +14,7 @@
  *
  * What cannot be told apart any more errs on the side of reporting.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -180,30 +181,48 @@ static int noting_madvise(void *addr, size_t len, int advice)
 /* ---- ntdll.so's imports ---- */
 
 /* An import has one of two names; which, depends on the width of off_t. */
-static const struct {
-    const char *names[2];
-    void *replacements[2];
-} imports[REMOTE_NR_IMPORTS] = {
-    { { "mmap", "mmap64" }, { (void *)noting_mmap, (void *)noting_mmap64 } },
-    { { "munmap", NULL }, { (void *)noting_munmap, NULL } },
-    { { "mprotect", NULL }, { (void *)noting_mprotect, NULL } },
-    { { "madvise", NULL }, { (void *)noting_madvise, NULL } },
+static const struct import {
+    const char *name;
+    void *function, *replacement;
+} imports[REMOTE_NR_IMPORTS][2] = {
+    { { "mmap", (void *)mmap, (void *)noting_mmap }, { "mmap64", (void *)mmap64, (void *)noting_mmap64 } },
+    { { "munmap", (void *)munmap, (void *)noting_munmap } },
+    { { "mprotect", (void *)mprotect, (void *)noting_mprotect } },
+    { { "madvise", (void *)madvise, (void *)noting_madvise } },
 };
 
+/*
+ * Whether the slot leads to somewhere else than what the loader binds the name to: ours call the
+ * function by its name, and would cut off whoever stands there. The address that the loader gives
+ * us may be an entry of the program's; one within ntdll.so itself is not bound yet.
+ */
+static bool is_taken(const struct elf_object *ntdll, void *const *slot, const struct import *import)
+{
+    struct elf_object holder;
+
+    if (*slot == import->function || *slot == dlsym(RTLD_NEXT, import->name)) {
+        return false;
+    }
+    return elf_find_object(*slot, &holder) || holder.base != ntdll->base;
+}
+
 int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void **ret_slots[],
-                   void *ret_values[], const char **ret_missing)
+                   void *ret_values[], const char **ret_import)
 {
     watched_by = ctx;
     for (int i = 0; i < REMOTE_NR_IMPORTS; i++) {
-        ret_slots[i] = NULL;
-        for (int j = 0; j < 2 && imports[i].names[j] && !ret_slots[i]; j++) {
-            ret_slots[i] = elf_find_import(ntdll, imports[i].names[j]);
-            ret_values[i] = imports[i].replacements[j];
+        const struct import *import = imports[i];
+        void **slot = elf_find_import(ntdll, import->name);
+
+        if (!slot && import[1].name) {
+            slot = elf_find_import(ntdll, (++import)->name);
         }
-        if (!ret_slots[i]) {
-            *ret_missing = imports[i].names[0];
-            return -ENOENT;
+        *ret_import = slot ? import->name : imports[i][0].name;
+        if (!slot || is_taken(ntdll, slot, import)) {
+            return slot ? -EEXIST : -ENOENT;
         }
+        ret_slots[i] = slot;
+        ret_values[i] = import->replacement;
     }
     return 0;
 }

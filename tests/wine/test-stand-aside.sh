@@ -90,7 +90,9 @@ for call in NtQueryPerformanceCounter NtCompareObjects NtQueryVirtualMemory; do
     aside "hide-export:$call" 'ntdll.so lacks: NtQueryPerformanceCounter, NtCompareObjects or NtQueryVirtualMemory'
 done
 for call in mmap munmap mprotect madvise; do
-    aside "hide-import:$call" "cannot stand in for the import: $call"
+    aside "hide-import:$call" "ntdll.so does not import: $call"
+    aside "hook-import:$call" "somebody else stands in for the import: $call"
+    case $call in mmap | mprotect) expect_hook_called ;; esac
 done
 
 # Mappings are short at one moment, or from then on, so that nothing can be undone either.
