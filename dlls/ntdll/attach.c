@@ -141,6 +141,14 @@ static const char *prepare(const struct hook_wine *wine, const struct elf_object
     return convention;
 }
 
+/* By the user; an empty value says nothing. */
+static bool is_disabled(void)
+{
+    const char *value = secure_getenv("WW_DISABLE");
+
+    return value && value[0];
+}
+
 static void attach(void *ntdll, const char *path)
 {
     void **slots[NR_POINTERS], *values[NR_POINTERS];
@@ -149,6 +157,10 @@ static void attach(void *ntdll, const char *path)
     struct ww_context *ctx;
     const char *convention;
 
+    if (is_disabled()) {
+        stay_out("WW_DISABLE is set", "");
+        return;
+    }
     if (!find_functions(ntdll, &wine) || !find_slots(&wine, &object, slots + REMOTE_NR_IMPORTS)) {
         return;
     }

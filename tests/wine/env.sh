@@ -8,7 +8,7 @@ pe=$build/tests/pe
 export WINEPREFIX="$build/tests/wine/prefix"
 export WINEDEBUG=-all
 export WINEDLLOVERRIDES="winemenubuilder.exe,mscoree,mshtml="
-unset WW_BACKEND WW_DEBUG DISPLAY
+unset WW_BACKEND WW_DEBUG WW_DISABLE DISPLAY
 
 skip() {
     echo "skipped: $*"

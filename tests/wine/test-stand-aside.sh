@@ -7,7 +7,6 @@
 need_program watch.exe
 make_prefix
 need_kernel
-unset WW_DISABLE
 preload=$build/.libs/libwritewatch-ntdll.so
 vandal=$build/tests/wine/vandal.so
 log=$build/tests/wine/vandal.log
@@ -102,7 +101,21 @@ for nr in 0 1 2 3 4 5; do
     done
 done
 
+# Switched off by its variable, in whatever way it is started; an empty one says nothing.
+run none WW_DEBUG=1 WW_DISABLE=1
+expect_lines 'staying out: WW_DISABLE is set'
+expect_changes 0
+run none WW_DEBUG=1 WW_DISABLE=
+expect_lines 'attached to .*'
+out=$(WW_DISABLE=1 timeout -k 5 60 "$build/writewatch" run --verbose wine "$pe/watch.exe" 2>"$err")
+[ $? = "$expected_status" ] && [ "$out" = "$expected" ] || fail "run with WW_DISABLE: $out"
+grep -q '^writewatch: write watches stay with Wine: WW_DISABLE is set' "$err" || fail "run does not say it: $(cat "$err")"
+grep -q '^writewatch: staying out: WW_DISABLE is set$' "$err" || fail "the preload does not say it: $(cat "$err")"
+
 # Without WW_DEBUG nothing is said.
+run none WW_DISABLE=1
+[ ! -s "$err" ] || fail "with WW_DISABLE, without WW_DEBUG: $(cat "$err")"
+expect_changes 0
 run double:NtFreeVirtualMemory
 [ ! -s "$err" ] || fail "without WW_DEBUG: $(cat "$err")"
 expect_changes 0
