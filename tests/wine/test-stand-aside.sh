@@ -7,6 +7,7 @@
 need_program watch.exe
 make_prefix
 need_kernel
+keep_wine
 preload=$build/.libs/libwritewatch-ntdll.so
 vandal=$build/tests/wine/vandal.so
 log=$build/tests/wine/vandal.log
@@ -31,7 +32,7 @@ run() {
     loads=$(grep -c '^attach:' "$log")
     [ "$loads" -ge 1 ] || fail "$damage: ntdll.so was not seen: $(cat "$err")"
     if [ "$out" != "$expected" ] || [ $status != "$expected_status" ]; then
-        fail "$damage: exit code $status instead of $expected_status, and: $out"
+        fail "$damage: exit code $status instead of $expected_status, and: $out $(cat "$err")"
     fi
 }
 
