@@ -229,6 +229,14 @@ static int serve(struct ww_sync *sync)
     return err;
 }
 
+/* As part of a batch, so that the table stays. */
+static void give_up_in_thread(struct ww_sync *sync)
+{
+    atomic_fetch_add(&sync->batches, 1);
+    ww_sync_give_up(sync);
+    end_batch(sync);
+}
+
 static void *handler_thread(void *arg)
 {
     struct ww_sync *sync = arg;
@@ -236,14 +244,11 @@ static void *handler_thread(void *arg)
 
     prctl(PR_SET_NAME, "writewatch");
     if (serve(sync)) {
-        /* As part of a batch, so that the table stays. */
-        atomic_fetch_add(&sync->batches, 1);
-        ww_sync_give_up(sync);
-        end_batch(sync);
+        give_up_in_thread(sync);
     }
     /* Whoever rings it now must not wait. */
-    if (ww_sync_is_ours(sync)) {
-        ww_sync_unregister(sync, bell, bell + ww_page_size());
+    if (ww_sync_is_ours(sync) && ww_sync_unregister(sync, bell, bell + ww_page_size())) {
+        give_up_in_thread(sync);
     }
     return NULL;
 }
