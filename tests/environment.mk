@@ -9,3 +9,12 @@ check_DATA += $(TEST_PRELOADS)
 CLEANFILES += $(TEST_PRELOADS) tests/wine/vandal.log tests/wine/vandal.err
 $(TEST_PRELOADS): %.so: $(srcdir)/%.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) -D_GNU_SOURCE -std=gnu11 $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/$*.c
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/test-environment
+tests_unit_test_environment_SOURCES = tests/unit/test-environment.c tests/unit/env.h tests/unit/contract.h tests/unit/util.h \
+	tests/unit/env-children.c tests/unit/env-contexts.c tests/unit/env-descriptors.c tests/unit/env-limits.c \
+	tests/unit/env-sandbox.c
+tests_unit_test_environment_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_environment_LDADD = $(UNIT_LDADD)
+endif
