@@ -28,7 +28,10 @@ static const struct {
     { "UFFDIO_WAKE", SYS_ioctl, (unsigned int)UFFDIO_WAKE },
     { "PAGEMAP_SCAN", SYS_ioctl, (unsigned int)PAGEMAP_SCAN },
     { "ioctl", SYS_ioctl, 0 },
+#ifdef SYS_newfstatat
     { "fstat", SYS_newfstatat, 0 },
+#endif
+    { "fstat", SYS_fstat, 0 },
     { "madvise", SYS_madvise, 0 },
     { "pread64", SYS_pread64, 0 },
 };

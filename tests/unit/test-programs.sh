@@ -93,6 +93,9 @@ $preload" ] || fail "64 to 32 to 64 bits: $out"
         # One name for all word sizes, as packages install it: 64 bits find it, 32 bits do not and say so.
         out=$(LD_PRELOAD="$place/\$LIB/libwritewatch-ntdll.so" "$place/hello32" /bin/sh -c 'exit 3' 2>"$place/err")
         [ $? = 3 ] && [ "$out" = 'hello 4' ] || fail "with \$LIB: $out"
+        out=$(LD_LIBRARY_PATH=$build/.libs LD_PRELOAD=libwritewatch-ntdll.so "$place/hello32" /bin/sh -c 'exit 3' \
+            2>"$place/err")
+        [ $? = 3 ] && [ "$out" = 'hello 4' ] || fail "with a bare name: $out"
     else
         missing "32-bit programs with a libc: gcc-multilib is not installed"
     fi

@@ -6,8 +6,9 @@
  * goes to the file VANDAL_LOG, one line a process, and one more at its end.
  *
  * VANDAL is a damage and, behind a colon, what it is done to: see the table at
- * the end. Every damage leaves ntdll.so in working order.
+ * the end. Every damage leaves ntdll.so in working order. 64-bit only.
  */
+#if defined(__x86_64__)
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -452,3 +453,4 @@ __attribute__((visibility("default"))) void *dlopen(const char *file, int mode)
     put_back();
     return handle;
 }
+#endif
