@@ -10,6 +10,7 @@ need_kernel
 keep_wine
 preload=$build/.libs/libwritewatch-ntdll.so
 vandal=$build/tests/wine/vandal.so
+order=$vandal:$preload
 log=$build/tests/wine/vandal.log
 err=$build/tests/wine/vandal.err
 failed=0
@@ -26,7 +27,7 @@ run() {
     damage=$1
     shift
     rm -f "$log"
-    out=$(env "$@" VANDAL="$damage" VANDAL_LOG="$log" LD_PRELOAD="$vandal:$preload" \
+    out=$(env "$@" VANDAL="$damage" VANDAL_LOG="$log" LD_PRELOAD="$order" \
         timeout -k 5 60 wine "$pe/watch.exe" 2>"$err")
     status=$?
     loads=$(grep -c '^attach:' "$log")
@@ -74,6 +75,7 @@ run none WW_DEBUG=1
 [ -s "$log" ] || skip "this Wine is not 64-bit, as tests/wine/vandal.c is"
 expect_lines 'attached to .*'
 expect_changes 10
+file=$(sed -n 's/^writewatch: attached to \(.*\) (.*/\1/p' "$err" | head -n 1)
 
 for call in NtAllocateVirtualMemory NtAllocateVirtualMemoryEx NtFreeVirtualMemory NtProtectVirtualMemory \
     NtGetWriteWatch NtResetWriteWatch; do
@@ -101,6 +103,31 @@ for nr in 0 1 2 3 4 5; do
         aside "$refuse:$nr" 'the system call table cannot be changed: Cannot allocate memory'
     done
 done
+
+# Behind ours it does its damage within our call of the next dlopen(), and compares at the end only.
+order=$preload:$vandal
+aside hook-all 'no system call slot for: NtAllocateVirtualMemory'
+expect_hook_called
+aside double:NtFreeVirtualMemory 'more than one system call slot for: NtFreeVirtualMemory'
+aside hook-import:mmap 'somebody else stands in for the import: mmap'
+order=$vandal:$preload
+
+# Another file in its place, whose export has another name: for this program alone.
+other=$build/tests/wine/other-ntdll.so
+name=NtGetWriteWatch
+LC_ALL=C sed "s/\\x00$name\\x00/\\x00X${name#?}\\x00/" "$file" >"$other"
+if cmp -s "$file" "$other"; then
+    fail "$file has no name $name"
+elif ! unshare -m mount --bind "$other" "$file" 2>/dev/null; then
+    echo "not tried: $name missing in the file: no right to mount another in its place"
+else
+    out=$(WW_DEBUG=1 LD_PRELOAD=$preload timeout -k 5 60 unshare -m sh -c \
+        'mount --bind "$1" "$2" && exec wine "$3"' sh "$other" "$file" "$pe/watch.exe" 2>"$err")
+    [ $? = "$expected_status" ] && [ "$out" = "$expected" ] || fail "$name missing in the file: $out"
+    [ "$(sort -u "$err")" = "writewatch: staying out: ntdll.so does not export: $name" ] ||
+        fail "$name missing in the file: $(cat "$err")"
+fi
+rm -f "$other"
 
 # Switched off by its variable, in whatever way it is started; an empty one says nothing.
 run none WW_DEBUG=1 WW_DISABLE=1
