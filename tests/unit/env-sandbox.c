@@ -6,7 +6,6 @@
  * opened that is an error with a documented number and something else works;
  * afterwards it costs exactness at most.
  */
-#include <linux/sched.h>
 #include <sched.h>
 
 #include "env.h"
