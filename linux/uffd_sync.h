@@ -105,8 +105,8 @@ int ww_sync_open_uffd(struct ww_sync *sync);
 /* UFFDIO_REGISTER; -EINVAL also for hugetlb pages. Memory that is registered keeps what it knows. */
 int ww_sync_register(const struct ww_sync *sync, uintptr_t start, uintptr_t end, bool missing);
 
-/* The mappings there are ordinary ones again, and threads that wait in them go on. */
-void ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end);
+/* The mappings there are ordinary ones again, and threads that wait in them go on. 0 or a negative errno. */
+int ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end);
 
 /* What the range is: enum ww_sync_kind or a negative errno. O(1). */
 int ww_sync_kind(const struct ww_sync *sync, uintptr_t start, uintptr_t end);

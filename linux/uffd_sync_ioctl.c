@@ -64,7 +64,8 @@ bool ww_sync_is_ours(const struct ww_sync *sync)
     if (!sync->inode) {
         return !ioctl(sync->uffd, UFFDIO_WAKE, &range);
     }
-    return !fstat(sync->uffd, &now) && now.st_ino == sync->inode && now.st_dev == sync->device;
+    /* Only one that is closed is surely not: a sandbox may deny the question. */
+    return fstat(sync->uffd, &now) ? errno != EBADF : now.st_ino == sync->inode && now.st_dev == sync->device;
 }
 
 int ww_sync_open_uffd(struct ww_sync *sync)
@@ -142,13 +143,14 @@ static int unregister_piece(const struct ww_sync *sync, uintptr_t start, uintptr
 }
 
 /* The kernel wakes who waits for a missing page, but not who waits to write to a protected one. */
-void ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+int ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     /* Nothing may be left there to unregister, which is refused in the same way. */
     uintptr_t max = end - start, min = max >> 10 > ww_page_size() ? max >> 10 : ww_page_size();
+    int err = in_pieces(sync, start, end, max, min, unregister_piece);
 
-    in_pieces(sync, start, end, max, min, unregister_piece);
     ww_sync_wake(sync, start, end);
+    return err;
 }
 
 /*

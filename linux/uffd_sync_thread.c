@@ -226,6 +226,14 @@ static int serve(struct ww_sync *sync)
     return err;
 }
 
+/* As part of a batch, so that the table stays. */
+static void give_up_in_thread(struct ww_sync *sync)
+{
+    atomic_fetch_add(&sync->batches, 1);
+    ww_sync_give_up(sync);
+    end_batch(sync);
+}
+
 static void *handler_thread(void *arg)
 {
     struct ww_sync *sync = arg;
@@ -234,15 +242,14 @@ static void *handler_thread(void *arg)
 
     prctl(PR_SET_NAME, "writewatch");
     if (serve(sync)) {
-        /* As part of a batch, so that the table stays. */
-        atomic_fetch_add(&sync->batches, 1);
-        ww_sync_give_up(sync);
-        end_batch(sync);
+        give_up_in_thread(sync);
     }
-    /* Whoever rings it now must not wait, not even if the kernel refuses one of the two. */
+    /* Whoever rings it now must not wait, not even if the kernel refuses one of these. */
     if (ww_sync_is_ours(sync)) {
         ww_sync_copy(sync, bell, sync->zeroes, page, false);
-        ww_sync_unregister(sync, bell, bell + page);
+        if (ww_sync_unregister(sync, bell, bell + page)) {
+            give_up_in_thread(sync);
+        }
     }
     return NULL;
 }

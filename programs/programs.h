@@ -11,6 +11,7 @@
 
 #include <getopt.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "writewatch.h"
@@ -78,6 +79,7 @@ const char *preload_obstacle(const struct preload *preload);
 void probe_backends(struct backends *ret);
 const struct ww_probe *find_backend(const struct backends *backends, const char *name);
 const char *forced_backend(void);
+bool preload_is_disabled(void);
 struct ww_probe wine_backend(const struct backends *backends);
 
 /* ---- the subcommands ---- */

@@ -86,7 +86,7 @@ static bool add_preload(void)
     return !err;
 }
 
-/* Says so if Wine programs will not get what they are run for. */
+/* Says so if Wine programs will not get what they are run for. Who has switched it off knows. */
 static void warn_if_unusable(const struct backends *backends)
 {
     struct ww_probe wine = wine_backend(backends);
@@ -153,7 +153,7 @@ int run_main(int argc, char **argv)
     }
     if ((backend && setenv("WW_BACKEND", backend, 1)) || (verbose && setenv("WW_DEBUG", "1", 1))) {
         warn_without("no memory to set the preload's options");
-    } else if (add_preload()) {
+    } else if (add_preload() && (verbose || !preload_is_disabled())) {
         warn_if_unusable(&backends);
     }
     return execute(argv + optind);

@@ -106,12 +106,28 @@ const char *forced_backend(void)
     return name && name[0] ? name : NULL;
 }
 
+/* As the preload reads it. */
+bool preload_is_disabled(void)
+{
+    const char *value = secure_getenv("WW_DISABLE");
+
+    return value && value[0];
+}
+
 /* What the preload is going to use: the forced backend or the usual one, whether it works or not. */
 struct ww_probe wine_backend(const struct backends *backends)
 {
     const char *forced = forced_backend();
     const struct ww_probe *probe = find_backend(backends, forced ? forced : WINE_BACKEND);
 
+    if (preload_is_disabled()) {
+        return (struct ww_probe){
+            .name = forced ? forced : WINE_BACKEND,
+            .error = -ECANCELED,
+            .reason = "WW_DISABLE is set",
+            .remedy = "unset it",
+        };
+    }
     if (probe && !probe->error && !(probe->caps & WW_CAP_KERNEL_WRITES)) {
         return (struct ww_probe){
             .name = probe->name,

@@ -115,51 +115,70 @@ static struct ww_context *open_context(void)
     return ctx;
 }
 
-static bool replace_slots(const struct hook_wine *wine, const struct elf_object *object,
-                          void **slots[NR_NT_CALLS], void *entries[NR_NT_CALLS])
-{
-    int err = 0, call;
+/* Every pointer that is replaced: the imports, then the slots of the system calls. */
+#define NR_POINTERS (REMOTE_NR_IMPORTS + NR_NT_CALLS)
 
-    for (call = 0; call < NR_NT_CALLS && !err; call++) {
-        err = elf_replace_pointer(object, slots[call], entries[call]);
+/* Finds what to replace and by what; nothing is changed. Returns the calling convention's name, or NULL. */
+static const char *prepare(const struct hook_wine *wine, const struct elf_object *object,
+                           struct ww_context *ctx, void **slots[NR_POINTERS], void *values[NR_POINTERS])
+{
+    const char *convention = hook_learn_convention(wine), *import;
+    int err = remote_prepare(object, ctx, slots, values, &import);
+
+    if (err) {
+        stay_out(err == -EEXIST ? "somebody else stands in for the import" : "ntdll.so does not import",
+                 import);
+        return NULL;
     }
-    if (!err) {
-        return true;
+    if (!convention) {
+        stay_out("unknown calling convention", "");
+        return NULL;
     }
-    while (--call >= 0) {
-        elf_replace_pointer(object, slots[call], wine->functions[call]);
+    if (hook_prepare(wine, ctx, values + REMOTE_NR_IMPORTS)) {
+        stay_out("libffi cannot make the calls", "");
+        return NULL;
     }
-    stay_out("the system call table cannot be changed", strerror(-err));
-    return false;
+    return convention;
+}
+
+/* By the user; an empty value says nothing. */
+static bool is_disabled(void)
+{
+    const char *value = secure_getenv("WW_DISABLE");
+
+    return value && value[0];
 }
 
 static void attach(void *ntdll, const char *path)
 {
-    void **slots[NR_NT_CALLS], *entries[NR_NT_CALLS];
+    void **slots[NR_POINTERS], *values[NR_POINTERS];
     struct elf_object object;
     struct hook_wine wine;
     struct ww_context *ctx;
-    const char *convention, *missing = "";
+    const char *convention;
 
-    if (!find_functions(ntdll, &wine) || !find_slots(&wine, &object, slots)) {
+    if (is_disabled()) {
+        stay_out("WW_DISABLE is set", "");
+        return;
+    }
+    if (!find_functions(ntdll, &wine) || !find_slots(&wine, &object, slots + REMOTE_NR_IMPORTS)) {
         return;
     }
     ctx = open_context();
     if (!ctx) {
         return;
     }
-    convention = hook_learn_convention(&wine);
-    if (remote_install(&object, ctx, &missing)) {
-        stay_out("cannot stand in for the import", missing);
-    } else if (!convention) {
-        stay_out("unknown calling convention", "");
-    } else if (hook_prepare(&wine, ctx, entries)) {
-        stay_out("libffi cannot make the calls", "");
-    } else if (replace_slots(&wine, &object, slots, entries)) {
-        say("writewatch: attached to %s (%s calls, backend %s)\n", path, convention, ww_backend_name(ctx));
-        return;
+    convention = prepare(&wine, &object, ctx, slots, values);
+    if (convention) {
+        int err = elf_replace_pointers(&object, slots, values, NR_POINTERS);
+
+        if (!err) {
+            say("writewatch: attached to %s (%s calls, backend %s)\n", path, convention,
+                ww_backend_name(ctx));
+            return;
+        }
+        stay_out("the system call table cannot be changed", strerror(-err));
     }
-    remote_remove(&object);
     ww_close(ctx);
 }
 

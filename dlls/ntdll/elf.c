@@ -153,17 +153,31 @@ void **elf_find_import(const struct elf_object *object, const char *name)
                                  dynamic_value(object, TAG_RELOCS_SIZE), name);
 }
 
-int elf_replace_pointer(const struct elf_object *object, void **slot, void *value)
+/* Of the pages that the loader has made read-only. */
+static int protect_slots(const struct elf_object *object, void **const slots[], size_t nr, int prot)
 {
-    uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1, start = (uintptr_t)slot & ~page_mask;
-    bool relro = (uintptr_t)slot >= object->relro_start && (uintptr_t)slot < object->relro_end;
+    uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1;
 
-    if (relro && mprotect((void *)start, page_mask + 1, PROT_READ | PROT_WRITE)) {
-        return -errno;
-    }
-    __atomic_store_n(slot, value, __ATOMIC_RELEASE);
-    if (relro) {
-        mprotect((void *)start, page_mask + 1, PROT_READ);
+    for (size_t i = 0; i < nr; i++) {
+        uintptr_t slot = (uintptr_t)slots[i];
+
+        if (slot >= object->relro_start && slot < object->relro_end &&
+            mprotect((void *)(slot & ~page_mask), page_mask + 1, prot)) {
+            return -errno;
+        }
     }
     return 0;
+}
+
+/* Nothing can fail any more once the first is stored: it might not be possible to take it back. */
+int elf_replace_pointers(const struct elf_object *object, void **const slots[], void *const values[],
+                         size_t nr)
+{
+    int err = protect_slots(object, slots, nr, PROT_READ | PROT_WRITE);
+
+    for (size_t i = 0; i < nr && !err; i++) {
+        __atomic_store_n(slots[i], values[i], __ATOMIC_RELEASE);
+    }
+    protect_slots(object, slots, nr, PROT_READ);
+    return err;
 }

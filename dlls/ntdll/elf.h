@@ -32,7 +32,9 @@ size_t elf_find_pointer(const struct elf_object *object, const void *value, void
 /* The slot through which the object calls the function @name of another one, or NULL. */
 void **elf_find_import(const struct elf_object *object, const char *name);
 
-/* Stores @value in the slot, which may be read-only before and after. 0 or a negative errno. */
-int elf_replace_pointer(const struct elf_object *object, void **slot, void *value);
+/* Stores values[i] in slots[i], which may be read-only before and after: all of them, or none and
+ * returns a negative errno. */
+int elf_replace_pointers(const struct elf_object *object, void **const slots[], void *const values[],
+                         size_t nr);
 
 #endif

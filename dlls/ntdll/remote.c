@@ -14,6 +14,7 @@
  *
  * What cannot be told apart any more errs on the side of reporting.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -179,58 +180,49 @@ static int noting_madvise(void *addr, size_t len, int advice)
 
 /* ---- ntdll.so's imports ---- */
 
-#define NR_IMPORTS 4
-
 /* An import has one of two names; which, depends on the width of off_t. */
-static struct {
-    const char *names[2];
-    void *replacements[2];
-    void **slot;
-    void *original;
-} imports[NR_IMPORTS] = {
-    { { "mmap", "mmap64" }, { (void *)noting_mmap, (void *)noting_mmap64 }, NULL, NULL },
-    { { "munmap", NULL }, { (void *)noting_munmap, NULL }, NULL, NULL },
-    { { "mprotect", NULL }, { (void *)noting_mprotect, NULL }, NULL, NULL },
-    { { "madvise", NULL }, { (void *)noting_madvise, NULL }, NULL, NULL },
+static const struct import {
+    const char *name;
+    void *function, *replacement;
+} imports[REMOTE_NR_IMPORTS][2] = {
+    { { "mmap", (void *)mmap, (void *)noting_mmap }, { "mmap64", (void *)mmap64, (void *)noting_mmap64 } },
+    { { "munmap", (void *)munmap, (void *)noting_munmap } },
+    { { "mprotect", (void *)mprotect, (void *)noting_mprotect } },
+    { { "madvise", (void *)madvise, (void *)noting_madvise } },
 };
 
-void remote_remove(const struct elf_object *ntdll)
+/*
+ * Whether the slot leads to somewhere else than what the loader binds the name to: ours call the
+ * function by its name, and would cut off whoever stands there. The address that the loader gives
+ * us may be an entry of the program's; one within ntdll.so itself is not bound yet.
+ */
+static bool is_taken(const struct elf_object *ntdll, void *const *slot, const struct import *import)
 {
-    for (int i = 0; i < NR_IMPORTS; i++) {
-        if (imports[i].slot && imports[i].original) {
-            elf_replace_pointer(ntdll, imports[i].slot, imports[i].original);
-            imports[i].original = NULL;
-        }
+    struct elf_object holder;
+
+    if (*slot == import->function || *slot == dlsym(RTLD_NEXT, import->name)) {
+        return false;
     }
+    return elf_find_object(*slot, &holder) || holder.base != ntdll->base;
 }
 
-static int install_one(const struct elf_object *ntdll, int i)
+int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void **ret_slots[],
+                   void *ret_values[], const char **ret_import)
 {
-    void *replacement = NULL;
-
-    for (int j = 0; j < 2 && !replacement; j++) {
-        imports[i].slot = imports[i].names[j] ? elf_find_import(ntdll, imports[i].names[j]) : NULL;
-        replacement = imports[i].slot ? imports[i].replacements[j] : NULL;
-    }
-    if (!replacement) {
-        return -ENOENT;
-    }
-    imports[i].original = *imports[i].slot;
-    return elf_replace_pointer(ntdll, imports[i].slot, replacement);
-}
-
-int remote_install(const struct elf_object *ntdll, struct ww_context *ctx, const char **ret_missing)
-{
-    int err;
-
     watched_by = ctx;
-    for (int i = 0; i < NR_IMPORTS; i++) {
-        err = install_one(ntdll, i);
-        if (err) {
-            *ret_missing = imports[i].names[0];
-            remote_remove(ntdll);
-            return err;
+    for (int i = 0; i < REMOTE_NR_IMPORTS; i++) {
+        const struct import *import = imports[i];
+        void **slot = elf_find_import(ntdll, import->name);
+
+        if (!slot && import[1].name) {
+            slot = elf_find_import(ntdll, (++import)->name);
         }
+        *ret_import = slot ? import->name : imports[i][0].name;
+        if (!slot || is_taken(ntdll, slot, import)) {
+            return slot ? -EEXIST : -ENOENT;
+        }
+        ret_slots[i] = slot;
+        ret_values[i] = import->replacement;
     }
     return 0;
 }

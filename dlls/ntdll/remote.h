@@ -11,10 +11,13 @@
 #include "elf.h"
 #include "nt.h"
 
-/* Puts ours in front of the mapping calls that @ntdll imports, for what @ctx watches. 0, or -ENOENT where one
- * of them is not imported, with its name in *@ret_missing; or another negative errno. */
-int remote_install(const struct elf_object *ntdll, struct ww_context *ctx, const char **ret_missing);
-void remote_remove(const struct elf_object *ntdll);
+#define REMOTE_NR_IMPORTS 4
+
+/* Finds the slots through which @ntdll calls the mapping calls, and what is to stand there so that changes to
+ * what @ctx watches are noted. 0, or -ENOENT where one of them is not imported, -EEXIST where somebody else
+ * stands there already, with its name in *@ret_import. */
+int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void **ret_slots[],
+                   void *ret_values[], const char **ret_import);
 
 /* Memory in this range is going to be watched: changes to it matter from now on. */
 void remote_consider(uintptr_t start, uintptr_t end);

@@ -5,7 +5,7 @@
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 unit=$build/tests/unit
 preload=$build/.libs/libwritewatch-ntdll.so
-unset WW_BACKEND WW_DEBUG
+unset WW_BACKEND WW_DEBUG WW_DISABLE
 failed=0
 
 fail() {
@@ -58,4 +58,5 @@ untouched notwine "this ntdll.so is not Wine's"
 untouched oddcall 'unknown calling convention'
 WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
 WW_BACKEND=bogus untouched system 'bogus: no such backend'
+WW_DISABLE=1 untouched system 'WW_DISABLE is set$'
 exit $failed

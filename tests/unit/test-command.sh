@@ -3,7 +3,7 @@
 # The command: bad input gets one clear line and the documented exit code, and
 # whatever else is amiss, the command that it was given runs.
 . "$(dirname "$0")/expect.sh"
-unset WW_BACKEND WW_DEBUG LD_PRELOAD
+unset WW_BACKEND WW_DEBUG WW_DISABLE LD_PRELOAD
 
 expect 1 'no subcommand' "$ww"
 expect 1 "unknown subcommand 'nonsense'" "$ww" nonsense
@@ -37,6 +37,17 @@ if [ -x "$deny" ]; then
     expect 0 'stay with Wine.*not offer' "$deny" userfaultfd ENOSYS "$ww" run -- true
 fi
 expect 0 'stay with Wine: with this backend' "$ww" run --backend=mprotect -- true
+
+# Switched off: said when it is asked for, and by the probe, whose exit code is about the kernel.
+export WW_DISABLE=1
+expect 0 'stay with Wine: WW_DISABLE is set (unset it)' "$ww" run --verbose -- true
+expect 0 '' "$ww" run -- true
+[ -z "$out" ] || fail "with WW_DISABLE and without --verbose: $out"
+out=$("$ww" probe)
+printf '%s\n' "$out" | grep -q "Wine's own write watches (WW_DISABLE is set)" || fail "probe with WW_DISABLE: $out"
+out=$("$ww" probe --json)
+printf '%s\n' "$out" | grep -q '"wine_backend":null' || fail "probe --json with WW_DISABLE: $out"
+unset WW_DISABLE
 
 # The probe's JSON is JSON, where something can tell.
 if command -v python3 >/dev/null; then

@@ -8,7 +8,7 @@ pe=$build/tests/pe
 export WINEPREFIX="$build/tests/wine/prefix"
 export WINEDEBUG=-all
 export WINEDLLOVERRIDES="winemenubuilder.exe,mscoree,mshtml="
-unset WW_BACKEND WW_DEBUG DISPLAY
+unset WW_BACKEND WW_DEBUG WW_DISABLE DISPLAY
 
 skip() {
     echo "skipped: $*"
@@ -54,4 +54,21 @@ shim_says() {
 # Exits with "skipped" where the kernel cannot do what the shim is for.
 need_kernel() {
     "$build/writewatch" probe >/dev/null || skip "userfaultfd write tracking does not work here"
+}
+
+# keep_wine, let_wine_go: a stock process that lives in between keeps Wine's server and services as they are,
+# so that what runs meanwhile starts none of its own and meets none that is about to end.
+keep_wine() {
+    rm -f "$build/tests/wine/keep"
+    mkfifo "$build/tests/wine/keep"
+    timeout -k 5 500 wine cmd.exe <"$build/tests/wine/keep" >/dev/null 2>&1 &
+    exec 8>"$build/tests/wine/keep"
+    rm -f "$build/tests/wine/keep"
+    trap let_wine_go EXIT
+    timeout -k 5 100 wine cmd.exe /c exit >/dev/null 2>&1 8>&-
+}
+
+let_wine_go() {
+    exec 8>&-
+    wait
 }

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A program that closes every descriptor, as a daemon does, and one that has
+ * descriptors of its own by the library's numbers: files, a userfaultfd of its
+ * own, another process's pagemap. They are the program's alone then.
+ */
+#include <spawn.h>
+#include <sys/ioctl.h>
+
+#include "env.h"
+
+#define MAX_FDS 64
+
+/* The descriptors that the context in use keeps. */
+static int own_fds[MAX_FDS];
+static size_t nr_own_fds;
+
+static void open_and_list(void)
+{
+    bool before[MAX_FDS];
+
+    ww_close(ctx);
+    for (int fd = 0; fd < MAX_FDS; fd++) {
+        before[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+    nr_own_fds = 0;
+    for (int fd = 0; fd < MAX_FDS; fd++) {
+        if (!before[fd] && fcntl(fd, F_GETFD) >= 0) {
+            own_fds[nr_own_fds++] = fd;
+        }
+    }
+}
+
+/* ---- all of them are closed; in a child, as the runner of the tests has descriptors as well ---- */
+
+/* Whether all that was written is reported; clears it. */
+static bool all_reported(char *base, const char *map)
+{
+    void *pages[8];
+    ssize_t nr = ww_get_pages(ctx, base, 8 * page_size(), WW_GET_RESET, pages, 8);
+    ssize_t at = 0;
+
+    for (size_t i = 0; i < 8; i++) {
+        bool reported = at < nr && pages[at] == base + i * page_size();
+
+        at += reported;
+        if (map[i] == '#' && !reported) {
+            return false;
+        }
+    }
+    return nr >= 0;
+}
+
+static bool rounds_are_right(char *base)
+{
+    for (int i = 0; i < 4; i++) {
+        write_map(base, "#..#...#");
+        if (!all_reported(base, "#..#...#")) {
+            return false;
+        }
+        write_map(base, ".##.....");
+        if (!all_reported(base, ".##.....")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#define NR_FILES 24
+
+/* Opens files that take the numbers which have become free. False: no descriptor. */
+static bool open_files(int *fds)
+{
+    for (int i = 0; i < NR_FILES; i++) {
+        fds[i] = memfd_create("theirs", 0);
+        if (fds[i] < 0 || write(fds[i], "theirs", 6) != 6) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool files_are_untouched(const int *fds)
+{
+    struct stat stat;
+    char text[8] = "";
+
+    for (int i = 0; i < NR_FILES; i++) {
+        if (fstat(fds[i], &stat) || stat.st_size != 6 || lseek(fds[i], 0, SEEK_CUR) != 6 ||
+            pread(fds[i], text, 8, 0) != 6 || memcmp(text, "theirs", 6)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Ends with the number of what went wrong. */
+static int live_without_descriptors(bool files)
+{
+    int fds[NR_FILES];
+    char *base = map_pages(8), *more = map_pages(8);
+
+    ww_close(ctx);
+    if (ww_open(&ctx, backend->name) || ww_watch(ctx, base, 8 * page_size(), 0)) {
+        return 2;
+    }
+    write_map(base, "####....");
+    if (ww_reset(ctx, base, 8 * page_size())) {
+        return 3;
+    }
+    write_map(base, ".#......");
+    if (syscall(SYS_close_range, 3, ~0u, 0)) {
+        return 0; /* before 5.9 */
+    }
+    if (files && !open_files(fds)) {
+        return 4;
+    }
+    write_map(base, "#..#....");
+    if (!all_reported(base, "##.#....") || !rounds_are_right(base)) {
+        return 5;
+    }
+    if (ww_watch(ctx, more, 8 * page_size(), 0) || !rounds_are_right(more)) {
+        return 6;
+    }
+    if (ww_unwatch(ctx, base, 8 * page_size())) {
+        return 7;
+    }
+    memset(base, 1, 8 * page_size());
+    ww_close(ctx);
+    memset(more, 1, 8 * page_size());
+    return files && !files_are_untouched(fds) ? 8 : 0;
+}
+
+START_TEST(a_program_closes_all_descriptors)
+{
+    pid_t pid;
+    int status;
+
+    fflush(stdout);
+    /* A copy of a userfaultfd in this process would keep it alive. */
+    ww_close(ctx);
+    ctx = NULL;
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        alarm(20);
+        _exit(live_without_descriptors(_i));
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "the program ended with %#x", status);
+}
+END_TEST
+
+/* ---- one of them is something of the program's that takes the same requests ---- */
+
+/* Synchronous: memory that it were to track would hang its writers. */
+static int open_their_userfaultfd(void)
+{
+    struct uffdio_api api = { .api = UFFD_API };
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+
+    if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static pid_t peer;
+
+/* A file of a process that has no copy of our descriptors. */
+static int open_of_peer(const char *name, int flags)
+{
+    char *argv[] = { "sleep", "60", NULL }, path[64];
+
+    if (posix_spawn(&peer, "/bin/sleep", NULL, NULL, argv, NULL)) {
+        return -1;
+    }
+    snprintf(path, sizeof(path), "/proc/%d/%s", peer, name);
+    return open(path, flags | O_CLOEXEC);
+}
+
+static int open_their_pagemap(void)
+{
+    return open_of_peer("pagemap", O_RDONLY);
+}
+
+static int open_their_memory(void)
+{
+    return open_of_peer("mem", O_RDWR);
+}
+
+/* Another process's pagemap answers for that process, which nobody notices (writewatch(7), Descriptors). */
+static const struct {
+    int (*open)(void);
+    bool answers;
+} theirs[] = {
+    { open_their_userfaultfd, false },
+    { open_their_pagemap, true },
+    { open_their_memory, false },
+};
+#define NR_THEIRS (sizeof(theirs) / sizeof(theirs[0]))
+#define NR_NUMBERS 4
+
+START_TEST(a_number_is_something_alike)
+{
+    size_t which = _i % NR_NUMBERS, kind = _i / NR_NUMBERS;
+    char *base, *more = map_pages(8);
+    struct stat before, after;
+    struct pollfd event;
+    int fd;
+
+    open_and_list();
+    if (which >= nr_own_fds) {
+        return;
+    }
+    base = watch_pages(8);
+    write_map(base, "####....");
+    reset_pages(base, 8);
+    write_map(base, "#...#...");
+    fd = theirs[kind].open();
+    if (fd < 0) {
+        SKIP_TEST("it cannot be opened");
+    }
+    ck_assert_int_eq(fstat(fd, &before), 0);
+    ck_assert_int_eq(dup2(fd, own_fds[which]), own_fds[which]);
+    alarm(10);
+    write_map(base, ".#...#..");
+    /* A new watch is the first to meet it, or the answer is. */
+    ck_assert_int_eq(ww_watch(ctx, more, 8 * page_size(), WW_WATCH_FRESH), 0);
+    write_map(more, "..##....");
+    if (!theirs[kind].answers) {
+        expect_map(ctx, more, or_more("..##...."));
+        expect_map(ctx, base, or_more("##..##.."));
+        ck_assert_int_eq(ww_reset(ctx, more, 8 * page_size()), 0);
+        expect_nothing_lost(more);
+        expect_nothing_lost(base);
+    }
+    ck_assert_int_ge(ww_count(ctx, base, 8 * page_size()), 0);
+    event = (struct pollfd){ .fd = fd, .events = POLLIN };
+    ck_assert_msg(kind || poll(&event, 1, 0) == 0, "their userfaultfd got an event of ours");
+    ww_close(ctx);
+    ctx = NULL;
+    memset(base, 2, 8 * page_size());
+    memset(more, 2, 8 * page_size());
+    alarm(0);
+    ck_assert_msg(!fstat(own_fds[which], &after) && after.st_ino == before.st_ino, "theirs was closed");
+    if (peer) {
+        kill(peer, SIGKILL);
+        waitpid(peer, NULL, 0);
+    }
+}
+END_TEST
+
+void add_descriptor_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "descriptors");
+
+    tcase_add_loop_test(tcase, a_program_closes_all_descriptors, 0, 2);
+    tcase_add_loop_test(tcase, a_number_is_something_alike, 0, NR_THEIRS * NR_NUMBERS);
+}
