@@ -39,10 +39,13 @@ struct model {
     unsigned long nr_faults;           /* seen so far */
     unsigned long nr_failed;           /* calls that failed for one */
     bool faulty;                       /* one was met by the call before */
+    bool behind;                       /* changes are made behind the library's back */
+    bool huge;                         /* and so there may be huge pages */
     bool vague;                        /* one was met since the region is watched */
     bool dirty[MODEL_PAGES], latched[MODEL_PAGES];
     bool unsure[MODEL_PAGES]; /* may be reported without having been written */
     bool exists[MODEL_PAGES];
+    bool undefined[MODEL_PAGES]; /* MADV_FREE: so is what it holds */
     char value[MODEL_PAGES];
     int prot[MODEL_PAGES];
 };
