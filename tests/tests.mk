@@ -223,7 +223,7 @@ CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE
 clean-local:
 	rm -rf tests/wine/prefix tests/wine/prefix.lock examples/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
-		tests/winetest/results tests/winetest/include-* matrix kernels
+		tests/winetest/results tests/winetest/include-* matrix kernels fuzz
 
 # ---- measurements: never part of `make check` ----
 EXTRA_PROGRAMS = tests/bench/native
