@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- hostile input: harnesses for libFuzzer, and their corpus as tests ----
 # A new harness is a word here, tests/fuzz/NAME.c, a folder of inputs, and below what it links and wraps.
-FUZZ_REPLAYS = tests/fuzz/replay-region
+FUZZ_REPLAYS = tests/fuzz/replay-region tests/fuzz/replay-elf
 FUZZ_NAMES = $(FUZZ_REPLAYS:tests/fuzz/replay-%=%)
 FUZZ_WRAP_region = calloc
 FUZZ_WRAP_maps = read fopen
