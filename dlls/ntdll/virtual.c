@@ -256,15 +256,18 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
 static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
 {
     uintptr_t start = nt_page_down((uintptr_t)addr), end;
+    /* As Wine rounds: a size that wraps around to nothing is one of 0. */
+    SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
     struct ww_limbo limbo;
     struct ww_range range;
     NTSTATUS status;
     int err;
 
-    if (ww_find(nt->ctx, (void *)start, &range) || (!size && start != range.start)) {
+    if (ww_find(nt->ctx, (void *)start, &range) || rounded > range.end - start ||
+        (!rounded && start != range.start)) {
         return own_original(nt, NT_FREE, args);
     }
-    end = size ? nt_page_up((uintptr_t)addr + size) : range.end;
+    end = rounded ? start + rounded : range.end;
     /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
     err = ww_limbo_enter(nt->ctx, start, end, &limbo);
     if (err == -ENOMEM) {

@@ -40,7 +40,7 @@ static void probe_for_write(void *array, SIZE_T bytes)
 
     /* By distance: an array may reach beyond the end of the address space. */
     for (SIZE_T done = 0; done < bytes; done = nt_page_down(start + done) + NT_PAGE_SIZE - start) {
-        __atomic_fetch_or((volatile char *)(start + done), 0, __ATOMIC_RELAXED);
+        nt_touch((void *)(start + done));
     }
 }
 

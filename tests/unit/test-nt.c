@@ -372,6 +372,24 @@ START_TEST(failing_calls_mark_nothing)
 }
 END_TEST
 
+/* Sizes that wrap around to nothing, or to less, as Wine rounds them: refused, and still watched. */
+START_TEST(releases_that_wrap_around)
+{
+    static const SIZE_T sizes[] = { ~(SIZE_T)0, -(SIZE_T)NT_PAGE_SIZE, -(SIZE_T)SIZE, ~(SIZE_T)0 / 2 };
+    static const long offsets[] = { 0, 5, NT_PAGE_SIZE + 5, SIZE - 1 };
+
+    for (int i = 0; i < 4; i++) {
+        PVOID addr = area + offsets[i];
+        SIZE_T size = sizes[_i];
+
+        ck_assert_int_eq(nt_free(&nt, SELF, &addr, &size, MEM_RELEASE), STATUS_FROM_ORIGINAL);
+        ck_assert_int_eq(nt_free(&nt, SELF, &addr, &size, MEM_DECOMMIT), STATUS_FROM_ORIGINAL);
+        ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), 1);
+        ck_assert_int_eq(ww_count(nt.ctx, area + SIZE, SIZE), 0);
+    }
+}
+END_TEST
+
 START_TEST(every_error_has_a_status)
 {
     ck_assert_int_eq(nt_status(0), STATUS_SUCCESS);
@@ -399,6 +417,7 @@ int main(void)
     tcase_add_loop_test(tcase, arguments_that_go_away, 0, 7);
     tcase_add_loop_test(tcase, arrays_that_fault, 0, 4);
     tcase_add_test(tcase, failing_calls_mark_nothing);
+    tcase_add_loop_test(tcase, releases_that_wrap_around, 0, 4);
     tcase_add_test(tcase, every_error_has_a_status);
     suite_add_tcase(suite, tcase);
     return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
