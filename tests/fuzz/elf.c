@@ -32,7 +32,7 @@
 #define MAX_PHDRS 24
 
 /* Always the same, so that an input can hold addresses that were relocated in place. */
-static char *const image = (char *)(sizeof(void *) == 8 ? (uintptr_t)0x500000000000 : (uintptr_t)0x50000000);
+static char *const image = APART;
 
 static ElfW(Phdr) phdrs[MAX_PHDRS];
 static struct dl_phdr_info info;

@@ -58,4 +58,8 @@ static inline bool take_bool(struct input *input)
     return take(input, 1) & 1;
 }
 
+/* Where nothing else is mapped, nor will be, when a part of it is unmapped: memory of the harness's own, and
+ * the same in every run. */
+#define APART ((char *)(sizeof(void *) == 8 ? (uintptr_t)0x500000000000 : (uintptr_t)0x50000000))
+
 #endif

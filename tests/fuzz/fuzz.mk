@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- hostile input: harnesses for libFuzzer, and their corpus as tests ----
 # A new harness is a word here, tests/fuzz/NAME.c, a folder of inputs, and below what it links and wraps.
-FUZZ_REPLAYS = tests/fuzz/replay-region tests/fuzz/replay-elf
+FUZZ_REPLAYS = tests/fuzz/replay-region tests/fuzz/replay-elf tests/fuzz/replay-nt tests/fuzz/replay-maps tests/fuzz/replay-scan tests/fuzz/replay-watch tests/fuzz/replay-arguments
 FUZZ_NAMES = $(FUZZ_REPLAYS:tests/fuzz/replay-%=%)
 FUZZ_WRAP_region = calloc
 FUZZ_WRAP_maps = read fopen
-FUZZ_WRAP_arguments = execvp ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot
+FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot
 FUZZ_LINK_arguments = $(filter-out %-main.$(OBJEXT),$(writewatch_OBJECTS)) libbench.la
 FUZZ_LINK_elf = dlls/ntdll/libwritewatch_ntdll_la-elf.lo
 FUZZ_LINK_maps = libbench.la
@@ -27,18 +27,18 @@ $(FUZZ_REPLAYS): tests/fuzz/replay-%: $(srcdir)/tests/fuzz/%.c $(srcdir)/tests/f
 		$(srcdir)/tests/fuzz/$*.c $(srcdir)/tests/fuzz/replay.c $(FUZZ_LINK_$*) libengine.la $(FUZZ_LIBS)
 
 # With clang: everything once more, with its sanitizers, under fuzz/. Pointers of Windows programs need not be
-# aligned, which the processor does not mind.
+# aligned, which the processor does not mind, and lead anywhere.
 FUZZ_SANITIZERS = fuzzer,address,undefined
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libnt_la_SOURCES) \
 	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c)))
 FUZZERS = $(FUZZ_NAMES:%=fuzz/%)
 fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/answer.o fuzz/tests/fuzz/nt.o: \
-	FUZZ_CFLAGS += -fno-sanitize=alignment
+	FUZZ_CFLAGS += -fno-sanitize=alignment,null,pointer-overflow
 
 fuzz/%.o: $(srcdir)/%.c
-	$(AM_V_CC)$(MKDIR_P) $(@D) && $(FUZZ_CC) $(FUZZ_HARNESS) $(JSON_CFLAGS) $(FFI_CFLAGS) $(FUZZ_CFLAGS) \
-		-fsanitize=fuzzer-no-link,address,undefined -MMD -c -o $@ $<
+	$(AM_V_CC)$(MKDIR_P) $(@D) && $(FUZZ_CC) $(FUZZ_HARNESS) $(JSON_CFLAGS) $(FFI_CFLAGS) \
+		-fsanitize=fuzzer-no-link,address,undefined $(FUZZ_CFLAGS) -MMD -c -o $@ $<
 
 fuzz/all.a: $(FUZZ_OBJECTS)
 	$(AM_V_AR)rm -f $@ && $(AR) cr $@ $(FUZZ_OBJECTS)

@@ -15,7 +15,7 @@ unset WW_BACKEND WW_PAGEMAP WW_DEBUG
 one() {
     log=$build/fuzz/$1.log
     mkdir -p "$build/fuzz/new/$1" "$build/fuzz/found"
-    timeout $((seconds + 300)) "$build/fuzz/$1" -max_total_time="$seconds" -timeout=30 -max_len=4096 -rss_limit_mb=1500 \
+    timeout $((seconds + 300)) "$build/fuzz/$1" -max_total_time="$seconds" -timeout=30 -max_len=2048 -len_control=0 -rss_limit_mb=1500 \
         -print_final_stats=1 -artifact_prefix="$build/fuzz/found/$1-" \
         "$build/fuzz/new/$1" "$corpus/$1" >"$log" 2>&1
     status=$?
@@ -36,11 +36,16 @@ merge() {
     rm -rf "$small" && mkdir -p "$small"
     # Named inputs stay; the others are named by their content and chosen anew.
     find "$corpus/$1" -type f ! -name '????????????????????????????????????????' -exec cp {} "$small" \;
-    "$build/fuzz/$1" -merge=1 -max_len=1024 "$small" "$corpus/$1" "$build/fuzz/new/$1" >"$build/fuzz/$1.merge.log" 2>&1 || return
-    # So many that `make check` stays quick.
-    ls -S "$small" | grep -E '^[0-9a-f]{40}$' | sed 1,45d | (cd "$small" && xargs -r rm --)
+    mkdir -p "$corpus/$1" "$build/fuzz/new/$1"
+    "$build/fuzz/$1" -set_cover_merge=1 -max_len=1024 "$small" "$corpus/$1" "$build/fuzz/new/$1" >"$build/fuzz/$1.merge.log" 2>&1 || return
+    # No more than 60, and 100 kB: `make check` stays quick, and the archive small.
+    rest=$((60 - $(ls "$small" | grep -vcE '^[0-9a-f]{40}$')))
+    ls -S "$small" | grep -E '^[0-9a-f]{40}$' | sed "1,${rest}d" | (cd "$small" && xargs -r rm --)
+    while [ "$(cat "$small"/* | wc -c)" -gt 100000 ]; do
+        rm "$small/$(ls -S "$small" | grep -E '^[0-9a-f]{40}$' | head -n 1)"
+    done
     rm -rf "${corpus:?}/$1" && mv "$small" "$corpus/$1"
-    echo "$1: $(ls "$corpus/$1" | wc -l) files, $(du -sb --apparent-size "$corpus/$1" | cut -f 1) bytes"
+    echo "$1: $(ls "$corpus/$1" | wc -l) files, $(cat "$corpus/$1"/* | wc -c) bytes"
 }
 
 if [ "$1" = merge ]; then

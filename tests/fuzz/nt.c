@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The NT calls with pointers of any kind: NULL, unmapped, read-only, watched,
+ * misaligned, at the end of a mapping or of the address space. Behind them stands
+ * a small Wine (`original`), which follows the program's pointers as the real one
+ * does. A fault ends the call as it does under Wine, whose SIGSEGV handler goes
+ * back to the system call's dispatcher: past our frames, with the signal mask of
+ * the moment.
+ *
+ * After every call no lock is held, no signal is blocked, nothing was written by
+ * a call that failed, and every page that was written is still reported.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+#include "nt.h"
+
+#define SELF ((HANDLE) ~(ULONG_PTR)0)
+#define STATUS_FROM_ORIGINAL ((NTSTATUS)0xc0fa4e00)
+#define PAGE NT_PAGE_SIZE
+
+/* Places for allocations, as long as each can be, with a page between them. */
+#define NR_PLACES 3
+#define PLACE_PAGES 8
+#define PLACE_STEP (PLACE_PAGES + 1)
+#define NR_PAGES (NR_PLACES * PLACE_STEP)
+
+static struct nt nt;
+static struct ww_context *contexts[2];
+static char *arena; /* PROT_NONE where nothing is allocated */
+static struct {
+    bool allocated[NR_PLACES];
+    size_t size[NR_PLACES]; /* in pages */
+    int prot[NR_PAGES];
+    bool written[NR_PAGES]; /* must be reported */
+} model;
+
+/* What the program's pointers point to, beside the arena. */
+#define SCRATCH_SIZE (2 * PAGE)
+static char *scratch;   /* between pages that are not mapped */
+static char *read_only; /* and the same page where the harness writes it */
+static char *read_only_alias;
+static char scratch_before[SCRATCH_SIZE];
+
+/* How the small Wine behaves in one call. */
+static bool vanishing;   /* another thread takes the scratch memory away meanwhile */
+static bool in_original; /* under set_own() */
+static bool refuses;     /* the call fails for a reason of Wine's */
+
+/* ---- faults ---- */
+
+static sigjmp_buf dispatcher;
+static volatile bool in_call;
+
+static void handle_fault(int signal, siginfo_t *siginfo, void *ucontext)
+{
+    ucontext_t *uc = ucontext;
+
+    (void)siginfo;
+    if (!in_call) {
+        static const char text[] = "a fault outside of a call\n";
+
+        (void)!write(2, text, sizeof(text) - 1);
+        abort();
+    }
+    in_call = false;
+    /* Returning from the handler would bring this mask back. */
+    pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
+    siglongjmp(dispatcher, signal);
+}
+
+/* ---- a small Wine ---- */
+
+static size_t page_of(const void *addr)
+{
+    return ((uintptr_t)addr - (uintptr_t)arena) / PAGE;
+}
+
+/* The place whose allocation holds the whole range, or -1. */
+static int find_place(uintptr_t start, uintptr_t end)
+{
+    for (int i = 0; i < NR_PLACES; i++) {
+        uintptr_t from = (uintptr_t)arena + i * PLACE_STEP * PAGE, to = from + model.size[i] * PAGE;
+
+        if (model.allocated[i] && start >= from && start < to && end <= to && end >= start) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void set_pages(uintptr_t start, uintptr_t end, int prot)
+{
+    must(!mprotect((void *)start, end - start, prot), "mprotect");
+    for (size_t i = page_of((void *)start); i < page_of((void *)end); i++) {
+        model.prot[i] = prot;
+    }
+}
+
+/* What the program wrote there counts no more. */
+static void forget_pages(uintptr_t start, uintptr_t end)
+{
+    memset(model.written + page_of((void *)start), 0, page_of((void *)end) - page_of((void *)start));
+}
+
+static void replace_pages(uintptr_t start, uintptr_t end)
+{
+    forget_pages(start, end);
+    must(mmap((void *)start, end - start, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+             (void *)start,
+         "mmap");
+    set_pages(start, end, PROT_NONE);
+}
+
+static NTSTATUS reserve(PVOID *ret, SIZE_T *size_ptr, ULONG type)
+{
+    SIZE_T pages = (nt_page_up(*size_ptr) - 0) / PAGE;
+
+    for (int i = 0; i < NR_PLACES && !*ret && pages && pages <= PLACE_PAGES; i++) {
+        if (!model.allocated[i]) {
+            uintptr_t start = (uintptr_t)arena + i * PLACE_STEP * PAGE;
+
+            model.allocated[i] = true;
+            model.size[i] = pages;
+            replace_pages(start, start + pages * PAGE);
+            set_pages(start, start + pages * PAGE, type & MEM_COMMIT ? PROT_READ | PROT_WRITE : PROT_NONE);
+            *ret = (PVOID)start;
+            *size_ptr = pages * PAGE;
+            return STATUS_SUCCESS;
+        }
+    }
+    return STATUS_FROM_ORIGINAL;
+}
+
+static NTSTATUS original_allocate(PVOID *ret, SIZE_T *size_ptr, ULONG type)
+{
+    uintptr_t start = nt_page_down((uintptr_t)*ret), end = nt_page_up((uintptr_t)*ret + *size_ptr);
+
+    if (refuses) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    if ((type & MEM_RESERVE) || !*ret) {
+        return reserve(ret, size_ptr, type);
+    }
+    if (start == end || find_place(start, end) < 0) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    if (type & MEM_RESET) {
+        forget_pages(start, end);
+        must(!madvise((void *)start, end - start, MADV_DONTNEED), "madvise");
+    } else if (type & MEM_COMMIT) {
+        set_pages(start, end, PROT_READ | PROT_WRITE);
+    } else {
+        return STATUS_FROM_ORIGINAL;
+    }
+    *ret = (PVOID)start;
+    *size_ptr = end - start;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS original_free(PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
+{
+    uintptr_t start = nt_page_down((uintptr_t)*addr_ptr), end = nt_page_up((uintptr_t)*addr_ptr + *size_ptr);
+    int place = find_place(start, start);
+    uintptr_t base = (uintptr_t)arena + place * PLACE_STEP * PAGE;
+
+    if (place >= 0 && !*size_ptr && start == base) {
+        end = start + model.size[place] * PAGE;
+    }
+    if (refuses || place < 0 || start >= end || find_place(start, end) != place) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    if (type == MEM_RELEASE) {
+        /* In whole, or from its end. */
+        if (end != base + model.size[place] * PAGE) {
+            return STATUS_FROM_ORIGINAL;
+        }
+        model.size[place] = (start - base) / PAGE;
+        model.allocated[place] = model.size[place];
+    } else if (type != MEM_DECOMMIT) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    replace_pages(start, end);
+    *addr_ptr = (PVOID)start;
+    *size_ptr = end - start;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS original_protect(PVOID *addr_ptr, SIZE_T *size_ptr, ULONG protect, ULONG *old_prot)
+{
+    uintptr_t start = nt_page_down((uintptr_t)*addr_ptr), end = nt_page_up((uintptr_t)*addr_ptr + *size_ptr);
+
+    if (refuses || start == end || find_place(start, end) < 0) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    set_pages(start, end,
+              protect & PAGE_READWRITE  ? PROT_READ | PROT_WRITE
+              : protect & PAGE_READONLY ? PROT_READ
+                                        : PROT_NONE);
+    *addr_ptr = (PVOID)start;
+    *size_ptr = end - start;
+    *old_prot = PAGE_READWRITE;
+    return STATUS_SUCCESS;
+}
+
+#define ARG(n, type) (*(type *)args[n])
+
+static NTSTATUS original(struct nt *self, enum nt_call call, void **args)
+{
+    (void)self;
+    if (ARG(0, HANDLE) != SELF && ARG(0, HANDLE) != (HANDLE)42) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    if (vanishing) {
+        must(!mprotect(scratch, SCRATCH_SIZE, PROT_NONE), "mprotect");
+    }
+    switch (call) {
+    case NT_ALLOCATE:
+        return original_allocate(ARG(1, PVOID *), ARG(3, SIZE_T *), ARG(4, ULONG));
+    case NT_ALLOCATE_EX:
+        for (ULONG i = 0; i < ARG(6, ULONG) && i < 4; i++) {
+            if (((volatile MEM_EXTENDED_PARAMETER *)ARG(5, MEM_EXTENDED_PARAMETER *))[i].Type) {
+                return STATUS_FROM_ORIGINAL;
+            }
+        }
+        return original_allocate(ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
+    case NT_FREE:
+        return original_free(ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
+    case NT_PROTECT:
+        return original_protect(ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG), ARG(4, ULONG *));
+    default:
+        return STATUS_FROM_ORIGINAL;
+    }
+}
+
+static bool is_own_handle(struct nt *self, HANDLE process)
+{
+    (void)self;
+    return process == (HANDLE)42;
+}
+
+static bool is_free(struct nt *self, void *addr)
+{
+    (void)self;
+    return find_place((uintptr_t)addr, (uintptr_t)addr) < 0;
+}
+
+static void set_own(bool own)
+{
+    in_original = own;
+}
+
+/* ---- the program ---- */
+
+static bool is_scratch(const void *pointer, size_t size)
+{
+    return (uintptr_t)pointer - (uintptr_t)scratch <= SCRATCH_SIZE - size;
+}
+
+/* A store of the program's. Faults are its own: it makes none. */
+static void store(void *to, const void *value, size_t size)
+{
+    size_t first = page_of(to), last = page_of((char *)to + size - 1);
+    struct ww_range range;
+
+    if (first >= NR_PAGES || last >= NR_PAGES || !(model.prot[first] & PROT_WRITE) ||
+        !(model.prot[last] & PROT_WRITE)) {
+        return;
+    }
+    memcpy(to, value, size);
+    for (size_t i = first; i <= last; i++) {
+        model.written[i] |= !ww_find(nt.ctx, arena + i * PAGE, &range);
+    }
+}
+
+/* A pointer to @size bytes, which hold @value where the program can have put it there. */
+static void *take_pointer(struct input *input, const void *value, size_t size)
+{
+    unsigned int kind = take(input, 1) % 16, offset = take(input, 2);
+    char *pointer;
+
+    switch (kind) {
+    case 0:
+        return NULL;
+    case 1:
+        return scratch + SCRATCH_SIZE + offset % PAGE;
+    case 2:
+        memcpy(read_only_alias + offset % 256, value, size);
+        return read_only + offset % 256;
+    case 3:
+        pointer = scratch + SCRATCH_SIZE - offset % 16;
+        memcpy(pointer, value, is_scratch(pointer, size) ? size : 0);
+        return pointer;
+    case 4:
+        return (void *)(uintptr_t) - (intptr_t)(1 + offset % 64);
+    case 5:
+        return (void *)(UINTPTR_MAX / 2 + offset);
+    case 6:
+    case 7:
+        pointer = arena + (offset * 8) % (NR_PAGES * PAGE - 8) + (kind == 7);
+        store(pointer, value, size);
+        return pointer;
+    default:
+        pointer = scratch + (offset * (kind == 8 ? 1 : 8)) % (SCRATCH_SIZE - 256);
+        memcpy(pointer, value, size);
+        return pointer;
+    }
+}
+
+static HANDLE take_handle(struct input *input)
+{
+    static const uintptr_t handles[] = { 42, 43, 0, 7 };
+    unsigned int kind = take(input, 1);
+
+    return kind < 4 ? (HANDLE)handles[kind] : SELF;
+}
+
+/* Mostly inside an allocation. */
+static PVOID take_base(struct input *input)
+{
+    unsigned int kind = take(input, 1);
+
+    if (kind < 16) {
+        return NULL;
+    }
+    return kind < 24
+               ? (PVOID)(uintptr_t)take(input, 8)
+               : arena + kind % (NR_PLACES * PLACE_STEP) * PAGE + (kind & 1 ? take(input, 2) % PAGE : 0);
+}
+
+static SIZE_T take_size(struct input *input)
+{
+    unsigned int kind = take(input, 1);
+
+    return kind < 8    ? (SIZE_T)take(input, 8)
+           : kind < 40 ? take(input, 2)
+           : kind < 48 ? ~(SIZE_T)0 - kind
+                       : (kind % (PLACE_PAGES + 2)) * PAGE;
+}
+
+static ULONG take_flags(struct input *input)
+{
+    return take(input, 1) == 255 ? take(input, 4) : take(input, 1) & 1;
+}
+
+/* ---- what must hold after every call ---- */
+
+static void check_at_rest(void)
+{
+    struct ww_region *region;
+    sigset_t mask, empty;
+
+    sigemptyset(&empty);
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    must(!memcmp(&mask, &empty, _NSIG / 8), "signals are blocked");
+    must(!in_original, "changes to mappings are still taken for those of a call");
+    must(!pthread_rwlock_trywrlock(&nt.ctx->table_lock), "the table is locked");
+    for (region = ww_region_first(nt.ctx, 0, UINTPTR_MAX); region;
+         region = ww_region_first(nt.ctx, region->range.end, UINTPTR_MAX)) {
+        must(!pthread_mutex_trylock(&region->lock), "a region is locked");
+        pthread_mutex_unlock(&region->lock);
+    }
+    pthread_rwlock_unlock(&nt.ctx->table_lock);
+    must(!pthread_mutex_trylock(&nt.ctx->tracker_lock), "the trackers are locked");
+    pthread_mutex_unlock(&nt.ctx->tracker_lock);
+}
+
+/* Which pages are reported. */
+static void read_reported(bool *ret_reported)
+{
+    struct ww_range range = { .end = (uintptr_t)arena };
+    uintptr_t end = (uintptr_t)arena + NR_PAGES * PAGE;
+    void *pages[NR_PAGES];
+
+    memset(ret_reported, 0, NR_PAGES * sizeof(*ret_reported));
+    while (!ww_find_next(nt.ctx, range.end, end, &range)) {
+        ssize_t nr = ww_get_pages(nt.ctx, (void *)range.start, range.end - range.start, 0, pages, NR_PAGES);
+
+        must(nr >= 0, "%zd pages", nr);
+        for (ssize_t i = 0; i < nr; i++) {
+            ret_reported[page_of(pages[i])] = true;
+        }
+    }
+}
+
+static void check_written(void)
+{
+    bool reported[NR_PAGES];
+
+    read_reported(reported);
+    for (size_t i = 0; i < NR_PAGES; i++) {
+        must(!model.written[i] || reported[i], "page %zu was written", i);
+    }
+}
+
+/* A call that fails writes nothing, so that it marks nothing either. */
+static void check_unchanged(const char *call, bool exact_failure, const bool *reported_before)
+{
+    bool reported[NR_PAGES];
+
+    must(!memcmp(scratch, scratch_before, SCRATCH_SIZE), "%s failed and wrote something", call);
+    read_reported(reported);
+    for (size_t i = 0; i < NR_PAGES && exact_failure; i++) {
+        must(reported_before[i] || !reported[i], "%s failed and marked page %zu", call, i);
+    }
+}
+
+/* ---- the calls ---- */
+
+enum { FAULTED = 1 }; /* no NTSTATUS of any call here */
+
+/* Runs a call, and what comes after it under Wine if it faults. */
+#define MAKE_CALL(status, ...)                                                                               \
+    do {                                                                                                     \
+        memcpy(scratch_before, scratch, SCRATCH_SIZE);                                                       \
+        if (sigsetjmp(dispatcher, 0)) {                                                                      \
+            status = FAULTED;                                                                                \
+        } else {                                                                                             \
+            in_call = true;                                                                                  \
+            status = __VA_ARGS__;                                                                            \
+            in_call = false;                                                                                 \
+        }                                                                                                    \
+        must(!mprotect(scratch, SCRATCH_SIZE, PROT_READ | PROT_WRITE), "mprotect");                          \
+        check_at_rest();                                                                                     \
+    } while (0)
+
+static void fuzz_allocate(struct input *input, bool extended)
+{
+    static const ULONG types[] = {
+        MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH,
+        MEM_RESERVE | MEM_WRITE_WATCH,
+        MEM_COMMIT,
+        MEM_RESET,
+        MEM_RESERVE | MEM_COMMIT,
+        MEM_COMMIT | MEM_WRITE_WATCH,
+        MEM_RESET | MEM_WRITE_WATCH,
+        0,
+    };
+    HANDLE process = take_handle(input);
+    PVOID base = take_base(input);
+    SIZE_T size = take_size(input);
+    ULONG type = types[take(input, 1) % 8] | (ULONG)(take(input, 1) == 255 ? take(input, 4) : 0), count;
+    MEM_EXTENDED_PARAMETER none[2], *parameters;
+    bool before[NR_PAGES];
+    volatile NTSTATUS status;
+    PVOID *ret;
+    SIZE_T *size_ptr;
+
+    memset(none, 0, sizeof(none));
+    none[1].Type = take(input, 1) & 1;
+    ret = take_pointer(input, &base, sizeof(base));
+    size_ptr = take_pointer(input, &size, sizeof(size));
+    parameters = extended ? take_pointer(input, none, sizeof(none)) : NULL;
+    count = extended ? take(input, 1) % 4 : 0;
+    read_reported(before);
+    if (extended) {
+        MAKE_CALL(status,
+                  nt_allocate_ex(&nt, process, ret, size_ptr, type, PAGE_READWRITE, parameters, count));
+    } else {
+        MAKE_CALL(status, nt_allocate(&nt, process, ret, 0, size_ptr, type, PAGE_READWRITE));
+    }
+    must(status <= FAULTED, "%#x", (unsigned int)status);
+    if (status < 0) {
+        check_unchanged("allocate", ww_backend_caps(nt.ctx) & WW_CAP_EXACT, before);
+    }
+}
+
+static void fuzz_free(struct input *input)
+{
+    static const ULONG types[] = { MEM_RELEASE, MEM_DECOMMIT, 0, MEM_RELEASE | MEM_DECOMMIT };
+    HANDLE process = take_handle(input);
+    PVOID base = take_base(input);
+    SIZE_T size = take_size(input);
+    ULONG type = types[take(input, 1) % 4];
+    PVOID *addr_ptr = take_pointer(input, &base, sizeof(base));
+    SIZE_T *size_ptr = take_pointer(input, &size, sizeof(size));
+    bool before[NR_PAGES];
+    volatile NTSTATUS status;
+
+    read_reported(before);
+    MAKE_CALL(status, nt_free(&nt, process, addr_ptr, size_ptr, type));
+    if (status < 0) {
+        check_unchanged("free", ww_backend_caps(nt.ctx) & WW_CAP_EXACT, before);
+    }
+}
+
+static void fuzz_protect(struct input *input)
+{
+    static const ULONG protections[] = { PAGE_READWRITE, PAGE_READONLY, PAGE_NOACCESS, 0x1234 };
+    HANDLE process = take_handle(input);
+    PVOID base = take_base(input);
+    SIZE_T size = take_size(input);
+    ULONG protect = protections[take(input, 1) % 4], old = 7;
+    PVOID *addr_ptr = take_pointer(input, &base, sizeof(base));
+    SIZE_T *size_ptr = take_pointer(input, &size, sizeof(size));
+    ULONG *old_prot = take_pointer(input, &old, sizeof(old));
+    bool before[NR_PAGES];
+    volatile NTSTATUS status;
+
+    read_reported(before);
+    MAKE_CALL(status, nt_protect(&nt, process, addr_ptr, size_ptr, protect, old_prot));
+    if (status < 0) {
+        check_unchanged("protect", ww_backend_caps(nt.ctx) & WW_CAP_EXACT, before);
+    }
+}
+
+/* Ascending pages of the range, which count no more if they were reset. */
+static void check_answer(PVOID base, SIZE_T size, const PVOID *addresses, ULONG_PTR count, bool reset)
+{
+    uintptr_t last = nt_page_down((uintptr_t)base) - PAGE;
+
+    for (ULONG_PTR i = 0; i < count; i++) {
+        uintptr_t page = (uintptr_t)addresses[i];
+
+        must(page > last && page < (uintptr_t)base + size && page % PAGE == 0, "answer %zu is %#zx",
+             (size_t)i, (size_t)page);
+        model.written[page_of((void *)page)] &= !reset;
+        last = page;
+    }
+}
+
+/* What winetest's order of the checks says where the program's pointers are good. */
+static NTSTATUS expected_status(HANDLE process, ULONG flags, PVOID base, SIZE_T size, const PVOID *addresses,
+                                ULONG_PTR capacity)
+{
+    struct ww_range range;
+
+    if ((process != SELF && process != (HANDLE)42) || ww_find(nt.ctx, base, &range)) {
+        return STATUS_FROM_ORIGINAL;
+    }
+    if (!capacity || !size || (flags & ~1u)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (!addresses) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    return size > range.end - (uintptr_t)base ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+}
+
+static void fuzz_get(struct input *input)
+{
+    HANDLE process = take_handle(input);
+    const ULONG flags = take_flags(input);
+    ULONG granularity = 7;
+    PVOID base = take_base(input), none[PLACE_PAGES] = { NULL };
+    SIZE_T size = take_size(input);
+    ULONG_PTR capacity = take(input, 1);
+    PVOID *addresses;
+    ULONG_PTR *count;
+    ULONG *granularity_ptr;
+    volatile NTSTATUS status;
+    bool good;
+
+    capacity = capacity == 255 ? ~(ULONG_PTR)0 >> (capacity & 7) : capacity % 16;
+    addresses = take_pointer(input, none, sizeof(none));
+    granularity_ptr = take_pointer(input, &granularity, sizeof(granularity));
+    count = take_pointer(input, &capacity, sizeof(capacity));
+    good = is_scratch(count, sizeof(*count)) && is_scratch(granularity_ptr, sizeof(*granularity_ptr)) &&
+           (!addresses || is_scratch(addresses, sizeof(none))) &&
+           (uintptr_t)count - (uintptr_t)addresses + 8 >= sizeof(none) + 16 &&
+           (uintptr_t)granularity_ptr - (uintptr_t)addresses + 8 >= sizeof(none) + 16 &&
+           (uintptr_t)granularity_ptr - (uintptr_t)count + 8 >= 24;
+    if (good) {
+        NTSTATUS expected = expected_status(process, flags, base, size, addresses, capacity);
+
+        MAKE_CALL(status,
+                  nt_get_write_watch(&nt, process, flags, base, size, addresses, count, granularity_ptr));
+        must(status == expected, "%#x instead of %#x", (unsigned int)status, (unsigned int)expected);
+    } else {
+        MAKE_CALL(status,
+                  nt_get_write_watch(&nt, process, flags, base, size, addresses, count, granularity_ptr));
+    }
+    if (status) {
+        check_unchanged("get", false, NULL);
+    } else if (good) {
+        must(*count <= capacity && *granularity_ptr == PAGE, "%zu of %zu", (size_t)*count, (size_t)capacity);
+        check_answer(base, size, addresses, *count, flags & 1);
+    } else if (flags & 1) {
+        /* The answer lies somewhere, and may have been overwritten by the number. */
+        forget_pages(nt_page_down((uintptr_t)base), nt_page_up((uintptr_t)base + size));
+    }
+}
+
+static void fuzz_reset(struct input *input)
+{
+    HANDLE process = take_handle(input);
+    PVOID base = take_base(input);
+    SIZE_T size = take_size(input);
+    volatile NTSTATUS status;
+
+    MAKE_CALL(status, nt_reset_write_watch(&nt, process, base, size));
+    must(status == STATUS_SUCCESS || status == STATUS_FROM_ORIGINAL || status == STATUS_INVALID_PARAMETER,
+         "%#x", (unsigned int)status);
+    if (!status) {
+        forget_pages(nt_page_down((uintptr_t)base), nt_page_up((uintptr_t)base + size));
+    }
+}
+
+static void fuzz_store(struct input *input)
+{
+    char byte = 1;
+
+    store(arena + take_below(input, NR_PAGES) * PAGE + take(input, 2) % PAGE, &byte, 1);
+}
+
+/* ---- one input ---- */
+
+/* Another thread's ordinary call, which ends at once or not at all. */
+static void *call_from_elsewhere(void *arg)
+{
+    (void)arg;
+    must(!ww_watch(nt.ctx, arena + (NR_PAGES - 1) * PAGE, PAGE, 0), "a watch by another thread");
+    must(!ww_unwatch(nt.ctx, arena, NR_PAGES * PAGE), "no watch by another thread");
+    return NULL;
+}
+
+static void clean_up(void)
+{
+    struct timespec limit;
+    pthread_t thread;
+
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 10;
+    must(!pthread_create(&thread, NULL, call_from_elsewhere, NULL), "pthread_create");
+    must(!pthread_timedjoin_np(thread, NULL, &limit), "another thread waits for ever");
+    must(!ww_watches_any(nt.ctx), "something is watched still");
+    replace_pages((uintptr_t)arena, (uintptr_t)arena + NR_PAGES * PAGE);
+    memset(&model, 0, sizeof(model));
+}
+
+static char *map(size_t size, int prot, int fd)
+{
+    void *addr = mmap(NULL, size, prot, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+
+    must(addr != MAP_FAILED, "mmap");
+    return addr;
+}
+
+static void set_up(void)
+{
+    struct sigaction action = { .sa_sigaction = handle_fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
+    int fd = memfd_create("read-only", MFD_CLOEXEC);
+
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+    arena = map(NR_PAGES * PAGE, PROT_NONE, -1);
+    scratch = map(SCRATCH_SIZE + 2 * PAGE, PROT_NONE, -1) + PAGE;
+    must(!mprotect(scratch, SCRATCH_SIZE, PROT_READ | PROT_WRITE), "mprotect");
+    must(fd >= 0 && !ftruncate(fd, PAGE), "memfd_create");
+    read_only = map(PAGE, PROT_READ, fd);
+    read_only_alias = map(PAGE, PROT_READ | PROT_WRITE, fd);
+    must(!ww_open(&contexts[0], "none"), "none");
+    if (ww_open(&contexts[1], "uffd")) {
+        contexts[1] = contexts[0];
+    }
+    nt = (struct nt){
+        .original = original, .is_own_handle = is_own_handle, .is_free = is_free, .set_own = set_own
+    };
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = { .at = data, .left = size };
+
+    if (!arena) {
+        set_up();
+    }
+    nt.ctx = contexts[take(&input, 1) != 0];
+    for (int nr = 0; input.left && nr < 100; nr++) {
+        unsigned int operation = take(&input, 1);
+
+        vanishing = (operation & 0xc0) == 0xc0;
+        refuses = (operation & 0x30) == 0x30;
+        switch (operation % 8) {
+        case 0:
+            fuzz_allocate(&input, false);
+            break;
+        case 1:
+            fuzz_allocate(&input, true);
+            break;
+        case 2:
+            fuzz_free(&input);
+            break;
+        case 3:
+            fuzz_protect(&input);
+            break;
+        case 4:
+            fuzz_get(&input);
+            break;
+        case 5:
+            fuzz_reset(&input);
+            break;
+        default:
+            fuzz_store(&input);
+            break;
+        }
+        check_written();
+    }
+    clean_up();
+    return 0;
+}
