@@ -120,7 +120,7 @@ static void replace_pages(uintptr_t start, uintptr_t end)
 
 static NTSTATUS reserve(PVOID *ret, SIZE_T *size_ptr, ULONG type)
 {
-    SIZE_T pages = (nt_page_up(*size_ptr) - 0) / PAGE;
+    SIZE_T pages = nt_page_up(*size_ptr) / PAGE;
 
     for (int i = 0; i < NR_PLACES && !*ret && pages && pages <= PLACE_PAGES; i++) {
         if (!model.allocated[i]) {
@@ -546,7 +546,7 @@ static NTSTATUS expected_status(HANDLE process, ULONG flags, PVOID base, SIZE_T 
 static void fuzz_get(struct input *input)
 {
     HANDLE process = take_handle(input);
-    const ULONG flags = take_flags(input);
+    volatile ULONG flags = take_flags(input); /* beyond sigsetjmp() */
     ULONG granularity = 7;
     PVOID base = take_base(input), none[PLACE_PAGES] = { NULL };
     SIZE_T size = take_size(input);
