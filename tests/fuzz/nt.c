@@ -303,8 +303,11 @@ static void *take_pointer(struct input *input, const void *value, size_t size)
         return (void *)(UINTPTR_MAX / 2 + offset);
     case 6:
     case 7:
-        pointer = arena + (offset * 8) % (NR_PAGES * PAGE - 8) + (kind == 7);
-        store(pointer, value, size);
+        /* What an earlier call's arguments have left there may do, and then nothing is written. */
+        pointer = arena + (offset % 0x8000 * 8) % (NR_PAGES * PAGE - 8) + (kind == 7);
+        if (offset < 0x8000) {
+            store(pointer, value, size);
+        }
         return pointer;
     default:
         pointer = scratch + (offset * (kind == 8 ? 1 : 8)) % (SCRATCH_SIZE - 256);
@@ -445,13 +448,14 @@ static void fuzz_allocate(struct input *input, bool extended)
     HANDLE process = take_handle(input);
     PVOID base = take_base(input);
     SIZE_T size = take_size(input);
-    ULONG type = types[take(input, 1) % 8] | (ULONG)(take(input, 1) == 255 ? take(input, 4) : 0), count;
+    ULONG type = types[take(input, 1) % 8], more = take(input, 1) == 255 ? take(input, 4) : 0, count;
     MEM_EXTENDED_PARAMETER none[2], *parameters;
     bool before[NR_PAGES];
     volatile NTSTATUS status;
     PVOID *ret;
     SIZE_T *size_ptr;
 
+    type |= more;
     memset(none, 0, sizeof(none));
     none[1].Type = take(input, 1) & 1;
     ret = take_pointer(input, &base, sizeof(base));
@@ -604,9 +608,11 @@ static void fuzz_reset(struct input *input)
 
 static void fuzz_store(struct input *input)
 {
+    size_t at = take_below(input, NR_PAGES) * PAGE;
     char byte = 1;
 
-    store(arena + take_below(input, NR_PAGES) * PAGE + take(input, 2) % PAGE, &byte, 1);
+    at += take(input, 2) % PAGE;
+    store(arena + at, &byte, 1);
 }
 
 /* ---- one input ---- */
