@@ -72,9 +72,10 @@ static uint64_t hash(const char *text)
     return hash;
 }
 
-/* Whether the number stands in the text as the kernel writes it: all of its digits, and a character behind
- * it. */
-static bool is_in_text(const uint8_t *text, size_t size, uint64_t number, char after)
+/* Whether the number stands in the text as the kernel writes it: all of its digits, @after behind it, and
+ * before it
+ * @before, or nothing where that is a newline. */
+static bool is_in_text(const uint8_t *text, size_t size, char before, uint64_t number, char after)
 {
     const uint8_t *at = text, *found, *first;
     char digits[32];
@@ -84,7 +85,7 @@ static bool is_in_text(const uint8_t *text, size_t size, uint64_t number, char a
         for (first = found; first > text && first[-1] == '0'; first--) {
             ;
         }
-        if (first == text || !strchr("123456789abcdef", first[-1]) || !first[-1]) {
+        if (first == text ? before == '\n' : first[-1] == before) {
             return true;
         }
         at = found + 1;
@@ -97,9 +98,9 @@ static void check_mapping(const struct ww_mapping *mapping, uint64_t last_end, c
 {
     must(mapping->start < mapping->end && mapping->start >= last_end, "%#llx-%#llx behind %#llx",
          (unsigned long long)mapping->start, (unsigned long long)mapping->end, (unsigned long long)last_end);
-    must(mapping->start == last_end || is_in_text(text, size, mapping->start, '-'), "start %#llx",
+    must(mapping->start == last_end || is_in_text(text, size, '\n', mapping->start, '-'), "start %#llx",
          (unsigned long long)mapping->start);
-    must(is_in_text(text, size, mapping->end, ' '), "end %#llx", (unsigned long long)mapping->end);
+    must(is_in_text(text, size, '-', mapping->end, ' '), "end %#llx", (unsigned long long)mapping->end);
     must(!(mapping->prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)), "prot %d", mapping->prot);
     must(strlen(mapping->path) < WW_MAPS_PATH, "a path without an end");
     must(!strchr(mapping->path, '\n'), "a path of two lines");

@@ -292,6 +292,7 @@ static void split(size_t at, bool undo)
 {
     struct ww_region *region = slots[at], *upper;
     size_t below = at ? at - 1 : 0, nr;
+    uintptr_t start, end;
 
     if (!region || region->range.start == addr_of(at)) {
         return;
@@ -304,6 +305,9 @@ static void split(size_t at, bool undo)
     must(!ww_region_split(ctx, region, addr_of(at), &upper), "split");
     must(upper->watch_id == region->watch_id && region->range.end == addr_of(at), "halves");
     must(region->latch.nr_set + upper->latch.nr_set == nr, "latched pages of the halves");
+    must(ww_pageset_next(&upper->latch, addr_of(at), addr_of(at + 1), &start, &end), "page %zu is latched",
+         at);
+    must(upper->latch.nr_set < nr, "page %zu is latched", below);
     if (undo) {
         ww_region_remove(ctx, upper);
         ww_region_join(region, upper);
