@@ -18,9 +18,10 @@ FUZZ_LIBS = $(FFI_PIC) $(JSON_LIBS) -lpthread
 TESTS += $(FUZZ_REPLAYS)
 check_DATA += $(FUZZ_REPLAYS)
 CLEANFILES += $(FUZZ_REPLAYS)
-EXTRA_DIST += $(FUZZ_NAMES:%=tests/fuzz/%.c) tests/fuzz/fuzz.h tests/fuzz/replay.c tests/fuzz/run.sh tests/fuzz/corpus
+FUZZ_SHARED = tests/fuzz/fuzz.h tests/fuzz/nt-wine.h
+EXTRA_DIST += $(FUZZ_NAMES:%=tests/fuzz/%.c) $(FUZZ_SHARED) tests/fuzz/replay.c tests/fuzz/run.sh tests/fuzz/corpus
 
-$(FUZZ_REPLAYS): tests/fuzz/replay-%: $(srcdir)/tests/fuzz/%.c $(srcdir)/tests/fuzz/replay.c $(srcdir)/tests/fuzz/fuzz.h \
+$(FUZZ_REPLAYS): tests/fuzz/replay-%: $(srcdir)/tests/fuzz/%.c $(srcdir)/tests/fuzz/replay.c $(FUZZ_SHARED:%=$(srcdir)/%) \
 		libnt.la libengine.la libbench.la $(writewatch_OBJECTS) libwritewatch-ntdll.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) $(FUZZ_HARNESS) $(AM_CFLAGS) $(CFLAGS) \
 		-DCORPUS='"$(abs_srcdir)/tests/fuzz/corpus/$*"' $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -no-install -o $@ \
