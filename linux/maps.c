@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -144,7 +145,7 @@ static void next_line(struct ww_maps *maps, size_t len)
     }
 }
 
-/* A number in @base up to a character that is no digit of it. NULL: there is none. */
+/* A number in @base up to a character that is no digit of it. NULL: there is none, or it is too large. */
 static const char *parse_number(const char *at, const char *end, unsigned int base, uint64_t *ret_number)
 {
     uint64_t number = 0;
@@ -157,6 +158,9 @@ static const char *parse_number(const char *at, const char *end, unsigned int ba
 
         if (digit >= base) {
             break;
+        }
+        if (number > (UINT64_MAX - digit) / base) {
+            return NULL;
         }
         number = number * base + digit;
     }
@@ -199,7 +203,7 @@ static int parse_mapping(struct ww_maps *maps, const char *line, size_t len, str
     at = parse_field(at, end, 16, ':', &major);
     at = parse_field(at, end, 16, ' ', &minor);
     at = at ? parse_number(at, end, 10, &mapping.inode) : NULL;
-    if (!at || mapping.end <= mapping.start) {
+    if (!at || mapping.end <= mapping.start || major > UINT_MAX || minor > UINT_MAX) {
         return -EIO;
     }
     mapping.major = major;
@@ -248,7 +252,7 @@ static size_t parse_kilobytes(const char *at, const char *end)
     while (at < end && *at == ' ') {
         at++;
     }
-    return parse_number(at, end, 10, &number) ? number * 1024 : 0;
+    return parse_number(at, end, 10, &number) && number <= SIZE_MAX / 1024 ? number * 1024 : 0;
 }
 
 /* Goes through the lines that smaps has below a mapping. 0 or a negative errno. */

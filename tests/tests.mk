@@ -229,15 +229,17 @@ endif
 
 CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
-	rm -rf tsan tsan.log tests/wine/prefix tests/wine/prefix.lock examples/.libs
+	rm -rf tsan tsan.log tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
-		tests/winetest/results tests/winetest/include-* matrix kernels
+		tests/winetest/results tests/winetest/include-* matrix kernels fuzz
 
 # ---- measurements: never part of `make check` ----
 EXTRA_PROGRAMS = tests/bench/native
 tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/command.c tests/bench/marker.c \
 	tests/bench/report.c
 tests_bench_native_LDADD = libbench.la libengine.la
+# tests/bench/bounds is no program made from bounds.c, whichever of the two a checkout made last.
+tests/bench/bounds: ;
 EXTRA_DIST += tests/bench/bounds tests/bench/targets tests/bench/wine.sh tests/bench/in-wine.sh tests/bench/gctest.sh tests/bench/table.awk
 CLEANFILES += tests/bench/native tests/bench/gctest.samples benchmarks.lines
 

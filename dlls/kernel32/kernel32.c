@@ -70,8 +70,8 @@ BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG pr
         return win32_succeeded(STATUS_ACCESS_VIOLATION);
     }
     /* A pointer that cannot be written faults now, while nothing is changed yet. */
-    __atomic_fetch_or((char *)old_protect, 0, __ATOMIC_RELAXED);
-    __atomic_fetch_or((char *)old_protect + sizeof(old) - 1, 0, __ATOMIC_RELAXED);
+    nt_touch(old_protect);
+    nt_touch((char *)old_protect + sizeof(old) - 1);
     status = begin_change(w, &saved);
     if (!status) {
         status = nt_protect(&w->nt, NtCurrentProcess(), &base, &size, protect, &old);

@@ -15,59 +15,105 @@
 struct search {
     uintptr_t addr;
     struct elf_object *object;
-    bool found;
+    int result;
 };
 
 static bool contains(const struct dl_phdr_info *info, uintptr_t addr)
 {
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
-        uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
 
-        if (phdr->p_type == PT_LOAD && addr >= start && addr - start < phdr->p_memsz) {
+        if (phdr->p_type == PT_LOAD && addr - (info->dlpi_addr + phdr->p_vaddr) < phdr->p_memsz) {
             return true;
         }
     }
     return false;
 }
 
-static int visit_object(struct dl_phdr_info *info, size_t size, void *arg)
+/* Adds a segment that can be read. False: it cannot be as it says, or there is no room for it. */
+static bool add_segment(struct elf_object *object, const ElfW(Phdr) * phdr)
 {
-    struct search *search = arg;
-    struct elf_object *object = search->object;
+    uintptr_t start = object->base + phdr->p_vaddr, end = start + phdr->p_memsz;
 
-    (void)size;
-    if (!contains(info, search->addr)) {
-        return 0;
+    if (!(phdr->p_flags & PF_R) || !phdr->p_memsz) {
+        return true;
     }
-    search->found = true;
-    *object = (struct elf_object){ .base = info->dlpi_addr };
+    if (end < start || object->nr_segments == ELF_MAX_SEGMENTS) {
+        return false;
+    }
+    object->segments[object->nr_segments].start = start;
+    object->segments[object->nr_segments].end = end;
+    object->segments[object->nr_segments].data_end =
+        phdr->p_filesz < phdr->p_memsz ? start + phdr->p_filesz : end;
+    object->segments[object->nr_segments++].writable = phdr->p_flags & PF_W;
+    return true;
+}
+
+int elf_describe(const struct dl_phdr_info *info, struct elf_object *ret)
+{
+    uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1;
+
+    *ret = (struct elf_object){ .base = info->dlpi_addr };
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
 
         if (phdr->p_type == PT_DYNAMIC) {
-            object->dynamic = (const void *)start;
+            ret->dynamic = start;
         }
         if (phdr->p_type == PT_GNU_RELRO) {
-            object->relro_start = start;
-            object->relro_end = start + phdr->p_memsz;
+            /* As the loader rounds: a page that it ends in stays writable. */
+            ret->relro_start = start & ~page_mask;
+            ret->relro_end = (start + phdr->p_memsz) & ~page_mask;
         }
-        if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_W) && (phdr->p_flags & PF_R) &&
-            object->nr_segments < ELF_MAX_SEGMENTS) {
-            object->segments[object->nr_segments].start = start;
-            object->segments[object->nr_segments++].end = start + phdr->p_filesz;
+        if (phdr->p_type == PT_LOAD && !add_segment(ret, phdr)) {
+            return -ENOTSUP;
         }
     }
+    return 0;
+}
+
+static int visit_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct search *search = arg;
+
+    (void)size;
+    if (!contains(info, search->addr)) {
+        return 0;
+    }
+    search->result = elf_describe(info, search->object);
     return 1;
 }
 
 int elf_find_object(const void *addr, struct elf_object *ret)
 {
-    struct search search = { .addr = (uintptr_t)addr, .object = ret };
+    struct search search = { .addr = (uintptr_t)addr, .object = ret, .result = -ENOENT };
 
     dl_iterate_phdr(visit_object, &search);
-    return search.found ? 0 : -ENOENT;
+    return search.result;
+}
+
+/* How many bytes there are from @addr on in the segment that it lies in; 0: in none. */
+static size_t room_at(const struct elf_object *object, uintptr_t addr)
+{
+    for (size_t i = 0; i < object->nr_segments; i++) {
+        if (addr >= object->segments[i].start && addr < object->segments[i].end) {
+            return object->segments[i].end - addr;
+        }
+    }
+    return 0;
+}
+
+/* Whether a pointer can be replaced there. */
+static bool is_slot(const struct elf_object *object, uintptr_t addr)
+{
+    for (size_t i = 0; i < object->nr_segments; i++) {
+        if (object->segments[i].writable && addr >= object->segments[i].start &&
+            addr < object->segments[i].end && object->segments[i].end - addr >= sizeof(void *)) {
+            return !(addr % sizeof(void *));
+        }
+    }
+    return false;
 }
 
 size_t elf_find_pointer(const struct elf_object *object, const void *value, void ***ret_slot)
@@ -75,9 +121,11 @@ size_t elf_find_pointer(const struct elf_object *object, const void *value, void
     size_t nr = 0;
 
     for (size_t i = 0; i < object->nr_segments; i++) {
-        uintptr_t pos = (object->segments[i].start + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+        uintptr_t pos = object->segments[i].start, end = object->segments[i].data_end;
 
-        for (; pos + sizeof(void *) <= object->segments[i].end; pos += sizeof(void *)) {
+        pos += -pos % sizeof(void *);
+        for (; object->segments[i].writable && pos < end && end - pos >= sizeof(void *);
+             pos += sizeof(void *)) {
             if (*(void *const *)pos == value) {
                 *ret_slot = (void **)pos;
                 nr++;
@@ -108,36 +156,57 @@ typedef ElfW(Rel) elf_reloc;
 /* A value of the dynamic section; 0 if it is not there. */
 static uintptr_t dynamic_value(const struct elf_object *object, ElfW(Sxword) tag)
 {
-    const ElfW(Dyn) *dynamic = object->dynamic;
+    const ElfW(Dyn) *dynamic = (const void *)object->dynamic;
+    size_t nr = object->dynamic % sizeof(void *) ? 0 : room_at(object, object->dynamic) / sizeof(*dynamic);
 
-    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
-        if (dynamic->d_tag == (__typeof__(dynamic->d_tag))tag) {
-            return dynamic->d_un.d_ptr;
+    for (size_t i = 0; i < nr && dynamic[i].d_tag != DT_NULL; i++) {
+        if (dynamic[i].d_tag == (__typeof__(dynamic->d_tag))tag) {
+            return dynamic[i].d_un.d_ptr;
         }
     }
     return 0;
 }
 
-/* An address of the dynamic section, which some C libraries relocate in place and others do not. */
-static const void *dynamic_pointer(const struct elf_object *object, ElfW(Sxword) tag)
+/* A table that the dynamic section names; NULL where it is misplaced. Some C libraries
+ * relocate these addresses in place and others do not. */
+static const void *dynamic_table(const struct elf_object *object, ElfW(Sxword) tag, size_t align,
+                                 size_t *ret_room)
 {
-    uintptr_t value = dynamic_value(object, tag);
+    uintptr_t addr = dynamic_value(object, tag);
 
-    return (const void *)(value && value < object->base ? value + object->base : value);
+    addr += addr && addr < object->base ? object->base : 0;
+    *ret_room = addr % align ? 0 : room_at(object, addr);
+    return *ret_room ? (const void *)addr : NULL;
 }
 
-static void **find_in_relocs(const struct elf_object *object, const elf_reloc *relocs, size_t size,
-                             const char *name)
-{
-    const ElfW(Sym) *symbols = dynamic_pointer(object, DT_SYMTAB);
-    const char *strings = dynamic_pointer(object, DT_STRTAB);
+/* Where the names of symbols are, and how much of them can be read. */
+struct names {
+    const ElfW(Sym) * symbols;
+    const char *strings;
+    size_t nr_symbols, len;
+};
 
-    for (size_t i = 0; relocs && symbols && strings && i < size / sizeof(*relocs); i++) {
+static bool is_named(const struct names *names, size_t symbol, const char *name)
+{
+    size_t size = strlen(name) + 1,
+           at = symbol < names->nr_symbols ? names->symbols[symbol].st_name : names->len;
+
+    return at < names->len && size <= names->len - at && !memcmp(names->strings + at, name, size);
+}
+
+static void **find_in_relocs(const struct elf_object *object, const struct names *names, ElfW(Sxword) table,
+                             ElfW(Sxword) table_size, const char *name)
+{
+    size_t room, size = dynamic_value(object, table_size);
+    const elf_reloc *relocs = dynamic_table(object, table, sizeof(void *), &room);
+
+    for (size_t i = 0; i < (size < room ? size : room) / sizeof(*relocs); i++) {
         unsigned int type = RELOC_TYPE(relocs[i].r_info);
+        uintptr_t slot = object->base + relocs[i].r_offset;
 
         if ((type == TYPE_JUMP_SLOT || type == TYPE_GLOB_DAT) &&
-            !strcmp(strings + symbols[RELOC_SYMBOL(relocs[i].r_info)].st_name, name)) {
-            return (void **)(object->base + relocs[i].r_offset);
+            is_named(names, RELOC_SYMBOL(relocs[i].r_info), name) && is_slot(object, slot)) {
+            return (void **)slot;
         }
     }
     return NULL;
@@ -145,12 +214,14 @@ static void **find_in_relocs(const struct elf_object *object, const elf_reloc *r
 
 void **elf_find_import(const struct elf_object *object, const char *name)
 {
-    void **slot =
-        find_in_relocs(object, dynamic_pointer(object, DT_JMPREL), dynamic_value(object, DT_PLTRELSZ), name);
+    struct names names;
+    void **slot;
 
-    return slot ? slot
-                : find_in_relocs(object, dynamic_pointer(object, TAG_RELOCS),
-                                 dynamic_value(object, TAG_RELOCS_SIZE), name);
+    names.symbols = dynamic_table(object, DT_SYMTAB, sizeof(void *), &names.nr_symbols);
+    names.nr_symbols /= sizeof(*names.symbols);
+    names.strings = dynamic_table(object, DT_STRTAB, 1, &names.len);
+    slot = find_in_relocs(object, &names, DT_JMPREL, DT_PLTRELSZ, name);
+    return slot ? slot : find_in_relocs(object, &names, TAG_RELOCS, TAG_RELOCS_SIZE, name);
 }
 
 /* Of the pages that the loader has made read-only. */
@@ -159,10 +230,10 @@ static int protect_slots(const struct elf_object *object, void **const slots[], 
     uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1;
 
     for (size_t i = 0; i < nr; i++) {
-        uintptr_t slot = (uintptr_t)slots[i];
+        uintptr_t page = (uintptr_t)slots[i] & ~page_mask;
 
-        if (slot >= object->relro_start && slot < object->relro_end &&
-            mprotect((void *)(slot & ~page_mask), page_mask + 1, prot)) {
+        if (page >= object->relro_start && page < object->relro_end &&
+            mprotect((void *)page, page_mask + 1, prot)) {
             return -errno;
         }
     }
@@ -173,8 +244,14 @@ static int protect_slots(const struct elf_object *object, void **const slots[], 
 int elf_replace_pointers(const struct elf_object *object, void **const slots[], void *const values[],
                          size_t nr)
 {
-    int err = protect_slots(object, slots, nr, PROT_READ | PROT_WRITE);
+    int err;
 
+    for (size_t i = 0; i < nr; i++) {
+        if (!is_slot(object, (uintptr_t)slots[i])) {
+            return -EINVAL;
+        }
+    }
+    err = protect_slots(object, slots, nr, PROT_READ | PROT_WRITE);
     for (size_t i = 0; i < nr && !err; i++) {
         __atomic_store_n(slots[i], values[i], __ATOMIC_RELEASE);
     }

@@ -2,38 +2,51 @@
 /*
  * Finding and replacing function pointers in the initialised data of a loaded
  * ELF object, by value or by the name of an import. Knows nothing of Wine.
+ *
+ * What the object says of itself is believed as far as the loader had to believe
+ * it when it mapped the segments, and no further: nothing outside of them is read
+ * or written. What does not fit is not found.
  */
 #ifndef WW_DLLS_NTDLL_ELF_H
 #define WW_DLLS_NTDLL_ELF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define ELF_MAX_SEGMENTS 8
+#define ELF_MAX_SEGMENTS 16
 
-/* The writable segments of one object, as they lie in memory, and what of them
+/* The readable segments of one object, as they lie in memory, and what of them
  * the loader has made read-only. */
 struct elf_object {
     size_t nr_segments;
     struct {
         uintptr_t start, end;
+        uintptr_t data_end; /* of what comes from the file; zeros behind it */
+        bool writable;
     } segments[ELF_MAX_SEGMENTS];
-    uintptr_t relro_start, relro_end;
-    uintptr_t base;      /* what was added to the addresses in the file */
-    const void *dynamic; /* the dynamic section */
+    uintptr_t relro_start, relro_end; /* whole pages */
+    uintptr_t base;                   /* what was added to the addresses in the file */
+    uintptr_t dynamic;                /* the dynamic section; 0: none */
 };
 
-/* Describes the loaded object that contains @addr. 0, or -ENOENT. */
+struct dl_phdr_info;
+
+/* Describes a loaded object. 0; -ENOTSUP: a segment wraps around, or there are too many. */
+int elf_describe(const struct dl_phdr_info *info, struct elf_object *ret);
+
+/* Describes the loaded object that contains @addr. 0, -ENOENT or -ENOTSUP. */
 int elf_find_object(const void *addr, struct elf_object *ret);
 
 /* Counts the aligned words equal to @value in the object's data; *@ret_slot is the last. */
 size_t elf_find_pointer(const struct elf_object *object, const void *value, void ***ret_slot);
 
-/* The slot through which the object calls the function @name of another one, or NULL. */
+/* The slot through which the object calls the function @name of another one, an aligned word
+ * of a writable segment, or NULL. */
 void **elf_find_import(const struct elf_object *object, const char *name);
 
 /* Stores values[i] in slots[i], which may be read-only before and after: all of them, or none and
- * returns a negative errno. */
+ * returns a negative errno; -EINVAL: one is no aligned word of a writable segment. */
 int elf_replace_pointers(const struct elf_object *object, void **const slots[], void *const values[],
                          size_t nr);
 

@@ -91,6 +91,18 @@ static inline void nt_settle(struct nt *nt)
     }
 }
 
+/* Writes to a byte what it holds, whoever else writes there: faults where that is not allowed. Not an atomic
+ * "or" of 0, of which compilers make a read, or nothing. */
+static inline void nt_touch(void *byte)
+{
+    char seen = __atomic_load_n((char *)byte, __ATOMIC_RELAXED);
+
+    while (
+        !__atomic_compare_exchange_n((char *)byte, &seen, seen, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        ;
+    }
+}
+
 static inline uintptr_t nt_page_down(uintptr_t addr)
 {
     return addr & ~(uintptr_t)(NT_PAGE_SIZE - 1);

@@ -11,8 +11,13 @@
  *   release     the range leaves the table first, since another thread may get
  *               the same addresses before the original is back
  *   protect     the original first, then what is dirty goes into the latch
+ *
+ * Under Wine a fault on a pointer of the program's ends the call there and then,
+ * past our frames. So what pointers lead to is copied before anything is held,
+ * the originals get the copies, and results are handed out when all is done.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "nt.h"
 
@@ -28,6 +33,15 @@ static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
     status = nt->original(nt, call, args);
     nt->set_own(false);
     return status;
+}
+
+/* Hands out what the original left in a copy. Calls that fail change nothing as a rule: then nothing is
+ * written, or the page that holds it would count as written. */
+static void hand_out(NTSTATUS status, void *to, const void *copy, size_t size)
+{
+    if (!status || memcmp(to, copy, size)) {
+        memcpy(to, copy, size);
+    }
 }
 
 /* Applies a change to what the original says it worked on, if that is inside the held region. */
@@ -48,10 +62,18 @@ struct allocation {
     enum nt_call call;
     void **args; /* as the original takes them */
     HANDLE process;
-    PVOID *ret;
+    PVOID *ret; /* these three lie in args */
     SIZE_T *size_ptr;
-    ULONG *type; /* lies in args */
+    ULONG *type;
+    bool may_fault; /* the original follows more pointers of the program's */
 };
+
+/* An original that faults does not come back to say that it is over. */
+static NTSTATUS original_allocate(struct nt *nt, struct allocation *alloc)
+{
+    return alloc->may_fault ? nt->original(nt, alloc->call, alloc->args)
+                            : own_original(nt, alloc->call, alloc->args);
+}
 
 static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
 {
@@ -92,7 +114,7 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     NTSTATUS status;
 
     *alloc->type &= ~MEM_WRITE_WATCH;
-    status = own_original(nt, alloc->call, alloc->args);
+    status = original_allocate(nt, alloc);
     *alloc->type = wanted_type;
     if (status) {
         return status;
@@ -118,7 +140,7 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
 /* New memory that is not watched may lie where a watch was that nobody ended. */
 static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
 {
-    NTSTATUS status = own_original(nt, alloc->call, alloc->args);
+    NTSTATUS status = original_allocate(nt, alloc);
 
     if (!status) {
         uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
@@ -128,33 +150,39 @@ static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
     return status;
 }
 
-/* MEM_RESET: Wine drops the pages of part of an allocation. */
+/* MEM_RESET: Wine drops the pages of part of an allocation. Where nothing can be held, they are holes
+ * afterwards, in which nothing is written, and at most reported once more. */
 static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
 {
-    PVOID base = *alloc->ret, *ret = alloc->ret;
-    SIZE_T size = *alloc->size_ptr, *size_ptr = alloc->size_ptr;
     struct ww_hold hold;
     NTSTATUS status;
 
-    if (ww_hold(nt->ctx, (uintptr_t)base, &hold)) {
+    if (alloc->may_fault || ww_hold(nt->ctx, (uintptr_t)*alloc->ret, &hold)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
-    alloc->ret = &base;
-    alloc->size_ptr = &size;
     status = own_original(nt, alloc->call, alloc->args);
-    alloc->ret = ret;
-    alloc->size_ptr = size_ptr;
     if (!status) {
-        apply_within(&hold, base, size, ww_hold_discard);
+        apply_within(&hold, *alloc->ret, *alloc->size_ptr, ww_hold_discard);
     }
     ww_hold_end(&hold);
-    *ret = base;
-    *size_ptr = size;
     return status;
+}
+
+static NTSTATUS allocate_own(struct nt *nt, struct allocation *alloc)
+{
+    if ((*alloc->type & MEM_RESERVE) || !*alloc->ret) {
+        return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
+    }
+    /* Committing needs nothing from us: reserved memory is tracked already. */
+    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : original_allocate(nt, alloc);
 }
 
 static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
 {
+    PVOID *ret = alloc->ret, base;
+    SIZE_T *size_ptr = alloc->size_ptr, size;
+    NTSTATUS status;
+
     if (!(*alloc->type & MEM_WRITE_WATCH) && !ww_watches_any(nt->ctx)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
@@ -162,11 +190,14 @@ static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
     if (!nt_is_self(nt, alloc->process)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
-    if ((*alloc->type & MEM_RESERVE) || !*alloc->ret) {
-        return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
-    }
-    /* Committing needs nothing from us: reserved memory is tracked already. */
-    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : own_original(nt, alloc->call, alloc->args);
+    base = *ret;
+    size = *size_ptr;
+    alloc->ret = &base;
+    alloc->size_ptr = &size;
+    status = allocate_own(nt, alloc);
+    hand_out(status, ret, &base, sizeof(base));
+    hand_out(status, size_ptr, &size, sizeof(size));
+    return status;
 }
 
 NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_bits, SIZE_T *size_ptr,
@@ -194,6 +225,7 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
         .ret = ret,
         .size_ptr = size_ptr,
         .type = &type,
+        .may_fault = count,
     };
     void *args[] = { &process, &alloc.ret, &alloc.size_ptr, &type, &protect, &parameters, &count };
 
@@ -203,44 +235,39 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
 
 /* ---- free ---- */
 
-static NTSTATUS decommit(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
+/* @args lead to @addr and @size, copies of what the program gave. */
+static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SIZE_T *size)
 {
-    PVOID addr = *addr_ptr, *held_addr = &addr;
-    SIZE_T size = *size_ptr, *held_size = &size;
-    void *args[] = { &process, &addr_ptr, &size_ptr, &type };
     struct ww_hold hold;
     NTSTATUS status;
 
-    if (ww_hold(nt->ctx, (uintptr_t)addr, &hold)) {
+    if (ww_hold(nt->ctx, (uintptr_t)*addr, &hold)) {
         return own_original(nt, NT_FREE, args);
     }
-    args[1] = &held_addr;
-    args[2] = &held_size;
     status = own_original(nt, NT_FREE, args);
     if (!status) {
         /* Size 0 is the rest of the allocation; some versions do not say how much that was. */
-        apply_within(&hold, addr, size ? size : hold.range.end - (uintptr_t)addr, ww_hold_discard);
+        apply_within(&hold, *addr, *size ? *size : hold.range.end - (uintptr_t)*addr, ww_hold_discard);
     }
     ww_hold_end(&hold);
-    *addr_ptr = addr;
-    *size_ptr = size;
     return status;
 }
 
-static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
+static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
 {
-    void *args[] = { &process, &addr_ptr, &size_ptr, &type };
-    uintptr_t start = nt_page_down((uintptr_t)*addr_ptr), end;
-    SIZE_T size = *size_ptr;
+    uintptr_t start = nt_page_down((uintptr_t)addr), end;
+    /* As Wine rounds: a size that wraps around to nothing is one of 0. */
+    SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
     struct ww_limbo limbo;
     struct ww_range range;
     NTSTATUS status;
     int err;
 
-    if (ww_find(nt->ctx, (void *)start, &range) || (!size && start != range.start)) {
+    if (ww_find(nt->ctx, (void *)start, &range) || rounded > range.end - start ||
+        (!rounded && start != range.start)) {
         return own_original(nt, NT_FREE, args);
     }
-    end = size ? nt_page_up((uintptr_t)*addr_ptr + size) : range.end;
+    end = rounded ? start + rounded : range.end;
     /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
     err = ww_limbo_enter(nt->ctx, start, end, &limbo);
     if (err == -ENOMEM) {
@@ -258,15 +285,22 @@ static NTSTATUS release(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *
 NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
 {
     void *args[] = { &process, &addr_ptr, &size_ptr, &type };
+    PVOID addr, *own_addr = &addr;
+    SIZE_T size, *own_size = &size;
+    NTSTATUS status;
 
     if (!ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_FREE, args);
     }
     nt_settle(nt);
-    if (type & MEM_RELEASE) {
-        return release(nt, process, addr_ptr, size_ptr, type);
-    }
-    return decommit(nt, process, addr_ptr, size_ptr, type);
+    addr = *addr_ptr;
+    size = *size_ptr;
+    args[1] = &own_addr;
+    args[2] = &own_size;
+    status = type & MEM_RELEASE ? release(nt, args, addr, size) : decommit(nt, args, &addr, &size);
+    hand_out(status, addr_ptr, &addr, sizeof(addr));
+    hand_out(status, size_ptr, &size, sizeof(size));
+    return status;
 }
 
 /* ---- protect ---- */
@@ -275,11 +309,12 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
                     ULONG *old_prot)
 {
     void *args[] = { &process, &addr_ptr, &size_ptr, &new_prot, &old_prot };
-    PVOID addr, *held_addr = &addr;
-    SIZE_T size, *held_size = &size;
-    ULONG old, *held_old = &old;
+    PVOID addr, *own_addr = &addr;
+    SIZE_T size, *own_size = &size;
+    ULONG old, *own_old = &old;
     struct ww_hold hold;
     NTSTATUS status;
+    int err;
 
     if (!old_prot || !ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_PROTECT, args);
@@ -288,19 +323,19 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     addr = *addr_ptr;
     size = *size_ptr;
     old = *old_prot;
-    if (ww_hold(nt->ctx, (uintptr_t)addr, &hold)) {
-        return own_original(nt, NT_PROTECT, args);
-    }
-    args[1] = &held_addr;
-    args[2] = &held_size;
-    args[4] = &held_old;
+    args[1] = &own_addr;
+    args[2] = &own_size;
+    args[4] = &own_old;
+    err = ww_hold(nt->ctx, (uintptr_t)addr, &hold);
     status = own_original(nt, NT_PROTECT, args);
-    if (!status) {
+    if (!err && !status) {
         apply_within(&hold, addr, size, ww_hold_latch);
     }
-    ww_hold_end(&hold);
-    *addr_ptr = addr;
-    *size_ptr = size;
-    *old_prot = old;
+    if (!err) {
+        ww_hold_end(&hold);
+    }
+    hand_out(status, addr_ptr, &addr, sizeof(addr));
+    hand_out(status, size_ptr, &size, sizeof(size));
+    hand_out(status, old_prot, &old, sizeof(old));
     return status;
 }

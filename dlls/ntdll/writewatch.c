@@ -36,11 +36,11 @@ static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T size, SIZE
  */
 static void probe_for_write(void *array, SIZE_T bytes)
 {
-    volatile char *pos = array, *end = pos + bytes;
+    uintptr_t start = (uintptr_t)array;
 
-    while (pos < end) {
-        __atomic_fetch_or(pos, 0, __ATOMIC_RELAXED);
-        pos = (volatile char *)nt_page_down((uintptr_t)pos) + NT_PAGE_SIZE;
+    /* By distance: an array may reach beyond the end of the address space. */
+    for (SIZE_T done = 0; done < bytes; done = nt_page_down(start + done) + NT_PAGE_SIZE - start) {
+        nt_touch((void *)(start + done));
     }
 }
 
