@@ -9,7 +9,7 @@ tests_soak_soak_LDADD = libengine.la
 
 SOAK_EXES = tests/soak/soak.exe tests/soak/i686/soak.exe
 EXTRA_DIST += tests/soak/windows.c tests/soak/soak.sh tests/soak/test-soak.sh tests/soak/tsan.sh tests/soak/tsan.supp
-CLEANFILES += $(SOAK_EXES) tests/soak/*.out tests/soak/*.err
+CLEANFILES += $(SOAK_EXES) tests/soak/*.out tests/soak/*.err tests/soak/wine.counts
 tests/soak/soak.exe: SOAK_CC = $(MINGW64)
 tests/soak/i686/soak.exe: SOAK_CC = $(MINGW32)
 $(SOAK_EXES): $(SOAK_COMMON) tests/soak/windows.c tests/soak/soak.h

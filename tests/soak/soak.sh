@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# soak.sh SECONDS SEED LIMIT: the soak test, half of the time as a Windows program
-# under the shim (64-bit, and 32-bit where this Wine can), half of it natively with
+# soak.sh SECONDS SEED LIMIT: the soak test as a Windows program under the shim
+# (64-bit, and 32-bit where this Wine can) all the time, and beside it natively with
 # each backend in turn. LIMIT is the seconds after which standing still is a
 # deadlock. Each part's last line is shown, and everything of a part that fails.
 . "$(dirname "$0")/../wine/env.sh"
@@ -61,24 +61,28 @@ else
         fi
     done
 fi
-native_seconds=$((seconds / 6))
-wine_seconds=$((seconds / 2))
+native_seconds=$((seconds / 3)) wine_seconds=$seconds
 case $programs in
-"") native_seconds=$((seconds / 3)) ;;
-*64*32) wine_seconds=$((seconds / 4)) ;;
+*64*32) wine_seconds=$((seconds / 2)) ;;
 esac
 [ $native_seconds -gt 0 ] || native_seconds=1
 
 echo "seed $seed"
-for bits in $programs; do
-    case $bits in
-    64) run wine64 windows "$soak/soak.exe" ;;
-    32) run wine32 windows "$soak/i686/soak.exe" ;;
-    esac
-done
+{
+    for bits in $programs; do
+        case $bits in
+        64) run wine64 windows "$soak/soak.exe" ;;
+        32) run wine32 windows "$soak/i686/soak.exe" ;;
+        esac
+    done
+    echo "$ran $failed" >"$soak/wine.counts"
+} &
 for backend in uffd uffd-sync mprotect; do
     run $backend native $backend
 done
+wait
+read -r wine_ran wine_failed <"$soak/wine.counts"
+ran=$((ran + wine_ran)) failed=$((failed + wine_failed))
 echo "soak: $ran parts, $failed failed"
 [ $ran -gt 0 ] || exit 77
 exit $((failed > 0))
