@@ -62,7 +62,12 @@ void ww_hold_end(struct ww_hold *hold)
 
 int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
-    return ww_harvest_latch(hold->ctx, hold->region, start, end);
+    int err = ww_harvest_latch(hold->ctx, hold->region, start, end);
+
+    if (err) {
+        ww_hold_mark(hold, start, end);
+    }
+    return err;
 }
 
 int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)

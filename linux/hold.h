@@ -25,7 +25,8 @@ void ww_hold_end(struct ww_hold *hold);
 /* Holds the one region that contains the whole range. Same errors. */
 int ww_hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
 
-/* ww_latch() and ww_discard() on page-aligned parts of the held region. */
+/* ww_latch() and ww_discard() on page-aligned parts of the held region. Either way nothing is lost: if one
+ * fails, all of the range counts as written. */
 int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 

@@ -244,9 +244,24 @@ static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
     }
 }
 
+/* Holds the region at @start, which another thread may have cut meanwhile: up to *end, at most. */
+static bool hold_part(struct nt *nt, uintptr_t start, uintptr_t *end, struct ww_hold *hold)
+{
+    if (ww_hold(nt->ctx, start, hold)) {
+        return false;
+    }
+    *end = *end < hold->range.end ? *end : hold->range.end;
+    return true;
+}
+
 static void settle_protected(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    ww_latch(nt->ctx, (void *)start, end - start);
+    struct ww_hold hold;
+
+    if (hold_part(nt, start, &end, &hold)) {
+        ww_hold_latch(&hold, start, end);
+        ww_hold_end(&hold);
+    }
 }
 
 /* Anything may have happened there: all of it counts as written. */
@@ -256,7 +271,7 @@ static void settle_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
 
     if (nt->is_free(nt, (void *)start)) {
         ww_forget(nt->ctx, start, end);
-    } else if (!ww_hold(nt->ctx, start, &hold)) {
+    } else if (hold_part(nt, start, &end, &hold)) {
         ww_hold_discard(&hold, start, end);
         ww_hold_mark(&hold, start, end);
         ww_hold_end(&hold);

@@ -9,6 +9,7 @@
  * backend, call and error with how often it was met.
  */
 #include "contract.h"
+#include "hold.h"
 #include "inject.h"
 #include "model.h"
 
@@ -200,6 +201,34 @@ START_TEST(random_calls_fail)
 }
 END_TEST
 
+/* ---- what a layer above cannot be told ---- */
+
+/* Protecting has happened already, so there is nobody to fail: what cannot be latched counts as written. */
+START_TEST(a_latch_without_memory_marks_all)
+{
+    size_t len = 8 * page_size();
+    struct ww_hold hold;
+    char *base;
+
+    fault_plan(NULL, 0);
+    open_context();
+    base = watch_pages(8);
+    write_map(base, "#..#....");
+    fault_add(FAULT_MMAP, ENOMEM, 1, 0, true);
+    ck_assert_int_eq(ww_hold(ctx, (uintptr_t)base, &hold), 0);
+    fault_resume();
+    ww_hold_latch(&hold, (uintptr_t)base, (uintptr_t)base + len / 2);
+    fault_pause();
+    ww_hold_end(&hold);
+    ck_assert_uint_eq(fault_hits(), 1);
+    fault_stop();
+    ck_assert_int_eq(madvise(base, len, MADV_DONTNEED), 0);
+    ck_assert_int_eq(ww_discard(ctx, base, len), 0);
+    expect_map(ctx, base, "####....");
+    ww_close(ctx);
+}
+END_TEST
+
 /* ---- run ---- */
 
 static void add_case(Suite *suite, const char *name, const TTest *test, int nr)
@@ -226,6 +255,7 @@ int main(void)
         add_case(suite, "once", one_call_fails, NR_KINDS);
         add_case(suite, "for good", a_call_fails_from_some_time_on, NR_KINDS);
         add_case(suite, "random", random_calls_fail, NR_SEEDS);
+        add_case(suite, "hold", a_latch_without_memory_marks_all, 1);
         failed += run_suite(suite);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
