@@ -250,7 +250,7 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
 {
     bool replaced = true;
 
-    pthread_mutex_lock(&ctx->tracker_lock);
+    ww_lock(&ctx->tracker_lock, WW_RANK_TRACKER);
     if (atomic_load(&ctx->tracker) == failing) {
         int err = failing->backend->check(failing);
         struct ww_tracker *next = err && !is_shortage(err) ? successor(ctx, failing) : NULL;
@@ -260,7 +260,7 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
             put_in_front(ctx, next);
         }
     }
-    pthread_mutex_unlock(&ctx->tracker_lock);
+    ww_unlock(&ctx->tracker_lock, WW_RANK_TRACKER);
     return replaced;
 }
 

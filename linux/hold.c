@@ -16,12 +16,12 @@ static int hold_region(struct ww_context *ctx, uintptr_t addr, struct ww_hold *h
         return -ECHILD;
     }
     ww_block_signals(&hold->saved);
-    pthread_rwlock_rdlock(&ctx->table_lock);
+    ww_lock_read(&ctx->table_lock, WW_RANK_TABLE);
     region = ww_region_find(ctx, addr);
     if (region) {
-        pthread_mutex_lock(&region->lock);
+        ww_lock(&region->lock, WW_RANK_REGION);
     }
-    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     if (!region) {
         ww_restore_signals(&hold->saved);
         return -ENOENT;
@@ -56,7 +56,7 @@ int ww_hold_range(struct ww_context *ctx, const struct ww_range *range, struct w
 
 void ww_hold_end(struct ww_hold *hold)
 {
-    pthread_mutex_unlock(&hold->region->lock);
+    ww_unlock(&hold->region->lock, WW_RANK_REGION);
     ww_restore_signals(&hold->saved);
 }
 
@@ -125,12 +125,12 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
         return -EOPNOTSUPP;
     }
     ww_block_signals(&saved);
-    pthread_rwlock_wrlock(&ctx->table_lock);
+    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
     err = isolate(ctx, start, end, limbo);
     if (!err) {
         ww_region_remove(ctx, limbo->region);
     }
-    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
     return err;
 }
@@ -138,8 +138,12 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
 /* The mapping is gone or somebody else's by now: nothing in the kernel is touched. */
 void ww_limbo_forget(struct ww_limbo *limbo)
 {
+    sigset_t saved;
+
     if (limbo->region) {
+        ww_block_signals(&saved);
         ww_region_free(limbo->region);
+        ww_restore_signals(&saved);
         limbo->region = NULL;
     }
 }
@@ -161,7 +165,7 @@ void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
         return;
     }
     ww_block_signals(&saved);
-    pthread_rwlock_wrlock(&ctx->table_lock);
+    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
     if (limbo->upper) {
         next = find_sibling(ctx, region, region->range.end);
         if (next) {
@@ -175,6 +179,6 @@ void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
     } else {
         ww_region_insert(ctx, region);
     }
-    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
 }

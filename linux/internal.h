@@ -7,7 +7,7 @@
  * ww_supply.lock. What a layer above calls between ww_hold() and ww_hold_end()
  * (hold.h) may take its own locks there, and must not take ours. All asynchronous
  * signals are blocked while any of them is held. The caller's memory is never
- * touched under a lock.
+ * touched under a lock. lock.h has the ranks, which a build with --enable-debug asserts.
  */
 #ifndef WW_LINUX_INTERNAL_H
 #define WW_LINUX_INTERNAL_H
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <bsd/sys/tree.h>
 
+#include "lock.h"
 #include "pageset.h"
 #include "quiet.h"
 #include "supply.h"

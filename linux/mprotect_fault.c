@@ -404,14 +404,14 @@ struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end)
     const struct fault_table *now;
     struct ww_prot_map *found = NULL;
 
-    pthread_mutex_lock(&registry_lock);
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
     now = atomic_load(&table);
     for (size_t i = 0; now && i < now->nr && !found; i++) {
         if (now->maps[i]->kept && now->maps[i]->start < end && now->maps[i]->end > start) {
             found = now->maps[i];
         }
     }
-    pthread_mutex_unlock(&registry_lock);
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
     return found;
 }
 
@@ -421,9 +421,9 @@ int ww_fault_add(struct ww_prot_map *map)
     size_t i;
     int err;
 
-    pthread_mutex_lock(&registry_lock);
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
     if (is_taken(map)) {
-        pthread_mutex_unlock(&registry_lock);
+        ww_unlock(&registry_lock, WW_RANK_BACKEND);
         return -EBUSY;
     }
     /* First: without it, the first store to what is armed would end the program. */
@@ -440,7 +440,7 @@ int ww_fault_add(struct ww_prot_map *map)
         }
         publish(next);
     }
-    pthread_mutex_unlock(&registry_lock);
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
     return err || next ? err : -ENOMEM;
 }
 
@@ -448,7 +448,7 @@ void ww_fault_remove(struct ww_prot_map *map)
 {
     struct fault_table *next;
 
-    pthread_mutex_lock(&registry_lock);
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
     /* Without memory for a copy, the table in use is changed: it is only made
      * shorter, and a handler that reads it meanwhile at worst finds no range
      * and tries the store again. */
@@ -466,7 +466,7 @@ void ww_fault_remove(struct ww_prot_map *map)
         now->nr--;
         ww_fault_synchronize();
     }
-    pthread_mutex_unlock(&registry_lock);
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
 }
 
 void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last)
@@ -504,11 +504,11 @@ void ww_fault_uninstall(void)
     const struct fault_table *now;
     struct sigaction front;
 
-    pthread_mutex_lock(&registry_lock);
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
     now = atomic_load(&table);
     if (!(now && now->nr) && nr_layers && !sigaction(SIGSEGV, NULL, &front) &&
         front.sa_sigaction == layers[nr_layers - 1]) {
         sigaction(SIGSEGV, &previous[--nr_layers], NULL);
     }
-    pthread_mutex_unlock(&registry_lock);
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
 }

@@ -79,9 +79,9 @@ void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
 {
     RB_REMOVE(ww_region_tree, &ctx->regions, region);
     atomic_fetch_sub(&ctx->nr_regions, 1);
-    pthread_mutex_lock(&region->lock);
+    ww_lock(&region->lock, WW_RANK_REGION);
     ww_quiet_end(ctx, region);
-    pthread_mutex_unlock(&region->lock);
+    ww_unlock(&region->lock, WW_RANK_REGION);
 }
 
 /* Cuts the part from @at on off into a region of its own, which is put into the
@@ -99,7 +99,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     if (!upper) {
         return -ENOMEM;
     }
-    pthread_mutex_lock(&region->lock);
+    ww_lock(&region->lock, WW_RANK_REGION);
     ww_quiet_end(ctx, region);
     region->range.end = at;
     upper->watch_id = region->watch_id;
@@ -115,7 +115,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
         ww_pageset_split(&region->ever, at, &upper->ever);
         ww_pageset_split(&region->latch, at, &upper->latch);
     }
-    pthread_mutex_unlock(&region->lock);
+    ww_unlock(&region->lock, WW_RANK_REGION);
     if (err) {
         pthread_mutex_destroy(&upper->lock);
         ww_heap_free(upper);
@@ -129,14 +129,14 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
 /* Undoes a split: @upper begins where @region ends, and is in no table any more. */
 void ww_region_join(struct ww_region *region, struct ww_region *upper)
 {
-    pthread_mutex_lock(&region->lock);
+    ww_lock(&region->lock, WW_RANK_REGION);
     region->tracker->backend->join(region, upper);
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
     region->supply = region->supply ? region->supply : upper->supply;
     ww_pageset_join(&region->ever, &upper->ever);
     ww_pageset_join(&region->latch, &upper->latch);
-    pthread_mutex_unlock(&region->lock);
+    ww_unlock(&region->lock, WW_RANK_REGION);
     ww_region_free(upper);
 }
 

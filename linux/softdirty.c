@@ -43,12 +43,12 @@ static struct {
 static void lock_owner(sigset_t *ret_saved)
 {
     ww_block_signals(ret_saved);
-    pthread_mutex_lock(&owner.lock);
+    ww_lock(&owner.lock, WW_RANK_BACKEND);
 }
 
 static void unlock_owner(const sigset_t *saved)
 {
-    pthread_mutex_unlock(&owner.lock);
+    ww_unlock(&owner.lock, WW_RANK_BACKEND);
     ww_restore_signals(saved);
 }
 

@@ -77,14 +77,14 @@ int ww_supply_add(struct ww_supply *supply, const struct ww_range *range, ww_fil
         return -ENOMEM;
     }
     *source = (struct ww_source){ .range = *range, .fill = fill, .arg = arg };
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     next = first_ending_after(supply, range->start);
     taken = next && next->range.start < range->end;
     if (!taken) {
         source->id = ++supply->last_id;
         RB_INSERT(ww_source_tree, &supply->sources, source);
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     if (taken) {
         ww_heap_free(source);
     }
@@ -96,7 +96,7 @@ int ww_supply_cut(struct ww_supply *supply, uintptr_t at)
     struct ww_source *source, *upper;
     int err = 0;
 
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     source = first_ending_after(supply, at);
     if (source && source->range.start < at) {
         upper = ww_heap_alloc(sizeof(*upper));
@@ -109,7 +109,7 @@ int ww_supply_cut(struct ww_supply *supply, uintptr_t at)
             err = -ENOMEM;
         }
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     return err;
 }
 
@@ -117,12 +117,12 @@ void ww_supply_end(struct ww_supply *supply, uintptr_t start, uintptr_t end)
 {
     struct ww_source *source;
 
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     while ((source = first_ending_after(supply, start)) && source->range.start < end) {
         RB_REMOVE(ww_source_tree, &supply->sources, source);
         ww_heap_free(source);
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
 }
 
 /* No condition variable: a thread that a signal suspends while it waits would wake up with the lock. */
@@ -135,13 +135,13 @@ void ww_supply_wait(struct ww_supply *supply, uintptr_t start, uintptr_t end)
         sigset_t saved;
 
         ww_block_signals(&saved);
-        pthread_mutex_lock(&supply->lock);
+        ww_lock(&supply->lock, WW_RANK_SUPPLY);
         nr_returns = atomic_load(&supply->nr_returns);
         busy = false;
         for (const struct ww_server *server = supply->servers; server; server = server->next) {
             busy |= server->busy.start < end && server->busy.end > start;
         }
-        pthread_mutex_unlock(&supply->lock);
+        ww_unlock(&supply->lock, WW_RANK_SUPPLY);
         ww_restore_signals(&saved);
         if (busy) {
             syscall(SYS_futex, &supply->nr_returns, FUTEX_WAIT_PRIVATE, nr_returns, NULL, NULL, 0);
@@ -154,14 +154,14 @@ bool ww_supply_next(struct ww_supply *supply, uintptr_t start, uintptr_t end, st
     struct ww_source *source;
     bool found;
 
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     source = first_ending_after(supply, start);
     found = start < end && source && source->range.start < end;
     if (found) {
         ret_run->start = source->range.start > start ? source->range.start : start;
         ret_run->end = lower(source->range.end, end);
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     return found;
 }
 
@@ -171,11 +171,11 @@ bool ww_supply_inside(struct ww_supply *supply)
     sigset_t saved;
 
     ww_block_signals(&saved);
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     for (const struct ww_server *server = supply->servers; server; server = server->next) {
         inside |= pthread_equal(server->thread, pthread_self());
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     ww_restore_signals(&saved);
     return inside;
 }
@@ -202,12 +202,12 @@ void ww_supply_remove_server(struct ww_supply *supply, struct ww_server *server)
 {
     struct ww_server **link = &supply->servers;
 
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     while (*link != server) {
         link = &(*link)->next;
     }
     *link = server->next;
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
 }
 
 /* Nobody has content for these pages (any more). */
@@ -250,9 +250,9 @@ static void poison(struct ww_server *server, uint64_t id, uintptr_t addr)
     struct ww_hold hold;
     int err;
 
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     err = ww_hold(supply->ctx, addr, &hold);
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     source = first_ending_after(supply, addr);
     if (!err && source && source->range.start <= addr && source->id == id) {
         server->ops->poison(server, addr);
@@ -260,9 +260,9 @@ static void poison(struct ww_server *server, uint64_t id, uintptr_t addr)
         put_zeros(server, addr, addr + ww_page_size());
     }
     if (!err) {
-        pthread_mutex_unlock(&supply->lock);
+        ww_unlock(&supply->lock, WW_RANK_SUPPLY);
         ww_hold_end(&hold);
-        pthread_mutex_lock(&supply->lock);
+        ww_lock(&supply->lock, WW_RANK_SUPPLY);
     }
 }
 
@@ -277,10 +277,10 @@ static int fetch(struct ww_server *server, const struct ww_source *source, uintp
     int err;
 
     server->busy = (struct ww_range){ .start = start, .end = end };
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     memset(server->buffer, 0, end - start);
     err = from.fill(from.arg, start, server->buffer, end - start);
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     if (!err) {
         err = install(server, from.id, start, end);
     }
@@ -298,7 +298,7 @@ void ww_supply_serve(struct ww_server *server, uintptr_t start, uintptr_t end)
     struct ww_supply *supply = server->supply;
     uintptr_t single_end = start; /* up to here page by page */
 
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     while (start < end) {
         const struct ww_source *source = first_ending_after(supply, start);
         uintptr_t stop = start < single_end ? start + ww_page_size() : end;
@@ -315,7 +315,7 @@ void ww_supply_serve(struct ww_server *server, uintptr_t start, uintptr_t end)
         }
         start = stop;
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
 }
 
 int ww_no_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply)

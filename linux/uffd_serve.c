@@ -295,7 +295,7 @@ int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
     struct uffd_server *server;
     int err;
 
-    pthread_mutex_lock(&supply->lock);
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
     server = uffd->server;
     if (server) {
         err = atomic_load(&server->gone) || !ww_fd_is_ours(&uffd->opened[0]) ? -EBADF : 0;
@@ -313,7 +313,7 @@ int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
             }
         }
     }
-    pthread_mutex_unlock(&supply->lock);
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     return err;
 }
 

@@ -106,9 +106,9 @@ int ww_sync_table_add(struct ww_sync *sync, const struct ww_sync_entry *entry)
 {
     int err;
 
-    pthread_mutex_lock(&sync->table_lock);
+    ww_lock(&sync->table_lock, WW_RANK_BACKEND);
     err = atomic_load(&sync->stuck) ? -EIO : add_entry(sync, entry);
-    pthread_mutex_unlock(&sync->table_lock);
+    ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
     return err;
 }
 
@@ -116,7 +116,7 @@ int ww_sync_table_add(struct ww_sync *sync, const struct ww_sync_entry *entry)
 static struct ww_sync_table *lock_table(struct ww_sync *sync, size_t more,
                                         const struct ww_sync_table **ret_old)
 {
-    pthread_mutex_lock(&sync->table_lock);
+    ww_lock(&sync->table_lock, WW_RANK_BACKEND);
     *ret_old = atomic_load(&sync->table);
     return atomic_load(&sync->stuck) ? NULL : begin_table(sync, (*ret_old)->nr + more);
 }
@@ -126,7 +126,7 @@ static void unlock_table(struct ww_sync *sync, const struct ww_sync_table *next)
     if (next) {
         end_table(sync);
     }
-    pthread_mutex_unlock(&sync->table_lock);
+    ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
 }
 
 int ww_sync_table_cut(struct ww_sync *sync, uintptr_t at)

@@ -78,7 +78,7 @@ static int is_tracked(const struct ww_sync *sync, uintptr_t start, uintptr_t end
 
 void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
 {
-    pthread_mutex_lock(&sync->table_lock);
+    ww_lock(&sync->table_lock, WW_RANK_BACKEND);
     if (pages->half_start == pages->half_end) {
         pages->half_start = start;
         pages->half_end = end;
@@ -86,7 +86,7 @@ void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t 
         pages->half_start = start < pages->half_start ? start : pages->half_start;
         pages->half_end = end > pages->half_end ? end : pages->half_end;
     }
-    pthread_mutex_unlock(&sync->table_lock);
+    ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
 }
 
 /* Takes what is in doubt of the region, as far as what is left is one range. False: nothing. */
@@ -96,7 +96,7 @@ static bool take_doubt(const struct ww_region *region, struct ww_range *ret)
     struct ww_sync_pages *pages = region->priv;
     uintptr_t start, end;
 
-    pthread_mutex_lock(&sync->table_lock);
+    ww_lock(&sync->table_lock, WW_RANK_BACKEND);
     start = pages->half_start > region->range.start ? pages->half_start : region->range.start;
     end = pages->half_end < region->range.end ? pages->half_end : region->range.end;
     if (start < end && start == pages->half_start) {
@@ -104,7 +104,7 @@ static bool take_doubt(const struct ww_region *region, struct ww_range *ret)
     } else if (start < end && end == pages->half_end) {
         pages->half_end = start;
     }
-    pthread_mutex_unlock(&sync->table_lock);
+    ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
     *ret = (struct ww_range){ .start = start, .end = end };
     return start < end;
 }

@@ -287,9 +287,9 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
         return err ? err : -EINVAL;
     }
     ww_block_signals(&saved);
-    pthread_rwlock_wrlock(&ctx->table_lock);
+    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
     err = add_region(ctx, &range, flags);
-    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
     return err;
 }
@@ -331,7 +331,7 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
     int err;
 
     ww_block_signals(&saved);
-    pthread_rwlock_wrlock(&ctx->table_lock);
+    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
     err = cut_at_ends(ctx, range);
     if (!err) {
         ww_supply_end(&ctx->supply, range->start, range->end);
@@ -343,7 +343,7 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
         }
         ww_region_free(region);
     }
-    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
     return err;
 }
@@ -381,12 +381,12 @@ int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct 
         return -ECHILD;
     }
     ww_block_signals(&saved);
-    pthread_rwlock_rdlock(&ctx->table_lock);
+    ww_lock_read(&ctx->table_lock, WW_RANK_TABLE);
     region = ww_region_first(ctx, start, end);
     if (region) {
         *ret_range = region->range;
     }
-    pthread_rwlock_unlock(&ctx->table_lock);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
     return region ? 0 : -ENOENT;
 }

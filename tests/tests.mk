@@ -49,6 +49,11 @@ tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_heap_LDADD = $(UNIT_LDADD)
 tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
+UNIT_TESTS += tests/unit/test-lock
+tests_unit_test_lock_SOURCES = tests/unit/test-lock.c tests/unit/util.h
+tests_unit_test_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lock_LDADD = $(CHECK_LIBS)
+
 UNIT_TESTS += tests/unit/test-maps
 tests_unit_test_maps_SOURCES = tests/unit/test-maps.c tests/unit/util.h
 tests_unit_test_maps_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -229,7 +234,7 @@ endif
 
 CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
-	rm -rf tsan tsan.log tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
+	rm -rf debug tsan tsan.log tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
 		tests/winetest/results tests/winetest/include-* matrix kernels fuzz
 
@@ -302,4 +307,9 @@ kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(K
 		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); \
 		echo 'asked tests/bench/native'; } >kernel-programs.list
 
-.PHONY: benchmarks bench-check winetest check-wine check-kernels kernel-programs
+# ---- the units in a build that asserts the order of locks ----
+check-debug:
+	@$(MKDIR_P) debug
+	cd debug && $(abs_srcdir)/configure -q --enable-debug && $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS)'
+
+.PHONY: check-debug benchmarks bench-check winetest check-wine check-kernels kernel-programs
