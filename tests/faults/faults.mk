@@ -33,3 +33,11 @@ $(FAULTY): $(srcdir)/tests/faults/inject.c $(srcdir)/tests/faults/inject.h $(src
 
 TESTS += tests/wine/test-faults.sh
 EXTRA_DIST += tests/wine/test-faults.sh
+
+# Many more calls than in `make check`, with a report; and under Wine with seeds of its own.
+EXTRA_DIST += tests/faults/check-faults.sh
+check-faults: all tests/unit/test-faults $(FAULTY)
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/faults/check-faults.sh
+	WW_BUILDDIR='$(abs_builddir)' WW_SEEDS=3 WW_OPERATIONS=10000 $(SHELL) $(srcdir)/tests/wine/test-faults.sh || test $$? -eq 77
+
+.PHONY: check-faults

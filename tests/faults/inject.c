@@ -39,7 +39,8 @@ const struct fault_kind fault_kinds[NR_FAULT_CALLS] = {
     [FAULT_PREAD] = { "pread", { EINTR, EIO } },
     [FAULT_WRITE] = { "write", { EINTR, EACCES } },
     [FAULT_PWRITE] = { "pwrite", { EINTR, EIO } },
-    [FAULT_EPOLL] = { "epoll", { EINTR, EMFILE, ENOMEM } },
+    [FAULT_EPOLL] = { "epoll", { EMFILE, ENFILE, ENOMEM } },
+    [FAULT_EPOLL_WAIT] = { "epoll_wait", { EINTR } },
     [FAULT_MMAP] = { "mmap", { ENOMEM } },
     [FAULT_MSYNC] = { "msync", { ENOMEM } },
     [FAULT_MPROTECT] = { "mprotect", { ENOMEM, EACCES } },
@@ -385,13 +386,7 @@ DECLARE(int, epoll_create1, int flags)
 
 DECLARE(int, epoll_wait, int fd, struct epoll_event *events, int nr, int timeout)
 {
-    int error = fault(FAULT_EPOLL);
-
-    /* Of those in the table it knows only this one. */
-    if (error == EINTR) {
-        errno = error;
-        return -1;
-    }
+    FAIL(FAULT_EPOLL_WAIT, -1);
     return __real_epoll_wait(fd, events, nr, timeout);
 }
 

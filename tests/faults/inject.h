@@ -32,6 +32,7 @@ enum fault_call {
     FAULT_WRITE,
     FAULT_PWRITE,
     FAULT_EPOLL,
+    FAULT_EPOLL_WAIT,
     FAULT_MMAP,
     FAULT_MSYNC,
     FAULT_MPROTECT,
