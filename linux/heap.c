@@ -120,12 +120,13 @@ void *ww_heap_alloc(size_t size)
 
 void ww_heap_free(void *block)
 {
-    struct header *header = (struct header *)block - 1;
+    struct header *header;
     size_t at;
 
     if (!block) {
         return;
     }
+    header = (struct header *)block - 1;
     if (header->map_len) {
         munmap(header, header->map_len);
         return;
