@@ -3,6 +3,9 @@
  * Signatures by letter and closures, by libffi. Knows no call by name.
  */
 #include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "closure.h"
 
@@ -34,4 +37,13 @@ int closure_make(ffi_cif *cif, closure_enter enter, void *user, ffi_closure **re
     }
     *ret_closure = closure;
     return 0;
+}
+
+/* Where it cannot be done, the page stays as libffi has made it. */
+void closure_seal(const void *entry)
+{
+    uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1, start = (uintptr_t)entry & ~page_mask;
+    uintptr_t end = ((uintptr_t)entry + sizeof(ffi_closure) + page_mask) & ~page_mask;
+
+    mprotect((void *)start, end - start, PROT_READ | PROT_EXEC);
 }

@@ -21,4 +21,8 @@ int closure_prepare(ffi_cif *cif, ffi_type **types, ffi_abi abi, const char *sig
 /* Makes code at *@ret_entry that runs @enter with @user when it is called. 0, -ENOMEM, -ENOTSUP. */
 int closure_make(ffi_cif *cif, closure_enter enter, void *user, ffi_closure **ret_closure, void **ret_entry);
 
+/* Makes the pages of an entry executable and no more writable: libffi without static trampolines keeps them
+ * both. No closure may be made or freed any more. */
+void closure_seal(const void *entry);
+
 #endif

@@ -256,5 +256,8 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
         wine_side.originals[call] = wine->functions[call];
         err = prepare_entry(call, &entries[call]);
     }
+    for (int call = 0; call < NR_NT_CALLS && !err; call++) {
+        closure_seal(entries[call]);
+    }
     return err;
 }

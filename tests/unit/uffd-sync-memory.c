@@ -52,6 +52,7 @@ START_TEST(the_heap_of_the_library_is_watched)
     size_t nr;
 
     NOT_UNDER_TSAN("its heap is elsewhere");
+    NOT_UNDER_ASAN("its heap is elsewhere");
     NEEDS(WW_CAP_KERNEL_WRITES);
     ck_assert(find_heap(&heap));
     ck_assert_uint_ge((uintptr_t)ctx, heap.start);

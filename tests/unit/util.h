@@ -254,4 +254,15 @@ static inline void expect_map(struct ww_context *ctx, const char *base, const ch
     expect_map_len(ctx, base, map, strlen(map));
 }
 
+/* Leaves a test that cannot work under AddressSanitizer, with the reason. */
+#ifdef __SANITIZE_ADDRESS__
+#define NOT_UNDER_ASAN(reason)                                                                               \
+    do {                                                                                                     \
+        printf("SKIP %s under AddressSanitizer: %s\n", __func__, reason);                                    \
+        return;                                                                                              \
+    } while (0)
+#else
+#define NOT_UNDER_ASAN(reason) (void)0
+#endif
+
 #endif

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# gcc's -fanalyzer (in a build folder of its own, analyze/), clang-tidy and cppcheck over
+# linux/, dlls/ and programs/; a line each. Findings that are not true stand in
+# tests/analysis/allowed by tool, file and check with the reason; one that is found no more is reported
+# as well. Exit code 1: a finding; 77: a tool is missing.
+set -u
+top=$(cd "$(dirname "$0")/../.." && pwd)
+build=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
+here=$top/tests/analysis
+out=$build/tests/analysis
+failed=0 missing=0
+
+mkdir -p "$out"
+cd "$top" || exit 1
+
+# absent TOOL REASON
+absent() {
+    echo "$1: skipped: $2"
+    missing=$((missing + 1))
+}
+
+# report TOOL: findings as "file check line-of-output" come in; those that are allowed are taken out.
+report() {
+    sort -u >"$out/$1.out"
+    awk -v tool="$1" '
+        FILENAME == ARGV[1] { if ($1 == tool) allowed[$2 " " $3] = 1; next }
+        { nr++ }
+        ($1 " " $2) in allowed { known++; used[$1 " " $2] = 1; next }
+        { sub(/^[^ ]+ [^ ]+ /, ""); print; new++ }
+        END {
+            for (entry in allowed)
+                if (!(entry in used)) { print "tests/analysis/allowed: " tool " does not find " entry; new++ }
+            printf "%s: %d findings, %d allowed with a reason\n", tool, new, known
+            exit new > 0
+        }' "$here/allowed" "$out/$1.out" || failed=$((failed + 1))
+}
+
+# ---- gcc ----
+
+if gcc -fanalyzer -x c -c /dev/null -o /dev/null 2>/dev/null; then
+    (
+        mkdir -p "$build/analyze" && cd "$build/analyze" || exit 1
+        [ -f Makefile ] || CC=gcc CFLAGS='-g -O2 -fanalyzer' "$top/configure" -q || exit 1
+        make -s clean
+        make -j"$(nproc)" all-am noinst_DATA=
+    ) >"$build/analyze.log" 2>&1 || {
+        tail -n 20 "$build/analyze.log"
+        failed=$((failed + 1))
+    }
+    sed -n 's/^[./]*\([a-z0-9/_]*\.[ch]\):.*\[-W\(analyzer-[a-z-]*\)\]$/\1 \2 &/p' "$build/analyze.log" | report gcc
+else
+    absent gcc "this gcc has no -fanalyzer"
+fi
+
+# ---- clang-tidy ----
+
+wine=$(sed -n 's/^WINE_CPPFLAGS = //p' "$build/Makefile")
+packages=$(sed -n 's/^\(FFI\|JSON\)_CFLAGS = //p' "$build/Makefile")
+if command -v clang-tidy >/dev/null; then
+    for folder in linux dlls/ntdll dlls/kernel32 programs; do
+        include="-Iinclude -Ilinux"
+        [ $folder != dlls/kernel32 ] || include="$include -Idlls/ntdll"
+        clang-tidy --quiet $folder/*.c -- -std=gnu11 -D_GNU_SOURCE '-DPKGLIBDIR="x"' '-DPACKAGE_VERSION="x"' \
+            $include $wine $packages 2>"$out/clang-tidy.err"
+        # A file that does not compile is not looked at.
+        sed -n 's/.*\(error: .*\)/'"$folder"' compiles-not \1/p' "$out/clang-tidy.err"
+    done | sed -n "s|^$top/||; s/^\([a-z0-9/_]*\.[ch]\):.*\(warning\|error\): .*\[\([a-zA-Z0-9.-]*\)[],].*/\1 \3 &/p; /compiles-not/p" |
+        report clang-tidy
+else
+    absent clang-tidy "it is not installed (Debian: clang-tidy)"
+fi
+
+# ---- cppcheck ----
+
+if command -v cppcheck >/dev/null; then
+    # Headers of the system are not looked for, but for what makes functions and structures out of macros.
+    cppcheck -q --enable=warning,portability,performance --std=c11 --error-exitcode=1 --suppressions-list="$here/cppcheck.supp" \
+        --inline-suppr -D_GNU_SOURCE -D__x86_64__ -D__LP64__ -D__linux__ '-DElfW(type)=Elf64_##type' \
+        --include=/usr/include/bsd/sys/tree.h --include=/usr/include/bsd/sys/queue.h \
+        -Iinclude -Ilinux -Idlls/ntdll linux dlls programs >"$out/cppcheck.out" 2>&1
+    status=$?
+    cat "$out/cppcheck.out"
+    echo "cppcheck: $(grep -cE ': (error|warning|portability|performance): ' "$out/cppcheck.out") findings," \
+        "$(grep -c '^[a-zA-Z]' "$here/cppcheck.supp") suppressions with a reason"
+    [ $status = 0 ] || failed=$((failed + 1))
+else
+    absent cppcheck "it is not installed (Debian: cppcheck)"
+fi
+
+echo "analyze: $failed failed, $missing missing"
+[ $failed = 0 ] || exit 1
+[ $missing = 0 ] || exit 77
