@@ -101,11 +101,12 @@ if command -v wine >/dev/null && [ -f "$build/tests/analysis/maps.exe" ]; then
     look() {
         $1 100 "$out/maps.exe" >"$out/wine.out" &
         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-            ! grep -q ready "$out/wine.out" || break
+            ! grep -q ready "$out/wine.out" 2>/dev/null || break
             sleep 1
         done
         for process in /proc/[0-9]*; do
             if { tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null | grep -q "maps.exe" &&
+                { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "WINEPREFIX=$WINEPREFIX" &&
                 grep -q '/ntdll.so' "$process/maps" 2>/dev/null; then
                 cat "$process/maps" >"$2"
             fi
