@@ -178,12 +178,12 @@ int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, s
 /* A range rounded out to pages, as the calls about written pages take it. */
 int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
 {
-    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1, end = start + len + mask;
+    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
 
-    if (!ctx || !len || start + len < start || end < start) {
+    if (!ctx || !len || len > UINTPTR_MAX - mask || start > UINTPTR_MAX - mask - len) {
         return -EINVAL;
     }
-    *ret = (struct ww_range){ .start = start & ~mask, .end = end & ~mask };
+    *ret = (struct ww_range){ .start = start & ~mask, .end = (start + len + mask) & ~mask };
     return ww_is_alive(ctx) ? 0 : -ECHILD;
 }
 

@@ -124,6 +124,7 @@ START_TEST(ranges_that_are_none)
     expect_refused(ctx, scene.low, 0, -EINVAL);
     expect_refused(ctx, NULL, 0, -EINVAL);
     expect_refused(ctx, scene.low, SIZE_MAX, -EINVAL);
+    expect_refused(ctx, NULL, SIZE_MAX, -EINVAL);
     expect_refused(ctx, scene.low, SIZE_MAX - scene.page, -EINVAL);
     expect_refused(ctx, scene.low, -(uintptr_t)scene.low, -EINVAL);
     expect_refused(ctx, scene.low, -(uintptr_t)scene.low + scene.page, -EINVAL);
