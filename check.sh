@@ -14,7 +14,7 @@ for test in $(sed -n 's/^\(FAIL\|ERROR\): //p' $log); do
     tail -n 40 "build/${test%.sh}.log"
 done
 for test in $(sed -n 's/^SKIP: //p' $log); do
-    say "$test: $(grep -m 1 skipped "build/${test%.sh}.log")"
+    say "$test: $(grep -m 1 -i skip "build/${test%.sh}.log")"
 done
 count() { grep -cE "^($1): " $log || true; }
 failed=$(count 'FAIL|XPASS|ERROR')
