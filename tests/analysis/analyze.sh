@@ -47,7 +47,7 @@ if gcc -fanalyzer -x c -c /dev/null -o /dev/null 2>/dev/null; then
         tail -n 20 "$build/analyze.log"
         failed=$((failed + 1))
     }
-    sed -n 's/^[./]*\([a-z0-9/_]*\.[ch]\):.*\[-W\(analyzer-[a-z-]*\)\]$/\1 \2 &/p' "$build/analyze.log" | report gcc
+    sed -n "s|^$top/||; s/^[./]*\([a-z0-9/_]*\.[ch]\):.*\[-W\(analyzer-[a-z-]*\)\]$/\1 \2 &/p" "$build/analyze.log" | report gcc
 else
     absent gcc "this gcc has no -fanalyzer"
 fi
@@ -63,7 +63,7 @@ if command -v clang-tidy >/dev/null; then
         clang-tidy --quiet $folder/*.c -- -std=gnu11 -D_GNU_SOURCE '-DPKGLIBDIR="x"' '-DPACKAGE_VERSION="x"' \
             $include $wine $packages 2>"$out/clang-tidy.err"
         # A file that does not compile is not looked at.
-        sed -n 's/.*\(error: .*\)/'"$folder"' compiles-not \1/p' "$out/clang-tidy.err"
+        sed -n "s|.*\(error: .*\)|$folder compiles-not \1|p" "$out/clang-tidy.err"
     done | sed -n "s|^$top/||; s/^\([a-z0-9/_]*\.[ch]\):.*\(warning\|error\): .*\[\([a-zA-Z0-9.-]*\)[],].*/\1 \3 &/p; /compiles-not/p" |
         report clang-tidy
 else
