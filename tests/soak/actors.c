@@ -5,6 +5,7 @@
  * each is short, and leaves every page as others expect it: readable, and writable
  * where others write.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "soak.h"
@@ -217,6 +218,24 @@ void soak_change(struct soak_actor *actor)
         break;
     }
     write_part(actor, &part);
+}
+
+/* Blocks that are kept for a while, and freed by whoever comes by: so the heap's locks are shared. */
+int soak_use_heap(uint64_t *random)
+{
+    static _Atomic(char *) kept[64];
+
+    for (int i = 0; i < 32; i++) {
+        size_t len = 1 + soak_random(random) % (i % 16 ? 3000 : 300000);
+        char *block = malloc(len);
+
+        if (!block) {
+            return -1;
+        }
+        block[0] = block[len - 1] = 1;
+        free(atomic_exchange(&kept[soak_random(random) % 64], block));
+    }
+    return 0;
 }
 
 void soak_ordinary(struct soak_actor *actor)

@@ -124,6 +124,10 @@ struct soak {
 extern struct soak soak;
 
 uint64_t soak_random(uint64_t *state);
+
+/* A part of a system's ordinary work: 0 or -1. */
+int soak_use_heap(uint64_t *random);
+
 static inline size_t soak_below(struct soak_actor *actor, size_t limit)
 {
     return soak_random(&actor->random) % limit;

@@ -219,24 +219,6 @@ static int look_for_file(void)
     return 0;
 }
 
-/* Blocks that are kept for a while, and freed by whoever comes by. */
-static int use_heap(uint64_t *random)
-{
-    static _Atomic(char *) kept[64];
-
-    for (int i = 0; i < 32; i++) {
-        size_t len = 1 + soak_random(random) % (i % 16 ? 3000 : 300000);
-        char *block = malloc(len);
-
-        if (!block) {
-            return -1;
-        }
-        block[0] = block[len - 1] = 1;
-        free(atomic_exchange(&kept[soak_random(random) % 64], block));
-    }
-    return 0;
-}
-
 static int use_memory(uint64_t *random)
 {
     size_t len = (1 + soak_random(random) % 300) * SOAK_PAGE;
@@ -263,7 +245,7 @@ static int ordinary(uint64_t *random)
     case 5:
         return use_memory(random);
     default:
-        return use_heap(random);
+        return soak_use_heap(random);
     }
 }
 
