@@ -4,6 +4,7 @@
  * without a name share an inode before kernel 5.12: there one userfaultfd looks
  * like the other.
  */
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,21 @@ void ww_fd_init(struct ww_fd *ret, int fd)
     if (fd >= 0 && !fstat(fd, &stat)) {
         *ret = (struct ww_fd){ .fd = fd, .dev = stat.st_dev, .ino = stat.st_ino };
     }
+}
+
+int ww_fd_take(struct ww_fd *ret, int fd)
+{
+    int err = 0;
+
+    errno = fd < 0 ? errno : 0;
+    ww_fd_init(ret, fd);
+    if (ret->fd < 0) {
+        err = -errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+    return err;
 }
 
 bool ww_fd_is_ours(const struct ww_fd *fd)

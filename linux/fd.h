@@ -16,8 +16,12 @@ struct ww_fd {
     ino_t ino;
 };
 
-/* Takes a descriptor over, or, if @fd is negative, none. */
+/* Takes a descriptor over, or, if @fd is negative, none. One that cannot be looked at never counts as ours. */
 void ww_fd_init(struct ww_fd *ret, int fd);
+
+/* The same with what open(2) and its like have just returned: 0, or the negative errno for which
+ * there is none. One that cannot be looked at is closed. */
+int ww_fd_take(struct ww_fd *ret, int fd);
 
 /* Whether the number still stands for what was taken over. */
 bool ww_fd_is_ours(const struct ww_fd *fd);

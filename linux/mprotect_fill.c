@@ -42,9 +42,9 @@ struct ww_prot_filler *ww_prot_filler_open(void)
     if (!filler) {
         return NULL;
     }
-    ww_fd_init(&filler->mem, open("/proc/self/mem", O_RDWR | O_CLOEXEC | O_LARGEFILE));
-    ww_fd_init(&filler->pagemap, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-    if (filler->mem.fd < 0 || filler->pagemap.fd < 0) {
+    ww_fd_init(&filler->pagemap, -1);
+    if (ww_fd_take(&filler->mem, open("/proc/self/mem", O_RDWR | O_CLOEXEC | O_LARGEFILE)) ||
+        ww_fd_take(&filler->pagemap, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC))) {
         ww_prot_filler_close(filler);
         return NULL;
     }

@@ -372,6 +372,10 @@ static const struct ww_refusal refusals[] = {
       "mount /proc, and use a kernel with CONFIG_PROC_PAGE_MONITOR" },
     { -EACCES, "/proc/self/pagemap or /proc/self/clear_refs cannot be opened",
       "let the process be dumpable when it starts" },
+    { -EPERM, "fstat is denied here, so that files of ours cannot be told from the program's",
+      "allow fstat in the seccomp profile of the sandbox" },
+    { -ENOSYS, "the sandbox does not offer fstat, so that files of ours cannot be told from the program's",
+      "allow fstat in the seccomp profile of the sandbox" },
     { -EIO, "the kernel gives wrong soft-dirty bits", NULL },
     { 0 },
 };

@@ -18,26 +18,15 @@ static union {
     uint64_t entries[2048];
 } buffer;
 
-static int open_file(const char *path, int flags, struct ww_fd *ret)
-{
-    int fd = open(path, flags | O_CLOEXEC);
-
-    if (fd < 0) {
-        return -errno;
-    }
-    ww_fd_init(ret, fd);
-    return 0;
-}
-
 int ww_softdirty_open(struct softdirty *sd)
 {
     int err;
 
     ww_fd_init(&sd->pagemap, -1);
     ww_fd_init(&sd->clear_refs, -1);
-    err = open_file("/proc/self/pagemap", O_RDONLY, &sd->pagemap);
+    err = ww_fd_take(&sd->pagemap, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
     if (!err) {
-        err = open_file("/proc/self/clear_refs", O_WRONLY, &sd->clear_refs);
+        err = ww_fd_take(&sd->clear_refs, open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC));
     }
     if (err) {
         ww_softdirty_close(sd);

@@ -116,11 +116,27 @@ static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t en
     return err && err != -ENOMEM ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-static void unregister_range(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+static void unregister_range(struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct uffdio_range range = { .start = start, .len = end - start };
 
-    ioctl(uffd->fd, UFFDIO_UNREGISTER, &range);
+    if (ioctl(uffd->fd, UFFDIO_UNREGISTER, &range)) {
+        atomic_store(&uffd->leftovers, true);
+    }
+}
+
+/* A range is registered with one descriptor only. What one of ours that came to its end has kept is taken
+ * from it; other programs' descriptors are left alone. */
+static int register_over_leftovers(const struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
+{
+    for (const struct ww_tracker *former = tracker->next; former; former = former->next) {
+        struct uffd *uffd = former->backend == &ww_backend_uffd ? former->priv : NULL;
+
+        if (uffd && atomic_load(&uffd->leftovers)) {
+            unregister_range(uffd, start, end);
+        }
+    }
+    return register_range(tracker->priv, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
 /* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
@@ -262,7 +278,7 @@ static int try_fill(const struct uffd *uffd, char *area, struct page_region *vec
 
 static int uffd_check(struct ww_tracker *tracker)
 {
-    const struct uffd *uffd = tracker->priv;
+    struct uffd *uffd = tracker->priv;
     size_t len = 4 * ww_page_size(), vec_len = WW_SCAN_VEC_LEN * sizeof(struct page_region);
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *vec =
@@ -345,12 +361,15 @@ static ssize_t uffd_scan_alone(struct ww_tracker *tracker, const struct ww_scan 
 
 static int uffd_arm(struct ww_region *region)
 {
-    const struct uffd *uffd = region->tracker->priv;
+    struct uffd *uffd = region->tracker->priv;
     uintptr_t start = region->range.start, end = region->range.end;
     int err = ww_keep_pages_small(start, end);
 
     if (!err) {
         err = register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
+    }
+    if (err == -EBUSY) {
+        err = register_over_leftovers(region->tracker, start, end);
     }
     if (!err && region->markers) {
         err = write_protect(uffd, region, start, end);

@@ -14,6 +14,7 @@ struct uffd {
     int pagemap;                /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
     struct ww_fd opened[2];     /* the same two, to know them again when they are closed */
     bool full;                  /* fd is told of the faults of system calls as well */
+    atomic_bool leftovers;      /* some range stayed registered when it was to be so no more */
     struct uffd_server *server; /* NULL until something is filled on demand */
 };
 

@@ -285,12 +285,12 @@ void ww_sync_give_up(struct ww_sync *sync)
 static int open_epoll(struct ww_sync *sync)
 {
     struct epoll_event event = { .events = EPOLLIN };
+    int err = ww_fd_take(&sync->epoll, epoll_create1(EPOLL_CLOEXEC));
 
-    ww_fd_init(&sync->epoll, epoll_create1(EPOLL_CLOEXEC));
-    if (sync->epoll.fd < 0 || epoll_ctl(sync->epoll.fd, EPOLL_CTL_ADD, sync->uffd, &event)) {
-        return -errno;
+    if (!err && epoll_ctl(sync->epoll.fd, EPOLL_CTL_ADD, sync->uffd, &event)) {
+        err = -errno;
     }
-    return 0;
+    return err;
 }
 
 static int start_thread(struct ww_sync *sync)

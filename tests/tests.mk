@@ -286,7 +286,8 @@ check-wine: all
 KERNEL_TESTS = tests/unit/test-contract tests/unit/test-fill tests/unit/test-kernel tests/unit/test-softdirty \
 	tests/unit/test-pagemap tests/unit/test-concurrent
 KERNEL_TESTS_ONCE = tests/unit/test-uffd-sync tests/unit/test-quiet tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect \
-	tests/unit/test-nt tests/unit/test-win32
+	tests/unit/test-nt tests/unit/test-win32 tests/unit/test-heap tests/unit/test-lock tests/unit/test-environment \
+	tests/unit/test-faults
 KERNEL_TESTS_BARRED = tests/unit/test-contract tests/unit/test-pagemap
 KERNEL_TESTS_MOVING = tests/unit/test-concurrent tests/kernels/test-moving
 EXTRA_DIST += tests/kernels/build.sh tests/kernels/fetch.sh tests/kernels/init tests/kernels/initramfs.sh \

@@ -66,6 +66,8 @@ struct allocation {
     SIZE_T *size_ptr;
     ULONG *type;
     bool may_fault; /* the original follows more pointers of the program's */
+    PVOID base;     /* copies of what the program's pointers lead to */
+    SIZE_T size;
 };
 
 /* An original that faults does not come back to say that it is over. */
@@ -179,8 +181,8 @@ static NTSTATUS allocate_own(struct nt *nt, struct allocation *alloc)
 
 static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
 {
-    PVOID *ret = alloc->ret, base;
-    SIZE_T *size_ptr = alloc->size_ptr, size;
+    PVOID *ret = alloc->ret;
+    SIZE_T *size_ptr = alloc->size_ptr;
     NTSTATUS status;
 
     if (!(*alloc->type & MEM_WRITE_WATCH) && !ww_watches_any(nt->ctx)) {
@@ -190,13 +192,13 @@ static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
     if (!nt_is_self(nt, alloc->process)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
-    base = *ret;
-    size = *size_ptr;
-    alloc->ret = &base;
-    alloc->size_ptr = &size;
+    alloc->base = *ret;
+    alloc->size = *size_ptr;
+    alloc->ret = &alloc->base;
+    alloc->size_ptr = &alloc->size;
     status = allocate_own(nt, alloc);
-    hand_out(status, ret, &base, sizeof(base));
-    hand_out(status, size_ptr, &size, sizeof(size));
+    hand_out(status, ret, &alloc->base, sizeof(alloc->base));
+    hand_out(status, size_ptr, &alloc->size, sizeof(alloc->size));
     return status;
 }
 

@@ -229,6 +229,33 @@ START_TEST(a_latch_without_memory_marks_all)
 }
 END_TEST
 
+/* A tracker that came to its end keeps a range registered, since that could not be undone: the one after it
+ * must have the range all the same. */
+START_TEST(what_could_not_be_unregistered_is_watched_again)
+{
+    char *base;
+
+    fault_plan(NULL, 0);
+    open_context();
+    base = watch_pages(8);
+    fault_plan("scan:1:ENOTTY,scan:2:ENOTTY,unregister:1+:EINVAL", 0);
+    fault_start();
+    fault_resume();
+    ck_assert_int_ge(ww_count(ctx, base, 8 * page_size()), 0);
+    fault_pause();
+    fault_stop();
+    ck_assert_int_eq(ww_unwatch(ctx, base, 8 * page_size()), 0);
+    ck_assert_int_eq(ww_watch(ctx, base, 8 * page_size(), 0), 0);
+    reset_pages(base, 8);
+    write_map(base, "#..#....");
+    if (backend->caps & WW_CAP_EXACT) {
+        expect_map(ctx, base, "#..#....");
+    }
+    ck_assert_str_eq(ww_backend_name(ctx), backend->name);
+    ww_close(ctx);
+}
+END_TEST
+
 /* ---- run ---- */
 
 static void add_case(Suite *suite, const char *name, const TTest *test, int nr)
@@ -256,6 +283,7 @@ int main(void)
         add_case(suite, "for good", a_call_fails_from_some_time_on, NR_KINDS);
         add_case(suite, "random", random_calls_fail, NR_SEEDS);
         add_case(suite, "hold", a_latch_without_memory_marks_all, 1);
+        add_case(suite, "leftovers", what_could_not_be_unregistered_is_watched_again, 1);
         failed += run_suite(suite);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
