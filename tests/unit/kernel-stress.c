@@ -342,18 +342,8 @@ static const char *const effects[] = { "pswpout", "thp_collapse_alloc", "thp_spl
 
 static void read_effects(unsigned long *ret_counts)
 {
-    FILE *file = fopen("/proc/vmstat", "re");
-    unsigned long value;
-    char name[64];
-
-    memset(ret_counts, 0, NR_EFFECTS * sizeof(*ret_counts));
-    while (file && fscanf(file, "%63s %lu", name, &value) == 2) {
-        for (size_t i = 0; i < NR_EFFECTS; i++) {
-            ret_counts[i] = strcmp(name, effects[i]) ? ret_counts[i] : value;
-        }
-    }
-    if (file) {
-        fclose(file);
+    for (size_t i = 0; i < NR_EFFECTS; i++) {
+        ret_counts[i] = read_vmstat(effects[i]);
     }
 }
 

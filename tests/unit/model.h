@@ -5,6 +5,10 @@
  * latch, and knows contents, protections and which pages exist, so that a page that
  * is damaged shows too. A failure names seed and step, which repeat the run.
  *
+ * A page that the kernel is moving to another place at the moment of its reset comes out as written
+ * (tests/kernels/test-moving.c). Pages that were written at some time may be reported again for that, if the kernel
+ * has moved as many meanwhile.
+ *
  * Where system calls are made to fail, a call of the library may fail as well, and must then
  * have changed nothing; pages may be reported that were not written until they are reset
  * without a fault; and that is all.
@@ -42,6 +46,7 @@ struct model {
     bool behind;                       /* changes are made behind the library's back */
     bool huge;                         /* and so there may be huge pages */
     bool vague;                        /* one was met since the region is watched */
+    unsigned long nr_migrated;         /* pages that the kernel had moved when it began */
     bool dirty[MODEL_PAGES], latched[MODEL_PAGES];
     bool unsure[MODEL_PAGES]; /* may be reported without having been written */
     bool exists[MODEL_PAGES];

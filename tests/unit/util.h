@@ -254,6 +254,22 @@ static inline void expect_map(struct ww_context *ctx, const char *base, const ch
     expect_map_len(ctx, base, map, strlen(map));
 }
 
+/* A counter of the whole machine; 0 where there is none. */
+static inline unsigned long read_vmstat(const char *wanted)
+{
+    FILE *file = fopen("/proc/vmstat", "re");
+    unsigned long value, found = 0;
+    char name[64];
+
+    while (file && fscanf(file, "%63s %lu", name, &value) == 2) {
+        found = strcmp(name, wanted) ? found : value;
+    }
+    if (file) {
+        fclose(file);
+    }
+    return found;
+}
+
 /* Leaves a test that cannot work under AddressSanitizer, with the reason. */
 #ifdef __SANITIZE_ADDRESS__
 #define NOT_UNDER_ASAN(reason)                                                                               \
