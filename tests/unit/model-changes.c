@@ -129,19 +129,7 @@ static void watch_again(struct model *model)
             set_value(model, i, 2);
         }
         stop_faults(model);
-        err = ww_watch(model->ctx, model->base, len, model->flags);
-        if (err == -EBUSY) {
-            /* A descriptor that was replaced since has it still: it could not be told to let go. */
-            ASSERT(model, atomic_load(&model->ctx->tracker)->next);
-            remap_pages(model->base, MODEL_PAGES);
-            memset(model->value, 0, sizeof(model->value));
-            memset(model->exists, false, sizeof(model->exists));
-            for (size_t i = 0; i < MODEL_PAGES; i++) {
-                model->prot[i] = PROT_READ | PROT_WRITE;
-            }
-            err = ww_watch(model->ctx, model->base, len, model->flags);
-        }
-        ASSERT(model, !err);
+        ASSERT(model, !ww_watch(model->ctx, model->base, len, model->flags));
         model->faults->start();
     }
     model->vague = model->faulty;

@@ -76,18 +76,14 @@ static bool may_be_extra(const struct model *model, size_t page)
                                   (model->vague && (!model->value[page] || model->undefined[page])));
 }
 
-/* How many pages of the range the kernel may have marked by moving them. */
-static size_t nr_moved(const struct model *model, size_t from, size_t to)
+/* How many pages the kernel may have marked by moving them. */
+static size_t nr_moved(const struct model *model)
 {
     unsigned long migrated = read_vmstat("pgmigrate_success") - model->nr_migrated;
-    size_t nr = 0;
 
-    for (size_t i = from; i < to; i++) {
-        nr += model->exists[i];
-    }
     printf("%s, seed %lu, step %lu: pages are reported again; %lu were moved by the kernel meanwhile\n",
            model->name, model->seed, model->step, migrated);
-    return migrated < nr ? migrated : nr;
+    return migrated;
 }
 
 /* The pages of an answer, one by one, are the first marked ones of the model; others
@@ -101,8 +97,7 @@ static size_t check_page(struct model *model, size_t at, size_t to, uintptr_t ad
     }
     ck_assert_msg(
         reported >= at && reported < to &&
-            (reported == first || (reported < first && (may_be_extra(model, reported) ||
-                                                        nr_moved(model, reported, reported + 1)))),
+            (reported == first || (reported < first && (may_be_extra(model, reported) || nr_moved(model)))),
         "%s, seed %lu, step %lu: page %zu is reported, the first marked is %zu (dirty %d, latched %d)",
         model->name, model->seed, model->step, reported, first, model->dirty[first < to ? first : 0],
         model->latched[first < to ? first : 0]);
@@ -186,7 +181,7 @@ static void count(struct model *model, size_t from, size_t to)
         written += is_marked(model, i);
         possible += is_marked(model, i) || may_be_extra(model, i);
     }
-    possible += nr > possible ? (ssize_t)nr_moved(model, from, to) : 0;
+    possible += nr > possible ? (ssize_t)nr_moved(model) : 0;
     if (worked(model, "ww_count", nr)) {
         ck_assert_msg(nr >= written && nr <= possible,
                       "%s, seed %lu, step %lu: %zd pages are reported, at least %zd and at most %zd may be",
