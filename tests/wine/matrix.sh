@@ -18,10 +18,11 @@ status=0
     echo "Each row is a Wine of Debian's in a Debian of its own: bookworm is 12, trixie is 13; i386 is old-style"
     echo "32-bit Wine (wine32). The conformance program runs with known differences excused (todo) under stock Wine,"
     echo "and with nothing excused under the shim. The differential program checks each answer of random operations"
-    echo "against a model: of Windows' two levels under the shim, of stock Wine's one level under stock Wine."
+    echo "against a model: of Windows' two levels under the shim, of stock Wine's one level under stock Wine. The races are"
+    echo "those of \`make soak\`; with faults the differential program runs under a shim whose system calls fail, by 13 plans."
     echo
-    echo "| Wine | system | calls, backend | conformance, stock | conformance, shim | random operations, shim | random operations, stock | Wine's own tests, stock/shim |"
-    echo "|---|---|---|---|---|---|---|---|"
+    echo "| Wine | system | calls, backend | conformance, stock | conformance, shim | random operations, shim | random operations, stock | Wine's own tests, stock/shim | a minute of races, shim | with faults, shim |"
+    echo "|---|---|---|---|---|---|---|---|---|---|"
 } >"$build/matrix.md"
 for row in $rows; do
     suite=${row%-*} arch=${row#*-} pe=$build/tests/pe env=
@@ -39,7 +40,7 @@ for row in $rows; do
     grep -v '^row ' "$build/matrix.out" >&2
     [ $one = 0 ] || status=1
     sed -n 's/^row //p' "$build/matrix.out" >>"$build/matrix.md"
-    [ $one != 77 ] || echo "| - | $row | $(tail -n 1 "$build/matrix.out") | | | | | |" >>"$build/matrix.md"
+    [ $one != 77 ] || echo "| - | $row | $(tail -n 1 "$build/matrix.out") | | | | | | | |" >>"$build/matrix.md"
 done
 cat >>"$build/matrix.md" <<'END'
 
