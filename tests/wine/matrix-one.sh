@@ -77,7 +77,7 @@ own_tests=$(awk -v programs=$programs '$2 == programs && $3 == "10.0" && $4 != "
 # Exit code 4: pages were reported again, as happens to those that the kernel moves (tests/soak/soak.sh looks closer).
 MALLOC_ARENA_MAX=1 shim $((soak_seconds + 200)) "$soak" --seconds="$soak_seconds" --seed=1 --limit=60 >"$WW_BUILDDIR/soak.out"
 case $? in 0 | 4) ;; *) failed=1 ;; esac
-races=$(sed -n 's/^soak: seconds=.* operations=\([0-9]*\) .*\(lost=[0-9]*\) .*\(deadlocks=[0-9]*\) .*/\1 operations, \2 \3/p' "$WW_BUILDDIR/soak.out" | tail -n 1)
+races=$(sed -n 's/^soak: seconds=.* operations=\([0-9]*\) .*\(lost=[0-9]*\) .*\(deadlocks=[0-9]*\).*/\1 operations, \2 \3/p' "$WW_BUILDDIR/soak.out" | tail -n 1)
 [ -n "$races" ] || failed=1
 # A shell of its own: it has variables of the same names. Not the seeds and operations of the runs above.
 faults=$(env -u WW_SEEDS -u WW_OPERATIONS sh tests/wine/test-faults.sh) || {
