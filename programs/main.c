@@ -31,7 +31,7 @@ static const struct {
 };
 
 static const char program_help[] =
-    "usage: writewatch run [--backend=NAME] [--verbose] [--] COMMAND [ARG...]\n"
+    "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
     "       writewatch probe [--json]\n"
     "       writewatch scan --pid=PID [OPTION...]\n"
     "       writewatch bench [OPTION...]\n"

@@ -2,7 +2,8 @@
 /*
  * What the files of the `writewatch` command share. main.c reads the command
  * line and dispatches, survey.c finds out what is here, probe.c shows it, run.c
- * puts the preload in front of a program, scan.c shows the pages of a process, bench.c
+ * puts the preload in front of a program (child.c waits for it, stats.c says what it did, over
+ * counters.c, which reads what the preload publishes), scan.c shows the pages of a process, bench.c
  * measures (over bench_*.c, see bench.h). The command stands on the public contract alone: nothing here may
  * include the engine's internal headers; bench_bare.c takes the kernel's own interface from uapi.h.
  */
@@ -13,6 +14,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "writewatch.h"
 
@@ -46,6 +48,10 @@ enum option_value {
     OPTION_WORKLOAD,
     OPTION_ROUNDS,
     OPTION_PLOT,
+    OPTION_STATS,
+    OPTION_INTERVAL,
+    OPTION_OUTPUT,
+    OPTION_SECONDS,
 };
 
 /* main.c. @command is the subcommand, NULL for the program itself. */
@@ -81,6 +87,30 @@ const struct ww_probe *find_backend(const struct backends *backends, const char 
 const char *forced_backend(void);
 bool preload_is_disabled(void);
 struct ww_probe wine_backend(const struct backends *backends);
+
+/* ---- child.c: one command at a time ---- */
+
+#define CHILD_FOR_EVER UINT64_MAX
+
+/* Starts it; signals that come to us from now on are passed on. 0 or a negative errno: it does not run. */
+int child_start(char **command);
+
+/* Waits for its end for at most so long. True: it has ended, with this status, as waitpid(2) gives it. */
+bool child_wait(uint64_t limit_ns, int *ret_status);
+
+/* As a shell has it. */
+int child_exit_code(int status);
+
+/* Ends this program by the signal that ended the command, or returns the exit code. */
+int child_end_as(int status);
+
+/* ---- run.c, for others that run a command ---- */
+
+/* LD_PRELOAD and the backend for what is started from now on; says what is amiss. False: it runs without. */
+bool run_prepare(const char *backend, bool verbose);
+
+/* Says that a command cannot be run. Returns the exit code for it. */
+int run_failed(const char *command, int err);
 
 /* ---- the subcommands ---- */
 

@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch run`: finds the preload, puts it in front of LD_PRELOAD and
- * becomes the command. Harmless by design: whatever is amiss is said in one
- * line, and the command runs all the same. Whether the preload then steps in is
- * its own decision, made inside the program.
+ * becomes the command; with --stats the command is a child, and in the end it is said what was done. Harmless
+ * by design: whatever is amiss is said in one line, and the command runs all the same. Whether the preload
+ * then steps in is its own decision, made inside the program.
  */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "programs.h"
+#include "stats.h"
 
-const char run_help[] = "usage: writewatch run [--backend=NAME] [--verbose] [--] COMMAND [ARG...]\n"
+const char run_help[] = "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
                         "\n"
                         "Runs COMMAND with the writewatch preload, which gives programs under Wine write\n"
                         "watches that the kernel tracks. Other programs do not notice it.\n"
                         "\n"
                         "  --backend=NAME  uses this backend only (default: uffd; where it does not work,\n"
                         "                  Wine's own write watches stay)\n"
+                        "  --stats[=FILE]  says on stderr in the end what was watched and what it cost, or\n"
+                        "                  writes it to FILE as JSON; meanwhile 'writewatch top' shows it\n"
                         "  --verbose       the preload says on stderr what it did\n"
                         "  -h, --help      shows this help\n"
                         "\n"
@@ -28,6 +33,7 @@ const char run_help[] = "usage: writewatch run [--backend=NAME] [--verbose] [--]
                         "\n"
                         "Examples:\n"
                         "  writewatch run -- wine game.exe\n"
+                        "  writewatch run --stats -- wine game.exe\n"
                         "  writewatch run -- %command%       # launch option in Steam\n"
                         "\n"
                         "The exit code is the command's; 127 if it was not found, 126 if it cannot be\n"
@@ -97,14 +103,86 @@ static void warn_if_unusable(const struct backends *backends)
     }
 }
 
+bool run_prepare(const char *backend, bool verbose)
+{
+    struct backends backends;
+
+    if ((backend && setenv("WW_BACKEND", backend, 1)) || (verbose && setenv("WW_DEBUG", "1", 1))) {
+        warn_without("no memory to set the preload's options");
+        return false;
+    }
+    if (!add_preload()) {
+        return false;
+    }
+    if (verbose || !preload_is_disabled()) {
+        probe_backends(&backends);
+        warn_if_unusable(&backends);
+    }
+    return true;
+}
+
+int run_failed(const char *command, int err)
+{
+    fprintf(stderr, PROGRAM ": cannot run '%s': %s\n", command, strerror(err));
+    return err == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+}
+
 static int execute(char **command)
 {
-    int err;
-
     execvp(command[0], command);
-    err = errno;
-    fprintf(stderr, PROGRAM ": cannot run '%s': %s\n", command[0], strerror(err));
-    return err == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+    return run_failed(command[0], errno);
+}
+
+/* ---- with statistics ---- */
+
+static double seconds_since(const struct timespec *began)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec - began->tv_sec + (now.tv_nsec - began->tv_nsec) / 1e9;
+}
+
+/* What the processes in the folder have done: into @path, or for people where there is none. */
+static void tell(const struct counters_folder *folder, double seconds, const char *path)
+{
+    struct counters_file *files = NULL;
+    ssize_t nr = counters_open_folder(folder->path, &files);
+    int err = nr < 0 ? (int)nr : 0;
+
+    if (!err && path) {
+        err = stats_write(files, nr, seconds, path);
+    } else if (!err) {
+        stats_print(files, nr, seconds, stderr);
+    }
+    if (err) {
+        fprintf(stderr, PROGRAM ": no statistics%s%s: %s\n", path ? " in " : "", path ? path : "",
+                strerror(-err));
+    }
+    if (nr >= 0) {
+        counters_close(files, nr);
+    }
+}
+
+/* Runs the command as a child, so that somebody is there when it has ended. */
+static int execute_and_tell(char **command, const char *path)
+{
+    struct counters_folder folder;
+    struct timespec began;
+    int err = counters_folder_make(&folder), status;
+
+    if (err) {
+        fprintf(stderr, PROGRAM ": no statistics: no folder for them: %s\n", strerror(-err));
+        return execute(command);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    err = setenv("WW_STATS", folder.path, 1) ? -errno : child_start(command);
+    if (!err) {
+        child_wait(CHILD_FOR_EVER, &status);
+        tell(&folder, seconds_since(&began), path);
+    }
+    counters_folder_remove(&folder);
+    return err ? run_failed(command[0], -err) : child_end_as(status);
 }
 
 static int unknown_backend(const struct backends *backends, const char *name)
@@ -121,19 +199,24 @@ int run_main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "backend", required_argument, NULL, OPTION_BACKEND },
+        { "stats", optional_argument, NULL, OPTION_STATS },
         { "verbose", no_argument, NULL, OPTION_VERBOSE },
         { "help", no_argument, NULL, OPTION_HELP },
         { 0 },
     };
     struct backends backends;
-    const char *backend = NULL;
-    bool verbose = false;
+    const char *backend = NULL, *stats_path = NULL;
+    bool verbose = false, stats = false;
     int option;
 
     while ((option = next_option("run", argc, argv, options)) != OPTION_END) {
         switch (option) {
         case OPTION_BACKEND:
             backend = optarg;
+            break;
+        case OPTION_STATS:
+            stats = true;
+            stats_path = optarg;
             break;
         case OPTION_VERBOSE:
             verbose = true;
@@ -144,17 +227,18 @@ int run_main(int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    probe_backends(&backends);
-    if (backend && !find_backend(&backends, backend)) {
-        return unknown_backend(&backends, backend);
+    if (backend) {
+        probe_backends(&backends);
+        if (!find_backend(&backends, backend)) {
+            return unknown_backend(&backends, backend);
+        }
     }
     if (optind >= argc) {
         return usage_error("run", "no command to run");
     }
-    if ((backend && setenv("WW_BACKEND", backend, 1)) || (verbose && setenv("WW_DEBUG", "1", 1))) {
-        warn_without("no memory to set the preload's options");
-    } else if (add_preload() && (verbose || !preload_is_disabled())) {
-        warn_if_unusable(&backends);
+    if (stats_path && !stats_path[0]) {
+        return usage_error("run", "--stats= needs the name of a file");
     }
-    return execute(argv + optind);
+    run_prepare(backend, verbose);
+    return stats ? execute_and_tell(argv + optind, stats_path) : execute(argv + optind);
 }

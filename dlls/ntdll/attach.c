@@ -149,6 +149,21 @@ static bool is_disabled(void)
     return value && value[0];
 }
 
+/* For `writewatch run --stats`. Without it nothing is amiss. */
+static void publish(const struct ww_context *ctx, const char *convention)
+{
+    const char *folder = secure_getenv("WW_STATS");
+    struct counters *counters =
+        folder && folder[0] == '/' ? stats_open(folder, ww_backend_name(ctx), convention) : NULL;
+
+    if (counters) {
+        hook_count(counters);
+    } else if (folder && folder[0]) {
+        say("writewatch: no statistics in %s: %s%s\n", folder,
+            folder[0] == '/' ? strerror(errno) : "not a full path", "");
+    }
+}
+
 static void attach(void *ntdll, const char *path)
 {
     void **slots[NR_POINTERS], *values[NR_POINTERS];
@@ -170,7 +185,10 @@ static void attach(void *ntdll, const char *path)
     }
     convention = prepare(&wine, &object, ctx, slots, values);
     if (convention) {
-        int err = elf_replace_pointers(&object, slots, values, NR_POINTERS);
+        int err;
+
+        publish(ctx, convention);
+        err = elf_replace_pointers(&object, slots, values, NR_POINTERS);
 
         if (!err) {
             say("writewatch: attached to %s (%s calls, backend %s)\n", path, convention,

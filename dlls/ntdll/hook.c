@@ -176,46 +176,72 @@ static bool is_free(struct nt *nt, void *addr)
 
 #define ARG(n, type) (*(type *)args[n])
 
+/* Each begins as this reads the clock, and ends as it is counted. */
+static void leave(struct nt *nt, enum nt_call call, uint64_t began, NTSTATUS status, void *ret)
+{
+    stats_called(nt->counters, (enum counters_call)call, status != 0, stats_now(nt->counters) - began);
+    *(ffi_arg *)ret = (ULONG)status;
+}
+
 static void enter_allocate(ffi_cif *cif, void *ret, void **args, void *nt)
 {
+    uint64_t began = stats_now(((struct nt *)nt)->counters);
+
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_allocate(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, ULONG_PTR),
-                                         ARG(3, SIZE_T *), ARG(4, ULONG), ARG(5, ULONG));
+    leave(nt, NT_ALLOCATE, began,
+          nt_allocate(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, ULONG_PTR), ARG(3, SIZE_T *), ARG(4, ULONG),
+                      ARG(5, ULONG)),
+          ret);
 }
 
 static void enter_allocate_ex(ffi_cif *cif, void *ret, void **args, void *nt)
 {
+    uint64_t began = stats_now(((struct nt *)nt)->counters);
+
     (void)cif;
-    *(ffi_arg *)ret =
-        (ULONG)nt_allocate_ex(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG),
-                              ARG(4, ULONG), ARG(5, MEM_EXTENDED_PARAMETER *), ARG(6, ULONG));
+    leave(nt, NT_ALLOCATE_EX, began,
+          nt_allocate_ex(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG), ARG(4, ULONG),
+                         ARG(5, MEM_EXTENDED_PARAMETER *), ARG(6, ULONG)),
+          ret);
 }
 
 static void enter_free(ffi_cif *cif, void *ret, void **args, void *nt)
 {
+    uint64_t began = stats_now(((struct nt *)nt)->counters);
+
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_free(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
+    leave(nt, NT_FREE, began, nt_free(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG)),
+          ret);
 }
 
 static void enter_protect(ffi_cif *cif, void *ret, void **args, void *nt)
 {
+    uint64_t began = stats_now(((struct nt *)nt)->counters);
+
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_protect(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG),
-                                        ARG(4, ULONG *));
+    leave(nt, NT_PROTECT, began,
+          nt_protect(nt, ARG(0, HANDLE), ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG), ARG(4, ULONG *)),
+          ret);
 }
 
 static void enter_get_write_watch(ffi_cif *cif, void *ret, void **args, void *nt)
 {
+    uint64_t began = stats_now(((struct nt *)nt)->counters);
+
     (void)cif;
-    *(ffi_arg *)ret =
-        (ULONG)nt_get_write_watch(nt, ARG(0, HANDLE), ARG(1, ULONG), ARG(2, PVOID), ARG(3, SIZE_T),
-                                  ARG(4, PVOID *), ARG(5, ULONG_PTR *), ARG(6, ULONG *));
+    leave(nt, NT_GET_WRITE_WATCH, began,
+          nt_get_write_watch(nt, ARG(0, HANDLE), ARG(1, ULONG), ARG(2, PVOID), ARG(3, SIZE_T),
+                             ARG(4, PVOID *), ARG(5, ULONG_PTR *), ARG(6, ULONG *)),
+          ret);
 }
 
 static void enter_reset_write_watch(ffi_cif *cif, void *ret, void **args, void *nt)
 {
+    uint64_t began = stats_now(((struct nt *)nt)->counters);
+
     (void)cif;
-    *(ffi_arg *)ret = (ULONG)nt_reset_write_watch(nt, ARG(0, HANDLE), ARG(1, PVOID), ARG(2, SIZE_T));
+    leave(nt, NT_RESET_WRITE_WATCH, began,
+          nt_reset_write_watch(nt, ARG(0, HANDLE), ARG(1, PVOID), ARG(2, SIZE_T)), ret);
 }
 
 static const closure_enter enter[NR_NT_CALLS] = {
@@ -233,6 +259,15 @@ static int prepare_entry(enum nt_call call, void **ret_entry)
     int err = closure_prepare(&wine_side.cifs[call], wine_side.types[call], wine_side.abi, signatures[call]);
 
     return err ? err : closure_make(&wine_side.cifs[call], enter[call], &wine_side.nt, &closure, ret_entry);
+}
+
+_Static_assert((int)NR_NT_CALLS == (int)COUNTERS_NR_CALLS && (int)NT_GET_WRITE_WATCH == (int)COUNTERS_GET &&
+                   (int)NT_RESET_WRITE_WATCH == (int)COUNTERS_RESET,
+               "the calls are counted by their own numbers");
+
+void hook_count(struct counters *counters)
+{
+    wine_side.nt.counters = counters;
 }
 
 int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *entries[NR_NT_CALLS])

@@ -31,4 +31,7 @@ const char *hook_learn_convention(const struct hook_wine *wine);
  */
 int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *entries[NR_NT_CALLS]);
 
+/* From now on calls are counted there. Before the first of them. */
+void hook_count(struct counters *counters);
+
 #endif

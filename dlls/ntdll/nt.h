@@ -19,6 +19,7 @@
 #include "ntstatus.h"
 
 #include "hold.h"
+#include "stats.h"
 
 /* Windows' page, which is also the granularity that NtGetWriteWatch reports. */
 #define NT_PAGE_SIZE 0x1000
@@ -36,6 +37,7 @@ enum nt_call {
 
 struct nt {
     struct ww_context *ctx;
+    struct counters *counters; /* NULL: nobody asked for them */
 
     /* Makes the call as if we were not there. @args points to the arguments. */
     NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
@@ -101,6 +103,13 @@ static inline void nt_touch(void *byte)
         !__atomic_compare_exchange_n((char *)byte, &seen, seen, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         ;
     }
+}
+
+/* What is watched in the range is watched no more; there is such a thing. */
+static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    stats_ended(nt->counters, start, end);
+    return ww_forget(nt->ctx, start, end);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

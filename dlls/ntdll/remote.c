@@ -270,7 +270,7 @@ static void settle_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
     struct ww_hold hold;
 
     if (nt->is_free(nt, (void *)start)) {
-        ww_forget(nt->ctx, start, end);
+        nt_forget(nt, start, end);
     } else if (hold_part(nt, start, &end, &hold)) {
         ww_hold_discard(&hold, start, end);
         ww_hold_mark(&hold, start, end);
@@ -282,7 +282,7 @@ static void settle_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
 static void settle_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     if (nt->is_free(nt, (void *)start)) {
-        ww_forget(nt->ctx, start, end);
+        nt_forget(nt, start, end);
     } else {
         ww_discard(nt->ctx, (void *)start, end - start);
     }
@@ -290,7 +290,7 @@ static void settle_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
 
 static void settle_released(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    ww_forget(nt->ctx, start, end);
+    nt_forget(nt, start, end);
 }
 
 static void settle_note(struct nt *nt, const struct note *note)

@@ -99,10 +99,13 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
     nt_settle(nt);
     err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
     if (err == -EEXIST) {
-        err = ww_forget(nt->ctx, start, end);
+        err = nt_forget(nt, start, end);
         if (!err) {
             err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
         }
+    }
+    if (!err) {
+        stats_watched(nt->counters, start, end);
     }
     return err;
 }
@@ -136,6 +139,7 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     }
     *alloc->ret = wanted_base;
     *alloc->size_ptr = wanted_size;
+    stats_passed(nt->counters, (enum counters_call)alloc->call);
     return nt->original(nt, alloc->call, alloc->args);
 }
 
@@ -280,6 +284,9 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
         ww_limbo_restore(nt->ctx, &limbo);
     } else {
         ww_limbo_forget(&limbo);
+        if (!err) {
+            stats_ended(nt->counters, start, end);
+        }
     }
     return status;
 }

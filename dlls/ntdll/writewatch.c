@@ -62,9 +62,11 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
     void *args[] = { &process, &flags, &base, &size, &addresses, &count, &granularity };
     SIZE_T capacity, nr_pages, left;
     NTSTATUS status;
+    uint64_t began;
     ssize_t nr;
 
     if (!is_ours(nt, process, base, size, &left)) {
+        stats_passed(nt->counters, COUNTERS_GET);
         return nt->original(nt, NT_GET_WRITE_WATCH, args);
     }
     status = nt_check_get_arguments(flags, size, addresses, count, granularity);
@@ -82,11 +84,13 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
     probe_for_write(count, sizeof(*count));
     probe_for_write(granularity, sizeof(*granularity));
     probe_for_write(addresses, capacity * sizeof(*addresses));
+    began = stats_now(nt->counters);
     nr = ww_get_pages(nt->ctx, base, size, flags & WRITE_WATCH_FLAG_RESET ? WW_GET_RESET : 0, addresses,
                       capacity);
     if (nr < 0) {
         return nt_status(nr);
     }
+    stats_got(nt->counters, (uintptr_t)base, addresses, nr, stats_now(nt->counters) - began);
     *count = nr;
     *granularity = NT_PAGE_SIZE;
     return STATUS_SUCCESS;
@@ -95,10 +99,15 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
 NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T size)
 {
     void *args[] = { &process, &base, &size };
+    uint64_t began = stats_now(nt->counters);
     SIZE_T left;
+    int err;
 
     if (!is_ours(nt, process, base, size, &left)) {
+        stats_passed(nt->counters, COUNTERS_RESET);
         return nt->original(nt, NT_RESET_WRITE_WATCH, args);
     }
-    return nt_status(ww_reset(nt->ctx, base, size));
+    err = ww_reset(nt->ctx, base, size);
+    stats_reset(nt->counters, (uintptr_t)base, stats_now(nt->counters) - began);
+    return nt_status(err);
 }

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The file in which the preload publishes what it does (stats.c), and which the command reads
+ * (programs/counters.c): one for each process, in the folder that WW_STATS names. It is mapped by
+ * both. Whoever reads it meets counters in the middle of a change; each of them is whole and only grows, but
+ * for those that say so. 32-bit and 64-bit programs have the same layout.
+ */
+#ifndef WW_DLLS_NTDLL_COUNTERS_H
+#define WW_DLLS_NTDLL_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define COUNTERS_MAGIC UINT64_C(0x73746e756f437757) /* "WwCounts" */
+#define COUNTERS_VERSION 1                          /* another layout is another version */
+
+/* Regions that are told apart; what is watched beyond them is in the sums alone. */
+#define COUNTERS_NR_REGIONS 256
+/* Parts of equal size that a region is divided in, for its pages. */
+#define COUNTERS_NR_PARTS 64
+
+/* In the order of enum nt_call. */
+enum counters_call {
+    COUNTERS_ALLOCATE,
+    COUNTERS_ALLOCATE_EX,
+    COUNTERS_FREE,
+    COUNTERS_PROTECT,
+    COUNTERS_GET,
+    COUNTERS_RESET,
+    COUNTERS_NR_CALLS,
+};
+
+/* Calls that came to us. Their time is in nanoseconds, and Wine's part of it is in it. */
+struct counters_of_call {
+    _Atomic uint64_t nr;
+    _Atomic uint64_t nr_failed; /* with a status that is not 0 */
+    _Atomic uint64_t
+        nr_passed; /* get, reset: not about our memory, and so Wine's; else watches left to Wine */
+    _Atomic uint64_t time_ns;
+};
+
+/* One watched region. A slot may be given to another one: serial changes then, and all else begins at 0. */
+struct counters_of_region {
+    _Atomic uint64_t start; /* address; 0: the slot is free, 1: it is being filled */
+    _Atomic uint64_t end;
+    _Atomic uint64_t serial;
+    _Atomic uint64_t nr_gets;
+    _Atomic uint64_t nr_resets;               /* calls of ResetWriteWatch */
+    _Atomic uint64_t nr_pages;                /* reported by gets */
+    _Atomic uint64_t time_ns;                 /* of gets and resets */
+    _Atomic uint32_t part[COUNTERS_NR_PARTS]; /* pages reported in each part; wraps around */
+};
+
+struct counters {
+    _Atomic uint64_t magic; /* set last */
+    uint32_t version;
+    uint32_t size; /* of this structure */
+    uint32_t pid;
+    uint32_t page_size;
+    uint64_t began_ns; /* CLOCK_MONOTONIC */
+    char backend[16];
+    char convention[16];
+    char command[224]; /* words, each ended by a 0 byte, cut off at the end */
+    struct counters_of_call call[COUNTERS_NR_CALLS];
+    _Atomic uint64_t nr_pages;      /* reported by all gets */
+    _Atomic uint64_t nr_clean;      /* gets that reported none */
+    _Atomic uint64_t nr_watched;    /* regions, ever */
+    _Atomic uint64_t watched_bytes; /* now; goes down, too */
+    _Atomic uint64_t most_pages;    /* one get has reported */
+    _Atomic uint64_t slowest_get_ns;
+    struct counters_of_region region[COUNTERS_NR_REGIONS];
+};
+
+_Static_assert(sizeof(struct counters_of_region) == 7 * 8 + 4 * COUNTERS_NR_PARTS, "the same on i386");
+_Static_assert(offsetof(struct counters, call) == 8 + 4 * 4 + 8 + 256, "the same on i386");
+_Static_assert(offsetof(struct counters, region) ==
+                   offsetof(struct counters, call) + COUNTERS_NR_CALLS * 32 + 6 * 8,
+               "the same on i386");
+
+#endif

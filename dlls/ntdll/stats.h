@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the NT calls tell of themselves, for `writewatch run --stats`, `top` and `record`: nothing
+ * unless WW_STATS asks for it. Every call takes NULL for "nobody asked". No locks, no
+ * allocation, no system call but the clock: safe wherever a call of Windows' is.
+ */
+#ifndef WW_DLLS_NTDLL_STATS_H
+#define WW_DLLS_NTDLL_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "counters.h"
+
+/* Makes the file of this process in @folder; one that an earlier program of this process has left is
+ * replaced. NULL with errno set: there is none, and nothing is counted. */
+struct counters *stats_open(const char *folder, const char *backend, const char *convention);
+
+/* A range is watched from now on, or no more. */
+void stats_watched(struct counters *counters, uintptr_t start, uintptr_t end);
+void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end);
+
+/* A get has reported these pages, ascending, of one region; a reset has reset part of one. */
+void stats_got(struct counters *counters, uintptr_t addr, void *const *pages, size_t nr, uint64_t time_ns);
+void stats_reset(struct counters *counters, uintptr_t addr, uint64_t time_ns);
+
+/* A call has come to its end. */
+void stats_called(struct counters *counters, enum counters_call call, bool failed, uint64_t time_ns);
+
+/* A call, or a watch that it asks for, was left to Wine. */
+void stats_passed(struct counters *counters, enum counters_call call);
+
+/* 0 where nobody asked. */
+static inline uint64_t stats_now(const struct counters *counters)
+{
+    struct timespec now;
+
+    if (__builtin_expect(!counters, 1)) {
+        return 0;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
+}
+
+#endif

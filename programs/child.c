@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A command that runs while this program stays: starts it, passes signals on to it, waits, and ends
+ * as it ended. A shell that asks for our exit code is to find the command's.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "programs.h"
+
+extern char **environ;
+
+static volatile pid_t child;
+
+/* The terminal sends these to the command as well; it is the command that decides what becomes of it. */
+static const int left_alone[] = { SIGINT, SIGQUIT };
+/* These come to us alone. */
+static const int passed_on[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+
+#define NR(array) (sizeof(array) / sizeof((array)[0]))
+
+static void pass_on(int number)
+{
+    int saved = errno;
+
+    if (child > 0) {
+        kill(child, number);
+    }
+    errno = saved;
+}
+
+/* Signals that the command has to find as they were for us; one that was ignored stays so. */
+static void set_signals(sigset_t *ret_default)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN },
+                     pass = { .sa_handler = pass_on, .sa_flags = SA_RESTART }, old;
+
+    sigemptyset(ret_default);
+    for (size_t i = 0; i < NR(left_alone); i++) {
+        sigaction(left_alone[i], &ignore, &old);
+        if (old.sa_handler != SIG_IGN) {
+            sigaddset(ret_default, left_alone[i]);
+        }
+    }
+    for (size_t i = 0; i < NR(passed_on); i++) {
+        sigaction(passed_on[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN) {
+            sigaction(passed_on[i], &pass, NULL);
+            sigaddset(ret_default, passed_on[i]);
+        }
+    }
+}
+
+int child_start(char **command)
+{
+    posix_spawnattr_t attr;
+    sigset_t signals;
+    pid_t pid;
+    int err;
+
+    set_signals(&signals);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigdefault(&attr, &signals);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+    err = posix_spawnp(&pid, command[0], NULL, &attr, command, environ);
+    posix_spawnattr_destroy(&attr);
+    if (!err) {
+        child = pid;
+    }
+    return -err;
+}
+
+bool child_wait(uint64_t limit_ns, int *ret_status)
+{
+    struct timespec rest = { .tv_sec = limit_ns / 1000000000, .tv_nsec = limit_ns % 1000000000 };
+    pid_t pid;
+
+    if (limit_ns != CHILD_FOR_EVER) {
+        /* A child that ends meanwhile is found out then. */
+        while (nanosleep(&rest, &rest) && errno == EINTR) {
+            ;
+        }
+    }
+    do {
+        pid = waitpid(child, ret_status, limit_ns == CHILD_FOR_EVER ? 0 : WNOHANG);
+    } while (pid < 0 && errno == EINTR);
+    return pid != 0;
+}
+
+int child_exit_code(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int child_end_as(int status)
+{
+    const struct rlimit no_core = { .rlim_cur = 0 };
+
+    if (WIFSIGNALED(status)) {
+        /* The command has left a core file, if any. */
+        setrlimit(RLIMIT_CORE, &no_core);
+        fflush(NULL);
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+    return child_exit_code(status);
+}
