@@ -7,14 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "bench.h"
-
-#define CANNOT_EXECUTE 127
+#include "gnuplot.h"
 
 static const struct plot {
     const char *file, *title, *x_label;
@@ -128,33 +124,6 @@ static bool write_plot(const struct bench_results *results, const struct plot *p
     return true;
 }
 
-/* Runs gnuplot with the script, in the folder. */
-static int run_gnuplot(FILE *script, const char *folder)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    if (pid < 0) {
-        return -errno;
-    }
-    if (!pid) {
-        if (chdir(folder) || dup2(fileno(script), STDIN_FILENO) < 0) {
-            _exit(EXIT_FAILURE);
-        }
-        execlp("gnuplot", "gnuplot", "-", (char *)NULL);
-        _exit(CANNOT_EXECUTE);
-    }
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return -errno;
-        }
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_EXECUTE) {
-        return -ENOENT;
-    }
-    return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
-}
-
 /* 0 or a negative errno: -ENOENT: no gnuplot, -ENODATA: nothing to draw, -EIO: gnuplot failed. */
 int bench_plot(const struct bench_results *results, const char *folder)
 {
@@ -163,9 +132,6 @@ int bench_plot(const struct bench_results *results, const char *folder)
     bool any = false;
     int err;
 
-    if (mkdir(folder, 0777) && errno != EEXIST) {
-        return errno == ENOENT ? -ENOTDIR : -errno;
-    }
     if (uname(&kernel)) {
         strcpy(kernel.release, "unknown");
     }
@@ -176,13 +142,7 @@ int bench_plot(const struct bench_results *results, const char *folder)
     for (size_t i = 0; i < sizeof(plots) / sizeof(plots[0]); i++) {
         any |= write_plot(results, &plots[i], kernel.release, script);
     }
-    if (!any) {
-        err = -ENODATA;
-    } else if (fflush(script) || fseek(script, 0, SEEK_SET)) {
-        err = -EIO;
-    } else {
-        err = run_gnuplot(script, folder);
-    }
+    err = any ? gnuplot_run(script, folder) : -ENODATA;
     fclose(script);
     return err;
 }

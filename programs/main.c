@@ -27,7 +27,8 @@ static const struct {
 } commands[] = {
     { "run", run_help, run_main },    { "probe", probe_help, probe_main },
     { "scan", scan_help, scan_main }, { "bench", bench_help, bench_main },
-    { "help", help_help, help_main },
+    { "top", top_help, top_main },    { "record", record_help, record_main },
+    { "plot", plot_help, plot_main }, { "help", help_help, help_main },
 };
 
 static const char program_help[] =
@@ -35,6 +36,9 @@ static const char program_help[] =
     "       writewatch probe [--json]\n"
     "       writewatch scan --pid=PID [OPTION...]\n"
     "       writewatch bench [OPTION...]\n"
+    "       writewatch top [--pid=PID] [OPTION...]\n"
+    "       writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"
+    "       writewatch plot [OPTION...] FILE\n"
     "       writewatch help [SUBCOMMAND]\n"
     "\n"
     "Gives programs under unmodified Wine write watches that the kernel tracks.\n"
@@ -43,6 +47,9 @@ static const char program_help[] =
     "  probe  says what works here, and how to mend what does not\n"
     "  scan   shows the pages of a process by what they are\n"
     "  bench  measures what the ways to track writes cost here\n"
+    "  top    shows what a running program does with its write watches\n"
+    "  record writes down what a program does with its write watches\n"
+    "  plot   draws such a record\n"
     "  help   shows this help, or that of a subcommand\n"
     "\n"
     "  -h, --help  shows this help\n"

@@ -109,15 +109,24 @@ int child_end_as(int status);
 /* LD_PRELOAD and the backend for what is started from now on; says what is amiss. False: it runs without. */
 bool run_prepare(const char *backend, bool verbose);
 
+/* Says so if there is no backend of this name. */
+bool check_backend(const char *command, const char *name);
+
 /* Says that a command cannot be run. Returns the exit code for it. */
 int run_failed(const char *command, int err);
 
 /* ---- the subcommands ---- */
 
-extern const char bench_help[], probe_help[], run_help[], scan_help[];
+/* A number of seconds within bounds; 0 or -EINVAL. */
+int parse_seconds(const char *text, double least, double most, double *ret);
+
+extern const char bench_help[], plot_help[], probe_help[], record_help[], run_help[], scan_help[], top_help[];
 int bench_main(int argc, char **argv);
+int plot_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
+int record_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 
 #endif

@@ -185,14 +185,20 @@ static int execute_and_tell(char **command, const char *path)
     return err ? run_failed(command[0], -err) : child_end_as(status);
 }
 
-static int unknown_backend(const struct backends *backends, const char *name)
+bool check_backend(const char *command, const char *name)
 {
+    struct backends backends;
     char names[128] = "";
 
-    for (size_t i = 0, len = 0; i < backends->nr && len < sizeof(names); i++) {
-        len += snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", backends->probe[i].name);
+    probe_backends(&backends);
+    if (find_backend(&backends, name)) {
+        return true;
     }
-    return usage_error("run", "unknown backend '%s'; there are: %s", name, names);
+    for (size_t i = 0, len = 0; i < backends.nr && len < sizeof(names); i++) {
+        len += snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", backends.probe[i].name);
+    }
+    usage_error(command, "unknown backend '%s'; there are: %s", name, names);
+    return false;
 }
 
 int run_main(int argc, char **argv)
@@ -204,7 +210,6 @@ int run_main(int argc, char **argv)
         { "help", no_argument, NULL, OPTION_HELP },
         { 0 },
     };
-    struct backends backends;
     const char *backend = NULL, *stats_path = NULL;
     bool verbose = false, stats = false;
     int option;
@@ -227,11 +232,8 @@ int run_main(int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    if (backend) {
-        probe_backends(&backends);
-        if (!find_backend(&backends, backend)) {
-            return unknown_backend(&backends, backend);
-        }
+    if (backend && !check_backend("run", backend)) {
+        return EXIT_USAGE;
     }
     if (optind >= argc) {
         return usage_error("run", "no command to run");

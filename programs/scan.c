@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "choose.h"
 #include "programs.h"
 #include "writewatch-pagemap.h"
 
@@ -165,12 +166,11 @@ static int parse_range(const char *text, struct request *request)
     return 0;
 }
 
-static int parse_pid(const char *text, struct request *request)
+static int take_pid(const char *text, struct request *request)
 {
-    const char *end;
-    uint64_t pid;
+    pid_t pid;
 
-    if (!parse_number(text, 10, '\0', &pid, &end) || !pid || pid > INT_MAX) {
+    if (parse_pid(text, &pid)) {
         return usage_error("scan", "'%s' is no number of a process", text);
     }
     request->pid = pid;
@@ -191,7 +191,7 @@ static int parse_option(int option, struct request *request)
 {
     switch (option) {
     case OPTION_PID:
-        return parse_pid(optarg, request);
+        return take_pid(optarg, request);
     case OPTION_RANGE:
         return parse_range(optarg, request);
     case OPTION_REQUIRE:

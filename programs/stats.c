@@ -51,6 +51,16 @@ const char *time_text(double ns, char text[16])
     return text;
 }
 
+const struct region_sample *find_region(const struct sample *sample, const struct region_sample *region)
+{
+    for (size_t i = 0; i < sample->nr_regions; i++) {
+        if (sample->region[i].serial == region->serial) {
+            return &sample->region[i];
+        }
+    }
+    return NULL;
+}
+
 /* ---- text ---- */
 
 static void print_call(const struct sample *sample, enum counters_call call, FILE *out)

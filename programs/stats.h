@@ -18,6 +18,9 @@ extern const char *const call_names[COUNTERS_NR_CALLS];
 const char *bytes_text(uint64_t bytes, char text[16]);
 const char *time_text(double ns, char text[16]);
 
+/* The same region in another sample; NULL: it was not there. */
+const struct region_sample *find_region(const struct sample *sample, const struct region_sample *region);
+
 /* The summary of a command that ran so long, for people. */
 void stats_print(const struct counters_file *files, size_t nr, double seconds, FILE *out);
 

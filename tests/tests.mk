@@ -15,6 +15,7 @@ SCRIPT_TESTS = \
 	tests/wine/test-isolated.sh \
 	tests/wine/test-random.sh \
 	tests/wine/test-shim.sh \
+	tests/wine/test-stats.sh \
 	tests/wine/test-stock.sh
 TESTS = $(UNIT_TESTS) $(SCRIPT_TESTS)
 check_PROGRAMS = $(UNIT_TESTS)

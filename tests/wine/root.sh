@@ -16,7 +16,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 wine=wine64 setarch=
 [ "$arch" = amd64 ] || wine=wine32 setarch="setarch i686"
-packages="autoconf automake libtool make gcc libc6-dev pkg-config libffi-dev libbsd-dev libjson-c-dev
+packages="autoconf automake libtool make gcc libc6-dev pkg-config libffi-dev libbsd-dev libjson-c-dev libncurses-dev
     libwine-dev check libseccomp-dev wine $wine"
 
 skip() {

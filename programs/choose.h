@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which process to look at; see choose.c. */
+#ifndef WW_PROGRAMS_CHOOSE_H
+#define WW_PROGRAMS_CHOOSE_H
+
+#include "counters.h"
+
+/* A number of a process; 0 or -EINVAL. */
+int parse_pid(const char *text, pid_t *ret);
+
+/* The counters of process @pid, or for 0 of the only one that uses write watches. @command is for messages.
+ * 0, or a negative errno after a message. */
+int choose_process(const char *command, pid_t pid, struct counters_file *ret);
+
+bool process_has_ended(const struct counters_file *file);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A record that was read (plot.c), to be drawn (plot_draw.c). Numbers are as the record has them. */
+#ifndef WW_PROGRAMS_PLOT_H
+#define WW_PROGRAMS_PLOT_H
+
+#include <stddef.h>
+
+#define RECORD_NR_PARTS 64
+
+struct recorded_region {
+    double start, end, gets, pages;
+    double part[RECORD_NR_PARTS];
+};
+
+struct recorded_interval {
+    double t, seconds; /* its end, and how long it was */
+    double gets, pages, time_ns;
+    struct recorded_region *region;
+    size_t nr;
+};
+
+struct recorded_process {
+    double pid, page_size, nr_pages;
+    char name[64];
+    struct recorded_interval *interval;
+    size_t nr;
+};
+
+struct record {
+    struct recorded_process *process;
+    size_t nr;
+};
+
+/* pages.svg and heat.png in the folder. 0 or a negative errno, as gnuplot_run(). */
+int plot_draw(const struct recorded_process *process, const char *folder);
+
+#endif

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `writewatch record`: runs a command as `run --stats` does, or looks at one that runs so already, and writes
+ * down, interval by interval, what was asked about and what was dirty: a JSON object a line
+ * (writewatch(1), RECORDS), for `writewatch plot` and others. A line is written whole or not at all: where
+ * the disk is full the record ends with the last whole one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "choose.h"
+#include "programs.h"
+#include "stats.h"
+#include "top.h"
+
+const char record_help[] =
+    "usage: writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"
+    "       writewatch record --output=FILE [OPTION...] --pid=PID\n"
+    "\n"
+    "Writes down what a program does with its write watches while it runs: how often it\n"
+    "asks, what it gets, which parts of its memory are dirty. 'writewatch plot' draws it.\n"
+    "\n"
+    "  --output=FILE       the record, a JSON object a line\n"
+    "  --interval=SECONDS  from 0.01 to 60 (default: 0.1)\n"
+    "  --seconds=SECONDS   ends the record, not the command, after so long\n"
+    "  --backend=NAME      as for 'writewatch run'\n"
+    "  --pid=PID           a program that was started with 'writewatch run --stats'\n"
+    "  -h, --help          shows this help\n"
+    "\n"
+    "Examples:\n"
+    "  writewatch record --output=game.ww -- wine game.exe\n"
+    "  writewatch plot game.ww\n"
+    "\n"
+    "The exit code is the command's, or 0 with --pid; 1 if the record is not complete or\n"
+    "these options are wrong.\n";
+
+struct recorder {
+    const char *path;
+    int fd;
+    off_t len; /* of whole lines */
+    int err;   /* why it ended early */
+    struct timespec began;
+    size_t nr_files, nr_lines;
+    struct recorded {
+        struct counters_file file;
+        struct sample *before;
+        bool introduced;
+    } * files;
+    struct sample *now;
+    struct rates *rates;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static double seconds_since(const struct timespec *began)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec - began->tv_sec + (now.tv_nsec - began->tv_nsec) / 1e9;
+}
+
+/* ---- lines ---- */
+
+/* A file that has nothing in it is better not there; a device stays. */
+static void remove_file(const struct recorder *recorder)
+{
+    struct stat stat;
+
+    if (!lstat(recorder->path, &stat) && S_ISREG(stat.st_mode)) {
+        unlink(recorder->path);
+    }
+}
+
+/* What has been written of a line that does not fit is taken back. */
+static void write_line(struct recorder *recorder, struct json_object *object)
+{
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+    size_t len = text ? strlen(text) : 0, done = 0;
+    char *line = malloc(len + 2);
+
+    if (!text || !line) {
+        recorder->err = -ENOMEM;
+    } else {
+        memcpy(line, text, len);
+        line[len] = '\n';
+    }
+    while (!recorder->err && done <= len) {
+        ssize_t nr = write(recorder->fd, line + done, len + 1 - done);
+
+        if (nr >= 0) {
+            done += nr;
+        } else if (errno != EINTR) {
+            recorder->err = -errno;
+        }
+    }
+    if (!recorder->err) {
+        recorder->len += len + 1;
+        recorder->nr_lines++;
+    } else if (ftruncate(recorder->fd, recorder->len)) {
+        /* Nothing more can be done, and that the record is not whole is said in any case. */
+    }
+    free(line);
+    json_object_put(object);
+}
+
+static void put(struct json_object *object, const char *name, double value)
+{
+    json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static void put_number(struct json_object *object, const char *name, uint64_t value)
+{
+    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
+}
+
+static void write_header(struct recorder *recorder)
+{
+    struct json_object *object = json_object_new_object();
+
+    json_object_object_add(object, "record", json_object_new_string("writewatch"));
+    put_number(object, "format", 1);
+    json_object_object_add(object, "version", json_object_new_string(ww_version()));
+    put_number(object, "parts", COUNTERS_NR_PARTS);
+    write_line(recorder, object);
+}
+
+static void write_process(struct recorder *recorder, const struct sample *sample)
+{
+    struct json_object *object = json_object_new_object();
+
+    put_number(object, "pid", sample->pid);
+    json_object_object_add(object, "name", json_object_new_string(sample->name));
+    json_object_object_add(object, "backend", json_object_new_string(sample->backend));
+    put_number(object, "page_size", sample->page_size);
+    write_line(recorder, object);
+}
+
+static struct json_object *parts_json(const struct region_sample *then, const struct region_sample *now)
+{
+    struct json_object *parts = json_object_new_array();
+
+    for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
+        json_object_array_add(parts, json_object_new_int64((uint32_t)(now->part[i] - then->part[i])));
+    }
+    return parts;
+}
+
+/* What one region was asked since the sample before. NULL: nothing. */
+static struct json_object *region_line(const struct sample *before, const struct region_sample *now)
+{
+    static const struct region_sample none;
+    const struct region_sample *then = find_region(before, now);
+    struct json_object *object;
+
+    then = then ? then : &none;
+    if (now->nr_gets == then->nr_gets && now->nr_resets == then->nr_resets) {
+        return NULL;
+    }
+    object = json_object_new_object();
+    put_number(object, "start", now->start);
+    put_number(object, "end", now->end);
+    put_number(object, "gets", now->nr_gets - then->nr_gets);
+    put_number(object, "resets", now->nr_resets - then->nr_resets);
+    put_number(object, "pages", now->nr_pages - then->nr_pages);
+    put_number(object, "time_ns", now->time_ns - then->time_ns);
+    json_object_object_add(object, "dirty", parts_json(then, now));
+    return object;
+}
+
+static void write_interval(struct recorder *recorder, const struct sample *before, const struct sample *now)
+{
+    struct json_object *object = json_object_new_object(), *regions = json_object_new_array();
+    uint64_t time_ns = 0;
+
+    for (int i = COUNTERS_GET; i <= COUNTERS_RESET; i++) {
+        time_ns += now->call[i].time_ns - before->call[i].time_ns;
+    }
+    put_number(object, "pid", now->pid);
+    put(object, "t", seconds_since(&recorder->began));
+    put(object, "seconds", (now->now_ns - before->now_ns) / 1e9);
+    put_number(object, "gets", now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr);
+    put_number(object, "resets", now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr);
+    put_number(object, "pages", now->nr_pages - before->nr_pages);
+    put_number(object, "time_ns", time_ns);
+    put_number(object, "watched_bytes", now->watched_bytes);
+    for (size_t i = 0; i < now->nr_regions; i++) {
+        struct json_object *region = region_line(before, &now->region[i]);
+
+        if (region) {
+            json_object_array_add(regions, region);
+        }
+    }
+    json_object_object_add(object, "regions", regions);
+    write_line(recorder, object);
+}
+
+/* ---- processes ---- */
+
+static bool is_known(const struct recorder *recorder, const struct counters_file *file)
+{
+    for (size_t i = 0; i < recorder->nr_files; i++) {
+        if (recorder->files[i].file.pid == file->pid &&
+            recorder->files[i].file.counters->began_ns == file->counters->began_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the mapping over. */
+static void add_file(struct recorder *recorder, const struct counters_file *file)
+{
+    struct recorded *more = reallocarray(recorder->files, recorder->nr_files + 1, sizeof(*more));
+    struct sample *before = calloc(1, sizeof(*before));
+
+    if (!more || !before) {
+        recorder->err = -ENOMEM;
+        recorder->files = more ? more : recorder->files;
+        free(before);
+        munmap(file->counters, sizeof(*file->counters));
+        return;
+    }
+    before->now_ns = file->counters->began_ns;
+    more[recorder->nr_files++] = (struct recorded){ .file = *file, .before = before };
+    recorder->files = more;
+}
+
+/* Processes come and go while a command runs. */
+static void look_for_files(struct recorder *recorder, const char *folder)
+{
+    struct counters_file *files = NULL;
+    ssize_t nr = counters_open_folder(folder, &files), kept = 0;
+
+    for (ssize_t i = 0; i < nr; i++) {
+        if (counters_in_use(&files[i]) && !is_known(recorder, &files[i])) {
+            add_file(recorder, &files[i]);
+        } else {
+            files[kept++] = files[i];
+        }
+    }
+    if (nr >= 0) {
+        counters_close(files, kept);
+    }
+}
+
+static void sample_all(struct recorder *recorder)
+{
+    for (size_t i = 0; i < recorder->nr_files && !recorder->err; i++) {
+        struct recorded *one = &recorder->files[i];
+        struct sample *now = recorder->now;
+
+        counters_read(&one->file, now);
+        if (!one->introduced) {
+            write_process(recorder, now);
+            one->introduced = true;
+        }
+        if (!recorder->err && (now->call[COUNTERS_GET].nr != one->before->call[COUNTERS_GET].nr ||
+                               now->call[COUNTERS_RESET].nr != one->before->call[COUNTERS_RESET].nr ||
+                               now->watched_bytes != one->before->watched_bytes)) {
+            write_interval(recorder, one->before, now);
+        }
+        recorder->now = one->before;
+        one->before = now;
+    }
+}
+
+/* ---- a record ---- */
+
+static int begin(struct recorder *recorder)
+{
+    recorder->now = malloc(sizeof(*recorder->now));
+    if (!recorder->now) {
+        return -ENOMEM;
+    }
+    recorder->fd = open(recorder->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (recorder->fd < 0) {
+        return -errno;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &recorder->began);
+    write_header(recorder);
+    return recorder->err;
+}
+
+/* Returns whether the record is complete, and says so if it is not. */
+static bool end(struct recorder *recorder)
+{
+    if (recorder->fd >= 0 && close(recorder->fd) && !recorder->err) {
+        recorder->err = -errno;
+    }
+    if (recorder->err && !recorder->len) {
+        remove_file(recorder);
+        fprintf(stderr, PROGRAM ": nothing was recorded in '%s': %s\n", recorder->path,
+                strerror(-recorder->err));
+    } else if (recorder->err) {
+        fprintf(stderr, PROGRAM ": the record in '%s' ends early, with its last whole line: %s\n",
+                recorder->path, strerror(-recorder->err));
+    } else if (!recorder->nr_files) {
+        fprintf(stderr, PROGRAM ": nothing used write watches, so '%s' is empty but for its head\n",
+                recorder->path);
+    }
+    for (size_t i = 0; i < recorder->nr_files; i++) {
+        munmap(recorder->files[i].file.counters, sizeof(struct counters));
+        free(recorder->files[i].before);
+    }
+    free(recorder->files);
+    free(recorder->now);
+    return !recorder->err;
+}
+
+static int cannot_begin(const struct recorder *recorder, int err)
+{
+    fprintf(stderr, PROGRAM ": cannot record to '%s': %s\n", recorder->path, strerror(-err));
+    if (recorder->fd >= 0 && !recorder->len) {
+        remove_file(recorder);
+    }
+    return EXIT_FAILURE;
+}
+
+struct plan {
+    const char *backend;
+    double interval, seconds;
+    pid_t pid;
+};
+
+/* Until the command has ended; what comes after the record is over runs on without it. */
+static int record_command(struct recorder *recorder, const struct plan *plan, char **command)
+{
+    struct counters_folder folder;
+    int err = counters_folder_make(&folder), status;
+    bool complete;
+
+    if (err) {
+        return cannot_begin(recorder, err);
+    }
+    run_prepare(plan->backend, false);
+    err = setenv("WW_STATS", folder.path, 1) ? -errno : child_start(command);
+    if (err) {
+        counters_folder_remove(&folder);
+        remove_file(recorder);
+        return run_failed(command[0], -err);
+    }
+    while (!child_wait(plan->interval * 1e9, &status)) {
+        if (!recorder->err && seconds_since(&recorder->began) <= plan->seconds) {
+            look_for_files(recorder, folder.path);
+            sample_all(recorder);
+        }
+    }
+    if (!recorder->err && seconds_since(&recorder->began) <= plan->seconds + plan->interval) {
+        look_for_files(recorder, folder.path);
+        sample_all(recorder);
+    }
+    counters_folder_remove(&folder);
+    complete = end(recorder);
+    return child_end_as(status) ? child_exit_code(status) : complete ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Until it has ended, or ctrl-C. */
+static int record_process(struct recorder *recorder, const struct plan *plan,
+                          const struct counters_file *file)
+{
+    const struct sigaction action = { .sa_handler = interrupt };
+    struct timespec interval = { .tv_sec = plan->interval,
+                                 .tv_nsec = (plan->interval - (long)plan->interval) * 1e9 };
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    add_file(recorder, file);
+    if (!recorder->err) {
+        counters_read(file, recorder->files[0].before);
+    }
+    while (!interrupted && !recorder->err && !process_has_ended(file) &&
+           seconds_since(&recorder->began) < plan->seconds) {
+        nanosleep(&interval, NULL);
+        sample_all(recorder);
+    }
+    return end(recorder) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int record(struct recorder *recorder, const struct plan *plan, char **command)
+{
+    struct counters_file file;
+    int err;
+
+    if (plan->pid && choose_process("record", plan->pid, &file)) {
+        return EXIT_FAILURE;
+    }
+    err = begin(recorder);
+    if (err) {
+        free(recorder->now);
+        return cannot_begin(recorder, err);
+    }
+    return plan->pid ? record_process(recorder, plan, &file) : record_command(recorder, plan, command);
+}
+
+int record_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "output", required_argument, NULL, OPTION_OUTPUT },
+        { "interval", required_argument, NULL, OPTION_INTERVAL },
+        { "seconds", required_argument, NULL, OPTION_SECONDS },
+        { "backend", required_argument, NULL, OPTION_BACKEND },
+        { "pid", required_argument, NULL, OPTION_PID },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { 0 },
+    };
+    struct plan plan = { .interval = 0.1, .seconds = 1e9 };
+    struct recorder recorder = { .fd = -1 };
+    int option;
+
+    while ((option = next_option("record", argc, argv, options)) != OPTION_END) {
+        switch (option) {
+        case OPTION_OUTPUT:
+            recorder.path = optarg;
+            break;
+        case OPTION_INTERVAL:
+            if (parse_seconds(optarg, 0.01, 60, &plan.interval)) {
+                return usage_error("record", "'%s' is not a number of seconds from 0.01 to 60", optarg);
+            }
+            break;
+        case OPTION_SECONDS:
+            if (parse_seconds(optarg, 0.01, 1e9, &plan.seconds)) {
+                return usage_error("record", "'%s' is not a number of seconds", optarg);
+            }
+            break;
+        case OPTION_BACKEND:
+            plan.backend = optarg;
+            break;
+        case OPTION_PID:
+            if (parse_pid(optarg, &plan.pid)) {
+                return usage_error("record", "'%s' is no number of a process", optarg);
+            }
+            break;
+        case OPTION_HELP:
+            return show(record_help);
+        default:
+            return EXIT_USAGE;
+        }
+    }
+    if (!recorder.path || !recorder.path[0]) {
+        return usage_error("record", "--output=FILE is missing");
+    }
+    if ((optind < argc) == (plan.pid != 0)) {
+        return usage_error("record", plan.pid ? "either --pid or a command" : "no command to run");
+    }
+    if (plan.backend && !check_backend("record", plan.backend)) {
+        return EXIT_USAGE;
+    }
+    return record(&recorder, &plan, argv + optind);
+}

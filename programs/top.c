@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `writewatch top`: what a running program does with its write watches, again and again, in a terminal;
+ * or one interval of it as JSON. What is shown is the difference of two samples (counters.h). Drawing
+ * is in top_screen.c.
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "choose.h"
+#include "programs.h"
+#include "stats.h"
+#include "top.h"
+
+const char top_help[] = "usage: writewatch top [--pid=PID] [--interval=SECONDS] [--json]\n"
+                        "\n"
+                        "Shows what a program that was started with 'writewatch run --stats' does with its\n"
+                        "write watches: regions, how often they are asked about, which of their pages are\n"
+                        "dirty, and what it costs.\n"
+                        "\n"
+                        "  --pid=PID           this process (default: the only one that uses write watches)\n"
+                        "  --interval=SECONDS  how often, from 0.1 to 60 (default: 1)\n"
+                        "  --json              writes one interval as JSON, and ends\n"
+                        "  -h, --help          shows this help\n"
+                        "\n"
+                        "Keys: q quits, p pauses, s sorts by another column, arrows and page keys scroll.\n"
+                        "\n"
+                        "Examples:\n"
+                        "  writewatch run --stats -- wine game.exe &\n"
+                        "  writewatch top\n"
+                        "  writewatch top --json --interval=10 | jq .rates\n"
+                        "\n"
+                        "The exit code is 0; 1 if there is no such process or these options are wrong.\n";
+
+static void rate_region(const struct sample *before, const struct region_sample *now, double seconds,
+                        struct region_rate *ret)
+{
+    static const struct region_sample none;
+    const struct region_sample *then = find_region(before, now);
+
+    then = then ? then : &none;
+    *ret = (struct region_rate){
+        .start = now->start,
+        .end = now->end,
+        .gets = (now->nr_gets - then->nr_gets) / seconds,
+        .pages = (now->nr_pages - then->nr_pages) / seconds,
+        .busy = (now->time_ns - then->time_ns) / (seconds * 1e9),
+    };
+    for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
+        ret->part[i] = (now->part[i] - then->part[i]) / seconds;
+    }
+}
+
+double top_rates(const struct sample *before, const struct sample *now, struct rates *ret)
+{
+    double seconds = (now->now_ns - before->now_ns) / 1e9;
+    uint64_t time_ns = 0;
+
+    seconds = seconds > 0 ? seconds : 1;
+    for (int i = COUNTERS_GET; i <= COUNTERS_RESET; i++) {
+        time_ns += now->call[i].time_ns - before->call[i].time_ns;
+    }
+    ret->gets = (now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr) / seconds;
+    ret->resets = (now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr) / seconds;
+    ret->clean = (now->nr_clean - before->nr_clean) / seconds;
+    ret->pages = (now->nr_pages - before->nr_pages) / seconds;
+    ret->busy = time_ns / (seconds * 1e9);
+    ret->nr_regions = now->nr_regions;
+    for (size_t i = 0; i < now->nr_regions; i++) {
+        rate_region(before, &now->region[i], seconds, &ret->region[i]);
+    }
+    return seconds;
+}
+
+/* ---- JSON ---- */
+
+static void put(struct json_object *object, const char *name, double value)
+{
+    json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static struct json_object *rates_json(const struct rates *rates, double seconds)
+{
+    struct json_object *object = json_object_new_object();
+
+    put(object, "seconds", seconds);
+    put(object, "gets_per_s", rates->gets);
+    put(object, "clean_gets_per_s", rates->clean);
+    put(object, "resets_per_s", rates->resets);
+    put(object, "pages_per_s", rates->pages);
+    put(object, "busy", rates->busy);
+    return object;
+}
+
+static int print_json(const struct top *top)
+{
+    struct json_object *object = sample_json(top->now);
+
+    json_object_object_add(object, "rates", rates_json(top->rates, top->seconds));
+    printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
+    json_object_put(object);
+    return finish_output(EXIT_SUCCESS);
+}
+
+/* ---- samples ---- */
+
+void top_next(struct top *top)
+{
+    struct sample *oldest = top->before;
+
+    top->before = top->now;
+    top->now = oldest;
+    counters_read(&top->file, top->now);
+    top->seconds = top_rates(top->before, top->now, top->rates);
+}
+
+static bool make_room(struct top *top)
+{
+    top->before = malloc(sizeof(*top->before));
+    top->now = malloc(sizeof(*top->now));
+    top->rates = malloc(sizeof(*top->rates));
+    return top->before && top->now && top->rates;
+}
+
+static int run(struct top *top, bool json)
+{
+    struct timespec rest = { .tv_sec = top->interval,
+                             .tv_nsec = (top->interval - (long)top->interval) * 1e9 };
+
+    counters_read(&top->file, top->now);
+    if (!json) {
+        return top_screen(top);
+    }
+    while (nanosleep(&rest, &rest) && errno == EINTR) {
+        ;
+    }
+    top_next(top);
+    return print_json(top);
+}
+
+/* ---- options ---- */
+
+int parse_seconds(const char *text, double least, double most, double *ret)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (*end || end == text || !(value >= least && value <= most)) {
+        return -EINVAL;
+    }
+    *ret = value;
+    return 0;
+}
+
+int top_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "pid", required_argument, NULL, OPTION_PID },
+        { "interval", required_argument, NULL, OPTION_INTERVAL },
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { 0 },
+    };
+    struct top top = { .interval = 1 };
+    bool json = false;
+    pid_t pid = 0;
+    int option, status;
+
+    while ((option = next_option("top", argc, argv, options)) != OPTION_END) {
+        switch (option) {
+        case OPTION_PID:
+            if (parse_pid(optarg, &pid)) {
+                return usage_error("top", "'%s' is no number of a process", optarg);
+            }
+            break;
+        case OPTION_INTERVAL:
+            if (parse_seconds(optarg, 0.1, 60, &top.interval)) {
+                return usage_error("top", "'%s' is not a number of seconds from 0.1 to 60", optarg);
+            }
+            break;
+        case OPTION_JSON:
+            json = true;
+            break;
+        case OPTION_HELP:
+            return show(top_help);
+        default:
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        return usage_error("top", "unexpected '%s'", argv[optind]);
+    }
+    if (!json && !isatty(STDOUT_FILENO)) {
+        return usage_error("top", "standard output is no terminal; --json writes one interval");
+    }
+    if (choose_process("top", pid, &top.file)) {
+        return EXIT_FAILURE;
+    }
+    status = make_room(&top) ? run(&top, json) : EXIT_FAILURE;
+    munmap(top.file.counters, sizeof(*top.file.counters));
+    free(top.before);
+    free(top.now);
+    free(top.rates);
+    return status;
+}
