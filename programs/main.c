@@ -25,15 +25,17 @@ static const struct {
     const char *help;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    { "run", run_help, run_main },    { "probe", probe_help, probe_main },
-    { "scan", scan_help, scan_main }, { "bench", bench_help, bench_main },
-    { "top", top_help, top_main },    { "record", record_help, record_main },
-    { "plot", plot_help, plot_main }, { "help", help_help, help_main },
+    { "run", run_help, run_main },          { "probe", probe_help, probe_main },
+    { "scan", scan_help, scan_main },       { "bench", bench_help, bench_main },
+    { "doctor", doctor_help, doctor_main }, { "top", top_help, top_main },
+    { "record", record_help, record_main }, { "plot", plot_help, plot_main },
+    { "help", help_help, help_main },
 };
 
 static const char program_help[] =
     "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
     "       writewatch probe [--json]\n"
+    "       writewatch doctor [OPTION...]\n"
     "       writewatch scan --pid=PID [OPTION...]\n"
     "       writewatch bench [OPTION...]\n"
     "       writewatch top [--pid=PID] [OPTION...]\n"
@@ -45,6 +47,7 @@ static const char program_help[] =
     "\n"
     "  run    runs a command with the writewatch preload\n"
     "  probe  says what works here, and how to mend what does not\n"
+    "  doctor looks for what keeps Windows programs from it, and tries one\n"
     "  scan   shows the pages of a process by what they are\n"
     "  bench  measures what the ways to track writes cost here\n"
     "  top    shows what a running program does with its write watches\n"
@@ -59,7 +62,7 @@ static const char program_help[] =
     "  writewatch run -- wine game.exe\n"
     "  writewatch run --verbose -- wine game.exe   # what was done, on stderr\n"
     "  writewatch run -- %command%                 # launch option in Steam\n"
-    "  writewatch probe\n"
+    "  writewatch doctor\n"
     "\n"
     "Where write watches cannot be had, the command runs as it would without writewatch.\n"
     "See writewatch(1), and writewatch(7) for what counts as a write.\n";

@@ -52,6 +52,7 @@ enum option_value {
     OPTION_INTERVAL,
     OPTION_OUTPUT,
     OPTION_SECONDS,
+    OPTION_WINE,
 };
 
 /* main.c. @command is the subcommand, NULL for the program itself. */
@@ -120,8 +121,10 @@ int run_failed(const char *command, int err);
 /* A number of seconds within bounds; 0 or -EINVAL. */
 int parse_seconds(const char *text, double least, double most, double *ret);
 
-extern const char bench_help[], plot_help[], probe_help[], record_help[], run_help[], scan_help[], top_help[];
+extern const char bench_help[], doctor_help[], plot_help[], probe_help[], record_help[], run_help[],
+    scan_help[], top_help[];
 int bench_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 int plot_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int record_main(int argc, char **argv);

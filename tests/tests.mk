@@ -217,6 +217,15 @@ tests/pe/bench.exe tests/pe/i686/bench.exe: $(PE_BENCH) tests/pe/bench_windows.h
 tests/pe/watch.exe tests/pe/i686/watch.exe: tests/pe/hello.c
 	$(PE_BUILD)
 
+# What `writewatch doctor` runs: the same program, installed.
+SELFTEST64 = programs/selftest.exe
+SELFTEST32 = programs/selftest32.exe
+$(SELFTEST64): PE_CC = $(MINGW64)
+$(SELFTEST32): PE_CC = $(MINGW32)
+$(SELFTEST64) $(SELFTEST32): tests/pe/hello.c
+	$(PE_BUILD)
+	$(AM_V_at)$(PE_CC:gcc=strip) $@
+
 # The test loader's programs: no C runtime.
 LOADED = tests/loader/guest.exe tests/loader/other.exe
 tests/loader/guest.exe: tests/loader/guest.c
@@ -226,14 +235,17 @@ $(LOADED):
 		-o $@ $(filter %.c,$^) -lkernel32
 
 noinst_DATA =
+pkgdata_DATA =
 if HAVE_MINGW64
 noinst_DATA += $(PE64) $(LOADED)
+pkgdata_DATA += $(SELFTEST64)
 endif
 if HAVE_MINGW32
 noinst_DATA += $(PE32)
+pkgdata_DATA += $(SELFTEST32)
 endif
 
-CLEANFILES = $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
+CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
 	rm -rf debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \

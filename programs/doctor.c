@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `writewatch doctor`: everything between a Windows program and its write watches, one after the
+ * other, and what would mend what is amiss. Each check is a function in one table and leaves findings; they
+ * are shown at once or written as JSON. What needs Wine is in doctor_wine.c.
+ */
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "doctor.h"
+#include "programs.h"
+
+const char doctor_help[] =
+    "usage: writewatch doctor [--wine=PROGRAM] [--quick] [--json]\n"
+    "\n"
+    "Looks at all that write watches of Windows programs need here: kernel, sandbox,\n"
+    "preload, Wine; then runs a small Windows program under Wine, in a Wine prefix of its\n"
+    "own that is removed afterwards. Ends with \"Looks good.\" or with what to mend.\n"
+    "\n"
+    "  --wine=PROGRAM  this Wine (default: wine)\n"
+    "  --quick         does not run a Windows program; that takes half a minute\n"
+    "  --json          the same for programs, see writewatch(1)\n"
+    "  -h, --help      shows this help\n"
+    "\n"
+    "Examples:\n"
+    "  writewatch doctor\n"
+    "  writewatch doctor --wine=/opt/wine-staging/bin/wine\n"
+    "\n"
+    "The exit code is 0 if nothing needs mending, 1 if something does or these options are\n"
+    "wrong.\n";
+
+static const char *const severity_names[] = {
+    [FINDING_GOOD] = "ok",
+    [FINDING_NOTE] = "note",
+    [FINDING_FIX] = "fix",
+};
+
+static void print_finding(const struct doctor *doctor, const struct finding *finding)
+{
+    static const char *const colors[] = {
+        [FINDING_GOOD] = "32", [FINDING_NOTE] = "33", [FINDING_FIX] = "31"
+    };
+    const char *name = severity_names[finding->severity];
+
+    if (doctor->colored) {
+        printf("%-10s \033[%sm%-4s\033[0m %s\n", finding->subject, colors[finding->severity], name,
+               finding->text);
+    } else {
+        printf("%-10s %-4s %s\n", finding->subject, name, finding->text);
+    }
+    fflush(stdout);
+}
+
+void found(struct doctor *doctor, enum severity severity, const char *subject, const char *remedy,
+           const char *format, ...)
+{
+    struct finding *finding = &doctor->finding[doctor->nr];
+    va_list args;
+
+    if (doctor->nr == MAX_FINDINGS) {
+        return;
+    }
+    *finding = (struct finding){ .severity = severity, .subject = subject };
+    va_start(args, format);
+    vsnprintf(finding->text, sizeof(finding->text), format, args);
+    va_end(args);
+    if (remedy) {
+        snprintf(finding->remedy, sizeof(finding->remedy), "%s", remedy);
+    }
+    doctor->nr++;
+    if (!doctor->json) {
+        print_finding(doctor, finding);
+    }
+}
+
+/* ---- checks that need no Wine ---- */
+
+static void check_kernel(struct doctor *doctor)
+{
+    const struct ww_probe *uffd = find_backend(&doctor->backends, WINE_BACKEND);
+    struct utsname name;
+
+    if (uname(&name)) {
+        strcpy(name.release, "unknown");
+    }
+    if (!uffd || uffd->error) {
+        found(doctor, FINDING_FIX, "kernel", uffd && uffd->remedy ? uffd->remedy : "use another kernel",
+              "Linux %s: %s", name.release, uffd ? uffd->reason : "no backend " WINE_BACKEND);
+    } else {
+        found(doctor, FINDING_GOOD, "kernel", NULL, "Linux %s tracks writes", name.release);
+    }
+}
+
+/* The number after a word at the beginning of a line of a file; -1: it is not there. */
+static long read_number(const char *path, const char *word)
+{
+    FILE *file = fopen(path, "re");
+    char line[256];
+    long value = -1;
+
+    while (file && value < 0 && fgets(line, sizeof(line), file)) {
+        if (!strncmp(line, word, strlen(word)) && sscanf(line + strlen(word), "%ld", &value) != 1) {
+            value = -1;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return value;
+}
+
+static void check_settings(struct doctor *doctor)
+{
+    long unprivileged = read_number("/proc/sys/vm/unprivileged_userfaultfd", "");
+    long maps = read_number("/proc/sys/vm/max_map_count", "");
+
+    if (access("/proc/self/pagemap", R_OK)) {
+        found(doctor, FINDING_FIX, "settings", "mount /proc, and do not make programs undumpable",
+              "/proc/self/pagemap cannot be read");
+    }
+    if (unprivileged >= 0) {
+        found(doctor, FINDING_GOOD, "settings", NULL, "vm.unprivileged_userfaultfd is %ld; 0 is enough",
+              unprivileged);
+    }
+    if (maps >= 0) {
+        found(doctor, FINDING_GOOD, "settings", NULL,
+              "vm.max_map_count is %ld; write watches of ours do not depend on it", maps);
+    }
+}
+
+/* What kind of sandbox this is, by what it leaves behind. NULL: none that is known. */
+static const char *find_sandbox(void)
+{
+    static const struct {
+        const char *path, *name;
+    } marks[] = {
+        { "/.flatpak-info", "a Flatpak sandbox" },
+        { "/run/pressure-vessel", "a Steam Linux Runtime container" },
+        { "/run/.containerenv", "a Podman container" },
+        { "/.dockerenv", "a Docker container" },
+        { "/run/host/container-manager", "a container" },
+    };
+
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        if (!access(marks[i].path, F_OK)) {
+            return marks[i].name;
+        }
+    }
+    return getenv("SNAP") ? "a snap" : NULL;
+}
+
+static void check_sandbox(struct doctor *doctor)
+{
+    const char *sandbox = find_sandbox();
+    long seccomp = read_number("/proc/self/status", "Seccomp:");
+
+    if (sandbox) {
+        found(doctor, FINDING_NOTE, "sandbox", NULL,
+              "this is %s: what is said here holds in it; other programs may live under other rules",
+              sandbox);
+    }
+    if (seccomp > 0) {
+        found(doctor, FINDING_NOTE, "sandbox", NULL,
+              "a seccomp filter is in force; what it denies is said above");
+    }
+    if (!sandbox && seccomp <= 0) {
+        found(doctor, FINDING_GOOD, "sandbox", NULL, "none");
+    }
+}
+
+static void check_preload(struct doctor *doctor)
+{
+    const char *obstacle = preload_obstacle(&doctor->preload);
+
+    if (obstacle) {
+        found(doctor, FINDING_FIX, "preload",
+              "install writewatch whole, in a folder without spaces and colons", "%s", obstacle);
+    } else {
+        found(doctor, FINDING_GOOD, "preload", NULL, "%s", doctor->preload.path);
+    }
+}
+
+static void check_environment(struct doctor *doctor)
+{
+    const struct ww_probe wine = wine_backend(&doctor->backends);
+    const char *preload = getenv("LD_PRELOAD");
+
+    /* Without a word of the user's, the kernel is to blame, and was. */
+    if (wine.error && (forced_backend() || preload_is_disabled())) {
+        found(doctor, FINDING_FIX, "settings", wine.remedy ? wine.remedy : "unset WW_BACKEND", "%s",
+              wine.reason);
+    }
+    if (preload && preload[0]) {
+        found(doctor, FINDING_NOTE, "settings", NULL, "LD_PRELOAD has %.200s, which stays behind ours",
+              preload);
+    }
+}
+
+static const struct {
+    void (*check)(struct doctor *doctor);
+    bool needs_wine, takes_time;
+} checks[] = {
+    { check_kernel, false, false },  { check_settings, false, false },    { check_sandbox, false, false },
+    { check_preload, false, false }, { check_environment, false, false }, { doctor_find_wine, false, false },
+    { doctor_try_wine, true, true },
+};
+
+/* ---- the report ---- */
+
+static size_t count_fixes(const struct doctor *doctor)
+{
+    size_t nr = 0;
+
+    for (size_t i = 0; i < doctor->nr; i++) {
+        nr += doctor->finding[i].severity == FINDING_FIX;
+    }
+    return nr;
+}
+
+static void print_end(const struct doctor *doctor)
+{
+    size_t nr = 0;
+
+    if (!count_fixes(doctor)) {
+        printf("\n%s\n", doctor->has_run ? "Looks good." : "Looks good, as far as it was looked at.");
+        return;
+    }
+    printf("\nTo be mended:\n");
+    for (size_t i = 0; i < doctor->nr; i++) {
+        const struct finding *finding = &doctor->finding[i];
+
+        if (finding->severity == FINDING_FIX) {
+            printf("%zu. %s: %s\n", ++nr, finding->text, finding->remedy);
+        }
+    }
+}
+
+static void print_json(const struct doctor *doctor)
+{
+    struct json_object *object = json_object_new_object(), *findings = json_object_new_array();
+
+    for (size_t i = 0; i < doctor->nr; i++) {
+        const struct finding *finding = &doctor->finding[i];
+        struct json_object *one = json_object_new_object();
+
+        json_object_object_add(one, "subject", json_object_new_string(finding->subject));
+        json_object_object_add(one, "severity", json_object_new_string(severity_names[finding->severity]));
+        json_object_object_add(one, "text", json_object_new_string(finding->text));
+        json_object_object_add(one, "remedy",
+                               finding->remedy[0] ? json_object_new_string(finding->remedy) : NULL);
+        json_object_array_add(findings, one);
+    }
+    json_object_object_add(object, "version", json_object_new_string(ww_version()));
+    json_object_object_add(object, "findings", findings);
+    json_object_object_add(object, "fixes", json_object_new_int64((int64_t)count_fixes(doctor)));
+    json_object_object_add(object, "program_run", json_object_new_boolean(doctor->has_run));
+    printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
+    json_object_put(object);
+}
+
+static int examine(struct doctor *doctor, bool quick)
+{
+    probe_backends(&doctor->backends);
+    find_preload(&doctor->preload);
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        if ((!checks[i].needs_wine || doctor->has_wine) && !(checks[i].takes_time && quick)) {
+            checks[i].check(doctor);
+        }
+    }
+    if (doctor->json) {
+        print_json(doctor);
+    } else {
+        print_end(doctor);
+    }
+    return finish_output(count_fixes(doctor) ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+int doctor_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "wine", required_argument, NULL, OPTION_WINE },
+        { "quick", no_argument, NULL, OPTION_QUICK },
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { 0 },
+    };
+    static struct doctor doctor = { .wine = "wine" };
+    bool quick = false;
+    int option;
+
+    while ((option = next_option("doctor", argc, argv, options)) != OPTION_END) {
+        switch (option) {
+        case OPTION_WINE:
+            doctor.wine = optarg;
+            break;
+        case OPTION_QUICK:
+            quick = true;
+            break;
+        case OPTION_JSON:
+            doctor.json = true;
+            break;
+        case OPTION_HELP:
+            return show(doctor_help);
+        default:
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        return usage_error("doctor", "unexpected '%s'", argv[optind]);
+    }
+    doctor.colored = !doctor.json && isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    return examine(&doctor, quick);
+}
