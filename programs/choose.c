@@ -74,7 +74,7 @@ int parse_pid(const char *text, pid_t *ret)
 
     errno = 0;
     pid = strtol(text, &end, 10);
-    if (errno || *end || end == text || pid <= 0 || pid > INT_MAX) {
+    if (errno || *end || text[0] < '0' || text[0] > '9' || pid <= 0 || pid > INT_MAX) {
         return -EINVAL;
     }
     *ret = pid;

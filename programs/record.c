@@ -6,18 +6,16 @@
  * the disk is full the record ends with the last whole one.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "choose.h"
+#include "lines.h"
 #include "programs.h"
 #include "stats.h"
 #include "top.h"
@@ -44,19 +42,15 @@ const char record_help[] =
     "these options are wrong.\n";
 
 struct recorder {
-    const char *path;
-    int fd;
-    off_t len; /* of whole lines */
-    int err;   /* why it ended early */
+    struct lines lines;
     struct timespec began;
-    size_t nr_files, nr_lines;
+    size_t nr_files;
     struct recorded {
         struct counters_file file;
         struct sample *before;
         bool introduced;
     } * files;
     struct sample *now;
-    struct rates *rates;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -75,49 +69,7 @@ static double seconds_since(const struct timespec *began)
     return now.tv_sec - began->tv_sec + (now.tv_nsec - began->tv_nsec) / 1e9;
 }
 
-/* ---- lines ---- */
-
-/* A file that has nothing in it is better not there; a device stays. */
-static void remove_file(const struct recorder *recorder)
-{
-    struct stat stat;
-
-    if (!lstat(recorder->path, &stat) && S_ISREG(stat.st_mode)) {
-        unlink(recorder->path);
-    }
-}
-
-/* What has been written of a line that does not fit is taken back. */
-static void write_line(struct recorder *recorder, struct json_object *object)
-{
-    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
-    size_t len = text ? strlen(text) : 0, done = 0;
-    char *line = malloc(len + 2);
-
-    if (!text || !line) {
-        recorder->err = -ENOMEM;
-    } else {
-        memcpy(line, text, len);
-        line[len] = '\n';
-    }
-    while (!recorder->err && done <= len) {
-        ssize_t nr = write(recorder->fd, line + done, len + 1 - done);
-
-        if (nr >= 0) {
-            done += nr;
-        } else if (errno != EINTR) {
-            recorder->err = -errno;
-        }
-    }
-    if (!recorder->err) {
-        recorder->len += len + 1;
-        recorder->nr_lines++;
-    } else if (ftruncate(recorder->fd, recorder->len)) {
-        /* Nothing more can be done, and that the record is not whole is said in any case. */
-    }
-    free(line);
-    json_object_put(object);
-}
+/* ---- what a line has ---- */
 
 static void put(struct json_object *object, const char *name, double value)
 {
@@ -137,7 +89,7 @@ static void write_header(struct recorder *recorder)
     put_number(object, "format", 1);
     json_object_object_add(object, "version", json_object_new_string(ww_version()));
     put_number(object, "parts", COUNTERS_NR_PARTS);
-    write_line(recorder, object);
+    lines_write(&recorder->lines, object);
 }
 
 static void write_process(struct recorder *recorder, const struct sample *sample)
@@ -148,7 +100,7 @@ static void write_process(struct recorder *recorder, const struct sample *sample
     json_object_object_add(object, "name", json_object_new_string(sample->name));
     json_object_object_add(object, "backend", json_object_new_string(sample->backend));
     put_number(object, "page_size", sample->page_size);
-    write_line(recorder, object);
+    lines_write(&recorder->lines, object);
 }
 
 static struct json_object *parts_json(const struct region_sample *then, const struct region_sample *now)
@@ -207,7 +159,7 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
         }
     }
     json_object_object_add(object, "regions", regions);
-    write_line(recorder, object);
+    lines_write(&recorder->lines, object);
 }
 
 /* ---- processes ---- */
@@ -230,7 +182,7 @@ static void add_file(struct recorder *recorder, const struct counters_file *file
     struct sample *before = calloc(1, sizeof(*before));
 
     if (!more || !before) {
-        recorder->err = -ENOMEM;
+        recorder->lines.err = -ENOMEM;
         recorder->files = more ? more : recorder->files;
         free(before);
         munmap(file->counters, sizeof(*file->counters));
@@ -261,7 +213,7 @@ static void look_for_files(struct recorder *recorder, const char *folder)
 
 static void sample_all(struct recorder *recorder)
 {
-    for (size_t i = 0; i < recorder->nr_files && !recorder->err; i++) {
+    for (size_t i = 0; i < recorder->nr_files && !recorder->lines.err; i++) {
         struct recorded *one = &recorder->files[i];
         struct sample *now = recorder->now;
 
@@ -270,9 +222,9 @@ static void sample_all(struct recorder *recorder)
             write_process(recorder, now);
             one->introduced = true;
         }
-        if (!recorder->err && (now->call[COUNTERS_GET].nr != one->before->call[COUNTERS_GET].nr ||
-                               now->call[COUNTERS_RESET].nr != one->before->call[COUNTERS_RESET].nr ||
-                               now->watched_bytes != one->before->watched_bytes)) {
+        if (!recorder->lines.err && (now->call[COUNTERS_GET].nr != one->before->call[COUNTERS_GET].nr ||
+                                     now->call[COUNTERS_RESET].nr != one->before->call[COUNTERS_RESET].nr ||
+                                     now->watched_bytes != one->before->watched_bytes)) {
             write_interval(recorder, one->before, now);
         }
         recorder->now = one->before;
@@ -282,37 +234,34 @@ static void sample_all(struct recorder *recorder)
 
 /* ---- a record ---- */
 
-static int begin(struct recorder *recorder)
+static int begin(struct recorder *recorder, const char *path)
 {
+    int err;
+
     recorder->now = malloc(sizeof(*recorder->now));
     if (!recorder->now) {
         return -ENOMEM;
     }
-    recorder->fd = open(recorder->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (recorder->fd < 0) {
-        return -errno;
+    err = lines_open(&recorder->lines, path);
+    if (err) {
+        return err;
     }
     clock_gettime(CLOCK_MONOTONIC, &recorder->began);
     write_header(recorder);
-    return recorder->err;
+    return recorder->lines.err ? lines_close(&recorder->lines) : 0;
 }
 
 /* Returns whether the record is complete, and says so if it is not. */
 static bool end(struct recorder *recorder)
 {
-    if (recorder->fd >= 0 && close(recorder->fd) && !recorder->err) {
-        recorder->err = -errno;
-    }
-    if (recorder->err && !recorder->len) {
-        remove_file(recorder);
-        fprintf(stderr, PROGRAM ": nothing was recorded in '%s': %s\n", recorder->path,
-                strerror(-recorder->err));
-    } else if (recorder->err) {
-        fprintf(stderr, PROGRAM ": the record in '%s' ends early, with its last whole line: %s\n",
-                recorder->path, strerror(-recorder->err));
+    const char *path = recorder->lines.path;
+    int err = lines_close(&recorder->lines);
+
+    if (err) {
+        fprintf(stderr, PROGRAM ": the record in '%s' ends early, with its last whole line: %s\n", path,
+                strerror(-err));
     } else if (!recorder->nr_files) {
-        fprintf(stderr, PROGRAM ": nothing used write watches, so '%s' is empty but for its head\n",
-                recorder->path);
+        fprintf(stderr, PROGRAM ": nothing used write watches, so '%s' is empty but for its head\n", path);
     }
     for (size_t i = 0; i < recorder->nr_files; i++) {
         munmap(recorder->files[i].file.counters, sizeof(struct counters));
@@ -320,15 +269,12 @@ static bool end(struct recorder *recorder)
     }
     free(recorder->files);
     free(recorder->now);
-    return !recorder->err;
+    return !err;
 }
 
-static int cannot_begin(const struct recorder *recorder, int err)
+static int cannot_begin(const char *path, int err)
 {
-    fprintf(stderr, PROGRAM ": cannot record to '%s': %s\n", recorder->path, strerror(-err));
-    if (recorder->fd >= 0 && !recorder->len) {
-        remove_file(recorder);
-    }
+    fprintf(stderr, PROGRAM ": cannot record to '%s': %s\n", path, strerror(-err));
     return EXIT_FAILURE;
 }
 
@@ -346,22 +292,23 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
     bool complete;
 
     if (err) {
-        return cannot_begin(recorder, err);
+        lines_drop(&recorder->lines);
+        return cannot_begin(recorder->lines.path, err);
     }
     run_prepare(plan->backend, false);
     err = setenv("WW_STATS", folder.path, 1) ? -errno : child_start(command);
     if (err) {
         counters_folder_remove(&folder);
-        remove_file(recorder);
+        lines_drop(&recorder->lines);
         return run_failed(command[0], -err);
     }
     while (!child_wait(plan->interval * 1e9, &status)) {
-        if (!recorder->err && seconds_since(&recorder->began) <= plan->seconds) {
+        if (!recorder->lines.err && seconds_since(&recorder->began) <= plan->seconds) {
             look_for_files(recorder, folder.path);
             sample_all(recorder);
         }
     }
-    if (!recorder->err && seconds_since(&recorder->began) <= plan->seconds + plan->interval) {
+    if (!recorder->lines.err && seconds_since(&recorder->began) <= plan->seconds + plan->interval) {
         look_for_files(recorder, folder.path);
         sample_all(recorder);
     }
@@ -381,10 +328,10 @@ static int record_process(struct recorder *recorder, const struct plan *plan,
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     add_file(recorder, file);
-    if (!recorder->err) {
+    if (!recorder->lines.err) {
         counters_read(file, recorder->files[0].before);
     }
-    while (!interrupted && !recorder->err && !process_has_ended(file) &&
+    while (!interrupted && !recorder->lines.err && !process_has_ended(file) &&
            seconds_since(&recorder->began) < plan->seconds) {
         nanosleep(&interval, NULL);
         sample_all(recorder);
@@ -392,20 +339,21 @@ static int record_process(struct recorder *recorder, const struct plan *plan,
     return end(recorder) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int record(struct recorder *recorder, const struct plan *plan, char **command)
+static int record(const char *path, const struct plan *plan, char **command)
 {
+    struct recorder recorder = { .nr_files = 0 };
     struct counters_file file;
     int err;
 
     if (plan->pid && choose_process("record", plan->pid, &file)) {
         return EXIT_FAILURE;
     }
-    err = begin(recorder);
+    err = begin(&recorder, path);
     if (err) {
-        free(recorder->now);
-        return cannot_begin(recorder, err);
+        free(recorder.now);
+        return cannot_begin(path, err);
     }
-    return plan->pid ? record_process(recorder, plan, &file) : record_command(recorder, plan, command);
+    return plan->pid ? record_process(&recorder, plan, &file) : record_command(&recorder, plan, command);
 }
 
 int record_main(int argc, char **argv)
@@ -420,13 +368,13 @@ int record_main(int argc, char **argv)
         { 0 },
     };
     struct plan plan = { .interval = 0.1, .seconds = 1e9 };
-    struct recorder recorder = { .fd = -1 };
+    const char *path = NULL;
     int option;
 
     while ((option = next_option("record", argc, argv, options)) != OPTION_END) {
         switch (option) {
         case OPTION_OUTPUT:
-            recorder.path = optarg;
+            path = optarg;
             break;
         case OPTION_INTERVAL:
             if (parse_seconds(optarg, 0.01, 60, &plan.interval)) {
@@ -452,7 +400,7 @@ int record_main(int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    if (!recorder.path || !recorder.path[0]) {
+    if (!path || !path[0]) {
         return usage_error("record", "--output=FILE is missing");
     }
     if ((optind < argc) == (plan.pid != 0)) {
@@ -461,5 +409,5 @@ int record_main(int argc, char **argv)
     if (plan.backend && !check_backend("record", plan.backend)) {
         return EXIT_USAGE;
     }
-    return record(&recorder, &plan, argv + optind);
+    return record(path, &plan, argv + optind);
 }

@@ -5,14 +5,15 @@ FUZZ_REPLAYS = tests/fuzz/replay-region tests/fuzz/replay-elf tests/fuzz/replay-
 FUZZ_NAMES = $(FUZZ_REPLAYS:tests/fuzz/replay-%=%)
 FUZZ_WRAP_region = ww_heap_alloc
 FUZZ_WRAP_maps = read fopen
-FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot
+FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot \
+	fopen capture child_start choose_process counters_folder_make lines_open
 FUZZ_LINK_arguments = $(filter-out %-main.$(OBJEXT),$(writewatch_OBJECTS)) libbench.la
 FUZZ_LINK_elf = dlls/ntdll/libwritewatch_ntdll_la-elf.lo
 FUZZ_LINK_maps = libbench.la
 FUZZ_LINK_nt = libnt.la
 FUZZ_HARNESS = $(AM_CPPFLAGS) -iquote $(srcdir)/programs -iquote $(srcdir)/dlls/ntdll $(WINE_CPPFLAGS) $(DEFS) \
-	-DPKGLIBDIR='"$(pkglibdir)"'
-FUZZ_LIBS = $(FFI_PIC) $(JSON_LIBS) -lpthread
+	-DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"'
+FUZZ_LIBS = $(FFI_PIC) $(JSON_LIBS) $(CURSES_LIBS) -lpthread
 
 # Without clang: each harness over its corpus.
 TESTS += $(FUZZ_REPLAYS)

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file to which JSON objects are added, each on a line of its own. A line is there as a whole or not at
+ * all, also where the disk is full.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lines.h"
+
+int lines_open(struct lines *lines, const char *path)
+{
+    *lines = (struct lines){ .path = path };
+    lines->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return lines->fd < 0 ? -errno : 0;
+}
+
+/* What has been written of a line that does not fit is taken back. */
+static void write_whole(struct lines *lines, const char *line, size_t len)
+{
+    size_t done = 0;
+
+    while (!lines->err && done < len) {
+        ssize_t nr = write(lines->fd, line + done, len - done);
+
+        if (nr >= 0) {
+            done += nr;
+        } else if (errno != EINTR) {
+            lines->err = -errno;
+        }
+    }
+    if (!lines->err) {
+        lines->len += len;
+    } else if (ftruncate(lines->fd, lines->len)) {
+        /* Nothing more can be done, and that the file is not whole is said in any case. */
+    }
+}
+
+void lines_write(struct lines *lines, struct json_object *object)
+{
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+    size_t len = text ? strlen(text) : 0;
+    char *line = malloc(len + 1);
+
+    if (!text || !line) {
+        lines->err = lines->err ? lines->err : -ENOMEM;
+    } else {
+        memcpy(line, text, len);
+        line[len] = '\n';
+        write_whole(lines, line, len + 1);
+    }
+    free(line);
+    json_object_put(object);
+}
+
+static void remove_file(const char *path)
+{
+    struct stat stat;
+
+    if (!lstat(path, &stat) && S_ISREG(stat.st_mode)) {
+        unlink(path);
+    }
+}
+
+int lines_close(struct lines *lines)
+{
+    if (close(lines->fd) && !lines->err) {
+        lines->err = -errno;
+    }
+    if (!lines->len) {
+        remove_file(lines->path);
+    }
+    return lines->err;
+}
+
+void lines_drop(struct lines *lines)
+{
+    close(lines->fd);
+    remove_file(lines->path);
+}
