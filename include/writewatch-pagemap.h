@@ -152,7 +152,7 @@ uint64_t ww_pagemap_flags(const struct ww_pagemap *pagemap);
  * mmap() is not held up for longer than a scan of 64 MB takes, or once, where
  * sparse memory becomes dense, of 16 GB. With reads, each call reads the list
  * of mappings, and inside mappings costs are per page of address space: see
- * writewatch(3). A filter that matches pages of no category costs a walk
+ * ww_pagemap_scan(3). A filter that matches pages of no category costs a walk
  * through all memory of the process then (/proc/PID/smaps).
  */
 ssize_t ww_pagemap_scan(struct ww_pagemap *pagemap, struct ww_pagemap_scan *scan, struct ww_page_region *vec,

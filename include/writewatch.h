@@ -260,7 +260,7 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages); -EINVAL (not aligned, empty, wraps
  * around, NULL, or memory that cannot be filled);
  * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot
- * be read); -ENOMEM; -ECHILD.
+ * be read); -EBADF (the program has closed a descriptor of the library's); -ENOMEM; -ECHILD.
  * Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
