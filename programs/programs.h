@@ -64,7 +64,7 @@ int finish_output(int status);
 /* ---- survey.c ---- */
 
 #define PRELOAD_NAME "libwritewatch-ntdll.so"
-#define NR_PLACES 3
+#define NR_PLACES 4
 
 /* What the preload takes if none is forced (dlls/ntdll/attach.c). */
 #define WINE_BACKEND "uffd"
@@ -79,6 +79,7 @@ struct backends {
 struct preload {
     char place[NR_PLACES][PATH_MAX]; /* "" where there is none */
     const char *path;                /* absolute; NULL: not found */
+    char entry[PATH_MAX];            /* what LD_PRELOAD has to hold: the path, or one with $LIB for both word sizes */
 };
 
 void find_preload(struct preload *ret);

@@ -79,7 +79,7 @@ static bool add_preload(void)
         return false;
     }
     present = present ? present : "";
-    len = asprintf(&value, "%s%s%s", preload.path, present[0] ? ":" : "", present);
+    len = asprintf(&value, "%s%s%s", preload.entry, present[0] ? ":" : "", present);
     if (len < 0) {
         warn_without("no memory to set LD_PRELOAD");
         return false;

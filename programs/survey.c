@@ -12,6 +12,9 @@
 
 #include "programs.h"
 
+/* Where the preload is in a directory for libraries. */
+#define BELOW_LIB "/writewatch/" PRELOAD_NAME
+
 /* The directory of this program, without a slash at the end. False: unknown. */
 static bool own_directory(char *ret, size_t size)
 {
@@ -39,13 +42,71 @@ static void set_place(char *ret, const char *directory, const char *below)
     }
 }
 
+/* The dynamic loaders of x86 by their fixed paths: this program's, and that of the other word size. */
+#ifdef __x86_64__
+static const char own_loader[] = "/lib64/ld-linux-x86-64.so.2", other_loader[] = "/lib/ld-linux.so.2";
+#else
+static const char own_loader[] = "/lib/ld-linux.so.2", other_loader[] = "/lib64/ld-linux-x86-64.so.2";
+#endif
+
 /*
- * The build tree comes first, then the place next to this program, so that a
+ * What $LIB stands for in this dynamic loader, such as lib64 or lib/i386-linux-gnu: glibc takes it from the
+ * directory that it was configured for, and there the file is that the fixed path leads to. False: there is
+ * no such loader.
+ */
+static bool loader_directory(char ret[PATH_MAX], const char *loader)
+{
+    const char *name;
+    char *slash;
+
+    if (!realpath(loader, ret)) {
+        return false;
+    }
+    slash = strrchr(ret, '/');
+    if (slash == ret) {
+        return false;
+    }
+    *slash = '\0';
+    name = ret + (strncmp(ret, "/usr/", 5) ? 1 : 5);
+    memmove(ret, name, strlen(name) + 1);
+    return true;
+}
+
+/*
+ * What goes into LD_PRELOAD: the path. Only if the preload lies where $LIB leads this word size, and another
+ * lies where it leads the other one, then with $LIB, so that each dynamic loader takes its own and complains
+ * of none.
+ */
+static void set_entry(struct preload *preload)
+{
+    char own[PATH_MAX], other[PATH_MAX], end[PATH_MAX], sibling[PATH_MAX];
+    const char *path = preload->path;
+    size_t path_len = strlen(path), end_len;
+    int prefix_len, len;
+
+    strcpy(preload->entry, path);
+    if (!loader_directory(own, own_loader) || !loader_directory(other, other_loader) || !strcmp(own, other)) {
+        return;
+    }
+    len = snprintf(end, sizeof(end), "/%s%s", own, BELOW_LIB);
+    end_len = len;
+    if (len < 0 || end_len >= sizeof(end) || end_len > path_len || strcmp(path + path_len - end_len, end)) {
+        return;
+    }
+    prefix_len = path_len - end_len;
+    len = snprintf(sibling, sizeof(sibling), "%.*s/%s%s", prefix_len, path, other, BELOW_LIB);
+    if (len >= 0 && len < (int)sizeof(sibling) && !access(sibling, R_OK)) {
+        snprintf(preload->entry, sizeof(preload->entry), "%.*s/$LIB%s", prefix_len, path, BELOW_LIB);
+    }
+}
+
+/*
+ * The build tree comes first, then the places next to this program, so that a
  * relocated installation takes its own preload, then the configured place.
  */
 void find_preload(struct preload *ret)
 {
-    char dir[PATH_MAX];
+    char dir[PATH_MAX], lib[PATH_MAX + 16];
     char *slash;
 
     *ret = (struct preload){ .path = NULL };
@@ -55,15 +116,20 @@ void find_preload(struct preload *ret)
         if (slash) {
             *slash = '\0';
         }
-        set_place(ret->place[1], dir, "/lib/writewatch");
+        lib[0] = '/';
+        if (loader_directory(lib + 1, own_loader) && strcmp(lib, "/lib")) {
+            set_place(ret->place[1], dir, strcat(lib, "/writewatch"));
+        }
+        set_place(ret->place[2], dir, "/lib/writewatch");
     }
-    set_place(ret->place[2], PKGLIBDIR, "");
-    if (!strcmp(ret->place[1], ret->place[2])) {
-        ret->place[2][0] = '\0';
+    set_place(ret->place[3], PKGLIBDIR, "");
+    if (!strcmp(ret->place[1], ret->place[3]) || !strcmp(ret->place[2], ret->place[3])) {
+        ret->place[3][0] = '\0';
     }
     for (size_t i = 0; i < NR_PLACES && !ret->path; i++) {
         if (ret->place[i][0] == '/' && !access(ret->place[i], R_OK)) {
             ret->path = ret->place[i];
+            set_entry(ret);
         }
     }
 }

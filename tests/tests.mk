@@ -11,6 +11,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-bench.sh \
 	tests/unit/test-command.sh \
 	tests/unit/test-scan.sh \
+	tests/unit/test-word-sizes.sh \
 	tests/wine/test-fallback.sh \
 	tests/wine/test-isolated.sh \
 	tests/wine/test-random.sh \
@@ -247,7 +248,7 @@ endif
 
 CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
 clean-local:
-	rm -rf debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
+	rm -rf tests/unit/word-sizes debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
 		tests/winetest/results tests/winetest/include-* matrix kernels fuzz
 
