@@ -3,10 +3,11 @@
 # One more is one more word here.
 EXAMPLES = examples/dump-pages examples/lazy-restore examples/remembered-set examples/snapshot examples/texture-cache
 
-TESTS += $(EXAMPLES)
+# The same again on each backend.
+TESTS += $(EXAMPLES) examples/test-backends.sh
 check_DATA += $(EXAMPLES)
 CLEANFILES += $(EXAMPLES)
-EXTRA_DIST += $(EXAMPLES:=.c)
+EXTRA_DIST += $(EXAMPLES:=.c) examples/test-backends.sh
 
 $(EXAMPLES): %: $(srcdir)/%.c libwritewatch.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) \
