@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which pages of a process must a dump hold? Those that are present or swapped
- * out and can not be read again from a file. The child here has reserved a
- * terabyte, as sanitizers do for their shadow, and touched a thousand pages of
- * it; it has a file mapped as well. The parent finds the pages without walking
- * the terabyte, reads them, and checks that it got all of them and no other.
+ * Which pages of a process must a dump hold? Those that are present or swapped out
+ * and can not be read again from a file. The child here has reserved a terabyte, as
+ * sanitizers do, and touched a thousand pages of it. The parent finds them without
+ * walking the terabyte, reads them, and checks that it got all of them and no other.
+ * Exits with 77 where there is no way to look, and with 1 if anything is wrong.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,117 +12,108 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
-
 #include <writewatch-pagemap.h>
 
-#define SIZE ((size_t)1 << 40)
+#define SIZE (UINT64_C(1) << 40)
 #define NR_TOUCHED 1000
-#define NR_REGIONS 512
-#define EXIT_SKIPPED 77
+#define CONTENT(nr) ((char)((nr) | 1)) /* of the touched page of this number */
 
-static void fail(const char *what)
+struct layout {
+    uint64_t sparse, file, stride; /* addresses in the child; from one touched page to the next */
+};
+
+static void require(int condition, const char *what)
 {
-    fprintf(stderr, "dump-pages: %s\n", what);
-    exit(EXIT_FAILURE);
+    if (!condition) {
+        printf("failed: %s\n", what);
+        exit(1);
+    }
 }
 
-/* The child: makes its memory, tells where it is, and waits to be killed. */
-static void be_dumped(int to_parent, size_t page, const char *own_path)
+/* The child: makes its memory, tells where it is, and waits for its parent to end. */
+static void be_dumped(int to_parent, size_t page)
 {
-    char *sparse =
-        mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    int file = open(own_path, O_RDONLY);
-    volatile char *mapped = mmap(NULL, page, PROT_READ, MAP_PRIVATE, file, 0);
-    char *where[2] = { sparse, (char *)mapped };
+    struct layout layout = { .stride = SIZE / NR_TOUCHED / page * page };
+    const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    char *file = mmap(NULL, page, PROT_READ, MAP_PRIVATE, open("/proc/self/exe", O_RDONLY), 0);
+    char *sparse = mmap(NULL, (size_t)SIZE, prot, flags, -1, 0);
 
-    if (sparse == MAP_FAILED || mapped == MAP_FAILED) {
-        where[0] = NULL;
-    } else {
-        (void)*mapped;
+    if (!prctl(PR_SET_PDEATHSIG, SIGKILL) && sparse != MAP_FAILED && file != MAP_FAILED) {
+        layout.sparse = (uintptr_t)sparse;
+        layout.file = (uintptr_t)file;
+        (void)*(volatile char *)file;
         for (size_t i = 0; i < NR_TOUCHED; i++) {
-            sparse[i * (SIZE / NR_TOUCHED / page) * page] = (char)(i | 1);
+            sparse[i * layout.stride] = CONTENT(i);
+        }
+        if (write(to_parent, &layout, sizeof(layout)) == sizeof(layout)) {
+            pause();
         }
     }
-    if (write(to_parent, where, sizeof(where)) == sizeof(where)) {
-        pause();
-    }
-    _exit(EXIT_SUCCESS);
+    _exit(1);
 }
 
-/* Reads the pages of a region as a dump would, and counts those of the sparse memory. */
-static size_t dump(int mem, const struct ww_page_region *region, const char *sparse, size_t page,
-                   size_t *good)
+/* Reads a page as a dump would. Returns whether it is of the sparse memory. */
+static int dump_page(int mem, const struct layout *layout, uint64_t addr)
 {
-    size_t nr = 0;
+    uint64_t offset = addr - layout->sparse;
+    char first;
 
-    for (uint64_t addr = region->start; addr < region->end; addr += page) {
-        size_t offset = addr - (uintptr_t)sparse, i = offset / page / (SIZE / NR_TOUCHED / page);
-        char first;
-
-        if (addr >= (uintptr_t)sparse && offset < SIZE) {
-            nr++;
-            *good += pread(mem, &first, 1, addr) == 1 && first == (char)(i | 1);
-        }
+    require(addr != layout->file, "no page of a file is found");
+    if (addr < layout->sparse || offset >= SIZE) {
+        return 0;
     }
-    return nr;
+    require(offset % layout->stride == 0, "no page is found that was not touched");
+    require(pread(mem, &first, 1, addr) == 1 && first == CONTENT(offset / layout->stride), "read a page");
+    return 1;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    struct ww_page_region regions[NR_REGIONS];
+    struct ww_page_region regions[512];
     struct ww_pagemap_scan scan = {
         .end = UINT64_MAX,
         .category_mask = WW_PAGE_IS_FILE,
         .category_inverted = WW_PAGE_IS_FILE,
         .category_anyof_mask = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED,
     };
-    size_t page = sysconf(_SC_PAGESIZE), nr_sparse = 0, nr_good = 0, nr_file = 0, nr_all = 0;
+    size_t page = sysconf(_SC_PAGESIZE), nr_sparse = 0, nr_all = 0;
     struct timespec begin, end;
     struct ww_pagemap *pagemap;
+    struct layout layout;
     int pipes[2], mem;
-    char path[64], *where[2];
+    char path[64];
     pid_t child;
 
-    if (pipe(pipes)) {
-        fail("no pipe");
-    }
-    child = fork();
+    require(!pipe(pipes) && (child = fork()) >= 0, "start a child");
     if (!child) {
-        be_dumped(pipes[1], page, argc ? "/proc/self/exe" : argv[0]);
+        be_dumped(pipes[1], page);
     }
-    if (read(pipes[0], where, sizeof(where)) != sizeof(where)) {
-        fail("the child did not start");
-    }
-    if (!where[0] || ww_pagemap_open(&pagemap, child)) {
-        kill(child, SIGKILL);
-        printf("skipped: no terabyte to reserve, or no way to look at another process\n");
-        return EXIT_SKIPPED;
+    close(pipes[1]);
+    if (read(pipes[0], &layout, sizeof(layout)) != sizeof(layout) || ww_pagemap_open(&pagemap, child)) {
+        printf("SKIP: no terabyte to reserve, or no way to look at another process\n");
+        return 77;
     }
     snprintf(path, sizeof(path), "/proc/%d/mem", (int)child);
     mem = open(path, O_RDONLY | O_CLOEXEC);
     clock_gettime(CLOCK_MONOTONIC, &begin);
-    while (scan.start < scan.end) {
-        ssize_t nr = ww_pagemap_scan(pagemap, &scan, regions, NR_REGIONS);
+    for (; scan.start < scan.end; scan.start = scan.walk_end) {
+        ssize_t nr = ww_pagemap_scan(pagemap, &scan, regions, 512);
 
-        if (nr < 0) {
-            fail("ww_pagemap_scan");
-        }
+        require(nr >= 0, "scan");
         for (ssize_t i = 0; i < nr; i++) {
-            nr_all += (regions[i].end - regions[i].start) / page;
-            nr_sparse += dump(mem, &regions[i], where[0], page, &nr_good);
-            nr_file += regions[i].start <= (uintptr_t)where[1] && regions[i].end > (uintptr_t)where[1];
+            for (uint64_t addr = regions[i].start; addr < regions[i].end; addr += page, nr_all++) {
+                nr_sparse += dump_page(mem, &layout, addr);
+            }
         }
-        scan.start = scan.walk_end;
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
+    require(nr_sparse == NR_TOUCHED, "every page that was touched is found");
     printf("%s: %zu pages to dump, %zu of them in a terabyte with %d touched; %.1f ms\n",
            ww_pagemap_source(pagemap), nr_all, nr_sparse, NR_TOUCHED,
            (end.tv_sec - begin.tv_sec) * 1e3 + (end.tv_nsec - begin.tv_nsec) / 1e6);
     ww_pagemap_close(pagemap);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    return nr_sparse == NR_TOUCHED && nr_good == NR_TOUCHED && !nr_file ? EXIT_SUCCESS : EXIT_FAILURE;
+    return 0;
 }
