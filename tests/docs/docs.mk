@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- manual pages and installed headers, against what they describe ----
-DOCS_TESTS = tests/docs/test-man.sh
+# ---- manual pages, installed headers and documents, against what they describe ----
+DOCS_TESTS = tests/docs/test-man.sh tests/docs/test-header.sh tests/docs/test-guide.sh
 TESTS += $(DOCS_TESTS)
-EXTRA_DIST += $(DOCS_TESTS)
+EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk docs/GUIDE.md docs/TROUBLESHOOTING.md
+AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
