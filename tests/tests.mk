@@ -287,7 +287,7 @@ winetest: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/winetest/winetest.sh || test $$? -eq 77
 
 # ---- every Wine, each in a Debian of its own; needs root, a network and about half an hour ----
-EXTRA_DIST += tests/wine/root.sh tests/wine/matrix.sh tests/wine/matrix-one.sh
+EXTRA_DIST += tests/wine/debian.sh tests/wine/root.sh tests/wine/matrix.sh tests/wine/matrix-one.sh
 
 check-wine: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/winetest/winetest.sh build

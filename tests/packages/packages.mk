@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- Debian packages, and the source archive; nothing of it is part of `make check` ----
+EXTRA_DIST += tests/packages/check-packages.sh tests/packages/build-in-root.sh tests/packages/try-in-root.sh \
+	tests/packages/fresh.sh tests/packages/test-dist.sh
+
+EXTRA_DIST += debian/changelog debian/control debian/copyright debian/libwritewatch-dev.examples \
+	debian/libwritewatch-dev.install debian/libwritewatch0.install debian/libwritewatch0.symbols debian/not-installed \
+	debian/rules debian/source/format debian/writewatch-preload.install debian/writewatch.README.Debian \
+	debian/writewatch.docs debian/writewatch.install
+
+# The archive has the same bytes whenever, wherever and by whom it is made: names in order, no owners, and one time for
+# all files. That is $SOURCE_DATE_EPOCH if it is set, otherwise the commit's, and in what was unpacked from an archive
+# the time of its files. One thread: xz divides the stream among several.
+am__tar = epoch=$${SOURCE_DATE_EPOCH:-`$(SHELL) $(srcdir)/tests/packages/test-dist.sh --epoch $(srcdir)`}; \
+	tar --format=ustar --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go+r-w,a+X --mtime="@$$epoch" \
+	-cf - "$$tardir"
+export XZ_OPT = -e -T1
+
+check-packages: all dist
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/check-packages.sh $(distdir).tar.xz || test $$? -eq 77
+
+.PHONY: check-packages

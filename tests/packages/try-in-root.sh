@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# try-in-root.sh DEBS64 DEBS32 PROGRAMS: inside a fresh Debian for amd64, installs the packages of both architectures,
+# uses what is in them as a user does, removes them and looks for what is left. DEBS are folders of packages, PROGRAMS
+# the folder with watch.exe and i686/watch.exe. Prints what it runs, what comes out, and a verdict for each step.
+# A further command of writewatch's is one more line in commands(), or in statistics().
+set -u
+debs64=$1 debs32=$2 programs=$3
+failed=0 skipped=0
+export DEBIAN_FRONTEND=noninteractive WINEDEBUG=-all WINEPREFIX=/tmp/prefix WINEDLLOVERRIDES='mscoree,mshtml='
+
+verdict() {
+    printf '%s\n' "$*"
+    case $1 in FAILED:) failed=$((failed + 1)) ;; esac
+}
+
+# step PATTERN COMMAND: exit code 0, a line of the output matches, and the dynamic loader has nothing to say.
+step() {
+    printf '$ %s\n' "$2"
+    out=$(sh -c "$2" 2>&1 </dev/null)
+    code=$?
+    [ -z "$out" ] || printf '%s\n' "$out" | sed 's/^/    /'
+    if [ $code != 0 ]; then
+        verdict "FAILED: exit code $code: $2"
+    elif ! printf '%s\n' "$out" | grep -qE -- "$1"; then
+        verdict "FAILED: no line like \"$1\": $2"
+    elif printf '%s\n' "$out" | grep -q 'ld\.so'; then
+        verdict "FAILED: the dynamic loader complains: $2"
+    else
+        verdict "ok: $2"
+    fi
+}
+
+commands() {
+    step '^writewatch [0-9]' 'writewatch --version'
+    step '/usr/lib/x86_64-linux-gnu/writewatch/' 'writewatch probe || test $? = 77'
+    step '^/usr/\$LIB/writewatch/libwritewatch-ntdll.so$' "writewatch run -- sh -c 'echo \"\$LD_PRELOAD\"'"
+    step 'dirty pages: 2$' "writewatch run --verbose -- wine $programs/watch.exe"
+    [ ! -f "$programs/i686/watch.exe" ] ||
+        step 'dirty pages: 2$' "writewatch run --verbose -- wine $programs/i686/watch.exe"
+}
+
+# What takes a kernel that tracks writes.
+statistics() {
+    writewatch probe >/dev/null 2>&1 || return
+    step '^Looks good\.$' 'writewatch doctor'
+    step '^watch.exe \(pid' "writewatch run --stats -- wine $programs/watch.exe"
+    step 'dirty pages: 2$' "writewatch record --interval=0.02 --output=/tmp/record -- wine $programs/watch.exe"
+    step '/heat.png$' 'writewatch plot --output=/tmp/pictures /tmp/record'
+    [ -f "$programs/soak.exe" ] || return
+    writewatch run --stats -- wine "$programs/soak.exe" --seconds=20 --limit=60 >/tmp/soak.log 2>&1 &
+    sleep 8
+    step '"gets_per_s": *[1-9]' 'writewatch top --json'
+    step '^soak.exe \(pid' 'TERM=xterm tmux new-session -d -x 100 -y 20 "writewatch top; sleep 99"; sleep 4; tmux capture-pane -p; tmux kill-server'
+    wait
+}
+
+# Where the kernel can do it the preload must have stepped in, in both word sizes.
+attached() {
+    writewatch probe >/dev/null 2>&1 || {
+        verdict "skipped: this kernel has no kernel-tracked write watches, so Wine's own are what was tried"
+        return
+    }
+    for program in watch.exe i686/watch.exe; do
+        [ ! -f "$programs/$program" ] || step 'writewatch.*attached to' "writewatch run --verbose -- wine $programs/$program"
+    done
+}
+
+examples() {
+    cp -r /usr/share/doc/libwritewatch-dev/examples /tmp/examples
+    gunzip -f /tmp/examples/*.gz 2>/dev/null
+    for source in /tmp/examples/*.c; do
+        step '' "cc -std=gnu11 -Wall -Werror -o ${source%.c} $source \$(pkg-config --cflags --libs libwritewatch)"
+        step '' "${source%.c} >${source%.c}.out || test \$? = 77"
+    done
+}
+
+pages() {
+    for page in $(dpkg -L $packages | sed -n 's|^/usr/share/man/man[0-9]/\(.*\)\.gz$|\1|p' | sort -u); do
+        step "/usr/share/man/man${page##*.}/$page" "man -w ${page##*.} ${page%.*}"
+    done
+}
+
+# Every name in the file system, but for what packages, programs and apt keep for themselves.
+names() {
+    find / -xdev \( -path /proc -o -path /dev -o -path /sys -o -path /tmp -o -path /root -o -path /run -o -path /var/log \
+        -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path "$debs64" -o -path "$debs32" \
+        -o -path "$programs" \) -prune -o -print | sort
+}
+
+echo "== $(. /etc/os-release && echo "$PRETTY_NAME"), kernel $(uname -r)"
+dpkg --add-architecture i386
+{ apt-get -qq update && apt-get -qq install -y --no-install-recommends gcc libc6-dev pkgconf man-db tmux gnuplot-nox wine wine64 wine32:i386; } \
+    >/tmp/apt.log 2>&1 || {
+    tail -n 5 /tmp/apt.log
+    echo "skipped: Debian's own packages could not be installed"
+    exit 77
+}
+wineboot --init >/dev/null 2>&1
+wineserver -w
+names >/tmp/before
+
+packages='libwritewatch0 libwritewatch-dev writewatch writewatch-preload'
+step '' "apt-get -qq install -y --no-install-recommends $debs64/*.deb >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
+step '' "apt-get -qq install -y --no-install-recommends $debs32/libwritewatch*.deb $debs32/writewatch-preload*.deb \
+>/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
+step '^ii' "dpkg -l | grep writewatch"
+commands
+attached
+statistics
+examples
+pages
+wineserver -k 2>/dev/null
+step '' "apt-get -qq purge -y --auto-remove '?name(writewatch)' >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
+names >/tmp/after
+left=$(comm -13 /tmp/before /tmp/after)
+if [ -n "$left" ] || dpkg -l 2>/dev/null | grep writewatch; then
+    printf '%s\n' "$left" | head -n 20
+    verdict "FAILED: files are left after purging"
+else
+    verdict "ok: no file is left after purging, $(comm -23 /tmp/before /tmp/after | wc -l) are missing"
+fi
+[ $failed = 0 ] || {
+    echo "$failed steps failed"
+    exit 1
+}

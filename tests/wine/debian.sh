@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Sourced: a Debian of any release and architecture in a folder, by debootstrap, and commands inside it. Mounts live in
+# a mount namespace and go away with the command. Needs root. What cannot be done ends the script with exit code 77 and
+# a reason. Set by who sources this: $mounts, lines of FROM|TO, folders to be seen inside as well.
+cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch
+mounts=
+
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+
+# bootstrap SUITE ARCH FOLDER LOG: a minimal system, which reaches packages as this one does.
+bootstrap() {
+    command -v debootstrap >/dev/null || apt-get -qq install -y debootstrap >/dev/null 2>&1 ||
+        skip "debootstrap is not installed"
+    rm -rf "$3"
+    mkdir -p "$(dirname "$3")"
+    debootstrap --arch="$2" --variant=minbase "$1" "$3" >"$4" 2>&1 || skip "debootstrap of $1 failed, see $4"
+    reach_packages "$3"
+}
+
+# reach_packages FOLDER: how packages are reached from here holds in there as well.
+reach_packages() {
+    cp /etc/resolv.conf "$1/etc/" 2>/dev/null || true
+    for conf in /etc/apt/apt.conf /etc/apt/apt.conf.d/*; do
+        ! grep -qsE 'Proxy|Acquire' "$conf" || cp "$conf" "$1/etc/apt/apt.conf.d/"
+    done
+}
+
+# in_debian FOLDER ARCH COMMAND...
+in_debian() {
+    in=$1 setarch=
+    [ "$2" = amd64 ] || setarch="setarch i686"
+    shift 2
+    unshare --mount --propagation private sh -euc '
+        root=$1 mounts=$2 setarch=$3
+        shift 3
+        mount -t proc proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        mount -t tmpfs tmpfs "$root/dev/shm" 2>/dev/null || true
+        printf "%s\n" "$mounts" | while IFS="|" read -r from to; do
+            [ -n "$from" ] || continue
+            mkdir -p "$root$to"
+            mount --bind "$from" "$root$to"
+        done
+        exec $setarch chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"
+    ' sh "$in" "$mounts" "$setarch" "$@"
+}
