@@ -10,6 +10,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-attach.sh \
 	tests/unit/test-bench.sh \
 	tests/unit/test-command.sh \
+	tests/unit/test-completion.sh \
 	tests/unit/test-scan.sh \
 	tests/unit/test-word-sizes.sh \
 	tests/wine/test-fallback.sh \
