@@ -40,7 +40,7 @@ static int start(char *const command[], int output, pid_t *ret)
 /* Takes what is there, and throws away what does not fit. */
 static void drain(int fd, char *ret, size_t size, size_t *len)
 {
-    char rest[512];
+    char rest[512] = "";
     ssize_t nr;
 
     do {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,15 +45,13 @@ static void write_whole(struct lines *lines, const char *line, size_t len)
 void lines_write(struct lines *lines, struct json_object *object)
 {
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
-    size_t len = text ? strlen(text) : 0;
-    char *line = malloc(len + 1);
+    char *line = NULL;
 
-    if (!text || !line) {
+    if (!text || asprintf(&line, "%s\n", text) < 0) {
+        line = NULL;
         lines->err = lines->err ? lines->err : -ENOMEM;
     } else {
-        memcpy(line, text, len);
-        line[len] = '\n';
-        write_whole(lines, line, len + 1);
+        write_whole(lines, line, strlen(line));
     }
     free(line);
     json_object_put(object);

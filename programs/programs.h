@@ -79,7 +79,7 @@ struct backends {
 struct preload {
     char place[NR_PLACES][PATH_MAX]; /* "" where there is none */
     const char *path;                /* absolute; NULL: not found */
-    char entry[PATH_MAX];            /* what LD_PRELOAD has to hold: the path, or one with $LIB for both word sizes */
+    char entry[PATH_MAX]; /* what LD_PRELOAD has to hold: the path, or one with $LIB for both word sizes */
 };
 
 void find_preload(struct preload *ret);

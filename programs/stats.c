@@ -79,6 +79,8 @@ static void print_call(const struct sample *sample, enum counters_call call, FIL
 static void print_process(const struct sample *sample, FILE *out)
 {
     uint64_t gets = sample->call[COUNTERS_GET].nr;
+    uint64_t watches =
+        sample->call[COUNTERS_ALLOCATE].nr_passed + sample->call[COUNTERS_ALLOCATE_EX].nr_passed;
     char bytes[16], slowest[16];
 
     fprintf(out, "%s (pid %d): backend %s, %s calls\n", sample->name, (int)sample->pid, sample->backend,
@@ -98,9 +100,7 @@ static void print_process(const struct sample *sample, FILE *out)
     }
     fprintf(out, "  %-26s %llu gets, %llu resets, %llu watches\n", "left to Wine",
             (unsigned long long)sample->call[COUNTERS_GET].nr_passed,
-            (unsigned long long)sample->call[COUNTERS_RESET].nr_passed,
-            (unsigned long long)(sample->call[COUNTERS_ALLOCATE].nr_passed +
-                                 sample->call[COUNTERS_ALLOCATE_EX].nr_passed));
+            (unsigned long long)sample->call[COUNTERS_RESET].nr_passed, (unsigned long long)watches);
 }
 
 void stats_print(const struct counters_file *files, size_t nr, double seconds, FILE *out)

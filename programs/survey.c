@@ -84,7 +84,7 @@ static void set_entry(struct preload *preload)
     size_t path_len = strlen(path), end_len;
     int prefix_len, len;
 
-    strcpy(preload->entry, path);
+    snprintf(preload->entry, sizeof(preload->entry), "%s", path);
     if (!loader_directory(own, own_loader) || !loader_directory(other, other_loader) || !strcmp(own, other)) {
         return;
     }
@@ -106,7 +106,7 @@ static void set_entry(struct preload *preload)
  */
 void find_preload(struct preload *ret)
 {
-    char dir[PATH_MAX], lib[PATH_MAX + 16];
+    char dir[PATH_MAX], loader[PATH_MAX], lib[PATH_MAX + 16];
     char *slash;
 
     *ret = (struct preload){ .path = NULL };
@@ -116,9 +116,9 @@ void find_preload(struct preload *ret)
         if (slash) {
             *slash = '\0';
         }
-        lib[0] = '/';
-        if (loader_directory(lib + 1, own_loader) && strcmp(lib, "/lib")) {
-            set_place(ret->place[1], dir, strcat(lib, "/writewatch"));
+        if (loader_directory(loader, own_loader) && strcmp(loader, "lib")) {
+            snprintf(lib, sizeof(lib), "/%s/writewatch", loader);
+            set_place(ret->place[1], dir, lib);
         }
         set_place(ret->place[2], dir, "/lib/writewatch");
     }

@@ -37,8 +37,10 @@ struct view {
 static size_t heat_level(double share)
 {
     size_t level = NR_MARKS - 1;
+    double limit = 0.5;
 
-    for (double limit = 0.5; level && share < limit; limit /= 2) {
+    while (level && share < limit) {
+        limit /= 2;
         level--;
     }
     return level;
