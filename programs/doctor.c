@@ -289,7 +289,7 @@ int doctor_main(int argc, char **argv)
         { "help", no_argument, NULL, OPTION_HELP },
         { 0 },
     };
-    static struct doctor doctor = { .wine = "wine" };
+    struct doctor doctor = { .wine = "wine" };
     bool quick = false;
     int option;
 

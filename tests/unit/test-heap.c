@@ -147,7 +147,8 @@ START_TEST(blocks_are_zeroed_and_apart)
     ck_assert_uint_eq(use_blocks(1, 20000), 0);
     ww_heap_free(NULL);
     ck_assert_ptr_null(ww_heap_alloc(SIZE_MAX));
-    ck_assert_ptr_null(ww_heap_alloc(SIZE_MAX / 2));
+    /* A half there may be, where a 32-bit program has all addresses to itself. */
+    ck_assert_ptr_null(ww_heap_alloc(SIZE_MAX / 8 * 7));
 }
 END_TEST
 
