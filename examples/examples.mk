@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- examples: the public API and libc alone; each is a test as well ----
 # One more is one more word here.
-EXAMPLES = examples/dump-pages examples/lazy-restore examples/remembered-set examples/snapshot examples/texture-cache
+EXAMPLES = examples/dump-pages examples/lazy-restore examples/remembered-set examples/snapshot \
+	examples/texture-cache
 
 # The same again on each backend.
 TESTS += $(EXAMPLES) examples/test-backends.sh

@@ -2,5 +2,5 @@
 # ---- manual pages, installed headers and documents, against what they describe ----
 DOCS_TESTS = tests/docs/test-man.sh tests/docs/test-header.sh tests/docs/test-guide.sh
 TESTS += $(DOCS_TESTS)
-EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk docs/GUIDE.md docs/TROUBLESHOOTING.md
+EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk tests/docs/messages.awk docs/GUIDE.md docs/TROUBLESHOOTING.md
 AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
