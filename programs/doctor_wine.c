@@ -183,7 +183,7 @@ static bool set_environment(const struct doctor *doctor, const char *prefix)
     return !setenv("WINEPREFIX", prefix, 1) && !setenv("WINEDEBUG", "-all", 1) &&
            !setenv("WINEDLLOVERRIDES", "winemenubuilder.exe,mscoree,mshtml=", 1) && !unsetenv("DISPLAY") &&
            !unsetenv("WAYLAND_DISPLAY") && !setenv("WW_DEBUG", "1", 1) &&
-           !setenv("LD_PRELOAD", doctor->preload.path, 1);
+           !setenv("LD_PRELOAD", doctor->preload.entry, 1);
 }
 
 static void run_in_prefix(struct doctor *doctor)
