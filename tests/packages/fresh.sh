@@ -9,13 +9,13 @@ fresh() {
     if [ ! -f "$base" ]; then
         echo "making $base (once, a few minutes)" >&2
         bootstrap "$1" "$2" "$base.tree" "$base.log"
-        tar -C "$base.tree" -cf "$base.new" .
+        tar -C "$base.tree" -cf "$base.new" . || skip "cannot write $base.new"
         rm -rf "$base.tree"
         mv "$base.new" "$base"
     fi
     rm -rf "$3"
     mkdir -p "$3" "$downloads"
-    tar -C "$3" -xf "$base"
+    tar -C "$3" -xf "$base" || skip "cannot unpack $base"
     reach_packages "$3"
     mounts="$downloads|/var/cache/apt/archives"
 }

@@ -6,7 +6,7 @@
 # A further command of writewatch's is one more line in commands(), or in statistics().
 set -u
 debs64=$1 debs32=$2 programs=$3
-failed=0 skipped=0
+failed=0
 export DEBIAN_FRONTEND=noninteractive WINEDEBUG=-all WINEPREFIX=/tmp/prefix WINEDLLOVERRIDES='mscoree,mshtml='
 
 verdict() {
@@ -34,9 +34,11 @@ step() {
 commands() {
     step '^writewatch [0-9]' 'writewatch --version'
     step '/usr/lib/x86_64-linux-gnu/writewatch/' 'writewatch probe || test $? = 77'
-    step '^/usr/\$LIB/writewatch/libwritewatch-ntdll.so$' "writewatch run -- sh -c 'echo \"\$LD_PRELOAD\"'"
+    # One word size: the path. Both: the one that each dynamic loader makes its own of.
+    step "^/usr/$([ -n "$wine32" ] && echo '\$LIB' || echo lib/x86_64-linux-gnu)/writewatch/libwritewatch-ntdll.so\$" \
+        "writewatch run -- sh -c 'echo \"\$LD_PRELOAD\"'"
     step 'dirty pages: 2$' "writewatch run --verbose -- wine $programs/watch.exe"
-    [ ! -f "$programs/i686/watch.exe" ] ||
+    [ -z "$wine32" ] ||
         step 'dirty pages: 2$' "writewatch run --verbose -- wine $programs/i686/watch.exe"
 }
 
@@ -61,8 +63,8 @@ attached() {
         verdict "skipped: this kernel has no kernel-tracked write watches, so Wine's own are what was tried"
         return
     }
-    for program in watch.exe i686/watch.exe; do
-        [ ! -f "$programs/$program" ] || step 'writewatch.*attached to' "writewatch run --verbose -- wine $programs/$program"
+    for program in watch.exe ${wine32:+i686/watch.exe}; do
+        step 'writewatch.*attached to' "writewatch run --verbose -- wine $programs/$program"
     done
 }
 
@@ -76,8 +78,13 @@ examples() {
 }
 
 pages() {
-    for page in $(dpkg -L $packages | sed -n 's|^/usr/share/man/man[0-9]/\(.*\)\.gz$|\1|p' | sort -u); do
-        step "/usr/share/man/man${page##*.}/$page" "man -w ${page##*.} ${page%.*}"
+    # With two architectures installed dpkg wants to know which is meant.
+    found=$(for package in $packages; do dpkg -L "$package:amd64"; done |
+        sed -n 's|^/usr/share/man/man[0-9]/\(.*\)\.gz$|\1|p' | sort -u)
+    [ -n "$found" ] || verdict "FAILED: the packages have no manual pages"
+    for page in $found; do
+        # Several names share a page, and man tells the file of the page.
+        step "^/usr/share/man/man${page##*.}/" "man -w ${page##*.} ${page%.*}"
     done
 }
 
@@ -89,8 +96,14 @@ names() {
 }
 
 echo "== $(. /etc/os-release && echo "$PRETTY_NAME"), kernel $(uname -r)"
-dpkg --add-architecture i386
-{ apt-get -qq update && apt-get -qq install -y --no-install-recommends gcc libc6-dev pkgconf man-db tmux gnuplot-nox wine wine64 wine32:i386; } \
+wine32=
+if ls "$debs32"/*.deb >/dev/null 2>&1; then
+    dpkg --add-architecture i386
+    wine32=wine32:i386
+else
+    verdict "skipped: there are no packages for i386, so amd64 is tried alone"
+fi
+{ apt-get -qq update && apt-get -qq install -y --no-install-recommends gcc libc6-dev pkgconf man-db tmux gnuplot-nox wine wine64 $wine32; } \
     >/tmp/apt.log 2>&1 || {
     tail -n 5 /tmp/apt.log
     echo "skipped: Debian's own packages could not be installed"
@@ -102,7 +115,7 @@ names >/tmp/before
 
 packages='libwritewatch0 libwritewatch-dev writewatch writewatch-preload'
 step '' "apt-get -qq install -y --no-install-recommends $debs64/*.deb >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
-step '' "apt-get -qq install -y --no-install-recommends $debs32/libwritewatch*.deb $debs32/writewatch-preload*.deb \
+[ -z "$wine32" ] || step '' "apt-get -qq install -y --no-install-recommends $debs32/libwritewatch*.deb $debs32/writewatch-preload*.deb \
 >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
 step '^ii' "dpkg -l | grep writewatch"
 commands
