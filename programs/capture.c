@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "programs.h"
 
 extern char **environ;
 
@@ -75,7 +76,7 @@ static int wait_for_end(pid_t pid, int fd, unsigned int seconds, char *ret, size
         return CAPTURE_TIMED_OUT;
     }
     drain(fd, ret, size, &len);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return child_exit_code(status);
 }
 
 int capture(char *const command[], unsigned int seconds, char *ret, size_t size)

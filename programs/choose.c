@@ -67,20 +67,6 @@ bool process_has_ended(const struct counters_file *file)
     return !is_running(file->pid);
 }
 
-int parse_pid(const char *text, pid_t *ret)
-{
-    char *end;
-    long pid;
-
-    errno = 0;
-    pid = strtol(text, &end, 10);
-    if (errno || *end || text[0] < '0' || text[0] > '9' || pid <= 0 || pid > INT_MAX) {
-        return -EINVAL;
-    }
-    *ret = pid;
-    return 0;
-}
-
 int choose_process(const char *command, pid_t pid, struct counters_file *ret)
 {
     struct counters_file *files = NULL;

@@ -5,9 +5,6 @@
 
 #include "counters.h"
 
-/* A number of a process; 0 or -EINVAL. */
-int parse_pid(const char *text, pid_t *ret);
-
 /* The counters of process @pid, or for 0 of the only one that uses write watches. @command is for messages.
  * 0, or a negative errno after a message. */
 int choose_process(const char *command, pid_t pid, struct counters_file *ret);

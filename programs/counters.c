@@ -277,6 +277,14 @@ bool counters_in_use(const struct counters_file *file)
 
 /* ---- samples ---- */
 
+uint64_t counters_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
+}
+
 /* The last part of the first word that ends in .exe, or else of the second word, or the first. */
 static void find_name(const struct counters *counters, char *ret, size_t size)
 {
@@ -336,11 +344,9 @@ static void read_region(struct counters_of_region *slot, struct sample *sample)
 void counters_read(const struct counters_file *file, struct sample *ret)
 {
     struct counters *counters = file->counters;
-    struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
     *ret = (struct sample){ .pid = file->pid, .page_size = counters->page_size };
-    ret->now_ns = now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
+    ret->now_ns = counters_now();
     ret->began_ns = counters->began_ns;
     memcpy(ret->backend, counters->backend, sizeof(ret->backend) - 1);
     memcpy(ret->convention, counters->convention, sizeof(ret->convention) - 1);

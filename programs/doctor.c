@@ -96,40 +96,38 @@ static void check_kernel(struct doctor *doctor)
     }
 }
 
-/* The number after a word at the beginning of a line of a file; -1: it is not there. */
-static long read_number(const char *path, const char *word)
+/* The mode of the seccomp filter in force; 0: none, or nobody knows. */
+static int read_seccomp(void)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = fopen("/proc/self/status", "re");
     char line[256];
-    long value = -1;
+    int mode = 0;
 
-    while (file && value < 0 && fgets(line, sizeof(line), file)) {
-        if (!strncmp(line, word, strlen(word)) && sscanf(line + strlen(word), "%ld", &value) != 1) {
-            value = -1;
-        }
+    while (file && fgets(line, sizeof(line), file) && sscanf(line, "Seccomp: %d", &mode) != 1) {
+        ;
     }
     if (file) {
         fclose(file);
     }
-    return value;
+    return mode;
 }
 
 static void check_settings(struct doctor *doctor)
 {
-    long unprivileged = read_number("/proc/sys/vm/unprivileged_userfaultfd", "");
-    long maps = read_number("/proc/sys/vm/max_map_count", "");
+    struct sysctl unprivileged = read_sysctl("/proc/sys/vm/unprivileged_userfaultfd");
+    struct sysctl maps = read_sysctl("/proc/sys/vm/max_map_count");
 
     if (access("/proc/self/pagemap", R_OK)) {
         found(doctor, FINDING_FIX, "settings", "mount /proc, and do not make programs undumpable",
               "/proc/self/pagemap cannot be read");
     }
-    if (unprivileged >= 0) {
+    if (unprivileged.known) {
         found(doctor, FINDING_GOOD, "settings", NULL, "vm.unprivileged_userfaultfd is %ld; 0 is enough",
-              unprivileged);
+              unprivileged.value);
     }
-    if (maps >= 0) {
+    if (maps.known) {
         found(doctor, FINDING_GOOD, "settings", NULL,
-              "vm.max_map_count is %ld; write watches of ours do not depend on it", maps);
+              "vm.max_map_count is %ld; write watches of ours do not depend on it", maps.value);
     }
 }
 
@@ -157,7 +155,7 @@ static const char *find_sandbox(void)
 static void check_sandbox(struct doctor *doctor)
 {
     const char *sandbox = find_sandbox();
-    long seccomp = read_number("/proc/self/status", "Seccomp:");
+    int seccomp = read_seccomp();
 
     if (sandbox) {
         found(doctor, FINDING_NOTE, "sandbox", NULL,

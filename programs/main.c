@@ -110,6 +110,32 @@ int next_option(const char *command, int argc, char **argv, const struct option 
     }
 }
 
+int parse_pid(const char *text, pid_t *ret)
+{
+    char *end;
+    long pid;
+
+    errno = 0;
+    pid = strtol(text, &end, 10);
+    if (errno || *end || text[0] < '0' || text[0] > '9' || pid <= 0 || pid > INT_MAX) {
+        return -EINVAL;
+    }
+    *ret = pid;
+    return 0;
+}
+
+int parse_seconds(const char *text, double least, double most, double *ret)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (*end || end == text || !(value >= least && value <= most)) {
+        return -EINVAL;
+    }
+    *ret = value;
+    return 0;
+}
+
 /* Closes standard output. Returns @status, or an error if output was lost, as on a full disk. */
 int finish_output(int status)
 {

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choose.h"
 #include "plot.h"
 #include "programs.h"
 

@@ -51,12 +51,6 @@ static const struct {
 
 #define NR_CAPABILITIES (sizeof(capabilities) / sizeof(capabilities[0]))
 
-/* A number the kernel may not tell us. */
-struct sysctl {
-    bool known;
-    long value;
-};
-
 /* All that is shown, in one form or the other. */
 struct report {
     struct utsname kernel;
@@ -69,18 +63,6 @@ struct report {
     struct preload preload;
     const char *obstacle; /* why the preload cannot be loaded, or NULL */
 };
-
-static struct sysctl read_sysctl(const char *path)
-{
-    struct sysctl sysctl = { .known = false };
-    FILE *file = fopen(path, "re");
-
-    if (file) {
-        sysctl.known = fscanf(file, "%ld", &sysctl.value) == 1;
-        fclose(file);
-    }
-    return sysctl;
-}
 
 /* The name of what ww_open() takes by default: it is asked, not guessed at. */
 static const char *library_backend(void)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "writewatch.h"
 
@@ -58,6 +59,9 @@ enum option_value {
 /* main.c. @command is the subcommand, NULL for the program itself. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int next_option(const char *command, int argc, char **argv, const struct option *options);
+/* Values of options: the number of a process, seconds within bounds. 0 or -EINVAL. */
+int parse_pid(const char *text, pid_t *ret);
+int parse_seconds(const char *text, double least, double most, double *ret);
 int show(const char *text);
 int finish_output(int status);
 
@@ -82,6 +86,15 @@ struct preload {
     char entry[PATH_MAX]; /* what LD_PRELOAD has to hold: the path, or one with $LIB for both word sizes */
 };
 
+/* A number the kernel may not tell us. */
+struct sysctl {
+    bool known;
+    long value;
+};
+
+/* The directory of this program, without a slash at the end. False: unknown. */
+bool own_directory(char *ret, size_t size);
+struct sysctl read_sysctl(const char *path);
 void find_preload(struct preload *ret);
 const char *preload_obstacle(const struct preload *preload);
 void probe_backends(struct backends *ret);
@@ -118,9 +131,6 @@ bool check_backend(const char *command, const char *name);
 int run_failed(const char *command, int err);
 
 /* ---- the subcommands ---- */
-
-/* A number of seconds within bounds; 0 or -EINVAL. */
-int parse_seconds(const char *text, double least, double most, double *ret);
 
 extern const char bench_help[], doctor_help[], plot_help[], probe_help[], record_help[], run_help[],
     scan_help[], top_help[];

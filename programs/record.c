@@ -18,7 +18,6 @@
 #include "lines.h"
 #include "programs.h"
 #include "stats.h"
-#include "top.h"
 
 const char record_help[] =
     "usage: writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"
@@ -43,7 +42,7 @@ const char record_help[] =
 
 struct recorder {
     struct lines lines;
-    struct timespec began;
+    uint64_t began_ns;
     size_t nr_files;
     struct recorded {
         struct counters_file file;
@@ -61,12 +60,9 @@ static void interrupt(int number)
     interrupted = 1;
 }
 
-static double seconds_since(const struct timespec *began)
+static double seconds_since(uint64_t began_ns)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec - began->tv_sec + (now.tv_nsec - began->tv_nsec) / 1e9;
+    return (counters_now() - began_ns) / 1e9;
 }
 
 /* ---- what a line has ---- */
@@ -74,11 +70,6 @@ static double seconds_since(const struct timespec *began)
 static void put(struct json_object *object, const char *name, double value)
 {
     json_object_object_add(object, name, json_object_new_double(value));
-}
-
-static void put_number(struct json_object *object, const char *name, uint64_t value)
-{
-    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
 }
 
 static void write_header(struct recorder *recorder)
@@ -103,53 +94,26 @@ static void write_process(struct recorder *recorder, const struct sample *sample
     lines_write(&recorder->lines, object);
 }
 
-static struct json_object *parts_json(const struct region_sample *then, const struct region_sample *now)
-{
-    struct json_object *parts = json_object_new_array();
-
-    for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
-        json_object_array_add(parts, json_object_new_int64((uint32_t)(now->part[i] - then->part[i])));
-    }
-    return parts;
-}
-
 /* What one region was asked since the sample before. NULL: nothing. */
 static struct json_object *region_line(const struct sample *before, const struct region_sample *now)
 {
-    static const struct region_sample none;
-    const struct region_sample *then = find_region(before, now);
-    struct json_object *object;
+    struct region_sample since;
 
-    then = then ? then : &none;
-    if (now->nr_gets == then->nr_gets && now->nr_resets == then->nr_resets) {
-        return NULL;
-    }
-    object = json_object_new_object();
-    put_number(object, "start", now->start);
-    put_number(object, "end", now->end);
-    put_number(object, "gets", now->nr_gets - then->nr_gets);
-    put_number(object, "resets", now->nr_resets - then->nr_resets);
-    put_number(object, "pages", now->nr_pages - then->nr_pages);
-    put_number(object, "time_ns", now->time_ns - then->time_ns);
-    json_object_object_add(object, "dirty", parts_json(then, now));
-    return object;
+    region_since(before, now, &since);
+    return since.nr_gets || since.nr_resets ? region_json(&since, "dirty") : NULL;
 }
 
 static void write_interval(struct recorder *recorder, const struct sample *before, const struct sample *now)
 {
     struct json_object *object = json_object_new_object(), *regions = json_object_new_array();
-    uint64_t time_ns = 0;
 
-    for (int i = COUNTERS_GET; i <= COUNTERS_RESET; i++) {
-        time_ns += now->call[i].time_ns - before->call[i].time_ns;
-    }
     put_number(object, "pid", now->pid);
-    put(object, "t", seconds_since(&recorder->began));
+    put(object, "t", seconds_since(recorder->began_ns));
     put(object, "seconds", (now->now_ns - before->now_ns) / 1e9);
     put_number(object, "gets", now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr);
     put_number(object, "resets", now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr);
     put_number(object, "pages", now->nr_pages - before->nr_pages);
-    put_number(object, "time_ns", time_ns);
+    put_number(object, "time_ns", harvest_time_ns(before, now));
     put_number(object, "watched_bytes", now->watched_bytes);
     for (size_t i = 0; i < now->nr_regions; i++) {
         struct json_object *region = region_line(before, &now->region[i]);
@@ -246,7 +210,7 @@ static int begin(struct recorder *recorder, const char *path)
     if (err) {
         return err;
     }
-    clock_gettime(CLOCK_MONOTONIC, &recorder->began);
+    recorder->began_ns = counters_now();
     write_header(recorder);
     return recorder->lines.err ? lines_close(&recorder->lines) : 0;
 }
@@ -288,7 +252,7 @@ struct plan {
 static int record_command(struct recorder *recorder, const struct plan *plan, char **command)
 {
     struct counters_folder folder;
-    int err = counters_folder_make(&folder), status;
+    int err = counters_folder_make(&folder), status, code;
     bool complete;
 
     if (err) {
@@ -303,18 +267,19 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
         return run_failed(command[0], -err);
     }
     while (!child_wait(plan->interval * 1e9, &status)) {
-        if (!recorder->lines.err && seconds_since(&recorder->began) <= plan->seconds) {
+        if (!recorder->lines.err && seconds_since(recorder->began_ns) <= plan->seconds) {
             look_for_files(recorder, folder.path);
             sample_all(recorder);
         }
     }
-    if (!recorder->lines.err && seconds_since(&recorder->began) <= plan->seconds + plan->interval) {
+    if (!recorder->lines.err && seconds_since(recorder->began_ns) <= plan->seconds + plan->interval) {
         look_for_files(recorder, folder.path);
         sample_all(recorder);
     }
     counters_folder_remove(&folder);
     complete = end(recorder);
-    return child_end_as(status) ? child_exit_code(status) : complete ? EXIT_SUCCESS : EXIT_FAILURE;
+    code = child_end_as(status);
+    return code ? code : complete ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Until it has ended, or ctrl-C. */
@@ -332,7 +297,7 @@ static int record_process(struct recorder *recorder, const struct plan *plan,
         counters_read(file, recorder->files[0].before);
     }
     while (!interrupted && !recorder->lines.err && !process_has_ended(file) &&
-           seconds_since(&recorder->began) < plan->seconds) {
+           seconds_since(recorder->began_ns) < plan->seconds) {
         nanosleep(&interval, NULL);
         sample_all(recorder);
     }

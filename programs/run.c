@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "counters.h"
@@ -135,14 +134,6 @@ static int execute(char **command)
 
 /* ---- with statistics ---- */
 
-static double seconds_since(const struct timespec *began)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec - began->tv_sec + (now.tv_nsec - began->tv_nsec) / 1e9;
-}
-
 /* What the processes in the folder have done: into @path, or for people where there is none. */
 static void tell(const struct counters_folder *folder, double seconds, const char *path)
 {
@@ -168,18 +159,17 @@ static void tell(const struct counters_folder *folder, double seconds, const cha
 static int execute_and_tell(char **command, const char *path)
 {
     struct counters_folder folder;
-    struct timespec began;
+    uint64_t began = counters_now();
     int err = counters_folder_make(&folder), status;
 
     if (err) {
         fprintf(stderr, PROGRAM ": no statistics: no folder for them: %s\n", strerror(-err));
         return execute(command);
     }
-    clock_gettime(CLOCK_MONOTONIC, &began);
     err = setenv("WW_STATS", folder.path, 1) ? -errno : child_start(command);
     if (!err) {
         child_wait(CHILD_FOR_EVER, &status);
-        tell(&folder, seconds_since(&began), path);
+        tell(&folder, (counters_now() - began) / 1e9, path);
     }
     counters_folder_remove(&folder);
     return err ? run_failed(command[0], -err) : child_end_as(status);

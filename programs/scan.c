@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "choose.h"
 #include "programs.h"
 #include "writewatch-pagemap.h"
 

@@ -51,14 +51,36 @@ const char *time_text(double ns, char text[16])
     return text;
 }
 
-const struct region_sample *find_region(const struct sample *sample, const struct region_sample *region)
+/* ---- between two samples ---- */
+
+void region_since(const struct sample *before, const struct region_sample *now, struct region_sample *ret)
 {
-    for (size_t i = 0; i < sample->nr_regions; i++) {
-        if (sample->region[i].serial == region->serial) {
-            return &sample->region[i];
-        }
+    const struct region_sample *then = NULL;
+
+    for (size_t i = 0; i < before->nr_regions && !then; i++) {
+        then = before->region[i].serial == now->serial ? &before->region[i] : NULL;
     }
-    return NULL;
+    *ret = *now;
+    if (!then) {
+        return;
+    }
+    ret->nr_gets -= then->nr_gets;
+    ret->nr_resets -= then->nr_resets;
+    ret->nr_pages -= then->nr_pages;
+    ret->time_ns -= then->time_ns;
+    for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
+        ret->part[i] -= then->part[i];
+    }
+}
+
+uint64_t harvest_time_ns(const struct sample *before, const struct sample *now)
+{
+    uint64_t time_ns = 0;
+
+    for (int i = COUNTERS_GET; i <= COUNTERS_RESET; i++) {
+        time_ns += now->call[i].time_ns - before->call[i].time_ns;
+    }
+    return time_ns;
 }
 
 /* ---- text ---- */
@@ -131,7 +153,7 @@ void stats_print(const struct counters_file *files, size_t nr, double seconds, F
 
 /* ---- JSON ---- */
 
-static void put(struct json_object *object, const char *name, uint64_t value)
+void put_number(struct json_object *object, const char *name, uint64_t value)
 {
     json_object_object_add(object, name,
                            json_object_new_int64(value < INT64_MAX ? (int64_t)value : INT64_MAX));
@@ -144,29 +166,29 @@ static struct json_object *calls_json(const struct sample *sample)
     for (int i = 0; i < COUNTERS_NR_CALLS; i++) {
         struct json_object *call = json_object_new_object();
 
-        put(call, "nr", sample->call[i].nr);
-        put(call, "failed", sample->call[i].nr_failed);
-        put(call, "left_to_wine", sample->call[i].nr_passed);
-        put(call, "time_ns", sample->call[i].time_ns);
+        put_number(call, "nr", sample->call[i].nr);
+        put_number(call, "failed", sample->call[i].nr_failed);
+        put_number(call, "left_to_wine", sample->call[i].nr_passed);
+        put_number(call, "time_ns", sample->call[i].time_ns);
         json_object_object_add(calls, call_names[i], call);
     }
     return calls;
 }
 
-struct json_object *region_json(const struct region_sample *region)
+struct json_object *region_json(const struct region_sample *region, const char *parts_name)
 {
     struct json_object *object = json_object_new_object(), *parts = json_object_new_array();
 
-    put(object, "start", region->start);
-    put(object, "end", region->end);
-    put(object, "gets", region->nr_gets);
-    put(object, "resets", region->nr_resets);
-    put(object, "pages", region->nr_pages);
-    put(object, "time_ns", region->time_ns);
+    put_number(object, "start", region->start);
+    put_number(object, "end", region->end);
+    put_number(object, "gets", region->nr_gets);
+    put_number(object, "resets", region->nr_resets);
+    put_number(object, "pages", region->nr_pages);
+    put_number(object, "time_ns", region->time_ns);
     for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
         json_object_array_add(parts, json_object_new_int64(region->part[i]));
     }
-    json_object_object_add(object, "parts", parts);
+    json_object_object_add(object, parts_name, parts);
     return object;
 }
 
@@ -174,21 +196,21 @@ struct json_object *sample_json(const struct sample *sample)
 {
     struct json_object *object = json_object_new_object(), *regions = json_object_new_array();
 
-    put(object, "pid", sample->pid);
+    put_number(object, "pid", sample->pid);
     json_object_object_add(object, "name", json_object_new_string(sample->name));
     json_object_object_add(object, "backend", json_object_new_string(sample->backend));
     json_object_object_add(object, "convention", json_object_new_string(sample->convention));
-    put(object, "page_size", sample->page_size);
-    put(object, "age_ns", sample->now_ns - sample->began_ns);
+    put_number(object, "page_size", sample->page_size);
+    put_number(object, "age_ns", sample->now_ns - sample->began_ns);
     json_object_object_add(object, "calls", calls_json(sample));
-    put(object, "pages", sample->nr_pages);
-    put(object, "clean_gets", sample->nr_clean);
-    put(object, "most_pages", sample->most_pages);
-    put(object, "slowest_get_ns", sample->slowest_get_ns);
-    put(object, "regions_ever", sample->nr_watched);
-    put(object, "watched_bytes", sample->watched_bytes);
+    put_number(object, "pages", sample->nr_pages);
+    put_number(object, "clean_gets", sample->nr_clean);
+    put_number(object, "most_pages", sample->most_pages);
+    put_number(object, "slowest_get_ns", sample->slowest_get_ns);
+    put_number(object, "regions_ever", sample->nr_watched);
+    put_number(object, "watched_bytes", sample->watched_bytes);
     for (size_t i = 0; i < sample->nr_regions; i++) {
-        json_object_array_add(regions, region_json(&sample->region[i]));
+        json_object_array_add(regions, region_json(&sample->region[i], "parts"));
     }
     json_object_object_add(object, "regions", regions);
     return object;

@@ -18,8 +18,11 @@ extern const char *const call_names[COUNTERS_NR_CALLS];
 const char *bytes_text(uint64_t bytes, char text[16]);
 const char *time_text(double ns, char text[16]);
 
-/* The same region in another sample; NULL: it was not there. */
-const struct region_sample *find_region(const struct sample *sample, const struct region_sample *region);
+/* What became of a region since the sample before; all of it if it was not there then. */
+void region_since(const struct sample *before, const struct region_sample *now, struct region_sample *ret);
+
+/* The time inside gets and resets between two samples. */
+uint64_t harvest_time_ns(const struct sample *before, const struct sample *now);
 
 /* The summary of a command that ran so long, for people. */
 void stats_print(const struct counters_file *files, size_t nr, double seconds, FILE *out);
@@ -27,8 +30,10 @@ void stats_print(const struct counters_file *files, size_t nr, double seconds, F
 /* The same into a file, as JSON (writewatch(1)). 0 or a negative errno. */
 int stats_write(const struct counters_file *files, size_t nr, double seconds, const char *path);
 
-/* One process, and one region, as JSON. */
+void put_number(struct json_object *object, const char *name, uint64_t value);
+
+/* One process, and one region with its parts under this name, as JSON. */
 struct json_object *sample_json(const struct sample *sample);
-struct json_object *region_json(const struct region_sample *region);
+struct json_object *region_json(const struct region_sample *region, const char *parts_name);
 
 #endif

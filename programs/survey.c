@@ -15,8 +15,7 @@
 /* Where the preload is in a directory for libraries. */
 #define BELOW_LIB "/writewatch/" PRELOAD_NAME
 
-/* The directory of this program, without a slash at the end. False: unknown. */
-static bool own_directory(char *ret, size_t size)
+bool own_directory(char *ret, size_t size)
 {
     ssize_t len = readlink("/proc/self/exe", ret, size - 1);
     char *slash;
@@ -211,4 +210,16 @@ struct ww_probe wine_backend(const struct backends *backends)
         .reason = "WW_BACKEND names no backend",
         .remedy = "unset it, or take one that '" PROGRAM " probe' lists",
     };
+}
+
+struct sysctl read_sysctl(const char *path)
+{
+    struct sysctl sysctl = { .known = false };
+    FILE *file = fopen(path, "re");
+
+    if (file) {
+        sysctl.known = fscanf(file, "%ld", &sysctl.value) == 1;
+        fclose(file);
+    }
+    return sysctl;
 }

@@ -41,36 +41,31 @@ const char top_help[] = "usage: writewatch top [--pid=PID] [--interval=SECONDS] 
 static void rate_region(const struct sample *before, const struct region_sample *now, double seconds,
                         struct region_rate *ret)
 {
-    static const struct region_sample none;
-    const struct region_sample *then = find_region(before, now);
+    struct region_sample since;
 
-    then = then ? then : &none;
+    region_since(before, now, &since);
     *ret = (struct region_rate){
         .start = now->start,
         .end = now->end,
-        .gets = (now->nr_gets - then->nr_gets) / seconds,
-        .pages = (now->nr_pages - then->nr_pages) / seconds,
-        .busy = (now->time_ns - then->time_ns) / (seconds * 1e9),
+        .gets = since.nr_gets / seconds,
+        .pages = since.nr_pages / seconds,
+        .busy = since.time_ns / (seconds * 1e9),
     };
     for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
-        ret->part[i] = (now->part[i] - then->part[i]) / seconds;
+        ret->part[i] = since.part[i] / seconds;
     }
 }
 
 double top_rates(const struct sample *before, const struct sample *now, struct rates *ret)
 {
     double seconds = (now->now_ns - before->now_ns) / 1e9;
-    uint64_t time_ns = 0;
 
     seconds = seconds > 0 ? seconds : 1;
-    for (int i = COUNTERS_GET; i <= COUNTERS_RESET; i++) {
-        time_ns += now->call[i].time_ns - before->call[i].time_ns;
-    }
     ret->gets = (now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr) / seconds;
     ret->resets = (now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr) / seconds;
     ret->clean = (now->nr_clean - before->nr_clean) / seconds;
     ret->pages = (now->nr_pages - before->nr_pages) / seconds;
-    ret->busy = time_ns / (seconds * 1e9);
+    ret->busy = harvest_time_ns(before, now) / (seconds * 1e9);
     ret->nr_regions = now->nr_regions;
     for (size_t i = 0; i < now->nr_regions; i++) {
         rate_region(before, &now->region[i], seconds, &ret->region[i]);
@@ -145,18 +140,6 @@ static int run(struct top *top, bool json)
 }
 
 /* ---- options ---- */
-
-int parse_seconds(const char *text, double least, double most, double *ret)
-{
-    char *end;
-    double value = strtod(text, &end);
-
-    if (*end || end == text || !(value >= least && value <= most)) {
-        return -EINVAL;
-    }
-    *ret = value;
-    return 0;
-}
 
 int top_main(int argc, char **argv)
 {
