@@ -4,3 +4,11 @@ DOCS_TESTS = tests/docs/test-man.sh tests/docs/test-header.sh tests/docs/test-gu
 TESTS += $(DOCS_TESTS)
 EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk tests/docs/messages.awk docs/GUIDE.md docs/TROUBLESHOOTING.md
 AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
+
+# ---- what README.md has people type, in a fresh Debian; no part of `make check` ----
+EXTRA_DIST += tests/docs/check-docs.sh tests/docs/run-readme.sh tests/docs/commands.awk
+
+check-docs: all
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/docs/check-docs.sh || test $$? -eq 77
+
+.PHONY: check-docs
