@@ -199,7 +199,7 @@ static void write_pages(FILE *script, const struct recorded_process *process)
             "set title 'Write watches of %s' noenhanced\nset xlabel 'seconds'\nset ylabel 'by the second'\n"
             "set y2label '%% of the time, threads added'\nset ytics nomirror\nset y2tics\n"
             "set logscale y\nset format y '%%g'\nset y2range [0:*]\nset grid xtics ytics lc rgb '#dddddd'\n"
-            "set key top left horizontal\nset style data lines\n"
+            "set key outside bottom center horizontal\nset autoscale xfix\nset style data lines\n"
             "plot $pages using 1:2 title 'pages' lw 2, '' using 1:3 title 'gets' lw 2, "
             "'' using 1:4 axes x1y2 title 'time' lw 1\n"
             "unset output\nreset\n",
