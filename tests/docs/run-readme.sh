@@ -54,8 +54,8 @@ while IFS= read -r line <&3; do
     *) typed "$line" /tmp/command.log ;;
     esac
 done 3</tmp/commands
-for file in game.exe pages.svg heat.png; do
-    [ -s $file ] || verdict "FAILED: there is no $file"
+for file in game.exe game.ww.plot/pages.svg game.ww.plot/heat.png; do
+    [ -s "$file" ] || verdict "FAILED: there is no $file"
 done
 [ $failed = 0 ] && echo "ok: README.md, $(wc -l </tmp/commands) lines" || echo "$failed commands failed"
 [ $failed = 0 ]
