@@ -12,7 +12,7 @@ expect 0 'usage: writewatch' "$ww" --help
 expect 0 '^writewatch [0-9]' "$ww" --version
 expect 1 'no command to run' "$ww" run
 expect 1 'no command to run' "$ww" run --verbose --
-expect 1 "unknown backend 'bogus'; there are: uffd, uffd-sync, mprotect, none, softdirty" "$ww" run --backend=bogus -- true
+expect 1 "unknown backend 'bogus'; there are: uffd, \(uffd-sync, mprotect\|mprotect, uffd-sync\), none, softdirty" "$ww" run --backend=bogus -- true
 expect 1 'unknown option' "$ww" run --nonsense true
 expect 127 "cannot run '/no/such/program'" "$ww" run -- /no/such/program
 expect 126 "cannot run '/'" "$ww" run -- /
