@@ -9,7 +9,7 @@ export WINEDEBUG=-all TERM=xterm
 
 verdict() {
     printf '%s\n' "$*"
-    case $1 in FAILED:) failed=$((failed + 1)) ;; esac
+    case $1 in FAILED:*) failed=$((failed + 1)) ;; esac
 }
 
 # typed COMMAND LOG
