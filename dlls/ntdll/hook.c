@@ -86,21 +86,22 @@ static void make_call(void *function, struct effect *effect)
                        "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
                        "xmm14", "xmm15");
 #elif defined(__i386__)
+    LARGE_INTEGER *first = &effect->target[0], *second = &effect->target[1];
     long left;
 
-    __asm__ volatile(
-        "mov %%esp, %%esi\n\t"
-        "and $-16, %%esp\n\t"
-        "sub $8, %%esp\n\t"
-        "push %[second]\n\t"
-        "push %[first]\n\t"
-        "mov %%esp, %%edi\n\t"
-        "call *%[function]\n\t"
-        "sub %%esp, %%edi\n\t"
-        "mov %%esi, %%esp"
-        : "=&D"(left)
-        : [function] "a"(function), [first] "c"(&effect->target[0]), [second] "d"(&effect->target[1])
-        : "esi", "memory", "cc");
+    /* The function may leave anything in the registers of all three. */
+    __asm__ volatile("mov %%esp, %%esi\n\t"
+                     "and $-16, %%esp\n\t"
+                     "sub $8, %%esp\n\t"
+                     "push %[second]\n\t"
+                     "push %[first]\n\t"
+                     "mov %%esp, %%edi\n\t"
+                     "call *%[function]\n\t"
+                     "sub %%esp, %%edi\n\t"
+                     "mov %%esi, %%esp"
+                     : "=&D"(left), [function] "+a"(function), [first] "+c"(first), [second] "+d"(second)
+                     :
+                     : "esi", "memory", "cc");
     effect->popped = left == -8;
 #else
     (void)function;

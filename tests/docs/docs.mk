@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- manual pages, installed headers and documents, against what they describe ----
-DOCS_TESTS = tests/docs/test-man.sh tests/docs/test-header.sh tests/docs/test-guide.sh
+DOCS_TESTS = tests/docs/test-abi.sh tests/docs/test-guide.sh tests/docs/test-header.sh tests/docs/test-man.sh
 TESTS += $(DOCS_TESTS)
-EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk tests/docs/messages.awk docs/GUIDE.md docs/TROUBLESHOOTING.md
+EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk tests/docs/messages.awk tests/docs/libwritewatch.abi tests/docs/libwritewatch.constants \
+	docs/GUIDE.md docs/TROUBLESHOOTING.md
 AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
 
 # ---- what README.md has people type, in a fresh Debian; no part of `make check` ----

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # portable.sh ARCHIVE HEADERS [ARCH...]: the preload for systems with an older glibc, built in a Debian 11 (glibc 2.31)
 # with Wine's HEADERS from here, for amd64 and i386: portable/ARCH/libwritewatch-ntdll.so in the build folder. Says
-# which glibc it asks for, and loads it in Debian 11, Debian 12 and here; the dynamic loader must not say a word. Needs
-# root and a network.
+# which glibc it asks for, and loads it in Debian 11, Debian 12 and here; the dynamic loader must not say a word. A
+# Windows program runs with it under the Wine of both Debians. Needs root and a network.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../wine/debian.sh"
@@ -19,7 +19,7 @@ failed=0
 
 verdict() {
     printf '%s\n' "$*"
-    case $1 in FAILED:) failed=1 ;; esac
+    case $1 in FAILED:*) failed=1 ;; esac
 }
 
 # build ARCH, in a subshell. The archive has what autoreconf makes: Debian 11's autoconf is too old for that. Its gcc
@@ -72,13 +72,54 @@ loads() {
 # The file of this name that a process with this preload has mapped.
 show='LD_PRELOAD=$1 /bin/cat /proc/self/maps | sed -n "s|^[^/]*/|/|;/libwritewatch-ntdll/p" | sort -u'
 
+quiet_wine='WINEDEBUG=-all WINEDLLOVERRIDES=winemenubuilder.exe,mscoree,mshtml= WINEPREFIX=/root/prefix'
+
+# wine_in WHERE ARCH ATTACHES: a Windows program under the Wine of the Debian in $root. Its answers are right, and the
+# preload has stepped in (yes) or stays out without harm (no). What the preload says is part of the verdict.
+wine_in() {
+    program=watch.exe wine=wine64
+    [ "$2" = amd64 ] || program=i686/watch.exe wine=wine32
+    [ -f "$build/tests/pe/$program" ] || {
+        verdict "skipped: Wine in $1: tests/pe/$program is not built (make check)"
+        return
+    }
+    mounts="$mounts
+$build/tests/pe|/srv/pe"
+    in_debian "$root" "$2" DEBIAN_FRONTEND=noninteractive $quiet_wine sh -euc '
+        apt-get -qq update
+        apt-get -qq install -y --no-install-recommends wine "$1"
+        timeout 300 wineboot -i
+        timeout 60 wineserver -w' sh $wine >"$root.log" 2>&1 || {
+        tail -n 5 "$root.log"
+        verdict "skipped: Wine in $1: it cannot be installed or makes no prefix, see $root.log"
+        return
+    }
+    where="$1, $(in_debian "$root" "$2" wine --version 2>/dev/null)"
+    answers=$(in_debian "$root" "$2" $quiet_wine sh -c '
+        WW_DEBUG=1 LD_PRELOAD=$1 timeout 60 wine "$2" 2>/srv/said || echo "exit code $?"
+        timeout 60 wineserver -w' sh "/srv/out/$name" "/srv/pe/$program" | tr '\n' ',')
+    said=$(grep 'writewatch' "$root/srv/said" | sort -u)
+    if [ "$answers" != 'dirty pages: 1 5 9,dirty pages: 2,' ] || grep 'ld\.so' "$root/srv/said"; then
+        verdict "FAILED: $where: the program says $answers the preload ${said:-nothing}"
+    elif [ "$3" = yes ] && [ "${said#*attached to}" = "$said" ]; then
+        verdict "FAILED: $where: the preload does not step in: ${said:-nothing is said}"
+    else
+        verdict "ok: $where: right answers; the preload says: ${said:-nothing}"
+    fi
+}
+
 # try ARCH SUITE, in a subshell
 try() {
     root=$cache/packages-$2-$1-portable
     fresh "$2" "$1" "$root"
-    mounts="$out/$1|/srv/out"
+    mounts="$mounts
+$out/$1|/srv/out"
     libc=$(in_debian "$root" "$1" ldd --version | sed -n '1s/.* /glibc /p')
     loads "$2 $1, $libc" in_debian "$root" "$1" sh -c "$show" sh "/srv/out/$name"
+    # Debian 11's Wine 5.0 has no ntdll.so: its name is ntdll.dll.so, and it has no table of system calls.
+    attaches=yes
+    [ "$2" != bullseye ] && "$build/writewatch" probe >/dev/null 2>&1 || attaches=no
+    wine_in "$2 $1" "$1" $attaches
     rm -rf "$root"
     exit $failed
 }

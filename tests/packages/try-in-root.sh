@@ -11,7 +11,7 @@ export DEBIAN_FRONTEND=noninteractive WINEDEBUG=-all WINEPREFIX=/tmp/prefix WINE
 
 verdict() {
     printf '%s\n' "$*"
-    case $1 in FAILED:) failed=$((failed + 1)) ;; esac
+    case $1 in FAILED:*) failed=$((failed + 1)) ;; esac
 }
 
 # step PATTERN COMMAND: exit code 0, a line of the output matches, and the dynamic loader has nothing to say.
