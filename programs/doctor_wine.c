@@ -206,17 +206,16 @@ static void judge(struct doctor *doctor, const struct trial *trial, bool other_a
 static bool had_watch(const char *folder)
 {
     struct counters_file *files = NULL;
-    ssize_t nr = counters_open_folder(folder, &files);
+    size_t nr = 0;
     bool had = false;
 
-    for (ssize_t i = 0; i < nr; i++) {
+    counters_look_into(folder, &files, &nr);
+    for (size_t i = 0; i < nr; i++) {
         struct counters_of_call *get = &files[i].counters->call[COUNTERS_GET];
 
         had |= atomic_load(&get->nr) > atomic_load(&get->nr_passed);
     }
-    if (nr >= 0) {
-        counters_close(files, nr);
-    }
+    counters_close(files, nr);
     return had;
 }
 
