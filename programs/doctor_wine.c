@@ -131,7 +131,7 @@ static bool find_attached(const struct trial *trial, int bits, char words[PATH_M
 
         at += strlen(ATTACHED);
         snprintf(words, PATH_MAX, "%.*s", (int)strcspn(at, "\r\n"), at);
-        strcpy(path, words);
+        snprintf(path, PATH_MAX, "%s", words);
         end = strrchr(path, '(');
         if (end && end > path) {
             end[-1] = '\0';
@@ -141,6 +141,12 @@ static bool find_attached(const struct trial *trial, int bits, char words[PATH_M
         }
     }
     return false;
+}
+
+static bool answered_rightly(const struct trial *trial)
+{
+    return !trial->status && strstr(trial->said, "dirty pages: 1 5 9") &&
+           strstr(trial->said, "dirty pages: 2");
 }
 
 /* It works; a 32-bit program may run in a 64-bit process of Wine. */
@@ -191,8 +197,7 @@ static void judge(struct doctor *doctor, const struct trial *trial, bool other_a
               PROGRAM_SECONDS);
     } else if (!trial->answered && other_answered && !find_attached(trial, trial->bits, words, ntdll)) {
         found(doctor, FINDING_NOTE, subject, NULL, "this Wine runs no programs of this word size");
-    } else if (trial->status || !strstr(trial->said, "dirty pages: 1 5 9") ||
-               !strstr(trial->said, "dirty pages: 2")) {
+    } else if (!answered_rightly(trial)) {
         found(doctor, FINDING_FIX, subject, remedy, "a Windows program ended with exit code %d and %s",
               trial->status, trial->answered ? "the wrong answer" : "no answer");
     } else if (trial->had_watch) {
@@ -296,7 +301,7 @@ static void find_server(const char *wine, char ret[PATH_MAX])
 
     if (!slash || snprintf(ret, PATH_MAX, "%.*s/wineserver", (int)(slash - wine), wine) >= PATH_MAX ||
         access(ret, X_OK)) {
-        strcpy(ret, "wineserver");
+        snprintf(ret, PATH_MAX, "wineserver");
     }
 }
 
