@@ -11,14 +11,15 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "programs.h"
 
 extern char **environ;
 
 static volatile pid_t child;
+static sigset_t child_signal;
 
 /* The terminal sends these to the command as well; it is the command that decides what becomes of it. */
 static const int left_alone[] = { SIGINT, SIGQUIT };
@@ -37,8 +38,9 @@ static void pass_on(int number)
     errno = saved;
 }
 
-/* Signals that the command has to find as they were for us; one that was ignored stays so. */
-static void set_signals(sigset_t *ret_default)
+/* Signals that the command has to find as they were for us; one that was ignored stays so, but for SIGCHLD:
+ * who ignores it cannot wait. That one is blocked here, for child_wait(). */
+static void set_signals(sigset_t *ret_default, sigset_t *ret_mask)
 {
     struct sigaction ignore = { .sa_handler = SIG_IGN },
                      pass = { .sa_handler = pass_on, .sa_flags = SA_RESTART }, old;
@@ -57,19 +59,24 @@ static void set_signals(sigset_t *ret_default)
             sigaddset(ret_default, passed_on[i]);
         }
     }
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&child_signal);
+    sigaddset(&child_signal, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child_signal, ret_mask);
 }
 
 int child_start(char **command)
 {
     posix_spawnattr_t attr;
-    sigset_t signals;
+    sigset_t signals, mask;
     pid_t pid;
     int err;
 
-    set_signals(&signals);
+    set_signals(&signals, &mask);
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigdefault(&attr, &signals);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attr, &mask);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     err = posix_spawnp(&pid, command[0], NULL, &attr, command, environ);
     posix_spawnattr_destroy(&attr);
     if (!err) {
@@ -80,19 +87,22 @@ int child_start(char **command)
 
 bool child_wait(uint64_t limit_ns, int *ret_status)
 {
-    struct timespec rest = { .tv_sec = limit_ns / 1000000000, .tv_nsec = limit_ns % 1000000000 };
-    pid_t pid;
+    const uint64_t began_ns = counters_now();
+    uint64_t past_ns = 0;
 
-    if (limit_ns != CHILD_FOR_EVER) {
-        /* A child that ends meanwhile is found out then. */
-        while (nanosleep(&rest, &rest) && errno == EINTR) {
-            ;
+    /* Its signal is blocked, and so is not missed between the two calls. */
+    while (!waitpid(child, ret_status, WNOHANG)) {
+        struct timespec rest;
+
+        if (past_ns >= limit_ns) {
+            return false;
         }
+        rest.tv_sec = (limit_ns - past_ns) / 1000000000;
+        rest.tv_nsec = (limit_ns - past_ns) % 1000000000;
+        sigtimedwait(&child_signal, NULL, limit_ns == CHILD_FOR_EVER ? NULL : &rest);
+        past_ns = counters_now() - began_ns;
     }
-    do {
-        pid = waitpid(child, ret_status, limit_ns == CHILD_FOR_EVER ? 0 : WNOHANG);
-    } while (pid < 0 && errno == EINTR);
-    return pid != 0;
+    return true;
 }
 
 int child_exit_code(int status)

@@ -186,7 +186,18 @@ struct list {
     int err;
 };
 
-static void add_file(struct list *list, struct counters *counters)
+/* By inode, which no other file can have while this one is mapped. */
+static bool is_known(const struct list *list, ino_t inode)
+{
+    for (size_t i = 0; i < list->nr; i++) {
+        if (list->files[i].inode == inode) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_file(struct list *list, struct counters *counters, ino_t inode)
 {
     struct counters_file *more = reallocarray(list->files, list->nr + 1, sizeof(*more));
 
@@ -195,7 +206,7 @@ static void add_file(struct list *list, struct counters *counters)
         list->err = -ENOMEM;
         return;
     }
-    more[list->nr++] = (struct counters_file){ .counters = counters, .pid = counters->pid };
+    more[list->nr++] = (struct counters_file){ .counters = counters, .pid = counters->pid, .inode = inode };
     list->files = more;
 }
 
@@ -205,36 +216,32 @@ static void add_folder(const char *path, void *arg)
     const struct dirent *entry;
     struct counters *counters;
     DIR *dir = opendir(path);
+    struct stat stat;
 
     if (!dir) {
         list->err = list->err ? list->err : -errno;
         return;
     }
     while ((entry = readdir(dir))) {
+        if (fstatat(dirfd(dir), entry->d_name, &stat, AT_SYMLINK_NOFOLLOW) || is_known(list, stat.st_ino)) {
+            continue;
+        }
         counters = map_file(dirfd(dir), entry->d_name);
         if (counters) {
-            add_file(list, counters);
+            add_file(list, counters, stat.st_ino);
         }
     }
     closedir(dir);
 }
 
-static ssize_t hand_out(struct list *list, struct counters_file **ret_files)
+int counters_look_into(const char *path, struct counters_file **files, size_t *nr)
 {
-    if (list->err && list->err != -ENOENT) {
-        counters_close(list->files, list->nr);
-        return list->err;
-    }
-    *ret_files = list->files;
-    return list->nr;
-}
-
-ssize_t counters_open_folder(const char *path, struct counters_file **ret_files)
-{
-    struct list list = { .nr = 0 };
+    struct list list = { .files = *files, .nr = *nr };
 
     add_folder(path, &list);
-    return hand_out(&list, ret_files);
+    *files = list.files;
+    *nr = list.nr;
+    return list.err;
 }
 
 /* A folder that nobody holds is about to go. */
@@ -259,7 +266,12 @@ ssize_t counters_open_all(struct counters_file **ret_files)
         return err;
     }
     for_each_folder(base, add_held_folder, &list);
-    return hand_out(&list, ret_files);
+    if (list.err && list.err != -ENOENT) {
+        counters_close(list.files, list.nr);
+        return list.err;
+    }
+    *ret_files = list.files;
+    return list.nr;
 }
 
 void counters_close(struct counters_file *files, size_t nr)

@@ -43,6 +43,7 @@ struct sample {
 struct counters_file {
     struct counters *counters;
     pid_t pid;
+    ino_t inode;
 };
 
 /* A folder for a command about to be run, and the lock that says so. */
@@ -57,11 +58,13 @@ int counters_folder_make(struct counters_folder *ret);
 /* Removes it, with all files in it. */
 void counters_folder_remove(struct counters_folder *folder);
 
-/* Maps every file in a folder that is one of this version's. Returns how many of them there are in
- * *ret_files, to be unmapped and freed by counters_close(), or a negative errno. */
-ssize_t counters_open_folder(const char *path, struct counters_file **ret_files);
+/* Maps every file in a folder that is one of this version's, and adds it to *files unless it is there
+ * already; a list begins with NULL and 0, and ends with counters_close(). 0 or a negative errno, and then the
+ * list has what was found. */
+int counters_look_into(const char *path, struct counters_file **files, size_t *nr);
 
-/* The same of all commands of this user that run. */
+/* Maps those of all commands of this user that run. Returns how many there are in *ret_files, to be closed as
+ * well, or a negative errno. */
 ssize_t counters_open_all(struct counters_file **ret_files);
 
 void counters_close(struct counters_file *files, size_t nr);

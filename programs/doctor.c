@@ -78,6 +78,16 @@ void found(struct doctor *doctor, enum severity severity, const char *subject, c
     }
 }
 
+size_t count_fixes(const struct doctor *doctor)
+{
+    size_t nr = 0;
+
+    for (size_t i = 0; i < doctor->nr; i++) {
+        nr += doctor->finding[i].severity == FINDING_FIX;
+    }
+    return nr;
+}
+
 /* ---- checks that need no Wine ---- */
 
 static void check_kernel(struct doctor *doctor)
@@ -192,6 +202,9 @@ static void check_environment(struct doctor *doctor)
     if (wine.error && (forced_backend() || preload_is_disabled())) {
         found(doctor, FINDING_FIX, "settings", wine.remedy ? wine.remedy : "unset WW_BACKEND", "%s",
               wine.reason);
+    } else if (!wine.error && !(wine.caps & WW_CAP_EXACT)) {
+        found(doctor, FINDING_FIX, "settings", "unset WW_BACKEND",
+              "with the backend '%s' pages count as written that were not", wine.name);
     }
     if (preload && preload[0]) {
         found(doctor, FINDING_NOTE, "settings", NULL, "LD_PRELOAD has %.200s, which stays behind ours",
@@ -209,16 +222,6 @@ static const struct {
 };
 
 /* ---- the report ---- */
-
-static size_t count_fixes(const struct doctor *doctor)
-{
-    size_t nr = 0;
-
-    for (size_t i = 0; i < doctor->nr; i++) {
-        nr += doctor->finding[i].severity == FINDING_FIX;
-    }
-    return nr;
-}
 
 static void print_end(const struct doctor *doctor)
 {

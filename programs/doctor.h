@@ -34,6 +34,9 @@ struct doctor {
 void found(struct doctor *doctor, enum severity severity, const char *subject, const char *remedy,
            const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Findings that need mending, so far. */
+size_t count_fixes(const struct doctor *doctor);
+
 /* doctor_wine.c */
 void doctor_find_wine(struct doctor *doctor);
 void doctor_try_wine(struct doctor *doctor);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The part of `writewatch doctor` that needs Wine: its version, and a small Windows program
- * (tests/pe/hello.c) that is run with the preload, in a new Wine prefix that is removed afterwards. What the
- * preload says then (dlls/ntdll/attach.c) tells which ntdll.so it met, and why it stayed out if it did.
+ * (tests/pe/hello.c) that is run with the preload, in a new Wine prefix that is removed afterwards. Wine
+ * starts services beside it, so what the preload publishes (counters.h) tells whether the program was
+ * answered; what the preload says (dlls/ntdll/attach.c) names the ntdll.so, or why it stayed out.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "counters.h"
 #include "doctor.h"
 
 #define VERSION_SECONDS 20
@@ -25,7 +28,8 @@
  * Proton. */
 static const char own_watches[] = "sing kernel write watches";
 
-static const char reinstall[] = "see 'writewatch run --verbose', and report it with this output";
+static const char report[] = "see 'writewatch run --verbose', and report it with this output";
+static const char above[] = "mend first what is said above";
 
 void doctor_find_wine(struct doctor *doctor)
 {
@@ -89,68 +93,150 @@ static bool file_has(const char *path, const char *text)
     return has;
 }
 
-/* The rest of the first line that begins so, or NULL; the text is cut there. */
-static char *line_after(char *text, const char *beginning)
+/* 64 or 32 by the head of an ELF file, 0 for all else. */
+static int word_size(const char *path)
 {
-    char *at = strstr(text, beginning);
+    FILE *file = fopen(path, "re");
+    unsigned char head[EI_NIDENT];
+    int bits = 0;
 
-    if (at) {
-        at += strlen(beginning);
-        at[strcspn(at, "\r\n")] = '\0';
+    if (file && fread(head, sizeof(head), 1, file) == 1 && !memcmp(head, ELFMAG, SELFMAG)) {
+        bits = head[EI_CLASS] == ELFCLASS64 ? 64 : head[EI_CLASS] == ELFCLASS32 ? 32 : 0;
     }
-    return at;
+    if (file) {
+        fclose(file);
+    }
+    return bits;
 }
 
-/* What became of one run of the program. */
-static void judge(struct doctor *doctor, const char *subject, int status, char *said)
-{
-    bool right = !status && strstr(said, "dirty pages: 1 5 9") && strstr(said, "dirty pages: 2");
-    char *attached, *refused, ntdll[PATH_MAX];
+/* One of the two programs, and what became of it. */
+struct trial {
+    const char *subject, *name;
+    int bits;
+    int status;      /* as capture() has it */
+    bool is_there;   /* the program is installed */
+    bool answered;   /* it said what is dirty, rightly or not */
+    bool had_watch;  /* the preload answered a process of it */
+    char said[8192]; /* by everything that ran meanwhile, Wine's services too */
+};
 
-    refused = strstr(said, "writewatch: staying out: ");
-    attached = strstr(said, "writewatch: attached to ");
-    if (status == CAPTURE_TIMED_OUT) {
-        found(doctor, FINDING_FIX, subject, reinstall, "a Windows program did not end within %d s",
-              PROGRAM_SECONDS);
-    } else if (!right) {
-        found(doctor, FINDING_FIX, subject,
-              attached ? reinstall : "mend Wine first: the program does not work in it",
-              "a Windows program ended with exit code %d and the wrong answer", status);
-    } else if (attached) {
-        attached = line_after(attached, "writewatch: attached to ");
-        found(doctor, FINDING_GOOD, subject, NULL,
-              "a Windows program has its write watches from the kernel: %s", attached);
-        if (sscanf(attached, "%4095s", ntdll) == 1 && file_has(ntdll, own_watches)) {
-            found(doctor, FINDING_NOTE, subject, NULL,
-                  "this Wine can track writes in the kernel itself; that rests while the preload is there");
+#define ATTACHED "writewatch: attached to "
+#define REFUSED "writewatch: staying out: "
+
+/* The preload's words about an ntdll.so of this word size, and its path. False: there is none. */
+static bool find_attached(const struct trial *trial, int bits, char words[PATH_MAX], char path[PATH_MAX])
+{
+    for (const char *at = trial->said; (at = strstr(at, ATTACHED));) {
+        char *end;
+
+        at += strlen(ATTACHED);
+        snprintf(words, PATH_MAX, "%.*s", (int)strcspn(at, "\r\n"), at);
+        snprintf(path, PATH_MAX, "%s", words);
+        end = strrchr(path, '(');
+        if (end && end > path) {
+            end[-1] = '\0';
         }
-    } else if (refused) {
-        found(doctor, FINDING_FIX, subject, reinstall, "the preload stays out: %s",
-              line_after(refused, "writewatch: staying out: "));
+        if (word_size(path) == bits) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool answered_rightly(const struct trial *trial)
+{
+    return !trial->status && strstr(trial->said, "dirty pages: 1 5 9") &&
+           strstr(trial->said, "dirty pages: 2");
+}
+
+/* It works; a 32-bit program may run in a 64-bit process of Wine. */
+static void praise(struct doctor *doctor, const struct trial *trial)
+{
+    char words[PATH_MAX] = "", ntdll[PATH_MAX] = "";
+
+    if (!find_attached(trial, trial->bits, words, ntdll)) {
+        find_attached(trial, 64, words, ntdll);
+    }
+    found(doctor, FINDING_GOOD, trial->subject, NULL,
+          "a Windows program has its write watches from the kernel: %s", words);
+    if (file_has(ntdll, own_watches)) {
+        found(doctor, FINDING_NOTE, trial->subject, NULL,
+              "this Wine can track writes in the kernel itself; that rests while the preload is there");
+    }
+}
+
+/* The preload has answered nothing, and Wine's own write watch has answered rightly. */
+static void explain_absence(struct doctor *doctor, const struct trial *trial)
+{
+    const char *refused = strstr(trial->said, REFUSED);
+
+    if (refused) {
+        refused += strlen(REFUSED);
+        found(doctor, FINDING_FIX, trial->subject, count_fixes(doctor) ? above : report,
+              "the preload stays out: %.*s", (int)strcspn(refused, "\r\n"), refused);
     } else {
-        found(doctor, FINDING_FIX, subject,
+        found(doctor, FINDING_FIX, trial->subject,
               "install the preload for this word size (Debian: writewatch-preload, also for i386)",
               "the preload was not loaded into a Windows program");
     }
 }
 
-static void try_program(struct doctor *doctor, const char *subject, const char *name)
+/* What one run of a program comes to; @other_answered: that of the other word size works. */
+static void judge(struct doctor *doctor, const struct trial *trial, bool other_answered)
 {
-    char path[PATH_MAX], said[8192];
-    char *command[] = { (char *)doctor->wine, path, NULL };
-    int status;
+    const char *subject = trial->subject;
+    const char *remedy = count_fixes(doctor)             ? above
+                         : strstr(trial->said, ATTACHED) ? report
+                                                         : "mend Wine first: the program does not work in it";
+    char words[PATH_MAX], ntdll[PATH_MAX];
 
-    if (!find_program(name, path)) {
-        found(doctor, FINDING_NOTE, subject, NULL, "%s is not installed, so no program was run", name);
-        return;
-    }
-    status = capture(command, PROGRAM_SECONDS, said, sizeof(said));
-    if (!strstr(said, "dirty pages:")) {
+    if (!trial->is_there) {
+        found(doctor, FINDING_NOTE, subject, NULL, "%s is not installed, so no program was run", trial->name);
+    } else if (trial->status == CAPTURE_TIMED_OUT) {
+        found(doctor, FINDING_FIX, subject, remedy, "a Windows program did not end within %d s",
+              PROGRAM_SECONDS);
+    } else if (!trial->answered && other_answered && !find_attached(trial, trial->bits, words, ntdll)) {
         found(doctor, FINDING_NOTE, subject, NULL, "this Wine runs no programs of this word size");
-        return;
+    } else if (!answered_rightly(trial)) {
+        found(doctor, FINDING_FIX, subject, remedy, "a Windows program ended with exit code %d and %s",
+              trial->status, trial->answered ? "the wrong answer" : "no answer");
+    } else if (trial->had_watch) {
+        praise(doctor, trial);
+    } else {
+        explain_absence(doctor, trial);
     }
-    doctor->has_run = true;
-    judge(doctor, subject, status, said);
+}
+
+/* Whether a process that published in this folder was answered by the preload, and not by Wine. */
+static bool had_watch(const char *folder)
+{
+    struct counters_file *files = NULL;
+    size_t nr = 0;
+    bool had = false;
+
+    counters_look_into(folder, &files, &nr);
+    for (size_t i = 0; i < nr; i++) {
+        struct counters_of_call *get = &files[i].counters->call[COUNTERS_GET];
+
+        had |= atomic_load(&get->nr) > atomic_load(&get->nr_passed);
+    }
+    counters_close(files, nr);
+    return had;
+}
+
+/* Runs it with a folder of its own for what the preload publishes. */
+static void try_program(const struct doctor *doctor, const char *prefix, struct trial *trial)
+{
+    char path[PATH_MAX], folder[PATH_MAX];
+    char *command[] = { (char *)doctor->wine, path, NULL };
+
+    trial->is_there = find_program(trial->name, path);
+    if (trial->is_there && snprintf(folder, sizeof(folder), "%s/%s", prefix, trial->subject) < PATH_MAX &&
+        !mkdir(folder, 0700) && !setenv("WW_STATS", folder, 1)) {
+        trial->status = capture(command, PROGRAM_SECONDS, trial->said, sizeof(trial->said));
+        trial->answered = strstr(trial->said, "dirty pages:");
+        trial->had_watch = had_watch(folder);
+    }
 }
 
 /* ---- the prefix ---- */
@@ -174,17 +260,22 @@ static bool make_prefix(char ret[PATH_MAX])
            mkdtemp(ret);
 }
 
-/* What the programs that follow are started with. */
+/* What the programs that follow are started with. Some Wines leave a folder of their server's in $TMPDIR. */
 static bool set_environment(const struct doctor *doctor, const char *prefix)
 {
-    return !setenv("WINEPREFIX", prefix, 1) && !setenv("WINEDEBUG", "-all", 1) &&
+    return !setenv("WINEPREFIX", prefix, 1) && !setenv("TMPDIR", prefix, 1) && !unsetenv("WINEARCH") &&
+           !setenv("WINEDEBUG", "-all", 1) &&
            !setenv("WINEDLLOVERRIDES", "winemenubuilder.exe,mscoree,mshtml=", 1) && !unsetenv("DISPLAY") &&
            !unsetenv("WAYLAND_DISPLAY") && !setenv("WW_DEBUG", "1", 1) &&
            !setenv("LD_PRELOAD", doctor->preload.entry, 1);
 }
 
-static void run_in_prefix(struct doctor *doctor)
+static void run_in_prefix(struct doctor *doctor, const char *prefix)
 {
+    static struct trial trials[] = {
+        { .subject = "64-bit", .name = "selftest.exe", .bits = 64 },
+        { .subject = "32-bit", .name = "selftest32.exe", .bits = 32 },
+    };
     char *boot[] = { (char *)doctor->wine, "wineboot", "-i", NULL }, said[256];
     int status = capture(boot, PREFIX_SECONDS, said, sizeof(said));
 
@@ -194,16 +285,33 @@ static void run_in_prefix(struct doctor *doctor)
               status == CAPTURE_TIMED_OUT ? "it took too long" : "exit code not 0");
         return;
     }
-    try_program(doctor, "64-bit", "selftest.exe");
-    try_program(doctor, "32-bit", "selftest32.exe");
+    for (int i = 0; i < 2; i++) {
+        try_program(doctor, prefix, &trials[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        doctor->has_run |= trials[i].answered;
+        judge(doctor, &trials[i], trials[!i].answered);
+    }
+}
+
+/* That of the Wine in question, which need not be the one in PATH. */
+static void find_server(const char *wine, char ret[PATH_MAX])
+{
+    const char *slash = strrchr(wine, '/');
+
+    if (!slash || snprintf(ret, PATH_MAX, "%.*s/wineserver", (int)(slash - wine), wine) >= PATH_MAX ||
+        access(ret, X_OK)) {
+        snprintf(ret, PATH_MAX, "wineserver");
+    }
 }
 
 /* Ends what runs in the prefix, by Wine's own means. */
-static void end_prefix(const char *prefix)
+static void end_prefix(const struct doctor *doctor, const char *prefix)
 {
-    char *kill_server[] = { "wineserver", "-k", NULL }, *wait_server[] = { "wineserver", "-w", NULL },
-         said[256];
+    char server[PATH_MAX], said[256];
+    char *kill_server[] = { server, "-k", NULL }, *wait_server[] = { server, "-w", NULL };
 
+    find_server(doctor->wine, server);
     capture(kill_server, VERSION_SECONDS, said, sizeof(said));
     capture(wait_server, VERSION_SECONDS, said, sizeof(said));
     nftw(prefix, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -226,7 +334,7 @@ void doctor_try_wine(struct doctor *doctor)
         fflush(stdout);
     }
     if (set_environment(doctor, prefix)) {
-        run_in_prefix(doctor);
+        run_in_prefix(doctor, prefix);
     }
-    end_prefix(prefix);
+    end_prefix(doctor, prefix);
 }

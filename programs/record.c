@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "choose.h"
@@ -43,14 +42,14 @@ const char record_help[] =
 struct recorder {
     struct lines lines;
     uint64_t began_ns;
-    size_t nr_files;
-    struct recorded {
-        struct counters_file file;
-        struct sample *before;
-        bool introduced;
-    } * files;
+    struct counters_file *files;
+    size_t nr_files, nr_before;
+    struct sample **before; /* of each file; NULL: not used yet */
     struct sample *now;
 };
+
+/* How often it is looked whether a process still runs. */
+#define LOOK_NS 500000000
 
 static volatile sig_atomic_t interrupted;
 
@@ -128,71 +127,73 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
 
 /* ---- processes ---- */
 
-static bool is_known(const struct recorder *recorder, const struct counters_file *file)
+/* Says which process comes; its sample before the first interval. */
+static struct sample *introduce(struct recorder *recorder, const struct counters_file *file)
 {
-    for (size_t i = 0; i < recorder->nr_files; i++) {
-        if (recorder->files[i].file.pid == file->pid &&
-            recorder->files[i].file.counters->began_ns == file->counters->began_ns) {
-            return true;
-        }
+    struct sample *before = malloc(sizeof(*before));
+
+    if (!before) {
+        recorder->lines.err = -ENOMEM;
+        return NULL;
     }
-    return false;
+    counters_read(file, before);
+    write_process(recorder, before);
+    return before;
 }
 
-/* Takes the mapping over. */
-static void add_file(struct recorder *recorder, const struct counters_file *file)
+/* A place for what comes before each file, empty where it is new. */
+static int make_room(struct recorder *recorder)
 {
-    struct recorded *more = reallocarray(recorder->files, recorder->nr_files + 1, sizeof(*more));
-    struct sample *before = calloc(1, sizeof(*before));
+    struct sample **more = reallocarray(recorder->before, recorder->nr_files, sizeof(*more));
 
-    if (!more || !before) {
-        recorder->lines.err = -ENOMEM;
-        recorder->files = more ? more : recorder->files;
-        free(before);
-        munmap(file->counters, sizeof(*file->counters));
-        return;
+    if (!more) {
+        return -ENOMEM;
     }
-    before->now_ns = file->counters->began_ns;
-    more[recorder->nr_files++] = (struct recorded){ .file = *file, .before = before };
-    recorder->files = more;
+    recorder->before = more;
+    while (recorder->nr_before < recorder->nr_files) {
+        more[recorder->nr_before++] = NULL;
+    }
+    return 0;
 }
 
 /* Processes come and go while a command runs. */
 static void look_for_files(struct recorder *recorder, const char *folder)
 {
-    struct counters_file *files = NULL;
-    ssize_t nr = counters_open_folder(folder, &files), kept = 0;
+    int err = counters_look_into(folder, &recorder->files, &recorder->nr_files);
 
-    for (ssize_t i = 0; i < nr; i++) {
-        if (counters_in_use(&files[i]) && !is_known(recorder, &files[i])) {
-            add_file(recorder, &files[i]);
-        } else {
-            files[kept++] = files[i];
-        }
+    if (!err && recorder->nr_files > recorder->nr_before) {
+        err = make_room(recorder);
     }
-    if (nr >= 0) {
-        counters_close(files, kept);
+    recorder->lines.err = recorder->lines.err ? recorder->lines.err : err;
+}
+
+static void sample_file(struct recorder *recorder, size_t i)
+{
+    struct sample *now = recorder->now, *before = recorder->before[i];
+
+    counters_read(&recorder->files[i], now);
+    if (now->call[COUNTERS_GET].nr != before->call[COUNTERS_GET].nr ||
+        now->call[COUNTERS_RESET].nr != before->call[COUNTERS_RESET].nr ||
+        now->watched_bytes != before->watched_bytes) {
+        write_interval(recorder, before, now);
     }
+    recorder->now = before;
+    recorder->before[i] = now;
 }
 
 static void sample_all(struct recorder *recorder)
 {
-    for (size_t i = 0; i < recorder->nr_files && !recorder->lines.err; i++) {
-        struct recorded *one = &recorder->files[i];
-        struct sample *now = recorder->now;
-
-        counters_read(&one->file, now);
-        if (!one->introduced) {
-            write_process(recorder, now);
-            one->introduced = true;
+    for (size_t i = 0; i < recorder->nr_before && !recorder->lines.err; i++) {
+        if (!recorder->before[i] && counters_in_use(&recorder->files[i])) {
+            recorder->before[i] = introduce(recorder, &recorder->files[i]);
+            if (recorder->before[i]) {
+                /* All that it has done was done under this record. */
+                *recorder->before[i] = (struct sample){ .now_ns = recorder->files[i].counters->began_ns };
+            }
         }
-        if (!recorder->lines.err && (now->call[COUNTERS_GET].nr != one->before->call[COUNTERS_GET].nr ||
-                                     now->call[COUNTERS_RESET].nr != one->before->call[COUNTERS_RESET].nr ||
-                                     now->watched_bytes != one->before->watched_bytes)) {
-            write_interval(recorder, one->before, now);
+        if (recorder->before[i] && !recorder->lines.err) {
+            sample_file(recorder, i);
         }
-        recorder->now = one->before;
-        one->before = now;
     }
 }
 
@@ -220,18 +221,20 @@ static bool end(struct recorder *recorder)
 {
     const char *path = recorder->lines.path;
     int err = lines_close(&recorder->lines);
+    bool used = false;
 
+    for (size_t i = 0; i < recorder->nr_before; i++) {
+        used |= recorder->before[i] != NULL;
+        free(recorder->before[i]);
+    }
     if (err) {
         fprintf(stderr, PROGRAM ": the record in '%s' ends early, with its last whole line: %s\n", path,
                 strerror(-err));
-    } else if (!recorder->nr_files) {
+    } else if (!used) {
         fprintf(stderr, PROGRAM ": nothing used write watches, so '%s' is empty but for its head\n", path);
     }
-    for (size_t i = 0; i < recorder->nr_files; i++) {
-        munmap(recorder->files[i].file.counters, sizeof(struct counters));
-        free(recorder->files[i].before);
-    }
-    free(recorder->files);
+    counters_close(recorder->files, recorder->nr_files);
+    free(recorder->before);
     free(recorder->now);
     return !err;
 }
@@ -248,12 +251,24 @@ struct plan {
     pid_t pid;
 };
 
+/* How long to wait for the next sample; 0: the record is over. */
+static uint64_t next_wait_ns(const struct recorder *recorder, const struct plan *plan)
+{
+    double rest = plan->seconds - seconds_since(recorder->began_ns);
+
+    if (recorder->lines.err || rest <= 0) {
+        return 0;
+    }
+    return (rest < plan->interval ? rest : plan->interval) * 1e9;
+}
+
 /* Until the command has ended; what comes after the record is over runs on without it. */
 static int record_command(struct recorder *recorder, const struct plan *plan, char **command)
 {
     struct counters_folder folder;
     int err = counters_folder_make(&folder), status, code;
-    bool complete;
+    bool complete, ended;
+    uint64_t wait_ns;
 
     if (err) {
         lines_drop(&recorder->lines);
@@ -266,39 +281,47 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
         lines_drop(&recorder->lines);
         return run_failed(command[0], -err);
     }
-    while (!child_wait(plan->interval * 1e9, &status)) {
-        if (!recorder->lines.err && seconds_since(recorder->began_ns) <= plan->seconds) {
+    do {
+        wait_ns = next_wait_ns(recorder, plan);
+        ended = child_wait(wait_ns ? wait_ns : CHILD_FOR_EVER, &status);
+        if (wait_ns) {
             look_for_files(recorder, folder.path);
             sample_all(recorder);
         }
-    }
-    if (!recorder->lines.err && seconds_since(recorder->began_ns) <= plan->seconds + plan->interval) {
-        look_for_files(recorder, folder.path);
-        sample_all(recorder);
-    }
+    } while (!ended);
     counters_folder_remove(&folder);
     complete = end(recorder);
     code = child_end_as(status);
     return code ? code : complete ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Until it has ended, or ctrl-C. */
-static int record_process(struct recorder *recorder, const struct plan *plan,
-                          const struct counters_file *file)
+/* Until then, or its end, or ctrl-C. A process that is not our child does not wake us. */
+static void wait_for_process(const struct counters_file *file, uint64_t limit_ns)
+{
+    const uint64_t last_ns = counters_now() + limit_ns;
+    uint64_t now_ns;
+
+    while (!interrupted && !process_has_ended(file) && (now_ns = counters_now()) < last_ns) {
+        uint64_t rest_ns = last_ns - now_ns < LOOK_NS ? last_ns - now_ns : LOOK_NS;
+
+        nanosleep(&(struct timespec){ .tv_nsec = rest_ns }, NULL);
+    }
+}
+
+static int record_process(struct recorder *recorder, const struct plan *plan)
 {
     const struct sigaction action = { .sa_handler = interrupt };
-    struct timespec interval = { .tv_sec = plan->interval,
-                                 .tv_nsec = (plan->interval - (long)plan->interval) * 1e9 };
+    const struct counters_file *file = &recorder->files[0];
+    uint64_t wait_ns;
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    add_file(recorder, file);
+    recorder->lines.err = make_room(recorder);
     if (!recorder->lines.err) {
-        counters_read(file, recorder->files[0].before);
+        recorder->before[0] = introduce(recorder, file);
     }
-    while (!interrupted && !recorder->lines.err && !process_has_ended(file) &&
-           seconds_since(recorder->began_ns) < plan->seconds) {
-        nanosleep(&interval, NULL);
+    while (!interrupted && !process_has_ended(file) && (wait_ns = next_wait_ns(recorder, plan))) {
+        wait_for_process(file, wait_ns);
         sample_all(recorder);
     }
     return end(recorder) ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -307,18 +330,26 @@ static int record_process(struct recorder *recorder, const struct plan *plan,
 static int record(const char *path, const struct plan *plan, char **command)
 {
     struct recorder recorder = { .nr_files = 0 };
-    struct counters_file file;
     int err;
 
-    if (plan->pid && choose_process("record", plan->pid, &file)) {
-        return EXIT_FAILURE;
+    if (plan->pid) {
+        recorder.files = malloc(sizeof(*recorder.files));
+        if (!recorder.files) {
+            return cannot_begin(path, -ENOMEM);
+        }
+        if (choose_process("record", plan->pid, recorder.files)) {
+            free(recorder.files);
+            return EXIT_FAILURE;
+        }
+        recorder.nr_files = 1;
     }
     err = begin(&recorder, path);
     if (err) {
+        counters_close(recorder.files, recorder.nr_files);
         free(recorder.now);
         return cannot_begin(path, err);
     }
-    return plan->pid ? record_process(&recorder, plan, &file) : record_command(&recorder, plan, command);
+    return plan->pid ? record_process(&recorder, plan) : record_command(&recorder, plan, command);
 }
 
 int record_main(int argc, char **argv)

@@ -138,8 +138,8 @@ static int execute(char **command)
 static void tell(const struct counters_folder *folder, double seconds, const char *path)
 {
     struct counters_file *files = NULL;
-    ssize_t nr = counters_open_folder(folder->path, &files);
-    int err = nr < 0 ? (int)nr : 0;
+    size_t nr = 0;
+    int err = counters_look_into(folder->path, &files, &nr);
 
     if (!err && path) {
         err = stats_write(files, nr, seconds, path);
@@ -150,9 +150,7 @@ static void tell(const struct counters_folder *folder, double seconds, const cha
         fprintf(stderr, PROGRAM ": no statistics%s%s: %s\n", path ? " in " : "", path ? path : "",
                 strerror(-err));
     }
-    if (nr >= 0) {
-        counters_close(files, nr);
-    }
+    counters_close(files, nr);
 }
 
 /* Runs the command as a child, so that somebody is there when it has ended. */

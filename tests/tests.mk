@@ -13,6 +13,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-completion.sh \
 	tests/unit/test-scan.sh \
 	tests/unit/test-word-sizes.sh \
+	tests/wine/test-doctor.sh \
 	tests/wine/test-fallback.sh \
 	tests/wine/test-isolated.sh \
 	tests/wine/test-random.sh \

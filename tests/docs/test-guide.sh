@@ -80,7 +80,8 @@ has() {
 }
 
 has docs/TROUBLESHOOTING.md 'stay_out\\(|say\\(|return@' dlls/ntdll/*.c
-has docs/TROUBLESHOOTING.md 'fprintf\\(stderr|usage_error\\(|warn_without\\(' programs/main.c programs/run.c programs/scan.c programs/bench*.c
+has docs/TROUBLESHOOTING.md 'fprintf\\(stderr|fprintf\\(out,PROGRAM|usage_error\\(|warn_without\\(' programs/*.c
+has docs/TROUBLESHOOTING.md 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' programs/doctor*.c
 has docs/TROUBLESHOOTING.md 'printf\\(|print_sysctl\\(' programs/probe.c
 has docs/TROUBLESHOOTING.md 'snprintf\\(ret_text' programs/scan.c
 has docs/TROUBLESHOOTING.md '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' programs/survey.c

@@ -57,6 +57,7 @@ kill -TERM $!
 wait $!
 [ $? = 9 ] || fail "SIGTERM did not reach the command: exit code $?"
 expect 127 "^writewatch: cannot run '/does/not/exist': No such file" "$ww" run --stats -- /does/not/exist
+expect 3 '' sh -c 'trap "" CHLD; exec "$@"' sh "$ww" run --stats -- sh -c 'exit 3'
 nothing_left "what failed"
 # A folder that somebody was killed over is removed by the next one; one that is in use is not.
 mkdir -p "$here/runtime/writewatch/run-killed"
@@ -95,6 +96,12 @@ if [ -f "$build/tests/soak/soak.exe" ]; then
     pid=$(number pid "$here/top.json")
     expect 0 '' "$ww" record --pid="$pid" --seconds=2 --output="$here/record"
     [ "$(wc -l <"$here/record")" -gt 5 ] || fail "a record of $(wc -l <"$here/record") lines"
+    # The end of a record is not put off to the end of an interval.
+    began=$(date +%s)
+    expect 0 '' "$ww" record --pid="$pid" --interval=60 --seconds=1 --output="$here/short"
+    [ $(($(date +%s) - began)) -lt 30 ] && grep -q '"gets":[1-9]' "$here/short" || fail "record --pid --interval=60 --seconds=1: $(cat "$here/short")"
+    "$ww" record --pid="$pid" --interval=60 --output="$here/until" 2>"$here/until.err" &
+    until=$!
     # No room: what is there is whole, and it is said.
     (
         ulimit -f 16
@@ -121,6 +128,10 @@ $(cat "$here/screen")"
         echo "top on a screen: not tried: tmux is not installed"
     fi
     wait $soak || fail "soak.exe: exit code $?: $(tail -n 3 "$here/soak")"
+    began=$(date +%s)
+    wait $until || fail "record --pid until the end: exit code $?: $(cat "$here/until.err")"
+    [ $(($(date +%s) - began)) -lt 5 ] || fail "record --pid --interval=60 notices the end after $(($(date +%s) - began)) s"
+    grep -q '"gets":[1-9]' "$here/until" || fail "record --pid until the end: $(cat "$here/until")"
     grep -q '^soak.exe (pid' "$here/soak.err" || fail "no statistics of soak.exe"
     expect 1 "^writewatch: there is no process $pid" "$ww" top --json --pid="$pid"
 else
@@ -134,6 +145,15 @@ expect 0 'dirty pages: 2' "$ww" record --interval=0.02 --output="$here/watch.ww"
 head -n 1 "$here/watch.ww" | grep -q '^{"record":"writewatch","format":1,' || fail "head of a record: $(head -n 1 "$here/watch.ww")"
 total=$(sed -n 's/.*"t":.*"resets":[0-9]*,"pages":\([0-9]*\),.*"watched_bytes".*/\1/p' "$here/watch.ww" | awk '{ n += $1 } END { print n }')
 [ "$total" = 4 ] || fail "the record of watch.exe has $total pages"
+# However long an interval is, the end is noticed at once, and a record that is over is not.
+began=$(date +%s)
+expect 0 'dirty pages: 2' "$ww" record --interval=60 --output="$here/long.ww" -- wine "$pe/watch.exe"
+expect 7 '' "$ww" record --interval=60 --seconds=0.1 --output="$here/long2.ww" -- sh -c 'sleep 1; exit 7'
+expect 8 '' "$ww" record --interval=60 --output="$here/long2.ww" -- sh -c '(sleep 0.3; kill -CONT $$) & kill -STOP $$; exit 8'
+"$ww" record --interval=60 --output="$here/long2.ww" -- sh -c 'trap "exit 9" TERM; sleep 0.3; kill -TERM $PPID; sleep 1; sleep 1' >/dev/null 2>&1
+[ $? = 9 ] || fail "record: SIGTERM did not reach the command"
+[ $(($(date +%s) - began)) -lt 40 ] || fail "record --interval=60 is late: after $(($(date +%s) - began)) s"
+grep -q '"resets":[0-9]*,"pages":4,' "$here/long.ww" || fail "record --interval=60: $(cat "$here/long.ww")"
 expect 5 'nothing used write watches' "$ww" record --output="$here/empty.ww" -- sh -c 'exit 5'
 expect 1 "cannot record to '/dev/full': No space left" "$ww" record --output=/dev/full -- true
 [ -c /dev/full ] || fail "/dev/full is gone"
