@@ -250,21 +250,47 @@ static int remove_entry(const char *path, const struct stat *stat, int type, str
     return 0;
 }
 
+static void remove_tree(const char *path)
+{
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static const char *temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+
+    return folder && folder[0] == '/' ? folder : "/tmp";
+}
+
 /* A folder of its own: what the user has in his stays as it is. */
 static bool make_prefix(char ret[PATH_MAX])
 {
-    const char *cache = getenv("TMPDIR");
-
-    return snprintf(ret, PATH_MAX, "%s/writewatch-doctor-XXXXXX", cache && cache[0] == '/' ? cache : "/tmp") <
-               PATH_MAX &&
+    return snprintf(ret, PATH_MAX, "%s/writewatch-doctor-XXXXXX", temporary_folder()) < PATH_MAX &&
            mkdtemp(ret);
 }
 
-/* What the programs that follow are started with. Some Wines leave a folder of their server's in $TMPDIR. */
+/* The server of Debian's Wine has its socket in a folder wine-XXXXXX among the temporary ones, which it
+ * leaves there; a file in the prefix has the name. It cannot be had elsewhere: 10.0 ends by abort() wherever
+ * TMPDIR is set. */
+static void remove_servers_folder(const char *prefix)
+{
+    char path[PATH_MAX], name[32] = "";
+    FILE *file;
+
+    if (snprintf(path, sizeof(path), "%s/wineserver", prefix) >= PATH_MAX || !(file = fopen(path, "re"))) {
+        return;
+    }
+    if (fgets(name, sizeof(name), file) && !strncmp(name, "wine-", 5) && !strpbrk(name, "/\n") &&
+        snprintf(path, sizeof(path), "%s/%s", temporary_folder(), name) < PATH_MAX) {
+        remove_tree(path);
+    }
+    fclose(file);
+}
+
+/* What the programs that follow are started with. */
 static bool set_environment(const struct doctor *doctor, const char *prefix)
 {
-    return !setenv("WINEPREFIX", prefix, 1) && !setenv("TMPDIR", prefix, 1) && !unsetenv("WINEARCH") &&
-           !setenv("WINEDEBUG", "-all", 1) &&
+    return !setenv("WINEPREFIX", prefix, 1) && !unsetenv("WINEARCH") && !setenv("WINEDEBUG", "-all", 1) &&
            !setenv("WINEDLLOVERRIDES", "winemenubuilder.exe,mscoree,mshtml=", 1) && !unsetenv("DISPLAY") &&
            !unsetenv("WAYLAND_DISPLAY") && !setenv("WW_DEBUG", "1", 1) &&
            !setenv("LD_PRELOAD", doctor->preload.entry, 1);
@@ -280,7 +306,10 @@ static void run_in_prefix(struct doctor *doctor, const char *prefix)
     int status = capture(boot, PREFIX_SECONDS, said, sizeof(said));
 
     if (status) {
-        found(doctor, FINDING_FIX, "wine", "mend that Wine: 'wineboot -i' in a new prefix must work",
+        found(doctor, FINDING_FIX, "wine",
+              getenv("TMPDIR")
+                  ? "unset TMPDIR, with which Debian's Wine 10.0 aborts; if it is not that, mend that Wine"
+                  : "mend that Wine: 'wineboot -i' in a new prefix must work",
               "a new Wine prefix could not be made (%s)",
               status == CAPTURE_TIMED_OUT ? "it took too long" : "exit code not 0");
         return;
@@ -314,7 +343,8 @@ static void end_prefix(const struct doctor *doctor, const char *prefix)
     find_server(doctor->wine, server);
     capture(kill_server, VERSION_SECONDS, said, sizeof(said));
     capture(wait_server, VERSION_SECONDS, said, sizeof(said));
-    nftw(prefix, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_servers_folder(prefix);
+    remove_tree(prefix);
 }
 
 void doctor_try_wine(struct doctor *doctor)

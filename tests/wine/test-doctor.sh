@@ -12,13 +12,18 @@ unset WINEPREFIX LD_PRELOAD
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 mkdir "$here/tmp"
+# With TMPDIR set Debian's Wine 10.0 aborts; there, files that are left are not told from others' in /tmp.
+case $(wine --version) in
+wine-10.*) unset TMPDIR ;;
+*) export TMPDIR="$here/tmp" ;;
+esac
 all_said='^Looks good\.$'
 fix_said='^To be mended:$'
 
 nothing_left() {
     left=$(find "$here/tmp" -mindepth 1)
     [ -z "$left" ] || fail "$1 has left $left"
-    left=$(grep -slF "WINEPREFIX=$here/tmp/" /proc/[0-9]*/environ)
+    left=$(grep -slF "WINEPREFIX=${TMPDIR:-/tmp}/writewatch-doctor-" /proc/[0-9]*/environ)
     [ -z "$left" ] || fail "$1 has left processes: $left"
 }
 
@@ -26,7 +31,7 @@ nothing_left() {
 doctor() {
     code=$1 pattern=$2
     shift 2
-    expect "$code" "$pattern" env TMPDIR="$here/tmp" "$ww" doctor "$@"
+    expect "$code" "$pattern" "$ww" doctor "$@"
     nothing_left "doctor $*"
     [ "$code" = 0 ] || ! said "$all_said" || fail "doctor $*: fixes, and looks good all the same"
 }
@@ -59,7 +64,7 @@ said '^[a-z0-9-]*  *fix ' && fail "a fix where all is well: $out"
 doctor 0 '^Looks good, as far as it was looked at\.$' --quick
 said 'bit  *ok' && fail "--quick runs a program: $out"
 
-TMPDIR=$here/tmp "$ww" doctor --json >"$here/json" 2>"$here/said" || fail "--json: exit code $?: $(cat "$here/said")"
+"$ww" doctor --json >"$here/json" 2>"$here/said" || fail "--json: exit code $?: $(cat "$here/said")"
 nothing_left "doctor --json"
 if command -v python3 >/dev/null; then
     python3 - "$here/json" <<'END' || fail "--json: $(cat "$here/json")"
@@ -105,7 +110,7 @@ doctor 1 "^1\. a Windows program ended with exit code 0 and no answer: see 'writ
 
 printf '#!/bin/sh\n[ "$1" = --version ] && echo wine-8.0\n' >"$here/no-prefix"
 chmod +x "$here/no-prefix"
-doctor 1 "^1\. a new Wine prefix could not be made (exit code not 0): mend that Wine" --wine="$here/no-prefix"
+doctor 1 "^1\. a new Wine prefix could not be made (exit code not 0): .*mend that Wine" --wine="$here/no-prefix"
 
 # The preload gets lost on the way, while Wine's own processes have it, as where only the other word size is installed.
 stand_in lost <<'END'
