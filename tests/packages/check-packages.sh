@@ -50,6 +50,7 @@ try() {
     cp "$build/tests/soak/soak.exe" "$build/tests/pe/" 2>/dev/null || true
     mounts="$mounts
 $here|/srv/tests
+$here/../../debian/tests|/srv/autopkgtest
 $out|$out
 $build/tests/pe|/srv/programs"
     code=0

@@ -6,7 +6,7 @@ EXTRA_DIST += tests/packages/check-packages.sh tests/packages/build-in-root.sh t
 EXTRA_DIST += debian/changelog debian/control debian/copyright debian/libwritewatch-dev.examples \
 	debian/libwritewatch-dev.install debian/libwritewatch0.install debian/libwritewatch0.symbols debian/not-installed \
 	debian/rules debian/source/format debian/writewatch-preload.install debian/writewatch.README.Debian \
-	debian/writewatch.docs debian/writewatch.install
+	debian/tests/control debian/tests/doctor debian/tests/examples debian/writewatch.docs debian/writewatch.install
 
 # The archive has the same bytes whenever, wherever and by whom it is made: names in order, no owners, and one time for
 # all files. That is $SOURCE_DATE_EPOCH if it is set, otherwise the commit's, and in what was unpacked from an archive

@@ -68,15 +68,6 @@ attached() {
     done
 }
 
-examples() {
-    cp -r /usr/share/doc/libwritewatch-dev/examples /tmp/examples
-    gunzip -f /tmp/examples/*.gz 2>/dev/null
-    for source in /tmp/examples/*.c; do
-        step '' "cc -std=gnu11 -Wall -Werror -o ${source%.c} $source \$(pkg-config --cflags --libs libwritewatch)"
-        step '' "${source%.c} >${source%.c}.out || test \$? = 77"
-    done
-}
-
 pages() {
     # With two architectures installed dpkg wants to know which is meant.
     found=$(for package in $packages; do dpkg -L "$package:amd64"; done |
@@ -121,7 +112,7 @@ step '^ii' "dpkg -l | grep writewatch"
 commands
 attached
 statistics
-examples
+step '^== ./texture-cache.c' 'AUTOPKGTEST_TMP=/tmp sh /srv/autopkgtest/examples'
 pages
 wineserver -k 2>/dev/null
 step '' "apt-get -qq purge -y --auto-remove '?name(writewatch)' >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
