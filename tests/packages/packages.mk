@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- Debian packages, the source archive, a preload for older systems; nothing of it is part of `make check` ----
 EXTRA_DIST += tests/packages/check-packages.sh tests/packages/build-in-root.sh tests/packages/try-in-root.sh \
-	tests/packages/fresh.sh tests/packages/portable.sh tests/packages/test-dist.sh docs/CONTAINERS.md
+	tests/packages/fresh.sh tests/packages/portable.sh tests/packages/wine.sh tests/packages/container.sh \
+	tests/packages/test-dist.sh docs/CONTAINERS.md
 
 EXTRA_DIST += debian/changelog debian/control debian/copyright debian/libwritewatch-dev.examples \
 	debian/libwritewatch-dev.install debian/libwritewatch0.install debian/libwritewatch0.symbols debian/not-installed \
@@ -24,4 +25,8 @@ preload-portable: all dist
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/portable.sh $(distdir).tar.xz \
 		'$(filter-out -isystem,$(WINE_CPPFLAGS))' || test $$? -eq 77
 
-.PHONY: check-packages preload-portable
+# With what preload-portable has made.
+check-container: all
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/container.sh || test $$? -eq 77
+
+.PHONY: check-packages preload-portable check-container

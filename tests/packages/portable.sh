@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # portable.sh ARCHIVE HEADERS [ARCH...]: the preload for systems with an older glibc, built in a Debian 11 (glibc 2.31)
-# with Wine's HEADERS from here, for amd64 and i386: portable/ARCH/libwritewatch-ntdll.so in the build folder. Says
-# which glibc it asks for, and loads it in Debian 11, Debian 12 and here; the dynamic loader must not say a word. A
-# Windows program runs with it under the Wine of both Debians. Needs root and a network.
+# with Wine's HEADERS from here, for amd64 and i386: portable/ARCH/libwritewatch-ntdll.so in the build folder, and next
+# to it the command. Says which glibc the preload asks for, and loads it in Debian 11, Debian 12 and here; the dynamic
+# loader must not say a word. A Windows program runs with it under the Wine of both Debians. Needs root and a network.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../wine/debian.sh"
@@ -23,7 +23,8 @@ verdict() {
 }
 
 # build ARCH, in a subshell. The archive has what autoreconf makes: Debian 11's autoconf is too old for that. Its gcc
-# does not know the attribute that keeps the stack protector out of dlopen(), so it is kept out of all of it.
+# does not know the attribute that keeps the stack protector out of dlopen(), so it is kept out of all of it. The
+# command has json-c and ncurses in it, which a container may not have.
 build() {
     root=$cache/packages-bullseye-$1
     fresh bullseye "$1" "$root"
@@ -39,8 +40,9 @@ $(dirname "$archive")|/srv/archive"
         cd /srv/build
         tar -xf "/srv/archive/$1" --strip-components=1
         ./configure -q --prefix=/usr --with-wine-headers=/srv/headers
-        make -j2 HARDEN_CFLAGS="-fstack-clash-protection -fcf-protection" libwritewatch-ntdll.la
-        cp ".libs/$2" /srv/out/' sh "$(basename "$archive")" "$name" >"$out/$1/build.log" 2>&1 || {
+        make -j2 HARDEN_CFLAGS="-fstack-clash-protection -fcf-protection" JSON_LIBS=-l:libjson-c.a \
+            CURSES_LIBS="-l:libncursesw.a -l:libtinfo.a" libwritewatch-ntdll.la writewatch
+        cp ".libs/$2" writewatch /srv/out/' sh "$(basename "$archive")" "$name" >"$out/$1/build.log" 2>&1 || {
         tail -n 20 "$out/$1/build.log"
         echo "FAILED: $1: not built, see $out/$1/build.log"
         exit 1
@@ -116,6 +118,8 @@ try() {
 $out/$1|/srv/out"
     libc=$(in_debian "$root" "$1" ldd --version | sed -n '1s/.* /glibc /p')
     loads "$2 $1, $libc" in_debian "$root" "$1" sh -c "$show" sh "/srv/out/$name"
+    said=$(in_debian "$root" "$1" /srv/out/writewatch --version 2>&1) &&
+        verdict "ok: $said runs in $2 $1" || verdict "FAILED: the command in $2 $1: $said"
     # Debian 11's Wine 5.0 has no ntdll.so: its name is ntdll.dll.so, and it has no table of system calls.
     attaches=yes
     [ "$2" != bullseye ] && "$build/writewatch" probe >/dev/null 2>&1 || attaches=no
