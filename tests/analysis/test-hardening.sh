@@ -37,10 +37,13 @@ for file in "$library" "$preload" "$command"; do
     ! echo "$dynamic" | grep -q 'RPATH\|RUNPATH' || fail "$name: looks for libraries in a path of its own"
     echo "$segments" | grep -q 'type is DYN' || fail "$name: not position independent"
 done
-# Before glibc 2.34 libpthread and libdl are files of their own; with a newer one nothing can be linked to them.
+# libpthread and libdl were files of their own before glibc 2.34, and are empty ones now (dlls/ntdll/glibc.c).
 needed=$(readelf -Wd "$preload" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
     grep -v '^libc\.so\|^ld-linux\|^libpthread\.so\.0$\|^libdl\.so\.2$')
 [ -z "$needed" ] || fail "the preload needs $needed"
+# The oldest glibc that has all it asks for: with one that is older no program starts. Containers have 2.28 and newer.
+asked=$(objdump -T "$preload" | sed -n 's/.*GLIBC_\(2[0-9.]*\).*/\1/p' | sort -Vu | tail -n 1)
+[ "$(printf '%s\n' "$asked" 2.28 | sort -V | tail -n 1)" = 2.28 ] || fail "the preload asks for glibc $asked"
 allowed=$(sed -n '/^global:/,/^local:/{s/^ *\([a-zA-Z_0-9]*\);$/\1/p}' "$top/dlls/ntdll/preload.map")
 exported=$(nm -D --defined-only "$preload" | awk '{ print $3 }')
 [ "$exported" = "$allowed" ] || fail "the preload exports '$exported', its map says '$allowed'"

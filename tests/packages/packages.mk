@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- Debian packages, the source archive, a preload for older systems; nothing of it is part of `make check` ----
+# ---- Debian packages, the source archive, older systems; nothing of it is part of `make check` ----
 EXTRA_DIST += tests/packages/check-packages.sh tests/packages/build-in-root.sh tests/packages/try-in-root.sh \
-	tests/packages/fresh.sh tests/packages/portable.sh tests/packages/wine.sh tests/packages/container.sh \
+	tests/packages/fresh.sh tests/packages/older.sh tests/packages/wine.sh tests/packages/container.sh \
 	tests/packages/test-dist.sh docs/CONTAINERS.md
 
 EXTRA_DIST += debian/changelog debian/control debian/copyright debian/libwritewatch-dev.examples \
@@ -20,13 +20,8 @@ export XZ_OPT = -e -T1
 check-packages: all dist
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/check-packages.sh $(distdir).tar.xz || test $$? -eq 77
 
-# Wine's headers come from here: Debian 11's are too old.
-preload-portable: all dist
-	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/portable.sh $(distdir).tar.xz \
-		'$(filter-out -isystem,$(WINE_CPPFLAGS))' || test $$? -eq 77
-
-# With what preload-portable has made.
 check-container: all
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/older.sh || test $$? -eq 77
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/packages/container.sh || test $$? -eq 77
 
-.PHONY: check-packages preload-portable check-container
+.PHONY: check-packages check-container
