@@ -37,7 +37,7 @@ for file in "$library" "$preload" "$command"; do
     ! echo "$dynamic" | grep -q 'RPATH\|RUNPATH' || fail "$name: looks for libraries in a path of its own"
     echo "$segments" | grep -q 'type is DYN' || fail "$name: not position independent"
 done
-# libpthread and libdl were files of their own before glibc 2.34, and are empty ones now (dlls/ntdll/glibc.c).
+# libpthread and libdl were files of their own before glibc 2.34, and are empty ones now (dlls/ntdll/glibc.S).
 needed=$(readelf -Wd "$preload" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
     grep -v '^libc\.so\|^ld-linux\|^libpthread\.so\.0$\|^libdl\.so\.2$')
 [ -z "$needed" ] || fail "the preload needs $needed"

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Functions of glibc under the versions that they had before 2.32 and 2.34, when those of libpthread and libdl moved
+ * into libc.so.6 and got new ones; they are the same functions. The linker would take the new ones, and a preload that
+ * asks for more than there is lets no program start, as in a container with an older system. So the preload's calls
+ * come here (--wrap, in Makefile.am) and go on by a jump to the old names, which every glibc since has. The files that
+ * had them are linked as well; newer systems keep them as empty ones. tests/analysis/test-hardening.sh has the oldest
+ * glibc. In assembly, for a C file with .symver in it breaks where -flto is used.
+ */
+#ifdef __CET__
+#include <cet.h>
+#else
+#define _CET_ENDBR
+#endif
+
+#ifdef __x86_64__
+#define JUMP(name) jmp *name@GOTPCREL(%rip)
+#define EITHER(x86_64, i386) x86_64
+#else
+#define JUMP(name) call load_return_address; addl $_GLOBAL_OFFSET_TABLE_, %ecx; jmp *name@GOT(%ecx)
+#define EITHER(x86_64, i386) i386
+#endif
+
+#define FORWARD(name, version)                                                                               \
+    .symver old_##name, name@version;                                                                        \
+    .globl __wrap_##name;                                                                                    \
+    .hidden __wrap_##name;                                                                                   \
+    .type __wrap_##name, @function;                                                                          \
+    .p2align 4;                                                                                              \
+    __wrap_##name: _CET_ENDBR;                                                                               \
+    JUMP(old_##name);                                                                                        \
+    .size __wrap_##name, . - __wrap_##name
+
+#define BASE EITHER(GLIBC_2.2.5, GLIBC_2.0)
+#define LATER EITHER(GLIBC_2.2.5, GLIBC_2.1)
+
+    .text
+#ifndef __x86_64__
+load_return_address:
+    movl (%esp), %ecx
+    ret
+#endif
+FORWARD(dlsym, BASE)
+FORWARD(pthread_attr_setstack, EITHER(GLIBC_2.2.5, GLIBC_2.2))
+FORWARD(pthread_attr_setstacksize, LATER)
+FORWARD(pthread_create, LATER)
+FORWARD(pthread_join, BASE)
+FORWARD(pthread_once, BASE)
+FORWARD(pthread_rwlock_destroy, LATER)
+FORWARD(pthread_rwlock_init, LATER)
+FORWARD(pthread_rwlock_rdlock, LATER)
+FORWARD(pthread_rwlock_unlock, LATER)
+FORWARD(pthread_rwlock_wrlock, LATER)
+FORWARD(pthread_rwlockattr_destroy, LATER)
+FORWARD(pthread_rwlockattr_init, LATER)
+FORWARD(pthread_rwlockattr_setkind_np, LATER)
+FORWARD(pthread_setname_np, GLIBC_2.12)
+FORWARD(pthread_sigmask, BASE)
+FORWARD(pthread_tryjoin_np, GLIBC_2.3.3)
+
+/* fstat() came in 2.33; before, the header made it a call of __fxstat() with the version of the structure. */
+    .globl __wrap_fstat
+    .hidden __wrap_fstat
+    .type __wrap_fstat, @function
+    .p2align 4
+__wrap_fstat:
+    _CET_ENDBR
+#ifdef __x86_64__
+    movq %rsi, %rdx
+    movl %edi, %esi
+    movl $1, %edi
+    JUMP(__fxstat)
+#else
+    pushl 8(%esp)
+    pushl 8(%esp)
+    pushl $3
+    call load_return_address
+    addl $_GLOBAL_OFFSET_TABLE_, %ecx
+    call *__fxstat@GOT(%ecx)
+    addl $12, %esp
+    ret
+#endif
+    .size __wrap_fstat, . - __wrap_fstat
+
+    .section .note.GNU-stack, "", @progbits
