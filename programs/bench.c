@@ -171,7 +171,7 @@ static int plot(const struct bench_results *results, const char *folder)
     switch (err) {
     case 0:
         return EXIT_SUCCESS;
-    case -ENOENT:
+    case -ENOPKG:
         fprintf(stderr, PROGRAM ": gnuplot was not found (Debian: gnuplot-nox)\n");
         return EXIT_FAILURE;
     case -ENODATA:

@@ -304,8 +304,7 @@ void bench_print_table(const struct bench_results *results, FILE *out);
 void bench_print_notes(const struct bench_results *results, FILE *out, const char *before);
 /* bench_json.c, of the command alone. */
 void bench_print_json(const struct bench_results *results, FILE *out);
-/* 0 or a negative errno: -ENOENT: no gnuplot; -ENODATA: nothing to draw; -EIO: gnuplot failed; -ENOTDIR: no
- * such folder, nor one to make it in. */
+/* 0 or a negative errno: -ENODATA: nothing to draw; others as gnuplot_run() has them. */
 int bench_plot(const struct bench_results *results, const char *folder);
 
 #endif

@@ -124,7 +124,7 @@ static bool write_plot(const struct bench_results *results, const struct plot *p
     return true;
 }
 
-/* 0 or a negative errno: -ENOENT: no gnuplot, -ENODATA: nothing to draw, -EIO: gnuplot failed. */
+/* 0 or a negative errno: -ENODATA: nothing to draw; others as gnuplot_run() has them. */
 int bench_plot(const struct bench_results *results, const char *folder)
 {
     FILE *script;
@@ -137,7 +137,7 @@ int bench_plot(const struct bench_results *results, const char *folder)
     }
     script = tmpfile();
     if (!script) {
-        return errno == ENOENT ? -ENOTDIR : -errno;
+        return -errno;
     }
     for (size_t i = 0; i < sizeof(plots) / sizeof(plots[0]); i++) {
         any |= write_plot(results, &plots[i], kernel.release, script);

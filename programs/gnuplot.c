@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runs gnuplot on a script in a temporary file, and tells its absence from its failure.
+ * Runs gnuplot on a script in a temporary file, and tells its absence from its failure. It draws in a
+ * folder of its own inside the one that is meant, since it does not look whether what it writes arrives:
+ * pictures move out when all are whole, and otherwise what was there stays as it was.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,35 +25,121 @@ static void become_gnuplot(FILE *script, const char *folder)
     if (chdir(folder) || dup2(fileno(script), STDIN_FILENO) < 0) {
         _exit(EXIT_FAILURE);
     }
+    signal(SIGINT, SIG_DFL);
     execlp("gnuplot", "gnuplot", "-", (char *)NULL);
     _exit(CANNOT_EXECUTE);
 }
 
-int gnuplot_run(FILE *script, const char *folder)
+/* Ctrl-C ends gnuplot, and us only when its folder is gone. */
+static int run_inside(FILE *script, const char *folder)
 {
-    int status = 0;
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+    int status = 0, err = 0;
     pid_t pid;
 
-    if (mkdir(folder, 0777) && errno != EEXIST) {
-        return errno == ENOENT ? -ENOTDIR : -errno;
-    }
-    if (fflush(script) || fseek(script, 0, SEEK_SET)) {
-        return -EIO;
-    }
+    sigaction(SIGINT, &ignore, &before);
     pid = fork();
-    if (pid < 0) {
-        return -errno;
-    }
     if (!pid) {
         become_gnuplot(script, folder);
     }
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return -errno;
+    while (pid < 0 || waitpid(pid, &status, 0) < 0) {
+        if (pid < 0 || errno != EINTR) {
+            err = -errno;
+            break;
         }
     }
+    sigaction(SIGINT, &before, NULL);
+    if (err) {
+        return err;
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_EXECUTE) {
-        return -ENOENT;
+        return -ENOPKG;
     }
     return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+}
+
+/* Whether a picture has its end; other files are what they are. */
+static bool is_whole(int dir, const char *name)
+{
+    const char *type = strrchr(name, '.');
+    const char *end = type && !strcmp(type, ".svg") ? "</svg>" : type && !strcmp(type, ".png") ? "IEND" : "";
+    char tail[16] = "";
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    ssize_t nr = size < 0 ? -1 : pread(fd, tail, sizeof(tail), size > 16 ? size - 16 : 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return nr >= 0 && memmem(tail, nr, end, strlen(end));
+}
+
+enum what { LOOK, MOVE, REMOVE };
+
+/* Does it with each file of the folder. 0 or a negative errno; a picture that is not whole had no room. */
+static int each_file(const char *folder, enum what what)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    char outside[PATH_MAX];
+    int err = dir ? 0 : -errno;
+
+    while (dir && !err && (entry = readdir(dir))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) {
+            continue;
+        }
+        if (what == REMOVE) {
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        } else if (what == LOOK) {
+            err = is_whole(dirfd(dir), entry->d_name) ? 0 : -ENOSPC;
+        } else if (snprintf(outside, sizeof(outside), "%s/../%s", folder, entry->d_name) >= PATH_MAX) {
+            err = -ENAMETOOLONG;
+        } else if (renameat(dirfd(dir), entry->d_name, AT_FDCWD, outside)) {
+            err = -errno;
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return err;
+}
+
+static int draw(FILE *script, const char *folder)
+{
+    char inside[PATH_MAX];
+    int err;
+
+    if (ferror(script) || fflush(script) || fseek(script, 0, SEEK_SET)) {
+        return -ENOSPC;
+    }
+    if (snprintf(inside, sizeof(inside), "%s/.drawing-XXXXXX", folder) >= PATH_MAX) {
+        return -ENAMETOOLONG;
+    }
+    if (!mkdtemp(inside)) {
+        return -errno;
+    }
+    err = run_inside(script, inside);
+    if (!err) {
+        err = each_file(inside, LOOK);
+    }
+    if (!err) {
+        err = each_file(inside, MOVE);
+    }
+    each_file(inside, REMOVE);
+    rmdir(inside);
+    return err;
+}
+
+int gnuplot_run(FILE *script, const char *folder)
+{
+    bool made = !mkdir(folder, 0777);
+    int err = made || errno == EEXIST ? 0 : -errno;
+
+    if (!err) {
+        err = draw(script, folder);
+    }
+    if (err && made) {
+        rmdir(folder);
+    }
+    return err;
 }

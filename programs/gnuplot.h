@@ -6,9 +6,10 @@
 #include <stdio.h>
 
 /*
- * Runs gnuplot with a script, inside a folder, which is made if it is not there: so no name in the script
- * needs quoting. 0 or a negative errno: -ENOENT: no gnuplot, -ENOTDIR: no folder, -EIO: gnuplot failed and
- * has said why.
+ * Runs gnuplot with a script that writes files to the current folder, which is one of its own, so that no
+ * name in it needs quoting. They are moved to @folder, which is made if it is not there, and replace what has
+ * their names; if anything fails nothing is changed. 0 or a negative errno: -ENOPKG: no gnuplot, -EIO:
+ * gnuplot failed and has said why, -ENOSPC: a picture or the script is not whole.
  */
 int gnuplot_run(FILE *script, const char *folder);
 

@@ -217,7 +217,7 @@ static int draw(const struct record *record, pid_t pid, const char *path, const 
     case 0:
         printf("%s/pages.svg\n%s/heat.png\n", folder, folder);
         return finish_output(EXIT_SUCCESS);
-    case -ENOENT:
+    case -ENOPKG:
         fprintf(stderr, PROGRAM ": cannot plot: gnuplot is not installed\n");
         break;
     case -EIO:

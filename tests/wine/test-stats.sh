@@ -83,7 +83,9 @@ echo "$out" | grep -q 'dirty pages: 2' || fail "watch.exe without statistics: $o
 
 expect 1 "^writewatch: nothing runs with --stats; start a program with 'writewatch run --stats -- ...'$" "$ww" top --json
 if [ -f "$build/tests/soak/soak.exe" ]; then
-    MALLOC_ARENA_MAX=1 "$ww" run --stats -- wine "$build/tests/soak/soak.exe" --seconds=20 --limit=60 >"$here/soak" 2>"$here/soak.err" &
+    # Without the threads that suspend others and write through Wine's server, for which all may wait for seconds.
+    MALLOC_ARENA_MAX=1 "$ww" run --stats -- wine "$build/tests/soak/soak.exe" --seconds=25 --limit=60 --collectors=0 \
+        --kernel-writers=0 >"$here/soak" 2>"$here/soak.err" &
     soak=$!
     for i in $(seq 60); do
         "$ww" top --json --interval=0.1 >"$here/top" 2>&1 && break
@@ -120,6 +122,16 @@ if [ -f "$build/tests/soak/soak.exe" ]; then
         sleep 2
         tmux -S "$here/tmux" capture-pane -p >"$here/screen"
         tmux -S "$here/tmux" kill-server
+        # A screen that is too small, and one of an unknown kind.
+        for size in '40 -y 5 xterm' '100 -y 24 bogus'; do
+            tmux -S "$here/tmux-${size##* }" -f /dev/null new-session -d -x ${size% *} "XDG_RUNTIME_DIR='$XDG_RUNTIME_DIR' TERM=${size##* } \
+                '$ww' top --pid=$pid 2>>'$here/small'; echo \"exit code \$?\" >>'$here/small'; sleep 60"
+            sleep 2
+            tmux -S "$here/tmux-${size##* }" kill-server
+        done
+        grep -q 'the terminal has 40x[0-9]* characters; make it 60x8 at least, or use --json' "$here/small" &&
+            grep -q "the terminal type 'bogus' is not known; set TERM, or use --json" "$here/small" &&
+            [ "$(grep -c '^exit code 1$' "$here/small")" = 2 ] || fail "top and terminals: $(cat "$here/small")"
         for line in "^soak.exe (pid $pid), uffd, for 0:0[01]:" 'Sorted by pages' 'ADDRESS .* WHERE' '^ *[0-9a-f]* .* |.*|$'; do
             grep -q "$line" "$here/screen" || fail "top: no line like \"$line\" in:
 $(cat "$here/screen")"
@@ -166,6 +178,20 @@ if command -v gnuplot >/dev/null; then
     expect 0 '/pages.svg$' "$ww" plot --output="$here/pictures" "$file"
     grep -q '</svg>' "$here/pictures/pages.svg" || fail "pages.svg is not whole"
     [ "$(head -c 4 "$here/pictures/heat.png" | tail -c 3)" = PNG ] || fail "heat.png is no picture"
+    # No room: the pictures that are there stay, and nothing else is left.
+    cksum "$here"/pictures/* >"$here/before"
+    (
+        ulimit -f 16
+        trap '' XFSZ
+        exec "$ww" plot --output="$here/pictures" "$file"
+    ) >"$here/said" 2>&1
+    status=$?
+    [ $status = 1 ] && grep -q "^writewatch: cannot plot into '$here/pictures': No space left on device" "$here/said" ||
+        fail "plot and a full disk: exit code $status: $(cat "$here/said")"
+    cksum "$here"/pictures/* "$here"/pictures/.d* 2>/dev/null | cmp - "$here/before" || fail "plot: a full disk changes pictures"
+    expect 1 "cannot plot into '$here/no/such': No such file" "$ww" plot --output="$here/no/such" "$file"
+    expect 1 'cannot plot: gnuplot is not installed' env PATH=/nowhere "$ww" plot --output="$here/none" "$file"
+    [ ! -e "$here/none" ] || fail "plot without gnuplot leaves a folder"
     expect 1 'has nothing to draw' "$ww" plot --output="$here/pictures" "$here/empty.ww"
 else
     echo "plot: drawing not tried: gnuplot is not installed"
