@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "tree.h"
 
 #define FOLDER_PREFIX "run-"
 
@@ -43,22 +44,6 @@ static int find_base(char *ret, size_t size)
         len = snprintf(ret, size, "/tmp/writewatch-%lu", (unsigned long)geteuid());
     }
     return len > 0 && (size_t)len < size ? 0 : -ENAMETOOLONG;
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    const struct dirent *entry;
-
-    while (dir && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) {
-            unlinkat(dirfd(dir), entry->d_name, 0);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    rmdir(path);
 }
 
 /* Locks a folder. The descriptor that holds the lock, or a negative errno: -EWOULDBLOCK: somebody else has
@@ -104,7 +89,7 @@ static void remove_abandoned(const char *path, void *arg)
 
     (void)arg;
     if (lock >= 0) {
-        remove_folder(path);
+        remove_tree(path);
         close(lock);
     }
 }
@@ -143,7 +128,7 @@ void counters_folder_remove(struct counters_folder *folder)
 {
     char *slash;
 
-    remove_folder(folder->path);
+    remove_tree(folder->path);
     close(folder->lock);
     /* The last one takes the base along. */
     slash = strrchr(folder->path, '/');

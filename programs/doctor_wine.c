@@ -8,7 +8,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "capture.h"
 #include "counters.h"
 #include "doctor.h"
+#include "tree.h"
 
 #define VERSION_SECONDS 20
 #define PREFIX_SECONDS 180
@@ -240,20 +240,6 @@ static void try_program(const struct doctor *doctor, const char *prefix, struct 
 }
 
 /* ---- the prefix ---- */
-
-static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *walk)
-{
-    (void)stat;
-    (void)type;
-    (void)walk;
-    remove(path);
-    return 0;
-}
-
-static void remove_tree(const char *path)
-{
-    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static const char *temporary_folder(void)
 {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "gnuplot.h"
+#include "tree.h"
 
 #define CANNOT_EXECUTE 127
 
@@ -34,7 +35,7 @@ static void become_gnuplot(FILE *script, const char *folder)
 static int run_inside(FILE *script, const char *folder)
 {
     struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
-    int status = 0, err = 0;
+    int status = 0, err;
     pid_t pid;
 
     sigaction(SIGINT, &ignore, &before);
@@ -42,12 +43,9 @@ static int run_inside(FILE *script, const char *folder)
     if (!pid) {
         become_gnuplot(script, folder);
     }
-    while (pid < 0 || waitpid(pid, &status, 0) < 0) {
-        if (pid < 0 || errno != EINTR) {
-            err = -errno;
-            break;
-        }
-    }
+    do {
+        err = pid < 0 || waitpid(pid, &status, 0) < 0 ? -errno : 0;
+    } while (pid > 0 && err == -EINTR);
     sigaction(SIGINT, &before, NULL);
     if (err) {
         return err;
@@ -74,10 +72,9 @@ static bool is_whole(int dir, const char *name)
     return nr >= 0 && memmem(tail, nr, end, strlen(end));
 }
 
-enum what { LOOK, MOVE, REMOVE };
-
-/* Does it with each file of the folder. 0 or a negative errno; a picture that is not whole had no room. */
-static int each_file(const char *folder, enum what what)
+/* Looks at each file of the folder, or moves it out. 0 or a negative errno; a picture that is not whole had
+ * no room. */
+static int each_file(const char *folder, bool move)
 {
     DIR *dir = opendir(folder);
     const struct dirent *entry;
@@ -88,9 +85,7 @@ static int each_file(const char *folder, enum what what)
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) {
             continue;
         }
-        if (what == REMOVE) {
-            unlinkat(dirfd(dir), entry->d_name, 0);
-        } else if (what == LOOK) {
+        if (!move) {
             err = is_whole(dirfd(dir), entry->d_name) ? 0 : -ENOSPC;
         } else if (snprintf(outside, sizeof(outside), "%s/../%s", folder, entry->d_name) >= PATH_MAX) {
             err = -ENAMETOOLONG;
@@ -120,13 +115,12 @@ static int draw(FILE *script, const char *folder)
     }
     err = run_inside(script, inside);
     if (!err) {
-        err = each_file(inside, LOOK);
+        err = each_file(inside, false);
     }
     if (!err) {
-        err = each_file(inside, MOVE);
+        err = each_file(inside, true);
     }
-    each_file(inside, REMOVE);
-    rmdir(inside);
+    remove_tree(inside);
     return err;
 }
 
