@@ -61,7 +61,7 @@ static void get_alone(struct ww_context *ctx, struct ww_scan *want, struct ww_sc
     const struct ww_range range = { .start = want->start, .end = want->end };
     struct ww_quiet_question question;
 
-    if (!ww_quiet_begin(ctx, &range, &question)) {
+    if (!ww_quiet_begin(ctx, &range, want->reset, &question)) {
         return;
     }
     while (want->start < want->end && sink->room) {
@@ -101,7 +101,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
         size_t nr;
 
         limit(&want, sink);
-        err = ww_hold_range(ctx, &rest, &hold);
+        err = ww_hold_to_read(ctx, &rest, &hold);
         if (err) {
             break;
         }
@@ -150,8 +150,8 @@ WW_API ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len)
     return err ? err : get(ctx, &range, 0, &sink);
 }
 
-/* What was asked about before can be reset as it is asked, and nobody is told. */
-static bool reset_alone(struct ww_context *ctx, const struct ww_range *range)
+/* Whether the range is known to be clean without a lock. */
+static bool is_clean(struct ww_context *ctx, const struct ww_range *range)
 {
     struct ww_scan want = { .start = range->start, .end = range->end, .reset = true };
     struct ww_scratch *scratch = ww_scratch_get(ctx);
@@ -168,9 +168,16 @@ static bool reset_alone(struct ww_context *ctx, const struct ww_range *range)
 WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
 {
     struct ww_range range;
+    struct ww_hold hold;
+    int err = ww_range_rounded(ctx, addr, len, &range);
 
-    if (!ww_range_rounded(ctx, addr, len, &range) && reset_alone(ctx, &range)) {
-        return 0;
+    if (err || is_clean(ctx, &range)) {
+        return err;
     }
-    return ww_change(ctx, addr, len, ww_harvest_reset);
+    err = ww_hold_to_read(ctx, &range, &hold);
+    if (!err) {
+        err = ww_harvest_reset(ctx, hold.region, range.start, range.end);
+        ww_hold_end(&hold);
+    }
+    return err;
 }

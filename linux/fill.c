@@ -47,7 +47,7 @@ static bool can(const struct ww_region *region, uint32_t cap)
 static int check_fill(struct ww_context *ctx, const struct ww_range *range)
 {
     struct ww_hold hold;
-    int err = ww_hold_range(ctx, range, &hold);
+    int err = ww_hold_to_read(ctx, range, &hold);
 
     if (!err) {
         err = can(hold.region, WW_CAP_FILL) ? 0 : -EOPNOTSUPP;
@@ -59,7 +59,7 @@ static int check_fill(struct ww_context *ctx, const struct ww_range *range)
 static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, const void *content)
 {
     struct ww_hold hold;
-    ssize_t nr = ww_hold_range(ctx, piece, &hold);
+    ssize_t nr = ww_hold_to_change(ctx, piece, &hold);
 
     if (nr) {
         return nr;
@@ -150,7 +150,7 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     if (err || !fill) {
         return err ? err : -EINVAL;
     }
-    err = ww_hold_range(ctx, &range, &hold);
+    err = ww_hold_to_change(ctx, &range, &hold);
     if (err) {
         return err;
     }

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "hold.h"
 #include "internal.h"
 
 /* A scratch of this thread's own until ww_scratch_put(). NULL: no memory. */
@@ -274,24 +273,6 @@ size_t ww_harvest_take(struct ww_scratch *scratch, size_t nr)
         vec[i] = (struct page_region){ .start = 0 };
     }
     return nr;
-}
-
-/* Nothing that was found by a scan without a lock is handed out: what it has reset is dirty again, wherever
- * it is watched still. The vector is zero again. */
-void ww_harvest_return(struct ww_context *ctx, struct page_region *vec, size_t nr, bool reset)
-{
-    uintptr_t page = ww_page_size();
-    struct ww_hold hold;
-
-    for (size_t i = 0; i < nr; i++) {
-        for (uintptr_t addr = vec[i].start; reset && addr < vec[i].end; addr += page) {
-            if (!ww_hold(ctx, addr, &hold)) {
-                ww_hold_mark(&hold, addr, addr + page);
-                ww_hold_end(&hold);
-            }
-        }
-        vec[i] = (struct page_region){ .start = 0 };
-    }
 }
 
 /*

@@ -32,24 +32,23 @@ static int hold_region(struct ww_context *ctx, uintptr_t addr, struct ww_hold *h
     return 0;
 }
 
-/* What foreign code does next, nobody may see the middle of, not even without a lock. */
-int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
-{
-    int err = hold_region(ctx, addr, hold);
-
-    if (!err) {
-        ww_quiet_end(ctx, hold->region);
-    }
-    return err;
-}
-
-int ww_hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
+int ww_hold_to_read(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
 {
     int err = hold_region(ctx, range->start, hold);
 
     if (!err && hold->range.end < range->end) {
         ww_hold_end(hold);
         err = -ENOENT;
+    }
+    return err;
+}
+
+int ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
+{
+    int err = ww_hold_to_read(ctx, range, hold);
+
+    if (!err) {
+        ww_quiet_end(ctx, hold->region);
     }
     return err;
 }

@@ -17,13 +17,25 @@ struct ww_hold {
     sigset_t saved;
 };
 
-/* Holds the region that contains @addr. 0, -ENOENT, -ECHILD. No other call on the context
- * may be made by this thread until ww_hold_end(). */
-int ww_hold(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold);
+/*
+ * Holds the one region that contains the whole range. 0, -ENOENT, -ECHILD. No other call on the context
+ * may be made by this thread until ww_hold_end().
+ *
+ * To read is to answer for the region, with a reset or without: threads that ask without a lock
+ * (quiet.c) go on to do so. To change is everything else, by this library or by foreign code:
+ * those threads wait for the lock, and nobody sees the middle of it.
+ */
+int ww_hold_to_read(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
+int ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
 void ww_hold_end(struct ww_hold *hold);
 
-/* Holds the one region that contains the whole range. Same errors. */
-int ww_hold_range(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
+/* Holds the region that contains @addr, to change it. */
+static inline int ww_hold_to_change_at(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
+{
+    struct ww_range byte = { .start = addr, .end = addr + 1 };
+
+    return ww_hold_to_change(ctx, &byte, hold);
+}
 
 /* ww_latch() and ww_discard() on page-aligned parts of the held region. Either way nothing is lost: if one
  * fails, all of the range counts as written. */

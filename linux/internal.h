@@ -4,7 +4,7 @@
  *
  * Lock order: ww_context.table_lock, then one ww_region.lock, then
  * ww_context.tracker_lock, then a lock that a backend keeps to itself, then
- * ww_supply.lock. What a layer above calls between ww_hold() and ww_hold_end()
+ * ww_supply.lock. What a layer above calls between ww_hold_to_change() and ww_hold_end()
  * (hold.h) may take its own locks there, and must not take ours. All asynchronous
  * signals are blocked while any of them is held. The caller's memory is never
  * touched under a lock. lock.h has the ranks, which a build with --enable-debug asserts.
@@ -162,8 +162,8 @@ struct ww_backend {
      * look without a lock, for signal handlers too. */
     bool (*peek)(struct ww_tracker *tracker, uintptr_t start, uintptr_t end);
 
-    /* scan(), with no lock held, of memory that may have been taken away meanwhile. Changes the
-     * kernel's bits and nothing else. ww_no_scan_alone() where a backend cannot. */
+    /* scan() without a reset, with no lock held, of memory that may have been taken away meanwhile.
+     * Changes nothing. ww_no_scan_alone() where a backend cannot. */
     ssize_t (*scan_alone)(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
                           uintptr_t *ret_next);
 
@@ -212,8 +212,6 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
 /* watch.c */
-int ww_change(struct ww_context *ctx, const void *addr, size_t len,
-              int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t));
 int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 
@@ -244,7 +242,6 @@ struct ww_scratch *ww_scratch_get(struct ww_context *ctx);
 void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch);
 size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
                   struct ww_scratch *scratch, uintptr_t *ret_next);
-void ww_harvest_return(struct ww_context *ctx, struct page_region *vec, size_t nr, bool reset);
 size_t ww_harvest_take(struct ww_scratch *scratch, size_t nr);
 int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
 int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);

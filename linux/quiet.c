@@ -5,17 +5,22 @@
  * again, the kernel is asked without a lock, without blocking signals and without
  * looking at the region.
  *
- * Where memory is dense, what that finds is the answer: nothing about a page is to be
- * remembered that is not known already. Elsewhere only "nothing" is; anything that is
- * found is left to the ordinary way (watch.c), and the question is called quiet no more, so
- * that memory which is written between all questions is not walked twice.
+ * Nothing is reset without the lock. The ioctl changes whatever is registered at its
+ * addresses when it runs, and a thread may be held up before it for as long as it takes to
+ * give the memory to another context, or to another user of userfaultfd: whose bits it
+ * would clear then.
+ *
+ * Where memory is dense and nothing is to be reset, what the kernel says is the answer:
+ * nothing about a page is to be remembered that is not known already. Otherwise only
+ * "nothing" is, of which there is nothing to reset. Anything that is found is left to the ordinary
+ * way (answer.c), and that question is not asked like this again before an answer was
+ * "nothing", so that memory which is written between all questions is not walked twice.
  *
  * A note is good as long as its region's epoch is the one it was made in, before
  * the kernel is asked and after. An epoch ends before anything but an answer happens
  * to a region: before the kernel's bits are moved into the latch, for one. So the
  * answer is one that the ordinary way would have given at the moment between. If the epoch
- * has ended meanwhile, what the scan has reset goes into the latch, and the ordinary way
- * answers.
+ * has ended meanwhile, the ordinary way answers. tests/models/quiet.pml checks this.
  *
  * Nothing that a note names is ever freed but by ww_close(): notes lie in tables that
  * stay, and trackers stay as well.
@@ -27,7 +32,7 @@
 #include "internal.h"
 
 /* Where an ordinary answer takes far longer than what is saved, asking twice only costs. */
-#define MAX_SPARSE_BYTES ((uintptr_t)16 << 20)
+#define MAX_LOOK_BYTES ((uintptr_t)16 << 20)
 
 /* Two to four places a region: with as many in a set, few of the notes find no room. */
 #define NR_WAYS 4
@@ -38,7 +43,7 @@
 struct note {
     atomic_uint sequence;
     atomic_uint epoch_at;
-    atomic_bool quiet, dense;
+    atomic_bool dense;
     atomic_uint nr_runs; /* found the last time; only a hint */
     atomic_uintptr_t start, end;
     _Atomic(struct ww_tracker *) tracker;
@@ -121,8 +126,7 @@ static void end_change(struct note *note)
 }
 
 /* A copy of the note if it is about this question. */
-static bool read_note(struct note *note, const struct ww_range *range, struct ww_quiet_question *ret,
-                      bool *ret_quiet)
+static bool read_note(struct note *note, const struct ww_range *range, struct ww_quiet_question *ret)
 {
     unsigned int sequence = atomic_load(&note->sequence);
 
@@ -130,13 +134,12 @@ static bool read_note(struct note *note, const struct ww_range *range, struct ww
         atomic_load(&note->end) != range->end) {
         return false;
     }
-    *ret_quiet = atomic_load(&note->quiet);
     *ret = (struct ww_quiet_question){
         .tracker = atomic_load(&note->tracker),
         .epoch_at = atomic_load(&note->epoch_at),
         .epoch = atomic_load(&note->epoch),
         .dense = atomic_load(&note->dense),
-        .max_runs = atomic_load(&note->nr_runs) + 1,
+        .expected_runs = atomic_load(&note->nr_runs),
         .note = note,
     };
     return atomic_load(&note->sequence) == sequence;
@@ -148,15 +151,14 @@ static bool is_good(struct ww_context *ctx, const struct ww_quiet_question *ques
 }
 
 /* Whether there is a note about this question that is good now. */
-static bool find_note(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret,
-                      bool *ret_quiet)
+static bool find_note(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret)
 {
     struct ww_quiet_table *table = atomic_load(&ctx->quiet.table);
 
     for (int i = 0; table && i < NR_WAYS; i++) {
         struct note *note = set_of(table, range->start) + i;
 
-        if (read_note(note, range, ret, ret_quiet) && is_good(ctx, ret)) {
+        if (read_note(note, range, ret) && is_good(ctx, ret)) {
             return true;
         }
     }
@@ -167,28 +169,28 @@ bool ww_quiet_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end)
 {
     struct ww_range range = { .start = start, .end = end };
     struct ww_quiet_question question;
-    bool quiet;
 
-    return ww_is_alive(ctx) && find_note(ctx, &range, &question, &quiet);
+    return ww_is_alive(ctx) && find_note(ctx, &range, &question);
 }
 
 /* ---- asking ---- */
 
-static void end_quiet(struct note *note, uintptr_t start)
+/* Only a hint: whose note it is by now does not matter. */
+static void expect_runs(struct note *note, unsigned int nr_runs)
 {
-    if (begin_change(note)) {
-        if (atomic_load(&note->start) == start) {
-            atomic_store(&note->quiet, false);
-        }
-        end_change(note);
+    if (atomic_load_explicit(&note->nr_runs, memory_order_relaxed) != nr_runs) {
+        atomic_store_explicit(&note->nr_runs, nr_runs, memory_order_relaxed);
     }
 }
 
-bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret)
+bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, bool reset,
+                    struct ww_quiet_question *ret)
 {
-    bool quiet;
-
-    return find_note(ctx, range, ret, &quiet) && quiet;
+    if (!find_note(ctx, range, ret) || ret->tracker->backend->scan_alone == ww_no_scan_alone) {
+        return false;
+    }
+    ret->only_nothing = reset || !ret->dense;
+    return !ret->only_nothing || (!ret->expected_runs && range->end - range->start <= MAX_LOOK_BYTES);
 }
 
 /* The kernel allocates as much as the vector is long, at each call: so the first is no longer than the last
@@ -198,11 +200,11 @@ static struct ww_scan scan_for(const struct ww_quiet_question *question, const s
     struct ww_scan scan = *want;
 
     scan.dense = question->dense;
-    if (!question->dense) {
-        scan.reset = false;
+    scan.reset = false;
+    if (question->only_nothing) {
         scan.max_pages = scan.max_runs = 1;
-    } else if (scan.max_runs > question->max_runs) {
-        scan.max_runs = question->max_runs;
+    } else if (!question->nr_runs && scan.max_runs > (size_t)question->expected_runs + 1) {
+        scan.max_runs = (size_t)question->expected_runs + 1;
     }
     return scan;
 }
@@ -211,23 +213,20 @@ ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question
                       struct ww_scratch *scratch, uintptr_t *ret_next)
 {
     struct ww_scan scan = scan_for(question, want);
-    struct note *note = question->note;
     uintptr_t next = scan.start;
     ssize_t nr = question->tracker->backend->scan_alone(question->tracker, &scan, scratch->vec, &next);
-    bool useful = nr >= 0 && (question->dense || (!nr && next >= scan.end)) && is_good(ctx, question);
+    bool answered = nr >= 0 && (!question->only_nothing || (!nr && next >= scan.end));
 
-    if (!useful) {
-        ww_harvest_return(ctx, scratch->vec, nr > 0 ? nr : 0, scan.reset);
-        end_quiet(note, scan.start);
+    /* The vector is all zero again. */
+    ww_harvest_take(scratch, nr > 0 ? nr : 0);
+    if (!answered || !is_good(ctx, question)) {
+        expect_runs(question->note, 1);
         return -EAGAIN;
     }
     question->nr_runs += nr;
-    if (atomic_load_explicit(&note->nr_runs, memory_order_relaxed) != question->nr_runs) {
-        atomic_store_explicit(&note->nr_runs, question->nr_runs, memory_order_relaxed);
-    }
-    question->max_runs = SIZE_MAX;
+    expect_runs(question->note, question->nr_runs);
     *ret_next = next;
-    return ww_harvest_take(scratch, nr);
+    return nr;
 }
 
 /* ---- noting ---- */
@@ -270,9 +269,7 @@ void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const
                    size_t nr_runs)
 {
     struct ww_quiet_table *table = atomic_load(&ctx->quiet.table);
-    bool can_ask = region->tracker->backend->scan_alone != ww_no_scan_alone;
     bool dense = scan->dense && (!region->lost || region->markers);
-    bool quiet = dense || (!nr_runs && scan->end - scan->start <= MAX_SPARSE_BYTES);
     unsigned int epoch_at = epoch_of(region);
     struct note *note;
 
@@ -283,7 +280,6 @@ void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const
     if (note && begin_change(note)) {
         put(&note->start, scan->start);
         put(&note->end, scan->end);
-        put(&note->quiet, can_ask && quiet);
         put(&note->dense, dense);
         put(&note->nr_runs, nr_runs);
         put(&note->tracker, region->tracker);

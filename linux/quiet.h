@@ -38,19 +38,21 @@ struct ww_quiet_question {
     struct ww_tracker *tracker;
     uint64_t epoch;
     unsigned int epoch_at;
-    bool dense;      /* every page exists and was reported before, and none is latched */
-    size_t max_runs; /* of the next step */
-    size_t nr_runs;  /* found so far */
+    bool dense;                 /* every page exists and was reported before, and none is latched */
+    bool only_nothing;          /* what is found is no answer, unless it is nothing */
+    unsigned int expected_runs; /* as many as the last time */
+    size_t nr_runs;             /* found so far */
     void *note;
 };
 
-/* Whether the question can be asked without a lock now. */
-bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret);
+/* Whether the question can be asked without a lock now, with or without a reset of what is found. */
+bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, bool reset,
+                    struct ww_quiet_question *ret);
 
 /*
  * One step of its answer, as ww_harvest() gives it: what is found is in scratch->out, and *ret_next says how
- * far it got. Returns the number of runs, or -EAGAIN: nothing is known, and the rest is to be asked in the
- * ordinary way.
+ * far it got. Returns the number of runs, or -EAGAIN: nothing is known, nothing was changed, and the rest is
+ * to be asked in the ordinary way.
  */
 ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question, const struct ww_scan *want,
                       struct ww_scratch *scratch, uintptr_t *ret_next);

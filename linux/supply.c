@@ -251,7 +251,7 @@ static void poison(struct ww_server *server, uint64_t id, uintptr_t addr)
     int err;
 
     ww_unlock(&supply->lock, WW_RANK_SUPPLY);
-    err = ww_hold(supply->ctx, addr, &hold);
+    err = ww_hold_to_change_at(supply->ctx, addr, &hold);
     ww_lock(&supply->lock, WW_RANK_SUPPLY);
     source = first_ending_after(supply, addr);
     if (!err && source && source->range.start <= addr && source->id == id) {

@@ -400,15 +400,15 @@ WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *re
 }
 
 /* Makes one change to a range within one region. */
-int ww_change(struct ww_context *ctx, const void *addr, size_t len,
-              int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
+static int change(struct ww_context *ctx, const void *addr, size_t len,
+                  int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
 {
     struct ww_range range;
     struct ww_hold hold;
     int err = ww_range_rounded(ctx, addr, len, &range);
 
     if (!err) {
-        err = ww_hold_range(ctx, &range, &hold);
+        err = ww_hold_to_change(ctx, &range, &hold);
     }
     if (!err) {
         err = apply(ctx, hold.region, range.start, range.end);
@@ -419,12 +419,12 @@ int ww_change(struct ww_context *ctx, const void *addr, size_t len,
 
 WW_API int ww_latch(struct ww_context *ctx, const void *addr, size_t len)
 {
-    return ww_change(ctx, addr, len, ww_harvest_latch);
+    return change(ctx, addr, len, ww_harvest_latch);
 }
 
 WW_API int ww_discard(struct ww_context *ctx, const void *addr, size_t len)
 {
-    return ww_change(ctx, addr, len, ww_harvest_discard);
+    return change(ctx, addr, len, ww_harvest_discard);
 }
 
 WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
@@ -435,7 +435,7 @@ WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
         prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) ? -EINVAL : ww_range_rounded(ctx, addr, len, &range);
 
     if (!err) {
-        err = ww_hold_range(ctx, &range, &hold);
+        err = ww_hold_to_change(ctx, &range, &hold);
     }
     if (!err) {
         err = hold.region->tracker->backend->protect(hold.region, range.start, range.end, prot);

@@ -247,7 +247,7 @@ static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
 /* Holds the region at @start, which another thread may have cut meanwhile: up to *end, at most. */
 static bool hold_part(struct nt *nt, uintptr_t start, uintptr_t *end, struct ww_hold *hold)
 {
-    if (ww_hold(nt->ctx, start, hold)) {
+    if (ww_hold_to_change_at(nt->ctx, start, hold)) {
         return false;
     }
     *end = *end < hold->range.end ? *end : hold->range.end;

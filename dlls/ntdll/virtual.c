@@ -163,7 +163,7 @@ static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
     struct ww_hold hold;
     NTSTATUS status;
 
-    if (alloc->may_fault || ww_hold(nt->ctx, (uintptr_t)*alloc->ret, &hold)) {
+    if (alloc->may_fault || ww_hold_to_change_at(nt->ctx, (uintptr_t)*alloc->ret, &hold)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
     status = own_original(nt, alloc->call, alloc->args);
@@ -247,7 +247,7 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
     struct ww_hold hold;
     NTSTATUS status;
 
-    if (ww_hold(nt->ctx, (uintptr_t)*addr, &hold)) {
+    if (ww_hold_to_change_at(nt->ctx, (uintptr_t)*addr, &hold)) {
         return own_original(nt, NT_FREE, args);
     }
     status = own_original(nt, NT_FREE, args);
@@ -335,7 +335,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     args[1] = &own_addr;
     args[2] = &own_size;
     args[4] = &own_old;
-    err = ww_hold(nt->ctx, (uintptr_t)addr, &hold);
+    err = ww_hold_to_change_at(nt->ctx, (uintptr_t)addr, &hold);
     status = own_original(nt, NT_PROTECT, args);
     if (!err && !status) {
         apply_within(&hold, addr, size, ww_hold_latch);

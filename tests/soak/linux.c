@@ -209,7 +209,7 @@ static int change_protection(char *addr, size_t len, int prot)
 static int replace_mapping(char *addr, size_t len)
 {
     struct ww_hold hold;
-    int err = ww_hold(ctx, (uintptr_t)addr, &hold);
+    int err = ww_hold_to_change_at(ctx, (uintptr_t)addr, &hold);
 
     if (err) {
         return err;

@@ -215,7 +215,7 @@ START_TEST(a_latch_without_memory_marks_all)
     base = watch_pages(8);
     write_map(base, "#..#....");
     fault_add(FAULT_MMAP, ENOMEM, 1, 0, true);
-    ck_assert_int_eq(ww_hold(ctx, (uintptr_t)base, &hold), 0);
+    ck_assert_int_eq(ww_hold_to_change_at(ctx, (uintptr_t)base, &hold), 0);
     fault_resume();
     ww_hold_latch(&hold, (uintptr_t)base, (uintptr_t)base + len / 2);
     fault_pause();
