@@ -57,8 +57,9 @@ struct ww_scratch {
  * begun to fail and its regions were handed over. */
 struct ww_tracker {
     const struct ww_backend *backend;
-    uint32_t caps; /* enum ww_cap: the backend's, less what open() found missing */
-    void *priv;    /* the backend's */
+    uint32_t caps;     /* enum ww_cap: the backend's, less what open() found missing */
+    bool no_zero_page; /* in this kernel: a read of a hole makes a page as a write does */
+    void *priv;        /* the backend's */
     struct ww_tracker *next;
 };
 

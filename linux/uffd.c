@@ -3,7 +3,8 @@
  * The userfaultfd backend: WP_ASYNC registration, and PAGEMAP_SCAN to read and
  * re-arm in one step. Private anonymous memory is armed lazily: a page that exists
  * and carries no write-protect bit was written, a page that does not exist was
- * not. In all other memory each page is armed up front, and one that does not
+ * not, and the zero page, which reads map, is told apart. In all other memory, and where the
+ * kernel has no zero page, each page is armed up front, and one that does not
  * exist gets a marker. Kernel 6.7 and newer.
  *
  * Knows page tables, not answers: zero pages and the latch are harvest.c's.
@@ -105,6 +106,12 @@ static int write_protect(const struct uffd *uffd, const struct ww_region *region
         }
     }
     return 0;
+}
+
+/* Whether pages that do not exist are armed too, so that a read makes them clean. */
+static bool arms_holes(const struct ww_region *region)
+{
+    return region->markers || region->tracker->no_zero_page;
 }
 
 /* The same for memory whose mapping was replaced. It may have holes by now
@@ -255,6 +262,28 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
 }
 
 /*
+ * Whether a read of a page that does not exist maps the zero page, by which it is told from a write. A
+ * kernel need not have one: s390 in some guests, virtual machines that share page tables with their
+ * host. The page is registered and has not been touched.
+ */
+static bool reads_map_zero_page(const struct uffd *uffd, const volatile char *page, struct page_region *vec)
+{
+    struct ww_scan scan = {
+        .start = (uintptr_t)page,
+        .end = (uintptr_t)page + ww_page_size(),
+        .max_pages = 1,
+        .max_runs = 1,
+    };
+    uintptr_t next;
+    bool is_zero;
+
+    (void)*page;
+    is_zero = scan_once(uffd, &scan, vec, &next) == 1 && (vec[0].categories & PAGE_IS_PFNZERO);
+    memset(vec, 0, sizeof(vec[0]));
+    return is_zero;
+}
+
+/*
  * Whether pages that were filled are clean until they are written, and poisoned ones
  * can be. The area is registered and has not been touched. 0, -EIO.
  */
@@ -288,6 +317,10 @@ static int uffd_check(struct ww_tracker *tracker)
     if (area != MAP_FAILED && vec != MAP_FAILED) {
         err = try_effect(uffd, area, vec);
         memset(vec, 0, vec_len);
+        if (!err && !reads_map_zero_page(uffd, area + len - ww_page_size(), vec)) {
+            tracker->no_zero_page = true;
+            tracker->caps &= ~WW_CAP_FREE_ARMING;
+        }
         if (!err && (madvise(area, len, MADV_DONTNEED) || try_fill(uffd, area, vec))) {
             tracker->caps &= ~(WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS);
         }
@@ -371,7 +404,7 @@ static int uffd_arm(struct ww_region *region)
     if (err == -EBUSY) {
         err = register_over_leftovers(region->tracker, start, end);
     }
-    if (!err && region->markers) {
+    if (!err && arms_holes(region)) {
         err = write_protect(uffd, region, start, end);
         if (err) {
             unregister_range(uffd, start, end);
@@ -398,7 +431,7 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     const struct uffd *uffd = region->tracker->priv;
     int err = register_again(uffd, start, end);
 
-    return err || !region->markers ? err : write_protect(uffd, region, start, end);
+    return err || !arms_holes(region) ? err : write_protect(uffd, region, start, end);
 }
 
 static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)

@@ -124,11 +124,15 @@ int bare_map(const struct bare *pair, const char *base, size_t nr, enum question
 void expect_bare(const char *base, enum question question, const char *map)
 {
     size_t nr = strlen(map);
-    char *found = malloc(nr + 1);
+    char *found = malloc(nr + 1), *wanted = calloc(1, nr + 1);
 
     ck_assert_int_eq(bare_map(&bare, base, nr, question, false, found), 0);
-    compare_maps("scan", true, found, map, nr);
+    for (size_t i = 0; i < nr; i++) {
+        wanted[i] = map[i] == 'z' && !reads_map_zero_page() ? '#' : map[i];
+    }
+    compare_maps("scan", true, found, wanted, nr);
     free(found);
+    free(wanted);
 }
 
 void reset_bare(const char *base, size_t nr)

@@ -73,7 +73,7 @@ long bare_scan(const struct bare *pair, const char *base, size_t nr, enum questi
 int bare_map(const struct bare *pair, const char *base, size_t nr, enum question question, bool reset,
              char *ret_map);
 
-/* The same, and it must be this map. */
+/* The same, and it must be this map; 'z' is '#' where reads map no zero page. */
 void expect_bare(const char *base, enum question question, const char *map);
 void reset_bare(const char *base, size_t nr);
 

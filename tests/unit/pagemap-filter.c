@@ -150,7 +150,7 @@ static uint64_t true_categories(size_t page)
     case 'a':
         return tracked | (is_armed ? 0 : written) | WW_PAGE_IS_PRESENT;
     case 'z':
-        return tracked | written | WW_PAGE_IS_PRESENT | WW_PAGE_IS_PFNZERO;
+        return tracked | written | WW_PAGE_IS_PRESENT | (reads_map_zero_page() ? WW_PAGE_IS_PFNZERO : 0);
     case 'f':
         return tracked | written | WW_PAGE_IS_PRESENT | WW_PAGE_IS_FILE;
     default:

@@ -11,6 +11,7 @@
 #define WW_TESTS_UNIT_UTIL_H
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -83,6 +84,24 @@ static inline void write_page(char *base, size_t page, char value)
 static inline char read_page(const char *base, size_t page)
 {
     return *(const volatile char *)(base + page * page_size() + (page * 641 & (page_size() - 1)));
+}
+
+/* Whether a read of untouched memory maps the kernel's zero page: one that is not this mapping's own. Nearly
+ * every kernel does; where it cannot be seen, it counts as if. */
+static inline bool reads_map_zero_page(void)
+{
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    char *page = map_pages(1);
+    uint64_t entry = 0, exclusive = UINT64_C(1) << 56;
+
+    madvise(page, page_size(), MADV_NOHUGEPAGE);
+    (void)read_page(page, 0);
+    if (fd >= 0 && pread(fd, &entry, sizeof(entry), (uintptr_t)page / page_size() * sizeof(entry)) < 0) {
+        entry = 0;
+    }
+    munmap(page, page_size());
+    close(fd);
+    return !(entry & exclusive);
 }
 
 static inline void write_map(char *base, const char *map)
