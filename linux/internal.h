@@ -3,8 +3,8 @@
  * What the files of linux/ share: the context, the region, the backend table.
  *
  * Lock order: ww_context.table_lock, then one ww_region.lock, then
- * ww_context.tracker_lock, then a lock that a backend keeps to itself, then
- * ww_supply.lock. What a layer above calls between ww_hold_to_change() and ww_hold_end()
+ * ww_context.tracker_lock, then a lock that a backend keeps to itself, then that of the mprotect
+ * backend's grace period, then ww_supply.lock. What a layer above calls between ww_hold_to_change() and ww_hold_end()
  * (hold.h) may take its own locks there, and must not take ours. All asynchronous
  * signals are blocked while any of them is held. The caller's memory is never
  * touched under a lock. lock.h has the ranks, which a build with --enable-debug asserts.

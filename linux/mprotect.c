@@ -305,9 +305,7 @@ static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const vo
     if (region->markers) {
         return -EINVAL;
     }
-    atomic_store(&map->fill_start, start);
-    atomic_store(&map->fill_end, start + len);
-    ww_fault_synchronize();
+    ww_fault_begin_fill(map, start, start + len);
     dirty = ww_bits_find(pages->dirty, from, to, true) < to;
     ret = dirty ? ww_prot_arm_dirty(pages, from, to) : 0;
     if (!ret) {
@@ -317,8 +315,7 @@ static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const vo
         /* What cannot be opened now, the handler opens. */
         ww_prot_apply(pages, from, to);
     }
-    atomic_store(&map->fill_end, 0);
-    atomic_store(&map->fill_start, 0);
+    ww_fault_end_fill(map);
     return ret;
 }
 

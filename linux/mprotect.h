@@ -84,9 +84,9 @@ void ww_fault_remove(struct ww_prot_map *map);
 /* A map that was kept and shares a page with the range, or NULL. */
 struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end);
 
-/* Waits for handlers that are in the middle of a page: what they opened carries
- * its dirty bit from then on, and they use protections as they are now. */
-void ww_fault_synchronize(void);
+/* From then on stores to this part of the map wait until the fill is over. */
+void ww_fault_begin_fill(struct ww_prot_map *map, uintptr_t start, uintptr_t end);
+void ww_fault_end_fill(struct ww_prot_map *map);
 
 /* Takes the handler away again if nothing is in the table: after a self test. */
 void ww_fault_uninstall(void);
@@ -96,6 +96,24 @@ void ww_fault_uninstall(void);
 void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last);
 void ww_fault_count_islands(struct ww_prot_pages *pages);
 void ww_fault_forget_islands(struct ww_prot_pages *pages);
+
+/* ---- mprotect_grace.c ---- */
+
+/* Waits for handlers that are in the middle of a page: what they opened carries
+ * its dirty bit from then on, and they use protections as they are now. Signals are blocked, and no
+ * lock beyond WW_RANK_BACKEND is held. */
+void ww_fault_synchronize(void);
+
+/* A handler is at work from the one to the other, to which it gives what the first has returned. */
+unsigned int ww_grace_enter(void);
+void ww_grace_leave(unsigned int parity);
+
+/* A fork's copy has no handler at work. */
+void ww_grace_repair_child(void);
+
+/* Sleeps on a futex as long as it has this value, or less long; wakes who does. For handlers too. */
+void ww_raw_sleep(atomic_uint *word, unsigned int value);
+void ww_raw_wake(atomic_uint *word);
 
 /* ---- mprotect_fill.c ---- */
 

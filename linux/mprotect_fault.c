@@ -3,7 +3,8 @@
  * The SIGSEGV handler of the mprotect backend, and the table of ranges it reads.
  *
  * The handler takes no lock, uses no thread-local storage (Wine runs Windows
- * code with other segment registers), touches errno by no way, and never waits.
+ * code with other segment registers), touches errno by no way, and waits for nothing but the
+ * end of a fill, when it counts as at work no more (mprotect_grace.c).
  * It opens the page first and sets the dirty bit after that; whoever reads bits
  * calls ww_fault_synchronize() first, so a page that was opened before has its
  * bit by then. Faults that are not ours go on to the handler that was there.
@@ -11,76 +12,38 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #include "heap.h"
 #include "internal.h"
 #include "mprotect.h"
+#include "raw.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
-#define IN_HANDLER __attribute__((no_stack_protector))
-
-/* Ranges by address; replaced as a whole, so that the handler reads one that does not change. */
+/* Ranges by address; replaced as a whole, so that the handler reads one that does not change, but for
+ * lack of memory: then a range may stand there more than once. */
 struct fault_table {
-    size_t nr;
-    struct ww_prot_map *maps[];
+    atomic_size_t nr;
+    _Atomic(struct ww_prot_map *) maps[];
 };
 
 static _Atomic(struct fault_table *) table;
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* the innermost lock */
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Handlers at work, counted by the parity of the epoch they began in. */
-static atomic_uint epoch;
-static atomic_long nr_at_work[2];
+/* How often the table was changed: before anything of a new range is armed. */
+static atomic_uint table_turn;
+
+/* How many fills are over: a futex, on which stores to what is being filled wait. */
+static atomic_uint nr_fills_over;
+
+/* The last fault of a thread that was not ours: a hash of the thread, the page and table_turn; by thread, as
+ * far as they do not share a place. */
+#define NR_MARKS 256
+static _Atomic uint64_t marks[NR_MARKS];
 
 static atomic_long nr_islands; /* of all ranges */
 static long max_islands;       /* half the mappings the process may have, at two an island */
-
-/* ---- system calls without errno ---- */
-
-#if defined(__x86_64__)
-IN_HANDLER static long raw_syscall(long nr, long a, long b, long c, long d)
-{
-    register long r10 __asm__("r10") = d;
-    long ret;
-
-    __asm__ volatile("syscall"
-                     : "=a"(ret)
-                     : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10)
-                     : "rcx", "r11", "memory");
-    return ret;
-}
-#elif defined(__i386__)
-IN_HANDLER static long raw_syscall(long nr, long a, long b, long c, long d)
-{
-    long ret;
-
-    /* ebx may be the PIC register. */
-    __asm__ volatile("xchgl %%ebx, %%edi; int $0x80; xchgl %%ebx, %%edi"
-                     : "=a"(ret)
-                     : "0"(nr), "D"(a), "c"(b), "d"(c), "S"(d)
-                     : "memory");
-    return ret;
-}
-#else
-static long raw_syscall(long nr, long a, long b, long c, long d)
-{
-    int saved = errno;
-    long ret = syscall(nr, a, b, c, d);
-
-    ret = ret == -1 ? -errno : ret;
-    errno = saved;
-    return ret;
-}
-#endif
 
 IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
 {
@@ -88,6 +51,12 @@ IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
 }
 
 /* ---- a write to an armed page ---- */
+
+enum outcome {
+    NOT_OURS,
+    OPENED,
+    BEING_FILLED, /* nothing is opened before that is over */
+};
 
 IN_HANDLER static struct ww_prot_map *find_map(uintptr_t addr)
 {
@@ -147,16 +116,16 @@ IN_HANDLER static bool read_filled(const struct ww_prot_map *map, uintptr_t *ret
  * mprotect() fails. Then the whole run of pages with this protection is opened,
  * which merges mappings, and counts as written.
  */
-IN_HANDLER static int open_run(const struct ww_prot_map *map, size_t page, int prot)
+IN_HANDLER static enum outcome open_run(const struct ww_prot_map *map, size_t page, int prot)
 {
     struct ww_prot_pages *pages = map->pages;
     size_t low = ww_prot_index(pages, map->start);
     size_t high = ww_prot_index(pages, map->end);
     size_t first = page, last = page + 1;
     uintptr_t fill_start, fill_end;
-    int err;
+    bool filled = read_filled(map, &fill_start, &fill_end);
 
-    if (read_filled(map, &fill_start, &fill_end)) {
+    if (filled) {
         /* Not this part; the page lies before or behind it. */
         if (page < ww_prot_index(pages, fill_start)) {
             high = ww_prot_index(pages, fill_start);
@@ -170,17 +139,16 @@ IN_HANDLER static int open_run(const struct ww_prot_map *map, size_t page, int p
     while (last < high && pages->prot[last] == prot) {
         last++;
     }
-    err = raw_mprotect(pages->base + (first << ww_page_shift), pages->base + (last << ww_page_shift), prot);
-    if (err) {
-        return err;
+    if (raw_mprotect(pages->base + (first << ww_page_shift), pages->base + (last << ww_page_shift), prot)) {
+        /* What is being filled may be in the way: the run would end where no mapping does. */
+        return filled ? BEING_FILLED : NOT_OURS;
     }
     set_dirty(pages, first, last);
     atomic_fetch_sub(&nr_islands, atomic_exchange(&pages->nr_islands, 0));
-    return 0;
+    return OPENED;
 }
 
-/* True: the write can be tried again. */
-IN_HANDLER static bool open_page(uintptr_t addr)
+IN_HANDLER static enum outcome open_page(uintptr_t addr)
 {
     const struct ww_prot_map *map = find_map(addr);
     struct ww_prot_pages *pages;
@@ -190,29 +158,28 @@ IN_HANDLER static bool open_page(uintptr_t addr)
     int prot;
 
     if (!map) {
-        return false;
+        return NOT_OURS;
     }
     if (read_filled(map, &fill_start, &fill_end) && fill_start <= addr && addr < fill_end) {
-        raw_syscall(SYS_sched_yield, 0, 0, 0, 0);
-        return true;
+        return BEING_FILLED;
     }
     pages = map->pages;
     page = ww_prot_index(pages, addr);
     prot = atomic_load(&pages->prot[page]);
     if (!(prot & PROT_WRITE)) {
-        return false;
+        return NOT_OURS;
     }
     /* It begins a run, makes one longer, or joins two. */
     new_islands = 1 - dirty_beside(pages, page, page + 1);
     if (add_islands(pages, new_islands) > max_islands && new_islands > 0) {
-        return !open_run(map, page, prot);
+        return open_run(map, page, prot);
     }
     addr = pages->base + (page << ww_page_shift);
     if (raw_mprotect(addr, addr + ww_page_size(), prot)) {
-        return !open_run(map, page, prot);
+        return open_run(map, page, prot);
     }
     set_dirty(pages, page, page + 1);
-    return true;
+    return OPENED;
 }
 
 IN_HANDLER static bool is_write(const ucontext_t *context)
@@ -225,26 +192,41 @@ IN_HANDLER static bool is_write(const ucontext_t *context)
 #endif
 }
 
+/*
+ * A fault that is not ours may be of a page that was watched when the store faulted, and is no more: then
+ * the store would succeed now, which nothing tells for certain but the store itself. So it is made
+ * again, and only if it faults for the second time, with the same table, the program is told: nothing there
+ * was armed in between. Where two threads have one place for their marks, a store may be made more often.
+ */
+IN_HANDLER static bool is_second_time(uintptr_t page, unsigned int turn)
+{
+    unsigned int tid = raw_syscall(SYS_gettid, 0, 0, 0, 0);
+    uint64_t mark = ((uint64_t)tid << 32 | turn) * UINT64_C(0x9e3779b97f4a7c15);
+
+    mark = ((mark ^ mark >> 32) + page) * UINT64_C(0xbf58476d1ce4e5b9);
+    mark ^= mark >> 29;
+    return atomic_exchange(&marks[tid % NR_MARKS], mark) == mark;
+}
+
+/* True: the write can be tried again. */
 IN_HANDLER static bool handle_write(const siginfo_t *info, const ucontext_t *context)
 {
     uintptr_t addr = (uintptr_t)info->si_addr;
-    unsigned int parity;
-    bool done;
+    unsigned int turn, nr_over, parity;
+    enum outcome outcome;
 
     if (info->si_code != SEGV_ACCERR || !is_write(context)) {
         return false;
     }
-    parity = atomic_load(&epoch) & 1;
-    atomic_fetch_add(&nr_at_work[parity], 1);
-    done = open_page(addr);
-    atomic_fetch_sub(&nr_at_work[parity], 1);
-    if (!done) {
-        /* Perhaps it was watched when the store faulted, and is no more: then it
-         * is writable by now, which this call says without writing. */
-        addr &= ~(ww_page_size() - 1);
-        done = !raw_syscall(SYS_madvise, addr, ww_page_size(), MADV_POPULATE_WRITE, 0);
+    turn = atomic_load(&table_turn);
+    nr_over = atomic_load(&nr_fills_over);
+    parity = ww_grace_enter();
+    outcome = open_page(addr);
+    ww_grace_leave(parity);
+    if (outcome == BEING_FILLED) {
+        ww_raw_sleep(&nr_fills_over, nr_over);
     }
-    return done;
+    return outcome != NOT_OURS || !is_second_time(addr & ~(ww_page_size() - 1), turn);
 }
 
 /* ---- the chain of handlers ---- */
@@ -337,31 +319,25 @@ static void read_limits(void)
 
 /* ---- the table ---- */
 
-void ww_fault_synchronize(void)
-{
-    /* Twice: a handler may have read the epoch and not yet counted itself. */
-    for (int i = 0; i < 2; i++) {
-        unsigned int parity = atomic_fetch_add(&epoch, 1) & 1;
-
-        while (atomic_load(&nr_at_work[parity])) {
-            sched_yield();
-        }
-    }
-}
-
-/* A fork may have been made in the middle of other threads' faults and table
+/* A fork may have been made in the middle of other threads' faults, fills and table
  * changes: those threads do not exist in the child. */
 static void repair_child(void)
 {
+    const struct fault_table *now = atomic_load(&table);
+
     pthread_mutex_init(&registry_lock, NULL);
-    atomic_store(&nr_at_work[0], 0);
-    atomic_store(&nr_at_work[1], 0);
+    ww_grace_repair_child();
+    for (size_t i = 0; now && i < now->nr; i++) {
+        atomic_store(&now->maps[i]->fill_end, 0);
+        atomic_store(&now->maps[i]->fill_start, 0);
+    }
 }
 
 static void publish(struct fault_table *next)
 {
     struct fault_table *old = atomic_exchange(&table, next);
 
+    atomic_fetch_add(&table_turn, 1);
     ww_fault_synchronize();
     ww_heap_free(old);
 }
@@ -378,7 +354,7 @@ static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *le
     }
     copy->nr = 0;
     for (size_t i = 0; i < nr; i++) {
-        if (now->maps[i] != leave_out) {
+        if (now->maps[i] != leave_out && (!i || now->maps[i] != now->maps[i - 1])) {
             copy->maps[copy->nr++] = now->maps[i];
         }
     }
@@ -444,29 +420,55 @@ int ww_fault_add(struct ww_prot_map *map)
     return err || next ? err : -ENOMEM;
 }
 
+/* Without memory for a copy. Its neighbour stands in its place, so that a handler misses no other. */
+static void remove_in_place(const struct ww_prot_map *map)
+{
+    struct fault_table *now = atomic_load(&table);
+    size_t first = 0, behind;
+
+    while (now->maps[first] != map) {
+        first++;
+    }
+    for (behind = first; behind < now->nr && now->maps[behind] == map; behind++) {
+        ;
+    }
+    if (!first && behind == now->nr) {
+        now->nr = 0;
+    }
+    for (size_t i = first; now->nr && i < behind; i++) {
+        now->maps[i] = first ? now->maps[first - 1] : now->maps[behind];
+    }
+    atomic_fetch_add(&table_turn, 1);
+    ww_fault_synchronize();
+}
+
 void ww_fault_remove(struct ww_prot_map *map)
 {
     struct fault_table *next;
 
     ww_lock(&registry_lock, WW_RANK_BACKEND);
-    /* Without memory for a copy, the table in use is changed: it is only made
-     * shorter, and a handler that reads it meanwhile at worst finds no range
-     * and tries the store again. */
     next = copy_table(0, map);
     if (next) {
         publish(next);
     } else {
-        struct fault_table *now = atomic_load(&table);
-        size_t i = 0;
-
-        while (now->maps[i] != map) {
-            i++;
-        }
-        memmove(&now->maps[i], &now->maps[i + 1], (now->nr - i - 1) * sizeof(now->maps[0]));
-        now->nr--;
-        ww_fault_synchronize();
+        remove_in_place(map);
     }
     ww_unlock(&registry_lock, WW_RANK_BACKEND);
+}
+
+void ww_fault_begin_fill(struct ww_prot_map *map, uintptr_t start, uintptr_t end)
+{
+    atomic_store(&map->fill_start, start);
+    atomic_store(&map->fill_end, end);
+    ww_fault_synchronize();
+}
+
+void ww_fault_end_fill(struct ww_prot_map *map)
+{
+    atomic_store(&map->fill_end, 0);
+    atomic_store(&map->fill_start, 0);
+    atomic_fetch_add(&nr_fills_over, 1);
+    ww_raw_wake(&nr_fills_over);
 }
 
 void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last)

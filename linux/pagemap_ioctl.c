@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "pagemap.h"
+#include "raw.h"
 
 #define MAX_PIECE ((uint64_t)16 << 30)
 /* From here on a mapping lies only where a program has asked for the address, on few machines;
@@ -81,6 +82,9 @@ static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
     if (err) {
         /* walk_end says nothing then. Where regions came, the error comes again behind them. */
         *pos = last_end;
+        if (!taken && err == EAGAIN) {
+            ww_wait_moment();
+        }
         return taken || err == EINTR || err == EAGAIN ? PIECE_DONE : -err;
     }
     if (!taken && arg.walk_end <= *pos) {

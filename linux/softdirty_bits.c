@@ -10,6 +10,7 @@
 
 #include "internal.h"
 #include "pagemap.h"
+#include "raw.h"
 #include "softdirty.h"
 
 /* What the kernel fills; the callers take turns. */
@@ -52,6 +53,7 @@ static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end,
         int nr = ioctl(sd->pagemap.fd, PAGEMAP_SCAN, &arg);
 
         if (nr < 0 && (errno == EINTR || errno == EAGAIN)) {
+            ww_wait_moment();
             continue;
         }
         if (nr < 0 || arg.walk_end <= start) {

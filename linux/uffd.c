@@ -22,6 +22,7 @@
 #include "fd.h"
 #include "heap.h"
 #include "internal.h"
+#include "raw.h"
 #include "uffd.h"
 
 static void close_fds(struct uffd *uffd)
@@ -101,7 +102,9 @@ static int write_protect(const struct uffd *uffd, const struct ww_region *region
 
         if (!ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &protect)) {
             start += protect.range.len;
-        } else if (errno != EINTR && errno != EAGAIN) {
+        } else if (errno == EAGAIN) {
+            ww_wait_moment();
+        } else if (errno != EINTR) {
             return -errno;
         }
     }
@@ -342,6 +345,7 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
     ssize_t nr = scan_once(uffd, scan, vec, ret_next);
 
     while (nr == -EINTR || nr == -EAGAIN) {
+        ww_wait_moment();
         nr = scan_once(uffd, scan, vec, ret_next);
     }
     if (nr == -EPERM) {

@@ -10,13 +10,13 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "heap.h"
+#include "raw.h"
 #include "uffd.h"
 
 #define NR_MESSAGES 64
@@ -57,7 +57,7 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
             done += copy.copy;
             most = len;
         } else if (err == EAGAIN) {
-            sched_yield();
+            ww_wait_moment();
         } else if (err == ENOENT && copy.len > page) {
             most = copy.len / 2 & ~(page - 1);
         } else if (err != EINTR) {
@@ -94,9 +94,9 @@ static int poison_once(const struct uffd *uffd, uintptr_t addr)
     struct uffdio_poison poison = { .range = { .start = addr, .len = ww_page_size() } };
     int err;
 
-    do {
-        err = ioctl(uffd->fd, UFFDIO_POISON, &poison) ? errno : 0;
-    } while (err == EAGAIN || err == EINTR);
+    while ((err = ioctl(uffd->fd, UFFDIO_POISON, &poison) ? errno : 0) == EAGAIN || err == EINTR) {
+        ww_wait_moment();
+    }
     return -err;
 }
 

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "raw.h"
 #include "uffd_sync.h"
 
 /* Page tables that one ioctl walks, so that mmap() in other threads does not stall. */
@@ -195,9 +196,9 @@ static int protect_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t 
     };
     int err;
 
-    do {
-        err = ioctl(sync->uffd, UFFDIO_WRITEPROTECT, &arg) ? -errno : 0;
-    } while (err == -EAGAIN || err == -EINTR);
+    while ((err = ioctl(sync->uffd, UFFDIO_WRITEPROTECT, &arg) ? -errno : 0) == -EAGAIN || err == -EINTR) {
+        ww_wait_moment();
+    }
     return err;
 }
 
@@ -267,7 +268,9 @@ static int fill_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end
             start += arg.zeropage;
         } else if (err == EEXIST) {
             start += ww_page_size();
-        } else if (err != EAGAIN && err != EINTR) {
+        } else if (err == EAGAIN || err == EINTR) {
+            ww_wait_moment();
+        } else {
             return -err;
         }
     }

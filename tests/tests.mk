@@ -96,6 +96,12 @@ tests_unit_test_mprotect_SOURCES = tests/unit/test-mprotect.c tests/unit/util.h
 tests_unit_test_mprotect_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mprotect_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-waits
+tests_unit_test_waits_SOURCES = tests/unit/test-waits.c tests/unit/util.h
+tests_unit_test_waits_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_waits_LDADD = $(UNIT_LDADD)
+tests_unit_test_waits_LDFLAGS = -Wl,--wrap=ioctl,--wrap=pwrite64,--wrap=ww_heap_alloc
+
 # Facts of the kernel that the engine stands on, bare and through the library.
 UNIT_TESTS += tests/unit/test-kernel
 tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c tests/unit/kernel.h tests/unit/contract.h \
@@ -301,7 +307,7 @@ check-wine: all
 # barred; and in `moving`, where no answer is exact. A new test is one word here.
 KERNEL_TESTS = tests/unit/test-contract tests/unit/test-fill tests/unit/test-kernel tests/unit/test-softdirty \
 	tests/unit/test-pagemap tests/unit/test-concurrent
-KERNEL_TESTS_ONCE = tests/unit/test-uffd-sync tests/unit/test-quiet tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect \
+KERNEL_TESTS_ONCE = tests/unit/test-uffd-sync tests/unit/test-quiet tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect tests/unit/test-waits \
 	tests/unit/test-nt tests/unit/test-win32 tests/unit/test-heap tests/unit/test-lock tests/unit/test-environment \
 	tests/unit/test-faults
 KERNEL_TESTS_BARRED = tests/unit/test-contract tests/unit/test-pagemap

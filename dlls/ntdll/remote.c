@@ -12,7 +12,8 @@
  *               allocation there any more, watched no more
  *   released    watched no more, even if there is another allocation by now
  *
- * What cannot be told apart any more errs on the side of reporting.
+ * What cannot be told apart any more errs on the side of reporting. tests/models/notes.pml is
+ * the model of notes and settling.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -39,7 +40,7 @@ struct note {
 
 static struct note notes[NR_NOTES];
 static atomic_uint nr_written, nr_settled;
-static atomic_bool overflow;
+static atomic_uint nr_overflows, nr_overflows_settled; /* notes that there was no room for */
 static atomic_ulong near_watch[NR_GRANULES / LONG_BITS];
 static struct ww_context *watched_by;
 static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -111,7 +112,7 @@ static void take_note(enum note_kind kind, void *addr, size_t len)
     }
     do {
         if (turn - atomic_load(&nr_settled) >= NR_NOTES) {
-            atomic_store(&overflow, true);
+            atomic_fetch_add(&nr_overflows, 1);
             return;
         }
     } while (!atomic_compare_exchange_weak(&nr_written, &turn, turn + 1));
@@ -325,12 +326,13 @@ static void settle_earlier_protection(struct nt *nt, unsigned int first, unsigne
 
 void remote_settle(struct nt *nt)
 {
-    unsigned int first, turn;
+    unsigned int first, turn, overflows;
     sigset_t saved;
 
     /* An original that faulted did not come back to say that it was over. */
     is_own = false;
-    if (atomic_load(&nr_written) == atomic_load(&nr_settled) && !atomic_load(&overflow)) {
+    if (atomic_load(&nr_written) == atomic_load(&nr_settled) &&
+        atomic_load(&nr_overflows) == atomic_load(&nr_overflows_settled)) {
         return;
     }
     ww_block_signals(&saved);
@@ -343,8 +345,11 @@ void remote_settle(struct nt *nt)
         }
     }
     atomic_store(&nr_settled, turn);
-    if (atomic_exchange(&overflow, false)) {
+    /* Settled only when it is applied: who finds nothing to settle does not wait for us. */
+    overflows = atomic_load(&nr_overflows);
+    if (overflows != atomic_load(&nr_overflows_settled)) {
         for_each_region(nt, 0, UINTPTR_MAX - NT_PAGE_SIZE, settle_unknown);
+        atomic_store(&nr_overflows_settled, overflows);
     }
     pthread_mutex_unlock(&settle_lock);
     ww_restore_signals(&saved);

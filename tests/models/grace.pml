@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The grace period of the mprotect backend: linux/mprotect_grace.c, and who stands on it in
+ * linux/mprotect_fault.c and linux/mprotect.c.
+ *
+ * Two threads store to one page, one of them twice; where it is armed, their handlers open it and set its dirty bit,
+ * which they find by a table. One thread gets and resets the page, one replaces the table and frees the old one, one
+ * only waits for handlers, as a thread that gets another region does. Of the epoch nothing but its parity matters.
+ *
+ * No write that was over when a get began is missed, and no table is used that was freed.
+ *
+ * Without its guards it fails:
+ *   NO_MUTEX      grace periods of several threads mix
+ *   ONE_FLIP      a handler that has read the epoch and not yet counted itself is not waited for
+ *   NO_WAIT       bits are read, and tables freed, without waiting
+ *   ARM_FIRST     a reset arms the page and clears its bit after that
+ *   BIT_FIRST     the handler sets the bit and opens the page after that
+ *
+ * MUTATIONS: -DNO_MUTEX -DONE_FLIP -DNO_WAIT -DARM_FIRST -DBIT_FIRST
+ */
+#define NR_WRITERS 2
+
+bit epoch;
+byte at_work[2];
+bool grace_lock;
+
+bool is_open, dirty;
+bool unreported; /* written, and not in an answer since */
+
+bit table;
+bool freed[2];
+byte nr_over; /* processes */
+
+inline lock_grace()
+{
+#ifndef NO_MUTEX
+    atomic { !grace_lock -> grace_lock = true }
+#else
+    skip
+#endif
+}
+
+inline unlock_grace()
+{
+#ifndef NO_MUTEX
+    grace_lock = false
+#else
+    skip
+#endif
+}
+
+inline flip(parity)
+{
+    d_step { parity = epoch; epoch = 1 - epoch }
+    at_work[parity] == 0
+}
+
+inline synchronize(parity)
+{
+#ifndef NO_WAIT
+    lock_grace();
+    flip(parity);
+#ifndef ONE_FLIP
+    flip(parity);
+#endif
+    unlock_grace()
+#else
+    skip
+#endif
+}
+
+inline handle_fault()
+{
+    mine = epoch;
+    at_work[mine]++;
+    used = table;
+#ifdef BIT_FIRST
+    dirty = true;
+    is_open = true;
+#else
+    is_open = true;
+    dirty = true;
+#endif
+    d_step { assert(!freed[used]); at_work[mine]--; mine = 0; used = 0 }
+}
+
+proctype writer(byte nr)
+{
+    bit mine, used;
+
+    do
+    :: atomic { is_open -> unreported = true; nr--; if :: nr == 0 -> nr_over++; break :: else fi }
+    :: !is_open -> handle_fault()
+    od
+}
+
+proctype getter()
+{
+    bit parity;
+    bool was_written;
+
+    was_written = unreported;
+    synchronize(parity);
+    if
+    :: atomic { !dirty -> assert(!was_written) }
+    :: dirty ->
+#ifdef ARM_FIRST
+        is_open = false;
+        dirty = false;
+#else
+        dirty = false;
+        is_open = false;
+#endif
+        unreported = false
+    fi;
+    nr_over++
+}
+
+proctype replacer()
+{
+    bit parity;
+
+    table = 1;
+    synchronize(parity);
+    d_step { freed[0] = true; nr_over++ }
+}
+
+proctype other()
+{
+    bit parity;
+
+    synchronize(parity);
+    nr_over++
+}
+
+init {
+    atomic {
+        run writer(2);
+        run writer(1);
+        run getter();
+        run replacer();
+        run other()
+    }
+    nr_over == NR_WRITERS + 3;
+    /* The next get would report it. */
+    assert(!unreported || dirty)
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The handler thread of the uffd-sync backend and what others do beside it without a lock that it takes:
+ * linux/uffd_sync_thread.c, linux/uffd_sync_table.c, collect_runs() of linux/uffd_sync.c.
+ *
+ * Two threads store to one page, one of them twice; where it is protected they wait until the handler has opened it. The
+ * handler finds the dirty bit by a table. One thread gets and resets the page. The table is changed
+ * twice, one after the other (table_lock), by building the spare one anew; the second change ends a watch beside
+ * the page and frees the bits of that.
+ *
+ * No write that was over when a get began is missed, no table is read while it is built, and
+ * no bits are used that were freed.
+ *
+ * Without its guards it fails:
+ *   NO_SETTLE       a get does not wait for the batch at work
+ *   NO_TABLE_WAIT   a change of the table does not
+ *   PROTECT_FIRST   a reset protects the page and takes its bit after that
+ *   MARK_FIRST      the handler sets the bit and opens the page after that
+ *   ONE_TABLE       the table in use is changed where it is
+ *
+ * MUTATIONS: -DNO_SETTLE -DNO_TABLE_WAIT -DPROTECT_FIRST -DMARK_FIRST -DONE_TABLE
+ */
+bool is_open, dirty, unreported;
+bool waiting[2];   /* a store in the kernel */
+bool beside;       /* a fault of the watch beside the page waits */
+byte batches;      /* modulo 4: who waits for another value just waits longer */
+bit table;         /* which of the two the handler finds */
+bool is_built[2];  /* somebody is writing to it */
+bool has_beside[2];
+bool freed_beside;
+byte nr_over;
+
+inline settle(seen)
+{
+    seen = batches;
+    if
+    :: seen % 2 == 1 -> batches != seen
+    :: else
+    fi
+}
+
+proctype writer(bit me; byte nr)
+{
+    do
+    :: atomic { is_open -> unreported = true; nr--; if :: nr == 0 -> nr_over++; break :: else fi }
+    :: atomic { !is_open -> waiting[me] = true }; !waiting[me]
+    od
+}
+
+inline open_page()
+{
+    /* The ioctl opens and wakes in one step. */
+    atomic { is_open = true; waiting[0] = false; waiting[1] = false }
+}
+
+inline mark(is_beside)
+{
+    used = table;
+    assert(!is_built[used]);
+    if
+    :: is_beside && has_beside[used] -> assert(!freed_beside)
+    :: is_beside && !has_beside[used]
+    :: !is_beside -> dirty = true
+    fi;
+    d_step { assert(!is_built[used]); used = 0 }
+}
+
+active proctype handler()
+{
+    bit used;
+
+end:
+    do
+    :: waiting[0] || waiting[1] ->
+        batches = (batches + 1) % 4;
+#ifdef MARK_FIRST
+        mark(false);
+        open_page();
+#else
+        open_page();
+        mark(false);
+#endif
+        batches = (batches + 1) % 4
+    :: beside ->
+        batches = (batches + 1) % 4;
+        beside = false;
+        mark(true);
+        batches = (batches + 1) % 4
+    od
+}
+
+proctype getter()
+{
+    byte seen;
+    bool was_written, was_dirty;
+
+    was_written = unreported;
+#ifndef NO_SETTLE
+    settle(seen);
+#endif
+#ifdef PROTECT_FIRST
+    is_open = false;
+#endif
+    d_step { was_dirty = dirty; dirty = false; assert(!was_written || was_dirty) }
+    if
+    :: was_dirty ->
+#ifndef PROTECT_FIRST
+        is_open = false;
+#endif
+        unreported = false
+    :: else
+    fi;
+    nr_over++
+}
+
+/* Builds a table; without the watch beside the page if it is to be removed. */
+inline change(removes)
+{
+#ifdef ONE_TABLE
+    next = table;
+#else
+    next = 1 - table;
+#endif
+    d_step { is_built[next] = true; has_beside[next] = has_beside[table] && !removes }
+    is_built[next] = false;
+    table = next;
+#ifndef NO_TABLE_WAIT
+    settle(seen);
+#endif
+    skip
+}
+
+proctype changer()
+{
+    byte seen;
+    bit next;
+
+    change(false);
+    change(true);
+    d_step { freed_beside = true; nr_over++ }
+}
+
+init {
+    atomic {
+        beside = true;
+        has_beside[0] = true;
+        run writer(0, 2);
+        run writer(1, 1);
+        run getter();
+        run changer()
+    }
+    nr_over == 4 && batches % 2 == 0;
+    assert(!unreported || dirty)
+}
