@@ -42,8 +42,9 @@ struct nt {
     /* Makes the call as if we were not there. @args points to the arguments. */
     NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
 
-    /* Whether a handle that is not the pseudo handle was opened on this process. */
-    bool (*is_own_handle)(struct nt *nt, HANDLE process);
+    /* 0 if a handle that is not the pseudo handle was opened on this process and may operate on its memory;
+     * otherwise Windows' status for such a handle. */
+    NTSTATUS (*check_handle)(struct nt *nt, HANDLE process);
 
     /* Whether no allocation is at @addr any more. */
     bool (*is_free)(struct nt *nt, void *addr);
@@ -80,10 +81,15 @@ NTSTATUS nt_check_get_arguments(ULONG flags, SIZE_T size, PVOID *addresses, cons
 /* status.c: @error is 0 or a negative errno of linux/. */
 NTSTATUS nt_status(int error);
 
-/* Whether a handle means this process: the pseudo handle, or a real one. */
+/* Whether a handle means this process, the pseudo handle or a real one: 0 or why not. */
+static inline NTSTATUS nt_check_handle(struct nt *nt, HANDLE process)
+{
+    return process == NtCurrentProcess() ? STATUS_SUCCESS : nt->check_handle(nt, process);
+}
+
 static inline bool nt_is_self(struct nt *nt, HANDLE process)
 {
-    return process == NtCurrentProcess() || nt->is_own_handle(nt, process);
+    return !nt_check_handle(nt, process);
 }
 
 static inline void nt_settle(struct nt *nt)

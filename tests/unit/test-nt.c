@@ -21,6 +21,7 @@
 #define SIZE ((SIZE_T)NR_PAGES * NT_PAGE_SIZE)
 #define SELF ((HANDLE) ~(ULONG_PTR)0)
 #define STATUS_FROM_ORIGINAL ((NTSTATUS)0xc0fa4e00)
+#define STATUS_OF_HANDLE ((NTSTATUS)0xc0fa4e01)
 #define SENTINEL ((ULONG_PTR)0x5a5a5a5a)
 
 static struct nt nt;
@@ -40,10 +41,10 @@ static NTSTATUS original(struct nt *self, enum nt_call call, void **args)
     return STATUS_FROM_ORIGINAL;
 }
 
-static bool is_own_handle(struct nt *self, HANDLE process)
+static NTSTATUS check_handle(struct nt *self, HANDLE process)
 {
     (void)self;
-    return process == (HANDLE)42;
+    return process == (HANDLE)42 ? STATUS_SUCCESS : STATUS_OF_HANDLE;
 }
 
 static bool is_free(struct nt *self, void *addr)
@@ -62,7 +63,7 @@ static void setup(void)
 {
     nt = (struct nt){
         .original = original,
-        .is_own_handle = is_own_handle,
+        .check_handle = check_handle,
         .is_free = is_free,
         .set_own = set_own,
     };
@@ -193,13 +194,90 @@ START_TEST(full_array_resets_what_it_reports)
 }
 END_TEST
 
+/* A handle that will not do is refused after the arguments and before the range; what it is of, the
+ * original cannot say, whose memory this is not. */
+static const struct {
+    const char *what;
+    unsigned int wrong;
+    ULONG_PTR handle;
+    long offset;
+    SIZE_T size;
+    NTSTATUS get, reset;
+} handle_rows[] = {
+    { "of this process", 0, 42, 0, SIZE, STATUS_SUCCESS, STATUS_SUCCESS },
+    { "of this process, beyond the end", 0, 42, 0, SIZE + 1, STATUS_INVALID_PARAMETER,
+      STATUS_INVALID_PARAMETER },
+    { "none of this process", 0, 43, 0, SIZE, STATUS_OF_HANDLE, STATUS_OF_HANDLE },
+    { "null", 0, 0, 0, SIZE, STATUS_OF_HANDLE, STATUS_OF_HANDLE },
+    { "after no count", NO_COUNT, 43, 0, SIZE, STATUS_ACCESS_VIOLATION, STATUS_OF_HANDLE },
+    { "after count 0", COUNT_0, 43, 0, SIZE, STATUS_INVALID_PARAMETER, STATUS_OF_HANDLE },
+    { "after no addresses", NO_ADDRESSES, 43, 0, SIZE, STATUS_ACCESS_VIOLATION, STATUS_OF_HANDLE },
+    { "before beyond the end", 0, 43, 0, SIZE + 1, STATUS_OF_HANDLE, STATUS_OF_HANDLE },
+    { "before wraps around", 0, 43, 2, ~(SIZE_T)0, STATUS_OF_HANDLE, STATUS_OF_HANDLE },
+    { "not watched: the original's", 0, 43, -NT_PAGE_SIZE, NT_PAGE_SIZE, STATUS_FROM_ORIGINAL,
+      STATUS_FROM_ORIGINAL },
+};
+
 START_TEST(handles)
 {
-    ck_assert_int_eq(nt_reset_write_watch(&nt, (HANDLE)42, area, SIZE), STATUS_SUCCESS);
-    ck_assert_int_eq(nr_passed_on, 0);
-    ck_assert_int_eq(nt_reset_write_watch(&nt, (HANDLE)43, area, SIZE), STATUS_FROM_ORIGINAL);
-    ck_assert_int_eq(nt_reset_write_watch(&nt, NULL, area, SIZE), STATUS_FROM_ORIGINAL);
-    ck_assert_int_eq(nr_passed_on, 2);
+    ULONG_PTR count = handle_rows[_i].wrong & COUNT_0 ? 0 : NR_PAGES, count_before = count;
+    HANDLE handle = (HANDLE)handle_rows[_i].handle;
+    char *base = area + handle_rows[_i].offset;
+    SIZE_T size = handle_rows[_i].size;
+    PVOID addresses[NR_PAGES] = { (PVOID)SENTINEL };
+    ULONG granularity = (ULONG)SENTINEL;
+    NTSTATUS status;
+
+    status = nt_get_write_watch(&nt, handle, 0, base, size,
+                                handle_rows[_i].wrong & NO_ADDRESSES ? NULL : addresses,
+                                handle_rows[_i].wrong & NO_COUNT ? NULL : &count, &granularity);
+    ck_assert_msg(status == handle_rows[_i].get, "%s: %#x", handle_rows[_i].what, (unsigned int)status);
+    if (status) {
+        ck_assert_uint_eq(count, count_before);
+        ck_assert_uint_eq(granularity, (ULONG)SENTINEL);
+        ck_assert_ptr_eq(addresses[0], (PVOID)SENTINEL);
+    }
+    status = nt_reset_write_watch(&nt, handle, base, size);
+    ck_assert_msg(status == handle_rows[_i].reset, "%s: %#x", handle_rows[_i].what, (unsigned int)status);
+    ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), status ? 1 : 0);
+    ck_assert_int_eq(nr_passed_on, handle_rows[_i].get == STATUS_FROM_ORIGINAL ? 2 : 0);
+}
+END_TEST
+
+static HANDLE seen_process;
+static ULONG seen_type;
+
+static void look_at_arguments(enum nt_call call, void **args)
+{
+    seen_process = *(HANDLE *)args[0];
+    if (call == NT_ALLOCATE || call == NT_ALLOCATE_EX) {
+        seen_type = *(ULONG *)args[call == NT_ALLOCATE ? 4 : 3];
+    }
+}
+
+/* What has no handle to this process goes to the original as it came: the pointers, the flag, the handle. */
+START_TEST(calls_with_other_handles_pass_through)
+{
+    PVOID addr = area;
+    SIZE_T size = SIZE;
+    ULONG old = 7, type = MEM_RESERVE | MEM_WRITE_WATCH;
+
+    before_original = look_at_arguments;
+    ck_assert_int_eq(nt_allocate(&nt, (HANDLE)43, &addr, 0, &size, type, PAGE_READWRITE),
+                     STATUS_FROM_ORIGINAL);
+    ck_assert_uint_eq(seen_type, type);
+    ck_assert_int_eq(nt_allocate(&nt, (HANDLE)43, &addr, 0, &size, MEM_RESET, PAGE_READWRITE),
+                     STATUS_FROM_ORIGINAL);
+    ck_assert_uint_eq(seen_type, MEM_RESET);
+    ck_assert_int_eq(nt_allocate_ex(&nt, (HANDLE)43, &addr, &size, type, PAGE_READWRITE, NULL, 0),
+                     STATUS_FROM_ORIGINAL);
+    ck_assert_uint_eq(seen_type, type);
+    ck_assert_int_eq(nt_free(&nt, (HANDLE)43, &addr, &size, MEM_RELEASE), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nt_free(&nt, (HANDLE)43, &addr, &size, MEM_DECOMMIT), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(nt_protect(&nt, (HANDLE)43, &addr, &size, PAGE_READONLY, &old), STATUS_FROM_ORIGINAL);
+    ck_assert_ptr_eq(seen_process, (HANDLE)43);
+    ck_assert_int_eq(nr_passed_on, 6);
+    ck_assert_int_eq(ww_count(nt.ctx, area, SIZE), 1);
 }
 END_TEST
 
@@ -411,7 +489,8 @@ int main(void)
     tcase_add_loop_test(tcase, get_arguments, 0, sizeof(get_rows) / sizeof(get_rows[0]));
     tcase_add_loop_test(tcase, reset_arguments, 0, sizeof(reset_rows) / sizeof(reset_rows[0]));
     tcase_add_test(tcase, full_array_resets_what_it_reports);
-    tcase_add_test(tcase, handles);
+    tcase_add_loop_test(tcase, handles, 0, sizeof(handle_rows) / sizeof(handle_rows[0]));
+    tcase_add_test(tcase, calls_with_other_handles_pass_through);
     tcase_add_test(tcase, failing_originals);
     tcase_add_loop_test(tcase, parameters_that_fault, 0, 4);
     tcase_add_loop_test(tcase, arguments_that_go_away, 0, 7);
