@@ -12,6 +12,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-command.sh \
 	tests/unit/test-completion.sh \
 	tests/unit/test-scan.sh \
+	tests/unit/test-starts.sh \
 	tests/unit/test-word-sizes.sh \
 	tests/wine/test-doctor.sh \
 	tests/wine/test-fallback.sh \
