@@ -7,6 +7,7 @@
  */
 #include "closure.h"
 #include "hook.h"
+#include "near.h"
 #include "remote.h"
 
 const char *const hook_names[NR_NT_CALLS] = {
@@ -307,7 +308,8 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.is_free = is_free;
     wine_side.nt.settle = remote_settle;
     wine_side.nt.set_own = remote_set_own;
-    wine_side.nt.consider = remote_consider;
+    wine_side.nt.consider = near_add;
+    wine_side.nt.ended = near_remove;
     wine_side.compare_objects = wine->compare_objects;
     wine_side.query_object = wine->query_object;
     wine_side.query_process = wine->query_process;

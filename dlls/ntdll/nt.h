@@ -56,8 +56,11 @@ struct nt {
     /* While true, changes to mappings are those of a call that is followed here. */
     void (*set_own)(bool own);
 
-    /* A range is going to be watched. */
-    void (*consider)(uintptr_t start, uintptr_t end);
+    /* A range is going to be watched; not so if this fails, with 0 or a negative errno. */
+    int (*consider)(uintptr_t start, uintptr_t end);
+
+    /* A range that was considered, or a part of one, is not watched any more. */
+    void (*ended)(uintptr_t start, uintptr_t end);
 };
 
 /* virtual.c */
@@ -115,7 +118,7 @@ static inline void nt_touch(void *byte)
 static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     stats_ended(nt->counters, start, end);
-    return ww_forget(nt->ctx, start, end);
+    return ww_forget(nt->ctx, start, end, nt->ended);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)
