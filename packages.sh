@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Installs the Debian packages that building and testing need. Does nothing where
-# they are there already; needs root or sudo otherwise.
+# they are there already; needs root or sudo otherwise. What only the i386 build of
+# the unit tests needs is installed where that can be: without it one test is skipped.
 set -eu
 
 packages="autoconf automake libtool make gcc libc6-dev pkg-config
@@ -12,21 +13,64 @@ command -v dpkg-query >/dev/null || {
     echo "packages.sh: this is not Debian; install the equivalents of:" $packages >&2
     exit 1
 }
-missing=
-for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
-        missing="$missing $package"
-done
-[ -n "$missing" ] || exit 0
+
+# Leaves those of the packages that are not installed in $missing.
+find_missing() {
+    missing=
+    for package; do
+        dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
+            missing="$missing $package"
+    done
+}
+
+# A list that cannot be fetched may be of packages that nobody needs: installing tells.
+update() {
+    $as_root apt-get -qq update || echo "packages.sh: not all lists of packages could be renewed" >&2
+}
+
+install() {
+    echo "Installing:$missing"
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" $missing >/dev/null
+}
 
 as_root=
-if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || {
+[ "$(id -u)" = 0 ] || as_root=sudo
+find_missing $packages
+if [ -n "$missing" ]; then
+    [ -z "$as_root" ] || command -v sudo >/dev/null || {
         echo "packages.sh: run this as root, or install:$missing" >&2
         exit 1
     }
-    as_root=sudo
+    update
+    install
 fi
-echo "Installing:$missing"
-$as_root apt-get -qq update
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+
+# ---- the units for i386, on amd64 ----
+
+[ "$(dpkg --print-architecture)" = amd64 ] || exit 0
+[ -z "$as_root" ] || command -v sudo >/dev/null || exit 0
+# Not gcc-multilib itself, beside which no cross compiler can be, as README.md has people install one.
+i386_packages="gcc-$(gcc -dumpversion)-multilib libffi-dev:i386 check:i386"
+# Not every kernel runs such programs. An emulator runs some of the units where it does not.
+add_emulator() {
+    for loader in /lib/ld-linux.so.2 /lib32/ld-linux.so.2; do
+        [ ! -e $loader ] || $loader --help >/dev/null 2>&1 || i386_packages="$i386_packages qemu-user"
+        [ ! -e $loader ] || break
+    done
+}
+add_emulator
+find_missing $i386_packages
+[ -n "$missing" ] || exit 0
+if ! dpkg --print-foreign-architectures | grep -qx i386; then
+    $as_root dpkg --add-architecture i386
+    update
+fi
+# Nothing is removed for them: another compiler that cannot be there beside these stays.
+if install --no-remove; then
+    add_emulator
+    find_missing $i386_packages
+    [ -z "$missing" ] || install --no-remove ||
+        echo "packages.sh: no emulator for i386; the units are not run for it" >&2
+else
+    echo "packages.sh: the packages for i386 cannot be installed; the units are not built for it" >&2
+fi

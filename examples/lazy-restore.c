@@ -70,12 +70,13 @@ static void work(const struct image *image)
 /* Saves the pages that were written, and only those; returns how many. */
 static size_t save_changes(struct ww_context *ctx, const struct image *image)
 {
+    char *from = image->base, *end = image->base + NR_PAGES * image->page_size;
     void *pages[64];
     size_t saved = 0;
     ssize_t nr;
 
     do {
-        nr = ww_get_pages(ctx, image->base, NR_PAGES * image->page_size, WW_GET_RESET, pages, 64);
+        nr = ww_get_pages(ctx, from, end - from, WW_GET_RESET, pages, 64);
         require(nr >= 0, "ask which pages were written");
         for (ssize_t i = 0; i < nr; i++, saved++) {
             size_t offset = (char *)pages[i] - image->base;
@@ -83,8 +84,9 @@ static size_t save_changes(struct ww_context *ctx, const struct image *image)
             require(offset / image->page_size % 16 == 0, "only what was changed is reported");
             require(pwrite(image->fd, pages[i], image->page_size, offset) == (ssize_t)image->page_size,
                     "save a page");
+            from = (char *)pages[i] + image->page_size;
         }
-    } while (nr == 64);
+    } while (nr == 64 && from < end);
     return saved;
 }
 

@@ -63,8 +63,10 @@ void ww_limbo_forget(struct ww_limbo *limbo);
 void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo);
 
 /* Takes whatever is watched in the range out of the table, and touches no mapping:
- * the memory was replaced by somebody else. -ENOMEM: a region at an end was not cut. */
-int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end);
+ * the memory was replaced by somebody else. -ENOMEM: a region at an end was not cut.
+ * @gone, if not NULL, hears of each part that has left the table, still under its lock. */
+int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
+              void (*gone)(uintptr_t start, uintptr_t end));
 
 /* The first region that shares a byte with the range. 0, -ENOENT, -ECHILD. */
 int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range);

@@ -324,7 +324,8 @@ static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range)
 }
 
 /* Takes what is watched in the range out of the table; disarms it where the mapping is still ours. */
-static int remove_range(struct ww_context *ctx, const struct ww_range *range, bool disarm)
+static int remove_range(struct ww_context *ctx, const struct ww_range *range, bool disarm,
+                        void (*gone)(uintptr_t start, uintptr_t end))
 {
     struct ww_region *region;
     sigset_t saved;
@@ -338,6 +339,9 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
     }
     while (!err && (region = ww_region_first(ctx, range->start, range->end))) {
         ww_region_remove(ctx, region);
+        if (gone) {
+            gone(region->range.start, region->range.end);
+        }
         if (disarm) {
             region->tracker->backend->disarm(region);
         }
@@ -357,7 +361,7 @@ WW_API int ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
         err = -EDEADLK;
     }
     if (!err) {
-        err = remove_range(ctx, &range, true);
+        err = remove_range(ctx, &range, true, NULL);
     }
     if (!err) {
         ww_supply_wait(&ctx->supply, range.start, range.end);
@@ -365,11 +369,12 @@ WW_API int ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
     return err;
 }
 
-int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
+              void (*gone)(uintptr_t start, uintptr_t end))
 {
     struct ww_range range = { .start = start, .end = end };
 
-    return ww_is_alive(ctx) ? remove_range(ctx, &range, false) : -ECHILD;
+    return ww_is_alive(ctx) ? remove_range(ctx, &range, false, gone) : -ECHILD;
 }
 
 int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range)

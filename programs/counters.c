@@ -24,12 +24,15 @@
 
 /* ---- folders ---- */
 
-/* Whether a directory is this user's, and nobody else's. */
-static bool is_private(const char *path)
+/* Whether a directory is this user's, and nobody else's: 0, -EPERM, or what keeps it from being looked at. */
+static int check_private(const char *path)
 {
     struct stat stat;
 
-    return !lstat(path, &stat) && S_ISDIR(stat.st_mode) && stat.st_uid == geteuid() && !(stat.st_mode & 077);
+    if (lstat(path, &stat)) {
+        return -errno;
+    }
+    return S_ISDIR(stat.st_mode) && stat.st_uid == geteuid() && !(stat.st_mode & 077) ? 0 : -EPERM;
 }
 
 /* Where the folders of this user are. It may not exist. */
@@ -63,10 +66,19 @@ static int lock_folder(const char *path)
     return fd;
 }
 
+/* Whether a locked folder is still there. Its last owner may have removed it before the lock was had. */
+static bool is_there(int lock, const char *path)
+{
+    struct stat locked, found;
+
+    return !fstat(lock, &locked) && !lstat(path, &found) && locked.st_dev == found.st_dev &&
+           locked.st_ino == found.st_ino;
+}
+
 /* Calls @visit with the path of each folder of the base. */
 static void for_each_folder(const char *base, void (*visit)(const char *path, void *arg), void *arg)
 {
-    DIR *dir = is_private(base) ? opendir(base) : NULL;
+    DIR *dir = check_private(base) ? NULL : opendir(base);
     const struct dirent *entry;
     char path[PATH_MAX];
 
@@ -88,27 +100,29 @@ static void remove_abandoned(const char *path, void *arg)
     int lock = lock_folder(path);
 
     (void)arg;
-    if (lock >= 0) {
+    if (lock >= 0 && is_there(lock, path)) {
         remove_tree(path);
+    }
+    if (lock >= 0) {
         close(lock);
     }
 }
 
-int counters_folder_make(struct counters_folder *ret)
+/* Makes the base, which whoever was the last to use it may remove again at any time. */
+static int make_base(const char *base)
 {
-    char base[PATH_MAX / 2];
-    int err = find_base(base, sizeof(base));
+    int err = mkdir(base, 0700) && errno != EEXIST ? -errno : 0;
 
-    if (err) {
-        return err;
-    }
-    if (mkdir(base, 0700) && errno != EEXIST) {
-        return -errno;
-    }
-    if (!is_private(base)) {
-        return -EPERM;
-    }
-    for_each_folder(base, remove_abandoned, NULL);
+    return err ? err : check_private(base);
+}
+
+/*
+ * Makes a folder and locks it. Until it is locked it looks as if it was left by somebody who was killed:
+ * another start may remove it, or hold its lock at this moment to find out. -ENOENT and -EWOULDBLOCK: that
+ * has happened, or the base is gone.
+ */
+static int make_locked(const char *base, struct counters_folder *ret)
+{
     if (snprintf(ret->path, sizeof(ret->path), "%s/" FOLDER_PREFIX "XXXXXX", base) >=
         (int)sizeof(ret->path)) {
         return -ENAMETOOLONG;
@@ -121,7 +135,35 @@ int counters_folder_make(struct counters_folder *ret)
         rmdir(ret->path);
         return ret->lock;
     }
+    if (!is_there(ret->lock, ret->path)) {
+        close(ret->lock);
+        return -ENOENT;
+    }
     return 0;
+}
+
+/* Each time that others were in the way, one of them has started or ended: this comes to an end. */
+#define MAX_TRIES 10000
+
+int counters_folder_make(struct counters_folder *ret)
+{
+    char base[PATH_MAX / 2];
+    int err = find_base(base, sizeof(base));
+
+    if (err) {
+        return err;
+    }
+    for (int i = 0; i < MAX_TRIES; i++) {
+        err = make_base(base);
+        if (!err) {
+            for_each_folder(base, remove_abandoned, NULL);
+            err = make_locked(base, ret);
+        }
+        if (err != -ENOENT && err != -EWOULDBLOCK) {
+            break;
+        }
+    }
+    return err;
 }
 
 void counters_folder_remove(struct counters_folder *folder)

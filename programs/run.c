@@ -2,7 +2,8 @@
 /*
  * `writewatch run`: finds the preload, puts it in front of LD_PRELOAD and
  * becomes the command; with --stats the command is a child, and in the end it is said what was done. Harmless
- * by design: whatever is amiss is said in one line, and the command runs all the same. Whether the preload
+ * by design: whatever is amiss is said in one line, and the command runs all the same, unless something was
+ * asked for that cannot be given. Whether the preload
  * then steps in is its own decision, made inside the program.
  */
 #include <errno.h>
@@ -36,7 +37,7 @@ const char run_help[] = "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]
                         "  writewatch run -- %command%       # launch option in Steam\n"
                         "\n"
                         "The exit code is the command's; 127 if it was not found, 126 if it cannot be\n"
-                        "executed, 1 if these options are wrong.\n";
+                        "executed, 1 if these options are wrong or FILE cannot be written.\n";
 
 static void warn_without(const char *problem)
 {
@@ -134,27 +135,29 @@ static int execute(char **command)
 
 /* ---- with statistics ---- */
 
-/* What the processes in the folder have done: into @path, or for people where there is none. */
-static void tell(const struct counters_folder *folder, double seconds, const char *path)
+/* What the processes in the folder have done: into the file, or for people where there is none. */
+static void tell(const struct counters_folder *folder, double seconds, struct stats_file *file)
 {
     struct counters_file *files = NULL;
     size_t nr = 0;
     int err = counters_look_into(folder->path, &files, &nr);
 
-    if (!err && path) {
-        err = stats_write(files, nr, seconds, path);
+    if (!err && file) {
+        err = stats_write(files, nr, seconds, file);
     } else if (!err) {
         stats_print(files, nr, seconds, stderr);
+    } else if (file) {
+        stats_file_drop(file);
     }
     if (err) {
-        fprintf(stderr, PROGRAM ": no statistics%s%s: %s\n", path ? " in " : "", path ? path : "",
+        fprintf(stderr, PROGRAM ": no statistics%s%s: %s\n", file ? " in " : "", file ? file->path : "",
                 strerror(-err));
     }
     counters_close(files, nr);
 }
 
 /* Runs the command as a child, so that somebody is there when it has ended. */
-static int execute_and_tell(char **command, const char *path)
+static int execute_and_tell(char **command, struct stats_file *file)
 {
     struct counters_folder folder;
     uint64_t began = counters_now();
@@ -162,12 +165,17 @@ static int execute_and_tell(char **command, const char *path)
 
     if (err) {
         fprintf(stderr, PROGRAM ": no statistics: no folder for them: %s\n", strerror(-err));
+        if (file) {
+            stats_file_drop(file);
+        }
         return execute(command);
     }
     err = setenv("WW_STATS", folder.path, 1) ? -errno : child_start(command);
     if (!err) {
         child_wait(CHILD_FOR_EVER, &status);
-        tell(&folder, (counters_now() - began) / 1e9, path);
+        tell(&folder, (counters_now() - began) / 1e9, file);
+    } else if (file) {
+        stats_file_drop(file);
     }
     counters_folder_remove(&folder);
     return err ? run_failed(command[0], -err) : child_end_as(status);
@@ -200,7 +208,8 @@ int run_main(int argc, char **argv)
     };
     const char *backend = NULL, *stats_path = NULL;
     bool verbose = false, stats = false;
-    int option;
+    struct stats_file file;
+    int option, err;
 
     while ((option = next_option("run", argc, argv, options)) != OPTION_END) {
         switch (option) {
@@ -229,6 +238,12 @@ int run_main(int argc, char **argv)
     if (stats_path && !stats_path[0]) {
         return usage_error("run", "--stats= needs the name of a file");
     }
+    /* Who waits for a file must not learn after hours that there is none. */
+    err = stats_path ? stats_file_open(&file, stats_path) : 0;
+    if (err) {
+        fprintf(stderr, PROGRAM ": cannot write statistics to '%s': %s\n", stats_path, strerror(-err));
+        return EXIT_USAGE;
+    }
     run_prepare(backend, verbose);
-    return stats ? execute_and_tell(argv + optind, stats_path) : execute(argv + optind);
+    return stats ? execute_and_tell(argv + optind, stats_path ? &file : NULL) : execute(argv + optind);
 }

@@ -4,10 +4,12 @@
  * as text or as a JSON object.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "counters.h"
 #include "programs.h"
@@ -216,11 +218,43 @@ struct json_object *sample_json(const struct sample *sample)
     return object;
 }
 
-int stats_write(const struct counters_file *files, size_t nr, double seconds, const char *path)
+int stats_file_open(struct stats_file *file, const char *path)
+{
+    file->path = path;
+    file->is_new = access(path, F_OK) != 0;
+    file->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    return file->fd < 0 ? -errno : 0;
+}
+
+void stats_file_drop(struct stats_file *file)
+{
+    close(file->fd);
+    if (file->is_new) {
+        unlink(file->path);
+    }
+}
+
+/* A file that is no regular one has no length. */
+static int write_object(struct stats_file *file, struct json_object *object)
+{
+    int err = 0;
+
+    errno = 0;
+    if ((ftruncate(file->fd, 0) && errno != EINVAL) ||
+        json_object_to_fd(file->fd, object, JSON_C_TO_STRING_PRETTY)) {
+        err = errno ? -errno : -EIO;
+    }
+    if (close(file->fd) && !err) {
+        err = -errno;
+    }
+    return err;
+}
+
+int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file)
 {
     struct json_object *object = json_object_new_object(), *processes = json_object_new_array();
     struct sample *sample = malloc(sizeof(*sample));
-    int err = 0;
+    int err;
 
     json_object_object_add(object, "version", json_object_new_string(ww_version()));
     json_object_object_add(object, "seconds", json_object_new_double(seconds));
@@ -229,10 +263,7 @@ int stats_write(const struct counters_file *files, size_t nr, double seconds, co
         json_object_array_add(processes, sample_json(sample));
     }
     json_object_object_add(object, "processes", processes);
-    errno = 0;
-    if (!sample || json_object_to_file_ext(path, object, JSON_C_TO_STRING_PRETTY)) {
-        err = errno ? -errno : -EIO;
-    }
+    err = sample ? write_object(file, object) : -ENOMEM;
     free(sample);
     json_object_put(object);
     return err;

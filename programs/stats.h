@@ -5,6 +5,7 @@
 #ifndef WW_PROGRAMS_STATS_H
 #define WW_PROGRAMS_STATS_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "counters.h"
@@ -27,8 +28,21 @@ uint64_t harvest_time_ns(const struct sample *before, const struct sample *now);
 /* The summary of a command that ran so long, for people. */
 void stats_print(const struct counters_file *files, size_t nr, double seconds, FILE *out);
 
-/* The same into a file, as JSON (writewatch(1)). 0 or a negative errno. */
-int stats_write(const struct counters_file *files, size_t nr, double seconds, const char *path);
+/* The file of run --stats=FILE, open from before the command until after it. */
+struct stats_file {
+    const char *path;
+    int fd;
+    bool is_new;
+};
+
+/* Changes nothing in a file that is there. 0 or a negative errno. */
+int stats_file_open(struct stats_file *file, const char *path);
+
+/* There is nothing to write: what is new is removed. */
+void stats_file_drop(struct stats_file *file);
+
+/* The same summary into the file, as JSON (writewatch(1)), and closes it. 0 or a negative errno. */
+int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file);
 
 void put_number(struct json_object *object, const char *name, uint64_t value);
 

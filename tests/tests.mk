@@ -11,7 +11,9 @@ SCRIPT_TESTS = \
 	tests/unit/test-bench.sh \
 	tests/unit/test-command.sh \
 	tests/unit/test-completion.sh \
+	tests/unit/test-i386.sh \
 	tests/unit/test-scan.sh \
+	tests/unit/test-starts.sh \
 	tests/unit/test-word-sizes.sh \
 	tests/wine/test-doctor.sh \
 	tests/wine/test-fallback.sh \
@@ -132,6 +134,7 @@ tests_unit_test_bench_core_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/ben
 tests_unit_test_bench_core_LDADD = libbench.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-nt
+tests_unit_test_nt_SOURCES = tests/unit/test-nt.c tests/unit/util.h dlls/ntdll/near.c dlls/ntdll/near.h
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
 
@@ -255,8 +258,9 @@ pkgdata_DATA += $(SELFTEST32)
 endif
 
 CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
+CLEANFILES += units.list
 clean-local:
-	rm -rf tests/unit/word-sizes debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
+	rm -rf i386 tests/unit/word-sizes debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
 		tests/winetest/results tests/winetest/include-* matrix kernels fuzz
 
@@ -330,9 +334,13 @@ kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(K
 		printf 'barred %s\n' $(KERNEL_TESTS_BARRED); printf 'moving %s\n' $(KERNEL_TESTS_MOVING); \
 		echo 'asked tests/bench/native'; } >kernel-programs.list
 
+# The units alone, and their names for tests/unit/test-i386.sh: nothing else of the project is needed for them.
+units: $(UNIT_TESTS)
+	@echo $(UNIT_TESTS) >units.list
+
 # ---- the units in a build that asserts the order of locks ----
 check-debug:
 	@$(MKDIR_P) debug
 	cd debug && $(abs_srcdir)/configure -q --enable-debug && $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS)'
 
-.PHONY: check-debug benchmarks bench-check winetest check-wine check-kernels kernel-programs
+.PHONY: units check-debug benchmarks bench-check winetest check-wine check-kernels kernel-programs

@@ -456,11 +456,11 @@ static NTSTATUS original(struct nt *nt, enum nt_call call, void **args)
 }
 
 /* Guests have no handles here, only the pseudo handle. */
-static bool is_own_handle(struct nt *nt, HANDLE process)
+static NTSTATUS check_handle(struct nt *nt, HANDLE process)
 {
     (void)nt;
     (void)process;
-    return false;
+    return STATUS_INVALID_HANDLE;
 }
 
 static bool is_free(struct nt *nt, void *addr)
@@ -474,7 +474,7 @@ static bool is_free(struct nt *nt, void *addr)
 void win32_memory_init(struct ww_win32 *w)
 {
     w->nt.original = original;
-    w->nt.is_own_handle = is_own_handle;
+    w->nt.check_handle = check_handle;
     w->nt.is_free = is_free;
     RB_INIT(&w->allocations);
 }

@@ -35,6 +35,17 @@ static void stay_out(const char *what, const char *why)
 
 static bool find_functions(void *ntdll, struct hook_wine *ret)
 {
+    const struct {
+        const char *name;
+        void **function;
+    } called[] = {
+        { "NtQueryPerformanceCounter", &ret->query_performance_counter },
+        { "NtCompareObjects", &ret->compare_objects },
+        { "NtQueryObject", &ret->query_object },
+        { "NtQueryInformationProcess", &ret->query_process },
+        { "NtQueryVirtualMemory", &ret->query_virtual_memory },
+    };
+
     if (!dlsym(ntdll, "__wine_main")) {
         stay_out("this ntdll.so is not Wine's", "");
         return false;
@@ -46,12 +57,12 @@ static bool find_functions(void *ntdll, struct hook_wine *ret)
             return false;
         }
     }
-    ret->query_performance_counter = dlsym(ntdll, "NtQueryPerformanceCounter");
-    ret->compare_objects = dlsym(ntdll, "NtCompareObjects");
-    ret->query_virtual_memory = dlsym(ntdll, "NtQueryVirtualMemory");
-    if (!ret->query_performance_counter || !ret->compare_objects || !ret->query_virtual_memory) {
-        stay_out("ntdll.so lacks", "NtQueryPerformanceCounter, NtCompareObjects or NtQueryVirtualMemory");
-        return false;
+    for (size_t i = 0; i < sizeof(called) / sizeof(called[0]); i++) {
+        *called[i].function = dlsym(ntdll, called[i].name);
+        if (!*called[i].function) {
+            stay_out("ntdll.so does not export", called[i].name);
+            return false;
+        }
     }
     return true;
 }

@@ -7,6 +7,7 @@
  */
 #include "closure.h"
 #include "hook.h"
+#include "near.h"
 #include "remote.h"
 
 const char *const hook_names[NR_NT_CALLS] = {
@@ -30,9 +31,9 @@ static struct {
     void *originals[NR_NT_CALLS];
     ffi_cif cifs[NR_NT_CALLS];
     ffi_type *types[NR_NT_CALLS][MAX_ARGS];
-    void *compare_objects, *query_virtual_memory;
-    ffi_cif compare_cif, memory_cif;
-    ffi_type *compare_types[MAX_ARGS], *memory_types[MAX_ARGS];
+    void *compare_objects, *query_object, *query_process, *query_virtual_memory;
+    ffi_cif compare_cif, query_cif, memory_cif;
+    ffi_type *compare_types[MAX_ARGS], *query_types[MAX_ARGS], *memory_types[MAX_ARGS];
 } wine_side;
 
 /* ---- the convention ---- */
@@ -138,25 +139,53 @@ const char *hook_learn_convention(const struct hook_wine *wine)
 
 /* ---- the way out ---- */
 
-static NTSTATUS call_original(struct nt *nt, enum nt_call call, void **args)
+static NTSTATUS call_out(ffi_cif *cif, void *function, void **args)
 {
     ffi_arg ret = 0;
 
-    (void)nt;
-    ffi_call(&wine_side.cifs[call], FFI_FN(wine_side.originals[call]), &ret, args);
+    ffi_call(cif, FFI_FN(function), &ret, args);
     return (NTSTATUS)ret;
 }
 
-/* Needs no access right of the handle; the originals check those that they need. */
-static bool is_own_handle(struct nt *nt, HANDLE process)
+static NTSTATUS call_original(struct nt *nt, enum nt_call call, void **args)
 {
+    (void)nt;
+    return call_out(&wine_side.cifs[call], wine_side.originals[call], args);
+}
+
+/* NtQueryObject() and NtQueryInformationProcess() take the same arguments. */
+static NTSTATUS query(void *function, HANDLE handle, ULONG class, void *info, ULONG len)
+{
+    ULONG *ret_len = NULL;
+    void *args[] = { &handle, &class, &info, &len, &ret_len };
+
+    return call_out(&wine_side.query_cif, function, args);
+}
+
+/*
+ * Every call on virtual memory asks for a handle to a process with PROCESS_VM_OPERATION (Microsoft's
+ * documentation of VirtualAllocEx() and ObReferenceObjectByHandle(); ReactOS asks NtGetWriteWatch() and
+ * NtResetWriteWatch() for the same). Wine's originals of these two look at no handle. Another process'
+ * watches are out of reach from here: nobody may operate on them.
+ */
+static NTSTATUS check_handle(struct nt *nt, HANDLE process)
+{
+    PROCESS_BASIC_INFORMATION process_info;
+    OBJECT_BASIC_INFORMATION info;
     HANDLE self = NtCurrentProcess();
     void *args[] = { &process, &self };
-    ffi_arg status = 0;
+    NTSTATUS status = call_out(&wine_side.compare_cif, wine_side.compare_objects, args);
 
     (void)nt;
-    ffi_call(&wine_side.compare_cif, FFI_FN(wine_side.compare_objects), &status, args);
-    return (NTSTATUS)status == STATUS_SUCCESS;
+    if (status == STATUS_NOT_SAME_OBJECT) {
+        status = query(wine_side.query_process, process, ProcessBasicInformation, &process_info,
+                       sizeof(process_info));
+        return status == STATUS_OBJECT_TYPE_MISMATCH ? status : STATUS_ACCESS_DENIED;
+    }
+    if (!status) {
+        status = query(wine_side.query_object, process, ObjectBasicInformation, &info, sizeof(info));
+    }
+    return status || info.GrantedAccess & PROCESS_VM_OPERATION ? status : STATUS_ACCESS_DENIED;
 }
 
 static bool is_free(struct nt *nt, void *addr)
@@ -166,11 +195,9 @@ static bool is_free(struct nt *nt, void *addr)
     ULONG class = MemoryBasicInformation;
     SIZE_T len = sizeof(info), *ret_len = NULL;
     void *buffer = &info, *args[] = { &process, &addr, &class, &buffer, &len, &ret_len };
-    ffi_arg status = 0;
 
     (void)nt;
-    ffi_call(&wine_side.memory_cif, FFI_FN(wine_side.query_virtual_memory), &status, args);
-    return !(NTSTATUS)status && info.State == MEM_FREE;
+    return !call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args) && info.State == MEM_FREE;
 }
 
 /* ---- the way in ---- */
@@ -277,14 +304,20 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
 
     wine_side.nt.ctx = ctx;
     wine_side.nt.original = call_original;
-    wine_side.nt.is_own_handle = is_own_handle;
+    wine_side.nt.check_handle = check_handle;
     wine_side.nt.is_free = is_free;
     wine_side.nt.settle = remote_settle;
     wine_side.nt.set_own = remote_set_own;
-    wine_side.nt.consider = remote_consider;
+    wine_side.nt.consider = near_add;
+    wine_side.nt.ended = near_remove;
     wine_side.compare_objects = wine->compare_objects;
+    wine_side.query_object = wine->query_object;
+    wine_side.query_process = wine->query_process;
     wine_side.query_virtual_memory = wine->query_virtual_memory;
     err = closure_prepare(&wine_side.compare_cif, wine_side.compare_types, wine_side.abi, "upp");
+    if (!err) {
+        err = closure_prepare(&wine_side.query_cif, wine_side.query_types, wine_side.abi, "upupup");
+    }
     if (!err) {
         err = closure_prepare(&wine_side.memory_cif, wine_side.memory_types, wine_side.abi, "uppuppp");
     }

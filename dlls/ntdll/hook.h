@@ -15,7 +15,7 @@ extern const char *const hook_names[NR_NT_CALLS];
 struct hook_wine {
     void *functions[NR_NT_CALLS];    /* the originals */
     void *query_performance_counter; /* and those we only call */
-    void *compare_objects;
+    void *compare_objects, *query_object, *query_process;
     void *query_virtual_memory;
 };
 

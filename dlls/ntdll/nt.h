@@ -42,8 +42,9 @@ struct nt {
     /* Makes the call as if we were not there. @args points to the arguments. */
     NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
 
-    /* Whether a handle that is not the pseudo handle was opened on this process. */
-    bool (*is_own_handle)(struct nt *nt, HANDLE process);
+    /* 0 if a handle that is not the pseudo handle was opened on this process and may operate on its memory;
+     * otherwise Windows' status for such a handle. */
+    NTSTATUS (*check_handle)(struct nt *nt, HANDLE process);
 
     /* Whether no allocation is at @addr any more. */
     bool (*is_free)(struct nt *nt, void *addr);
@@ -55,8 +56,11 @@ struct nt {
     /* While true, changes to mappings are those of a call that is followed here. */
     void (*set_own)(bool own);
 
-    /* A range is going to be watched. */
-    void (*consider)(uintptr_t start, uintptr_t end);
+    /* A range is going to be watched; not so if this fails, with 0 or a negative errno. */
+    int (*consider)(uintptr_t start, uintptr_t end);
+
+    /* A range that was considered, or a part of one, is not watched any more. */
+    void (*ended)(uintptr_t start, uintptr_t end);
 };
 
 /* virtual.c */
@@ -80,10 +84,15 @@ NTSTATUS nt_check_get_arguments(ULONG flags, SIZE_T size, PVOID *addresses, cons
 /* status.c: @error is 0 or a negative errno of linux/. */
 NTSTATUS nt_status(int error);
 
-/* Whether a handle means this process: the pseudo handle, or a real one. */
+/* Whether a handle means this process, the pseudo handle or a real one: 0 or why not. */
+static inline NTSTATUS nt_check_handle(struct nt *nt, HANDLE process)
+{
+    return process == NtCurrentProcess() ? STATUS_SUCCESS : nt->check_handle(nt, process);
+}
+
 static inline bool nt_is_self(struct nt *nt, HANDLE process)
 {
-    return process == NtCurrentProcess() || nt->is_own_handle(nt, process);
+    return !nt_check_handle(nt, process);
 }
 
 static inline void nt_settle(struct nt *nt)
@@ -109,7 +118,7 @@ static inline void nt_touch(void *byte)
 static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     stats_ended(nt->counters, start, end);
-    return ww_forget(nt->ctx, start, end);
+    return ww_forget(nt->ctx, start, end, nt->ended);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

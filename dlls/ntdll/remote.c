@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 
+#include "near.h"
 #include "remote.h"
 
 enum note_kind { NOTE_PROTECTED, NOTE_DROPPED, NOTE_RELEASED };
@@ -32,64 +33,14 @@ struct note {
 
 #define NR_NOTES 1024
 
-/* Where watched memory is or was, by the hash of each 2 MB: most changes are
- * made elsewhere and are not worth a note. */
-#define GRANULE_SHIFT 21
-#define NR_GRANULES 32768
-#define LONG_BITS (8 * sizeof(long))
-
 static struct note notes[NR_NOTES];
 static atomic_uint nr_written, nr_settled;
 static atomic_uint nr_overflows, nr_overflows_settled; /* notes that there was no room for */
-static atomic_ulong near_watch[NR_GRANULES / LONG_BITS];
 static struct ww_context *watched_by;
 static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool is_own __attribute__((tls_model("initial-exec")));
 
 /* ---- taking notes ---- */
-
-static unsigned long granule_bit(uintptr_t granule, size_t *ret_word)
-{
-    size_t hash = granule % NR_GRANULES;
-
-    *ret_word = hash / LONG_BITS;
-    return 1ul << (hash % LONG_BITS);
-}
-
-void remote_consider(uintptr_t start, uintptr_t end)
-{
-    uintptr_t granule = start >> GRANULE_SHIFT, last = (end - 1) >> GRANULE_SHIFT;
-    size_t word;
-
-    if (last - granule >= NR_GRANULES) {
-        last = granule + NR_GRANULES - 1;
-    }
-    for (; granule <= last; granule++) {
-        unsigned long bit = granule_bit(granule, &word);
-
-        if (!(atomic_load_explicit(&near_watch[word], memory_order_relaxed) & bit)) {
-            atomic_fetch_or(&near_watch[word], bit);
-        }
-    }
-}
-
-static bool is_near_watch(uintptr_t start, uintptr_t end)
-{
-    uintptr_t granule = start >> GRANULE_SHIFT, last = (end - 1) >> GRANULE_SHIFT;
-    size_t word;
-
-    if (last - granule >= 64) {
-        return true;
-    }
-    for (; granule <= last; granule++) {
-        unsigned long bit = granule_bit(granule, &word);
-
-        if (atomic_load(&near_watch[word]) & bit) {
-            return true;
-        }
-    }
-    return false;
-}
 
 void remote_set_own(bool own)
 {
@@ -102,7 +53,8 @@ static void take_note(enum note_kind kind, void *addr, size_t len)
     unsigned int turn = atomic_load(&nr_written);
     struct note *note;
 
-    if (is_own || start >= end || !is_near_watch(start, end)) {
+    /* Most changes are made elsewhere and are not worth a note. */
+    if (is_own || start >= end || !near_watch(start, end)) {
         return;
     }
     /* Only what is dirty now goes into the latch: a guard page, say, that Wine

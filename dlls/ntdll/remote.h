@@ -19,9 +19,6 @@
 int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void **ret_slots[],
                    void *ret_values[], const char **ret_import);
 
-/* Memory in this range is going to be watched: changes to it matter from now on. */
-void remote_consider(uintptr_t start, uintptr_t end);
-
 /* While true, changes made by this thread are those of a call that we follow ourselves. */
 void remote_set_own(bool own);
 

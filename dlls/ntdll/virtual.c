@@ -21,7 +21,8 @@
 
 #include "nt.h"
 
-/* The original of a call whose effect on watched memory is followed here. */
+/* The original of a call whose effect on watched memory is followed here. Of others it is noted (remote.c).
+ */
 static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
@@ -44,14 +45,47 @@ static void hand_out(NTSTATUS status, void *to, const void *copy, size_t size)
     }
 }
 
-/* Applies a change to what the original says it worked on, if that is inside the held region. */
-static void apply_within(struct ww_hold *hold, PVOID addr, SIZE_T size,
+/*
+ * Holds the first region that a call is going to change. A range of Windows' is inside one allocation, and
+ * that is one region of ours, unless something ended the watch of a part of it.
+ */
+static bool hold_first(struct nt *nt, PVOID addr, SIZE_T size, struct ww_hold *hold)
+{
+    uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + size);
+    struct ww_range range;
+
+    return !ww_hold_to_change_at(nt->ctx, start, hold) ||
+           (start < end && !ww_find_next(nt->ctx, start, end, &range) &&
+            !ww_hold_to_change_at(nt->ctx, range.start, hold));
+}
+
+/* Applies a change to the part of the held region that lies in the range, and lets the region go. Returns
+ * where the region ends. */
+static uintptr_t apply_to_held(struct ww_hold *hold, uintptr_t start, uintptr_t end,
+                               int (*apply)(struct ww_hold *, uintptr_t, uintptr_t))
+{
+    uintptr_t region_end = hold->range.end;
+
+    start = start > hold->range.start ? start : hold->range.start;
+    end = end < region_end ? end : region_end;
+    if (start < end) {
+        apply(hold, start, end);
+    }
+    ww_hold_end(hold);
+    return region_end;
+}
+
+/* Applies a change to every region in what the original says it worked on; @hold is the first of them. */
+static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T size,
                          int (*apply)(struct ww_hold *, uintptr_t, uintptr_t))
 {
     uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + size);
+    uintptr_t next = apply_to_held(hold, start, end, apply);
+    struct ww_range range;
 
-    if (start >= hold->range.start && end <= hold->range.end && start < end) {
-        apply(hold, start, end);
+    while (next < end && !ww_find_next(nt->ctx, next, end, &range)) {
+        next = range.start > next ? range.start : next;
+        next = ww_hold_to_change_at(nt->ctx, next, hold) ? range.end : apply_to_held(hold, start, end, apply);
     }
 }
 
@@ -91,10 +125,10 @@ static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
  * memory that was released past us. */
 static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    int err;
+    int err = nt->consider ? nt->consider(start, end) : 0;
 
-    if (nt->consider) {
-        nt->consider(start, end);
+    if (err) {
+        return err;
     }
     nt_settle(nt);
     err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
@@ -106,6 +140,8 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
     }
     if (!err) {
         stats_watched(nt->counters, start, end);
+    } else if (nt->ended) {
+        nt->ended(start, end);
     }
     return err;
 }
@@ -151,7 +187,7 @@ static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
     if (!status) {
         uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
 
-        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr));
+        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr), nt->ended);
     }
     return status;
 }
@@ -163,14 +199,15 @@ static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
     struct ww_hold hold;
     NTSTATUS status;
 
-    if (alloc->may_fault || ww_hold_to_change_at(nt->ctx, (uintptr_t)*alloc->ret, &hold)) {
+    if (alloc->may_fault || !hold_first(nt, *alloc->ret, *alloc->size_ptr, &hold)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
     status = own_original(nt, alloc->call, alloc->args);
     if (!status) {
-        apply_within(&hold, *alloc->ret, *alloc->size_ptr, ww_hold_discard);
+        apply_to_all(nt, &hold, *alloc->ret, *alloc->size_ptr, ww_hold_discard);
+    } else {
+        ww_hold_end(&hold);
     }
-    ww_hold_end(&hold);
     return status;
 }
 
@@ -247,15 +284,16 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
     struct ww_hold hold;
     NTSTATUS status;
 
-    if (ww_hold_to_change_at(nt->ctx, (uintptr_t)*addr, &hold)) {
-        return own_original(nt, NT_FREE, args);
+    if (!hold_first(nt, *addr, *size, &hold)) {
+        return nt->original(nt, NT_FREE, args);
     }
     status = own_original(nt, NT_FREE, args);
     if (!status) {
         /* Size 0 is the rest of the allocation; some versions do not say how much that was. */
-        apply_within(&hold, *addr, *size ? *size : hold.range.end - (uintptr_t)*addr, ww_hold_discard);
+        apply_to_all(nt, &hold, *addr, *size ? *size : hold.range.end - (uintptr_t)*addr, ww_hold_discard);
+    } else {
+        ww_hold_end(&hold);
     }
-    ww_hold_end(&hold);
     return status;
 }
 
@@ -271,7 +309,7 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
 
     if (ww_find(nt->ctx, (void *)start, &range) || rounded > range.end - start ||
         (!rounded && start != range.start)) {
-        return own_original(nt, NT_FREE, args);
+        return nt->original(nt, NT_FREE, args);
     }
     end = rounded ? start + rounded : range.end;
     /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
@@ -286,6 +324,9 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
         ww_limbo_forget(&limbo);
         if (!err) {
             stats_ended(nt->counters, start, end);
+        }
+        if (!err && nt->ended) {
+            nt->ended(start, end);
         }
     }
     return status;
@@ -323,7 +364,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     ULONG old, *own_old = &old;
     struct ww_hold hold;
     NTSTATUS status;
-    int err;
+    bool held;
 
     if (!old_prot || !ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_PROTECT, args);
@@ -335,12 +376,11 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     args[1] = &own_addr;
     args[2] = &own_size;
     args[4] = &own_old;
-    err = ww_hold_to_change_at(nt->ctx, (uintptr_t)addr, &hold);
+    held = hold_first(nt, addr, size, &hold);
     status = own_original(nt, NT_PROTECT, args);
-    if (!err && !status) {
-        apply_within(&hold, addr, size, ww_hold_latch);
-    }
-    if (!err) {
+    if (held && !status) {
+        apply_to_all(nt, &hold, addr, size, ww_hold_latch);
+    } else if (held) {
         ww_hold_end(&hold);
     }
     hand_out(status, addr_ptr, &addr, sizeof(addr));

@@ -5,23 +5,24 @@
  * we watch are answered by whoever was here before.
  *
  * Order of the checks: Wine's winetest (kernel32 and ntdll virtual.c), which was
- * run on Windows.
+ * run on Windows; the handle comes after the arguments and before the range
+ * (ReactOS: NtGetWriteWatch).
  */
 #include "nt.h"
 
-/* Whether the call is about memory that we watch, and how many bytes of one
+/* Whether the address is one that we watch, and how many bytes of one
  * allocation there are from @base on, or @size if there are at least as many. */
-static bool is_ours(struct nt *nt, HANDLE process, PVOID base, SIZE_T size, SIZE_T *ret_left)
+static bool is_ours(struct nt *nt, PVOID base, SIZE_T size, SIZE_T *ret_left)
 {
     uintptr_t end = nt_page_up((uintptr_t)base + size);
     struct ww_range range;
 
     nt_settle(nt);
-    if (process == NtCurrentProcess() && ww_quiet_knows(nt->ctx, nt_page_down((uintptr_t)base), end)) {
+    if (ww_quiet_knows(nt->ctx, nt_page_down((uintptr_t)base), end)) {
         *ret_left = size;
         return true;
     }
-    if (!ww_watches_any(nt->ctx) || ww_find(nt->ctx, base, &range) || !nt_is_self(nt, process)) {
+    if (!ww_watches_any(nt->ctx) || ww_find(nt->ctx, base, &range)) {
         return false;
     }
     *ret_left = range.end - (uintptr_t)base;
@@ -65,11 +66,14 @@ NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID ba
     uint64_t began;
     ssize_t nr;
 
-    if (!is_ours(nt, process, base, size, &left)) {
+    if (!is_ours(nt, base, size, &left)) {
         stats_passed(nt->counters, COUNTERS_GET);
         return nt->original(nt, NT_GET_WRITE_WATCH, args);
     }
     status = nt_check_get_arguments(flags, size, addresses, count, granularity);
+    if (!status) {
+        status = nt_check_handle(nt, process);
+    }
     if (status) {
         return status;
     }
@@ -100,12 +104,17 @@ NTSTATUS nt_reset_write_watch(struct nt *nt, HANDLE process, PVOID base, SIZE_T 
 {
     void *args[] = { &process, &base, &size };
     uint64_t began = stats_now(nt->counters);
+    NTSTATUS status;
     SIZE_T left;
     int err;
 
-    if (!is_ours(nt, process, base, size, &left)) {
+    if (!is_ours(nt, base, size, &left)) {
         stats_passed(nt->counters, COUNTERS_RESET);
         return nt->original(nt, NT_RESET_WRITE_WATCH, args);
+    }
+    status = nt_check_handle(nt, process);
+    if (status) {
+        return status;
     }
     err = ww_reset(nt->ctx, base, size);
     stats_reset(nt->counters, (uintptr_t)base, stats_now(nt->counters) - began);

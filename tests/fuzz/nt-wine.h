@@ -203,10 +203,10 @@ static NTSTATUS original(struct nt *self, enum nt_call call, void **args)
     }
 }
 
-static bool is_own_handle(struct nt *self, HANDLE process)
+static NTSTATUS check_handle(struct nt *self, HANDLE process)
 {
     (void)self;
-    return process == (HANDLE)42;
+    return process == (HANDLE)42 ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
 }
 
 static bool is_free(struct nt *self, void *addr)

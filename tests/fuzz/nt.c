@@ -452,7 +452,7 @@ static void set_up(void)
         contexts[1] = contexts[0];
     }
     nt = (struct nt){
-        .original = original, .is_own_handle = is_own_handle, .is_free = is_free, .set_own = set_own
+        .original = original, .check_handle = check_handle, .is_free = is_free, .set_own = set_own
     };
 }
 

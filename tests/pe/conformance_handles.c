@@ -4,16 +4,32 @@
  *
  * Every handle to this process that may operate on memory serves, as it does for the other calls
  * on virtual memory, whose documentation asks for PROCESS_VM_OPERATION. What is no such handle
- * Windows refuses. Wine 8 to 10 do not look at the handle and always answer for the calling
- * process; so either is accepted, but nothing in between: a refused call changes nothing.
+ * Windows refuses, as ObReferenceObjectByHandle() documents it, after the arguments and before the
+ * range (ReactOS). Wine's own calls for write watches do not look at the handle and always answer
+ * for the calling process. A refused call changes nothing.
  */
 #include <string.h>
 #include "conformance.h"
 
 #define NR_PAGES 16
+#define INVALID_HANDLE ((NTSTATUS)0xc0000008)
+#define ACCESS_DENIED ((NTSTATUS)0xc0000022)
+#define TYPE_MISMATCH ((NTSTATUS)0xc0000024)
 
-/* A query and a reset through the handle. Returns whether they were served rather than refused. */
-static bool use_handle(HANDLE process, char *base, const char *what)
+NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE process, PVOID *base, ULONG_PTR zero_bits, SIZE_T *size,
+                                       ULONG type, ULONG protect);
+NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG type);
+NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG protect, ULONG *old);
+
+/* Whether a call was refused as it should be. Whether another process' memory at this address is watched, who
+ * knows: Windows does, and says STATUS_INVALID_PARAMETER of memory that is not. */
+static bool is_expected(NTSTATUS status, NTSTATUS expected)
+{
+    return status == expected || broken(expected && status == (NTSTATUS)0xc000000d);
+}
+
+/* A query and a reset through the handle. @expected is their status. */
+static void use_handle(HANDLE process, char *base, NTSTATUS expected, const char *what)
 {
     ULONG_PTR count = NR_PAGES;
     ULONG granularity = SENTINEL;
@@ -26,6 +42,8 @@ static bool use_handle(HANDLE process, char *base, const char *what)
     results[0] = (PVOID)(ULONG_PTR)SENTINEL;
     status = NtGetWriteWatch(process, KEEP, base, PAGES(NR_PAGES), results, &count, &granularity);
     served = !status;
+    todo_if(expected && wwtest.stock)
+        ok(is_expected(status, expected), "%s: the query's status is %#lx", what, (DWORD)status);
     if (served)
         ok(count == 2 && results[0] == base + PAGES(3) && results[1] == base + PAGES(9) &&
                granularity == PAGE_BYTES,
@@ -39,12 +57,57 @@ static bool use_handle(HANDLE process, char *base, const char *what)
 
     status = NtResetWriteWatch(process, base, PAGES(4));
     ok(served == !status, "%s: the reset's status is %#lx", what, (DWORD)status);
+    todo_if(expected && wwtest.stock)
+        ok(is_expected(status, expected), "%s: the reset's status is %#lx", what, (DWORD)status);
     expect_pages(base, 0, NR_PAGES, KEEP, served ? "9" : "3 9");
     count = 1;
     status = NtGetWriteWatch(process, RESET, base, PAGES(NR_PAGES), results, &count, &granularity);
     ok(served == !status, "%s: get and reset has status %#lx", what, (DWORD)status);
     expect_pages(base, 0, NR_PAGES, KEEP, served ? "" : "3 9");
-    return served;
+}
+
+/* What is wrong besides the handle: the arguments come first, the range comes last. */
+static void test_order(HANDLE process, char *base, NTSTATUS expected)
+{
+    ULONG_PTR count = 0, one = 1;
+    ULONG granularity;
+    NTSTATUS status;
+
+    status = NtGetWriteWatch(process, KEEP, base, PAGES(NR_PAGES), results, &count, &granularity);
+    ok(status == (NTSTATUS)0xc000000d, "count 0: %#lx", (DWORD)status);
+    status = NtGetWriteWatch(process, KEEP, base, PAGES(NR_PAGES), NULL, &one, &granularity);
+    ok(status == (NTSTATUS)0xc0000005, "no array: %#lx", (DWORD)status);
+    status = NtGetWriteWatch(process, KEEP, base, PAGES(NR_PAGES + 1), results, &one, &granularity);
+    todo_stock ok(status == expected, "beyond the end: %#lx", (DWORD)status);
+    status = NtResetWriteWatch(process, base, PAGES(NR_PAGES + 1));
+    todo_stock ok(status == expected, "reset beyond the end: %#lx", (DWORD)status);
+}
+
+/* The other calls with a handle that does not do: refused, and what is watched stays so. */
+static void refuse(HANDLE process, char *base, NTSTATUS expected, const char *what)
+{
+    PVOID addr = NULL;
+    SIZE_T size = PAGES(NR_PAGES);
+    ULONG old = SENTINEL;
+    NTSTATUS status;
+
+    use_handle(process, base, expected, what);
+    clean(base, NR_PAGES);
+    write_page(base, 5);
+    status = NtAllocateVirtualMemory(process, &addr, 0, &size, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH,
+                                     PAGE_READWRITE);
+    ok(status == expected && !addr, "%s: allocate %#lx, %p", what, (DWORD)status, addr);
+    addr = base;
+    status = NtAllocateVirtualMemory(process, &addr, 0, &size, MEM_RESET, PAGE_READWRITE);
+    ok(status == expected, "%s: MEM_RESET %#lx", what, (DWORD)status);
+    status = NtProtectVirtualMemory(process, &addr, &size, PAGE_READONLY, &old);
+    ok(status == expected && old == SENTINEL, "%s: protect %#lx, %#lx", what, (DWORD)status, old);
+    status = NtFreeVirtualMemory(process, &addr, &size, MEM_DECOMMIT);
+    ok(status == expected, "%s: decommit %#lx", what, (DWORD)status);
+    size = 0;
+    status = NtFreeVirtualMemory(process, &addr, &size, MEM_RELEASE);
+    ok(status == expected, "%s: release %#lx", what, (DWORD)status);
+    expect_pages(base, 0, NR_PAGES, KEEP, "5");
 }
 
 static void test_own(char *base)
@@ -54,21 +117,25 @@ static void test_own(char *base)
     HANDLE self;
     size_t i;
 
-    ok(use_handle(GetCurrentProcess(), base, "the pseudo handle"), "the pseudo handle is refused");
+    use_handle(GetCurrentProcess(), base, 0, "the pseudo handle");
     for (i = 0; i < ARRAYSIZE(accesses); i++) {
         self = OpenProcess(accesses[i], FALSE, GetCurrentProcessId());
-        ok(use_handle(self, base, "a handle to this process"), "a handle with access %#lx is refused",
-           accesses[i]);
+        use_handle(self, base, 0, "a handle to this process");
         CloseHandle(self);
     }
     ok(DuplicateHandle(GetCurrentProcess(), GetCurrentProcess(), GetCurrentProcess(), &self, 0, FALSE,
                        DUPLICATE_SAME_ACCESS),
        "error %lu", GetLastError());
-    ok(use_handle(self, base, "a duplicate of the pseudo handle"), "a duplicate is refused");
+    use_handle(self, base, 0, "a duplicate of the pseudo handle");
     CloseHandle(self);
-    use_handle(self, base, "a closed handle");
+    refuse(self, base, INVALID_HANDLE, "a closed handle");
+    test_order(self, base, INVALID_HANDLE);
     self = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, GetCurrentProcessId());
-    use_handle(self, base, "a handle that may only look");
+    refuse(self, base, ACCESS_DENIED, "a handle that may only look");
+    test_order(self, base, ACCESS_DENIED);
+    CloseHandle(self);
+    self = OpenProcess(SYNCHRONIZE, FALSE, GetCurrentProcessId());
+    refuse(self, base, ACCESS_DENIED, "a handle that may only wait");
     CloseHandle(self);
 }
 
@@ -80,16 +147,17 @@ void test_handles(void)
     PROCESS_INFORMATION other;
 
     test_own(base);
-    use_handle(NULL, base, "handle 0");
-    use_handle((HANDLE)(ULONG_PTR)0xdead0, base, "a handle that never was");
-    use_handle((HANDLE)(LONG_PTR)-2, base, "the pseudo handle of the thread");
-    use_handle(event, base, "an event");
+    refuse(NULL, base, INVALID_HANDLE, "handle 0");
+    refuse((HANDLE)(ULONG_PTR)0xdead0, base, INVALID_HANDLE, "a handle that never was");
+    refuse((HANDLE)(LONG_PTR)-2, base, TYPE_MISMATCH, "the pseudo handle of the thread");
+    refuse(event, base, TYPE_MISMATCH, "an event");
+    test_order(event, base, TYPE_MISMATCH);
     CloseHandle(event);
 
     /* Another process, which has not begun to run: its memory at this address is not watched. */
     GetModuleFileNameA(NULL, path, sizeof(path));
     if (CreateProcessA(path, NULL, NULL, NULL, FALSE, CREATE_SUSPENDED, NULL, NULL, &startup, &other)) {
-        use_handle(other.hProcess, base, "another process");
+        use_handle(other.hProcess, base, ACCESS_DENIED, "another process");
         TerminateProcess(other.hProcess, 0);
         CloseHandle(other.hThread);
         CloseHandle(other.hProcess);

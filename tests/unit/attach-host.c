@@ -86,6 +86,29 @@ static void check_failures(char *base)
     expect_pages(base, 0, "3", __LINE__);
 }
 
+/* A handle to this process is as good as the pseudo handle. Others get Windows' statuses, and nobody is told
+ * of another process' watches. */
+static void check_handles(char *base)
+{
+    static const struct {
+        uintptr_t handle;
+        int status;
+    } rows[] = {
+        { FAKE_OWN, 0 },
+        { FAKE_OWN_MAY_LOOK, STATUS_ACCESS_DENIED },
+        { FAKE_OTHER, STATUS_ACCESS_DENIED },
+        { FAKE_EVENT, STATUS_OBJECT_TYPE_MISMATCH },
+        { 0, STATUS_INVALID_HANDLE },
+        { 47, STATUS_INVALID_HANDLE },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int status = ((reset_fn)table[AT_RESET])((void *)rows[i].handle, base, PAGE);
+
+        ok(status == rows[i].status, "handle %d: reset %x", (int)rows[i].handle, status);
+    }
+}
+
 static void check_cycle(void)
 {
     char *base = allocate();
@@ -115,9 +138,7 @@ static void check_cycle(void)
     ok(!((reset_fn)table[AT_RESET])(SELF, base, NR_PAGES * PAGE), "reset");
     expect_pages(base, 0, "", __LINE__);
 
-    /* A handle of this process is as good; one of another is not our business. */
-    ok(!((reset_fn)table[AT_RESET])((void *)42, base, PAGE), "own handle");
-    ok(((reset_fn)table[AT_RESET])((void *)43, base, PAGE) == STATUS_FAKE, "foreign handle");
+    check_handles(base);
     ok(get(base, (NR_PAGES + 1) * PAGE, 0, pages, &count) == STATUS_INVALID_PARAMETER, "beyond the end");
 
     addr = base;
@@ -182,8 +203,8 @@ static void check_allocations(void)
     ((char *)base)[PAGE] = 1;
     ok(!((reset_fn)table[AT_RESET])(SELF, base, 3 * PAGE), "reset after allocate_ex");
     base = NULL;
-    ok(!((allocate_fn)table[AT_ALLOCATE])((void *)43, &base, 0, &size, type, PAGE_READWRITE) && saw_flag &&
-           *saw_flag == 1,
+    ok(!((allocate_fn)table[AT_ALLOCATE])((void *)FAKE_OTHER, &base, 0, &size, type, PAGE_READWRITE) &&
+           saw_flag && *saw_flag == 1,
        "another process's allocation lost its flag");
 }
 

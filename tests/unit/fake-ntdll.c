@@ -32,10 +32,32 @@ int FAKE_ABI NtQueryPerformanceCounter(int64_t *counter, int64_t *frequency)
     return 0;
 }
 
-/* 42 is a handle to this process, anything else is not. */
 int FAKE_ABI NtCompareObjects(void *first, void *second)
 {
-    return first == (void *)42 && second == SELF ? 0 : STATUS_FAKE;
+    if (second != SELF || (uintptr_t)first < FAKE_OWN || (uintptr_t)first > FAKE_EVENT) {
+        return STATUS_INVALID_HANDLE;
+    }
+    return (uintptr_t)first <= FAKE_OWN_MAY_LOOK ? 0 : STATUS_NOT_SAME_OBJECT;
+}
+
+/* OBJECT_BASIC_INFORMATION's second word is the access that the handle has. */
+int FAKE_ABI NtQueryObject(void *handle, uint32_t class, void *buffer, uint32_t len, uint32_t *ret_len)
+{
+    (void)ret_len;
+    memset(buffer, 0, len);
+    ((uint32_t *)buffer)[1] = (uintptr_t)handle == FAKE_OWN ? 0x1fffff : 0x1400;
+    return class ? STATUS_FAKE : 0;
+}
+
+int FAKE_ABI NtQueryInformationProcess(void *handle, uint32_t class, void *buffer, uint32_t len,
+                                       uint32_t *ret_len)
+{
+    (void)ret_len;
+    memset(buffer, 0, len);
+    if ((uintptr_t)handle == FAKE_EVENT) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    return class ? STATUS_FAKE : 0;
 }
 
 /* MEMORY_BASIC_INFORMATION's State is its fifth word, or sixth after padding. */

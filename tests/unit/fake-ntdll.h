@@ -13,6 +13,10 @@
 #define STATUS_FAKE ((int)0xc0fa4e00) /* from the original, so the call was passed on */
 #define STATUS_INVALID_PARAMETER ((int)0xc000000d)
 #define STATUS_ACCESS_VIOLATION ((int)0xc0000005)
+#define STATUS_INVALID_HANDLE ((int)0xc0000008)
+#define STATUS_ACCESS_DENIED ((int)0xc0000022)
+#define STATUS_OBJECT_TYPE_MISMATCH ((int)0xc0000024)
+#define STATUS_NOT_SAME_OBJECT ((int)0xc00001ac)
 
 #define MEM_COMMIT 0x1000
 #define MEM_RESERVE 0x2000
@@ -32,6 +36,10 @@
 #define FAKE_ABI
 #endif
 
+/* Handles: to this process, with all rights and without any to its memory, to another, and to no process.
+ * There are no others. */
+enum { FAKE_OWN = 42, FAKE_OWN_MAY_LOOK, FAKE_OTHER, FAKE_EVENT };
+
 /* Places in fake_table. */
 enum { AT_ALLOCATE = 1, AT_ALLOCATE_EX, AT_FREE, AT_PROTECT, AT_GET, AT_RESET };
 
@@ -45,6 +53,9 @@ extern void *const fake_table[];
 
 int FAKE_ABI NtQueryPerformanceCounter(int64_t *counter, int64_t *frequency);
 int FAKE_ABI NtCompareObjects(void *first, void *second);
+int FAKE_ABI NtQueryObject(void *handle, uint32_t class, void *buffer, uint32_t len, uint32_t *ret_len);
+int FAKE_ABI NtQueryInformationProcess(void *handle, uint32_t class, void *buffer, uint32_t len,
+                                       uint32_t *ret_len);
 int FAKE_ABI NtQueryVirtualMemory(void *process, void *addr, uint32_t class, void *buffer, size_t len,
                                   size_t *ret_len);
 int FAKE_ABI NtAllocateVirtualMemory(void *process, void **ret, uintptr_t zero_bits, size_t *size,

@@ -362,13 +362,14 @@ END_TEST
 
 static void forget_all(void)
 {
-    ck_assert_int_eq(ww_forget(ctx, (uintptr_t)base, (uintptr_t)base + NR * page_size()), 0);
+    ck_assert_int_eq(ww_forget(ctx, (uintptr_t)base, (uintptr_t)base + NR * page_size(), NULL), 0);
 }
 
 /* The rest is watched, and registered as a whole: only the table knows. */
 static void forget_a_part(void)
 {
-    ck_assert_int_eq(ww_forget(ctx, (uintptr_t)base + 6 * page_size(), (uintptr_t)base + 7 * page_size()), 0);
+    ck_assert_int_eq(
+        ww_forget(ctx, (uintptr_t)base + 6 * page_size(), (uintptr_t)base + 7 * page_size(), NULL), 0);
 }
 
 static void unwatch_all(void)

@@ -208,7 +208,7 @@ static void do_forget(struct model *model)
 
     random_range(model, 24, &from, &to);
     remap_pages(addr_of(model, from), to - from);
-    ASSERT(model, ww_forget(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to)) == 0);
+    ASSERT(model, ww_forget(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to), NULL) == 0);
     set_owner(model, from, to, 0);
 }
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A number for each 2 MB of the address space: of the pages in it that are watched, or are about to be. It is
+ * above 0 from before such a page is in the table of regions until after it has left, so whoever finds 0 has
+ * changed no watched memory. Pages are added and taken off, whatever the pieces: what a part of a watch
+ * leaves behind stays counted, and so does a second watch beside it.
+ *
+ * The numbers lie in blocks of one page for 4 GB each. A block is made when the first watch is, and stays. A
+ * piece that is all of a block counts once for it, since games and collectors reserve hundreds of GB; what is
+ * taken off in smaller pieces afterwards leaves numbers below 0, and only the sum tells. It may be read in
+ * two steps: while a page is watched, neither begins nor ends a watch of all the block around it.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "near.h"
+
+#define PAGE_SHIFT 12
+#define GRANULE_SHIFT 21
+#define BLOCK_SHIFT 32
+#define GRANULES_PER_BLOCK (1u << (BLOCK_SHIFT - GRANULE_SHIFT))
+/* 47 bits: all that Windows gives to programs on x86_64. */
+#define NR_BLOCKS (sizeof(void *) == 8 ? 1u << (47 - BLOCK_SHIFT) : 1u)
+
+struct block {
+    /* Plus or minus 512 pages, and as many again while a watch replaces one that nobody ended. */
+    _Atomic(int16_t) nr_pages[GRANULES_PER_BLOCK];
+};
+
+static _Atomic(struct block *) blocks[NR_BLOCKS];
+static _Atomic(int16_t) nr_whole[NR_BLOCKS]; /* watches of all of the block */
+
+static size_t block_of(uintptr_t addr)
+{
+    return (uint64_t)addr >> BLOCK_SHIFT;
+}
+
+static size_t granule_of(uintptr_t addr)
+{
+    return (addr >> GRANULE_SHIFT) % GRANULES_PER_BLOCK;
+}
+
+#define BLOCK_BYTES (UINT64_C(1) << BLOCK_SHIFT)
+#define GRANULE_BYTES ((uintptr_t)1 << GRANULE_SHIFT)
+#define PAGES_PER_GRANULE (1 << (GRANULE_SHIFT - PAGE_SHIFT))
+
+/* Counts a range that has its blocks, up or down. */
+static void count(uintptr_t start, uintptr_t end, int sign)
+{
+    while (start < end) {
+        size_t block = block_of(start);
+        uintptr_t left = GRANULE_BYTES - start % GRANULE_BYTES;
+
+        if (!(start % BLOCK_BYTES) && end - start >= BLOCK_BYTES) {
+            atomic_fetch_add(&nr_whole[block], (int16_t)sign);
+            start += (uintptr_t)BLOCK_BYTES;
+            continue;
+        }
+        left = left < end - start ? left : end - start;
+        atomic_fetch_add(&atomic_load(&blocks[block])->nr_pages[granule_of(start)],
+                         (int16_t)(sign * (int)(left >> PAGE_SHIFT)));
+        start += left;
+    }
+}
+
+/* Makes those blocks of a range that are not there, with one mapping for all. */
+static int make_blocks(size_t first, size_t last)
+{
+    struct block *block, *none;
+
+    while (first <= last && atomic_load(&blocks[first])) {
+        first++;
+    }
+    if (first > last) {
+        return 0;
+    }
+    block = mmap(NULL, (last - first + 1) * sizeof(*block), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (block == MAP_FAILED) {
+        return -ENOMEM;
+    }
+    for (; first <= last; first++, block++) {
+        none = NULL;
+        if (!atomic_compare_exchange_strong(&blocks[first], &none, block)) {
+            munmap(block, sizeof(*block));
+        }
+    }
+    return 0;
+}
+
+int near_add(uintptr_t start, uintptr_t end)
+{
+    if (block_of(end - 1) >= NR_BLOCKS) {
+        return -ENOMEM;
+    }
+    if (make_blocks(block_of(start), block_of(end - 1))) {
+        return -ENOMEM;
+    }
+    count(start, end, 1);
+    return 0;
+}
+
+void near_remove(uintptr_t start, uintptr_t end)
+{
+    count(start, end, -1);
+}
+
+bool near_watch(uintptr_t start, uintptr_t end)
+{
+    size_t last = block_of(end - 1) < NR_BLOCKS ? block_of(end - 1) : NR_BLOCKS - 1;
+
+    for (size_t nr = block_of(start); nr <= last; nr++) {
+        int whole = atomic_load(&nr_whole[nr]) * PAGES_PER_GRANULE;
+        struct block *block = atomic_load(&blocks[nr]);
+        size_t from = nr == block_of(start) ? granule_of(start) : 0;
+        size_t to = nr == block_of(end - 1) ? granule_of(end - 1) : GRANULES_PER_BLOCK - 1;
+
+        for (; block && from <= to; from++) {
+            if (whole + atomic_load(&block->nr_pages[from]) > 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
