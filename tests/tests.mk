@@ -11,6 +11,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-bench.sh \
 	tests/unit/test-command.sh \
 	tests/unit/test-completion.sh \
+	tests/unit/test-overlays.sh \
 	tests/unit/test-scan.sh \
 	tests/unit/test-word-sizes.sh \
 	tests/wine/test-doctor.sh \
@@ -169,7 +170,20 @@ $(FAKE_NTDLLS): tests/unit/fake-%/ntdll.so: $(srcdir)/tests/unit/fake-ntdll.c $(
 tests/unit/foreign.so: $(srcdir)/tests/unit/foreign.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/tests/unit/foreign.c
 
-check_DATA = $(FAKE_NTDLLS) tests/unit/foreign.so
+# Other preloads, which stand in for functions of the dynamic linker.
+OVERLAYS = $(patsubst %,tests/unit/overlay-%.so,dlsym opener dlopen both dlvsym)
+OVERLAY_FLAGS_dlsym = -DOVERLAY_DLSYM
+OVERLAY_FLAGS_opener = -DOVERLAY_OPENER
+OVERLAY_FLAGS_dlopen = -DOVERLAY_DLOPEN
+OVERLAY_FLAGS_both = -DOVERLAY_BOTH
+OVERLAY_FLAGS_dlvsym = -DOVERLAY_DLVSYM
+EXTRA_DIST += tests/unit/overlay.c
+
+$(OVERLAYS): tests/unit/overlay-%.so: $(srcdir)/tests/unit/overlay.c
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared $(OVERLAY_FLAGS_$*) -o $@ \
+		$(srcdir)/tests/unit/overlay.c $(LIBS)
+
+check_DATA = $(FAKE_NTDLLS) $(OVERLAYS) tests/unit/foreign.so
 
 # A host that is not Wine, and what it must not fall over.
 check_PROGRAMS += tests/loader/loader tests/loader/damage
