@@ -11,6 +11,7 @@ SCRIPT_TESTS = \
 	tests/unit/test-bench.sh \
 	tests/unit/test-command.sh \
 	tests/unit/test-completion.sh \
+	tests/unit/test-musl.sh \
 	tests/unit/test-overlays.sh \
 	tests/unit/test-scan.sh \
 	tests/unit/test-word-sizes.sh \
@@ -267,7 +268,7 @@ noinst_DATA += $(PE32)
 pkgdata_DATA += $(SELFTEST32)
 endif
 
-CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
+CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out $(OVERLAYS) tests/unit/overlays.out tests/unit/overlays.err
 clean-local:
 	rm -rf tests/unit/word-sizes debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \
