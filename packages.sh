@@ -7,7 +7,7 @@ set -eu
 
 packages="autoconf automake libtool make gcc libc6-dev pkg-config
     libffi-dev libbsd-dev libjson-c-dev libncurses-dev libwine-dev
-    g++ abigail-tools check libjemalloc2 libseccomp-dev mandoc tmux gnuplot-nox gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 wine wine64"
+    g++ abigail-tools check libjemalloc2 libseccomp-dev mandoc musl-tools tmux gnuplot-nox gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 wine wine64"
 
 command -v dpkg-query >/dev/null || {
     echo "packages.sh: this is not Debian; install the equivalents of:" $packages >&2

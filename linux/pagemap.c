@@ -152,6 +152,15 @@ static int open_pagemap(struct ww_pagemap *pagemap, pid_t pid)
     return err ? err : choose_source(pagemap, pid);
 }
 
+/* Of mappings there is only a text, which is read from its beginning on. */
+static void know_files(struct ww_pagemap *pagemap)
+{
+    ww_fd_init(&pagemap->opened[0], pagemap->fd);
+    ww_fd_init_in_place(&pagemap->opened[1], pagemap->maps);
+    ww_fd_init_in_place(&pagemap->opened[2], pagemap->smaps);
+    ww_fd_init(&pagemap->opened[3], pagemap->kpageflags);
+}
+
 WW_API int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
 {
     struct ww_pagemap *pagemap;
@@ -167,6 +176,7 @@ WW_API int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
         return -ENOMEM;
     }
     err = open_pagemap(pagemap, pid);
+    know_files(pagemap);
     if (err) {
         ww_pagemap_close(pagemap);
         return err;
@@ -180,12 +190,8 @@ WW_API void ww_pagemap_close(struct ww_pagemap *pagemap)
     if (!pagemap) {
         return;
     }
-    int fds[] = { pagemap->fd, pagemap->maps, pagemap->smaps, pagemap->kpageflags };
-
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        if (fds[i] >= 0) {
-            close(fds[i]);
-        }
+    for (size_t i = 0; i < 4; i++) {
+        ww_fd_close(&pagemap->opened[i]);
     }
     munmap(pagemap, sizeof(*pagemap));
 }

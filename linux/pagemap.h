@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "fd.h"
 #include "internal.h"
 #include "maps.h"
 #include "writewatch-pagemap.h"
@@ -57,15 +58,16 @@ struct ww_pagemap_source {
  */
 struct ww_pagemap {
     const struct ww_pagemap_source *source;
-    pid_t self;          /* this process, if its own pages are meant; else 0 */
-    uint64_t categories; /* what can be told */
-    uint64_t limit;      /* no mapping of a process lies beyond it */
-    uint64_t quick_ns;   /* what a piece of a walk may take; the source's */
-    uint64_t zero_pfn;   /* with PFNZERO by reads */
-    int fd;              /* /proc/PID/pagemap */
-    int maps;            /* by reads: /proc/PID/maps, else -1 */
-    int smaps;           /* the same, smaps */
-    int kpageflags;      /* the same, with PFNZERO: /proc/kpageflags */
+    pid_t self;             /* this process, if its own pages are meant; else 0 */
+    uint64_t categories;    /* what can be told */
+    uint64_t limit;         /* no mapping of a process lies beyond it */
+    uint64_t quick_ns;      /* what a piece of a walk may take; the source's */
+    uint64_t zero_pfn;      /* with PFNZERO by reads */
+    int fd;                 /* /proc/PID/pagemap */
+    int maps;               /* by reads: /proc/PID/maps, else -1 */
+    int smaps;              /* the same, smaps */
+    int kpageflags;         /* the same, with PFNZERO: /proc/kpageflags */
+    struct ww_fd opened[4]; /* the same four, to know them again when they are closed */
     union {
         struct page_region regions[WW_SCAN_VEC_LEN]; /* all zero between calls of the ioctl */
         struct {

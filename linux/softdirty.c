@@ -14,10 +14,10 @@
  * its pages: more is reported then, never less. Pages that do not exist do not
  * count. It knows nothing of zero pages, latch and answers (harvest.c).
  */
+#include <bsd/sys/queue.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/queue.h>
 
 #include "heap.h"
 #include "internal.h"

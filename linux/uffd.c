@@ -65,14 +65,16 @@ static int open_fds(struct uffd *uffd)
     if (uffd->fd < 0) {
         return uffd->fd;
     }
-    uffd->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (uffd->pagemap < 0) {
-        err = -errno;
-        close(uffd->fd);
+    err = ww_fd_take(&uffd->opened[0], uffd->fd);
+    if (err) {
         return err;
     }
-    ww_fd_init(&uffd->opened[0], uffd->fd);
-    ww_fd_init(&uffd->opened[1], uffd->pagemap);
+    err = ww_fd_take(&uffd->opened[1], open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    if (err) {
+        ww_fd_close(&uffd->opened[0]);
+        return err;
+    }
+    uffd->pagemap = uffd->opened[1].fd;
     return 0;
 }
 
@@ -84,6 +86,10 @@ static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t en
         .mode = mode,
     };
 
+    /* By the program's own one, its handler would get our faults. */
+    if (!ww_fd_look(&uffd->opened[0])) {
+        return -EBADF;
+    }
     return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
@@ -130,7 +136,8 @@ static void unregister_range(struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct uffdio_range range = { .start = start, .len = end - start };
 
-    if (ioctl(uffd->fd, UFFDIO_UNREGISTER, &range)) {
+    /* Another one by its number may track the same memory by now. */
+    if (!ww_fd_look(&uffd->opened[0]) || ioctl(uffd->fd, UFFDIO_UNREGISTER, &range)) {
         atomic_store(&uffd->leftovers, true);
     }
 }
@@ -317,7 +324,9 @@ static int uffd_check(struct ww_tracker *tracker)
         mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     int err = -ENOMEM;
 
-    if (area != MAP_FAILED && vec != MAP_FAILED) {
+    if (!ww_fd_look(&uffd->opened[0]) || !ww_fd_look(&uffd->opened[1])) {
+        err = -EBADF;
+    } else if (area != MAP_FAILED && vec != MAP_FAILED) {
         err = try_effect(uffd, area, vec);
         memset(vec, 0, vec_len);
         if (!err && !reads_map_zero_page(uffd, area + len - ww_page_size(), vec)) {

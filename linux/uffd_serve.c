@@ -297,8 +297,10 @@ int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
 
     ww_lock(&supply->lock, WW_RANK_SUPPLY);
     server = uffd->server;
-    if (server) {
-        err = atomic_load(&server->gone) || !ww_fd_is_ours(&uffd->opened[0]) ? -EBADF : 0;
+    if (!ww_fd_look(&uffd->opened[0]) || (server && atomic_load(&server->gone))) {
+        err = -EBADF;
+    } else if (server) {
+        err = 0;
     } else {
         err = new_server(uffd, &server);
         if (!err) {

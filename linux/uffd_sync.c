@@ -359,14 +359,14 @@ static void sync_disarm(struct ww_region *region)
 static void sync_close(struct ww_tracker *tracker)
 {
     struct ww_sync *sync = tracker->priv;
-    bool is_ours = ww_sync_is_ours(sync) || atomic_load(&sync->taken);
-    int fd = sync->uffd;
+    bool ended = ww_sync_stop(sync);
 
-    if (ww_sync_stop(sync)) {
-        munmap(sync, sync->map_len);
+    ww_fd_close(&sync->opened);
+    if (atomic_load(&sync->taken)) {
+        ww_fd_close(&sync->keeper);
     }
-    if (is_ours) {
-        close(fd);
+    if (ended) {
+        munmap(sync, sync->map_len);
     }
 }
 

@@ -70,9 +70,9 @@ struct ww_sync {
     const volatile char *bell; /* a page that is missing: to touch it wakes the handler */
     void *stack;
     int uffd;
-    struct ww_fd epoll; /* what the handler sleeps in */
-    ino_t inode;        /* of the descriptor; 0: it says nothing */
-    dev_t device;
+    struct ww_fd opened; /* the same, to know it again */
+    struct ww_fd epoll;  /* what the handler sleeps in */
+    struct ww_fd keeper; /* if `taken`: what has the descriptor's number */
     bool user_mode_only;
     bool tells_lost; /* ww_sync_kind() can tell a mapping that was replaced */
     int kind_error;  /* by this errno it knows private memory */

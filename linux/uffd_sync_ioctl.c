@@ -10,8 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,32 +39,10 @@ static int new_full_fd(void)
     return fd < 0 ? -err : fd;
 }
 
-/* From 5.12 on each userfaultfd has an inode of its own; before, all files of that sort share one. */
-static void learn_inode(struct ww_sync *sync)
-{
-    struct stat ours, other;
-    int fd = eventfd(0, EFD_CLOEXEC);
-
-    sync->inode = 0;
-    if (!fstat(sync->uffd, &ours) && !fstat(fd, &other) && ours.st_ino != other.st_ino) {
-        sync->inode = ours.st_ino;
-        sync->device = ours.st_dev;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
+/* Only one that is closed, or another file, is surely not: a sandbox may deny the question. */
 bool ww_sync_is_ours(const struct ww_sync *sync)
 {
-    struct uffdio_range range = { .start = (uintptr_t)sync->alive, .len = ww_page_size() };
-    struct stat now;
-
-    if (!sync->inode) {
-        return !ioctl(sync->uffd, UFFDIO_WAKE, &range);
-    }
-    /* Only one that is closed is surely not: a sandbox may deny the question. */
-    return fstat(sync->uffd, &now) ? errno != EBADF : now.st_ino == sync->inode && now.st_dev == sync->device;
+    return ww_fd_look(&sync->opened) != 0;
 }
 
 int ww_sync_open_uffd(struct ww_sync *sync)
@@ -92,8 +68,7 @@ int ww_sync_open_uffd(struct ww_sync *sync)
         return err;
     }
     sync->uffd = fd;
-    learn_inode(sync);
-    return 0;
+    return ww_fd_take(&sync->opened, fd);
 }
 
 /* Calls @try on the range in pieces of at most @max bytes, and again in halves down to @min where

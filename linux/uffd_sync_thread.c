@@ -198,8 +198,13 @@ static ssize_t read_messages(struct ww_sync *sync)
 static int wait_for_messages(const struct ww_sync *sync)
 {
     struct epoll_event event = { .events = 0 };
-    int nr = epoll_wait(sync->epoll.fd, &event, 1, LOOK_AGAIN_MS);
+    int nr;
 
+    /* Another one's events are not for us either. */
+    if (!ww_fd_look(&sync->epoll)) {
+        return -EBADF;
+    }
+    nr = epoll_wait(sync->epoll.fd, &event, 1, LOOK_AGAIN_MS);
     if (nr < 0 && errno != EINTR) {
         return -errno;
     }
@@ -275,6 +280,7 @@ void ww_sync_give_up(struct ww_sync *sync)
     if (dup3(other, sync->uffd, O_CLOEXEC) < 0) {
         close(sync->uffd);
     } else {
+        ww_fd_init(&sync->keeper, sync->uffd);
         atomic_store(&sync->taken, true);
     }
     if (other >= 0) {

@@ -45,9 +45,11 @@ static int init_context(struct ww_context *ctx, const char *backend)
         return -ENOMEM;
     }
     RB_INIT(&ctx->regions);
-    /* Threads that poll without a pause must not keep ww_watch() out for ever. */
     pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__
+    /* Threads that poll without a pause must not keep ww_watch() out for ever. musl cannot be told. */
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
     pthread_rwlock_init(&ctx->table_lock, &attr);
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&ctx->tracker_lock, NULL);

@@ -12,6 +12,8 @@ SCRIPT_TESTS = \
 	tests/unit/test-command.sh \
 	tests/unit/test-completion.sh \
 	tests/unit/test-i386.sh \
+	tests/unit/test-musl.sh \
+	tests/unit/test-overlays.sh \
 	tests/unit/test-scan.sh \
 	tests/unit/test-starts.sh \
 	tests/unit/test-word-sizes.sh \
@@ -48,6 +50,11 @@ tests_unit_test_quiet_SOURCES = tests/unit/test-quiet.c tests/unit/util.h
 tests_unit_test_quiet_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_quiet_LDADD = $(UNIT_LDADD)
 tests_unit_test_quiet_LDFLAGS = -Wl,--wrap=ioctl
+
+UNIT_TESTS += tests/unit/test-fd
+tests_unit_test_fd_SOURCES = tests/unit/test-fd.c
+tests_unit_test_fd_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fd_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-heap
 tests_unit_test_heap_SOURCES = tests/unit/test-heap.c tests/unit/util.h
@@ -178,7 +185,20 @@ $(FAKE_NTDLLS): tests/unit/fake-%/ntdll.so: $(srcdir)/tests/unit/fake-ntdll.c $(
 tests/unit/foreign.so: $(srcdir)/tests/unit/foreign.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/tests/unit/foreign.c
 
-check_DATA = $(FAKE_NTDLLS) tests/unit/foreign.so
+# Other preloads, which stand in for functions of the dynamic linker.
+OVERLAYS = $(patsubst %,tests/unit/overlay-%.so,dlsym opener dlopen both dlvsym)
+OVERLAY_FLAGS_dlsym = -DOVERLAY_DLSYM
+OVERLAY_FLAGS_opener = -DOVERLAY_OPENER
+OVERLAY_FLAGS_dlopen = -DOVERLAY_DLOPEN
+OVERLAY_FLAGS_both = -DOVERLAY_BOTH
+OVERLAY_FLAGS_dlvsym = -DOVERLAY_DLVSYM
+EXTRA_DIST += tests/unit/overlay.c
+
+$(OVERLAYS): tests/unit/overlay-%.so: $(srcdir)/tests/unit/overlay.c
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared $(OVERLAY_FLAGS_$*) -o $@ \
+		$(srcdir)/tests/unit/overlay.c $(LIBS)
+
+check_DATA = $(FAKE_NTDLLS) $(OVERLAYS) tests/unit/foreign.so
 
 # A host that is not Wine, and what it must not fall over.
 check_PROGRAMS += tests/loader/loader tests/loader/damage
@@ -257,7 +277,7 @@ noinst_DATA += $(PE32)
 pkgdata_DATA += $(SELFTEST32)
 endif
 
-CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out
+CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out $(OVERLAYS) tests/unit/overlays.out tests/unit/overlays.err
 CLEANFILES += units.list
 clean-local:
 	rm -rf i386 tests/unit/word-sizes debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs

@@ -7,8 +7,9 @@
  * Anything that is not as expected leaves everything as it is, and says why in
  * one line if WW_DEBUG is set. Programs that are not Wine see nothing but a jump.
  */
-#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,11 @@
 #include "hook.h"
 #include "remote.h"
 
-static void *(*real_dlopen)(const char *, int);
+/* Only glibc has it. The preload loads with another C library as well, and does nothing there: functions that
+ * it calls in its work may be missing (glibc.S). */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+
+typedef void *(*dlopen_fn)(const char *, int);
 
 static void say(const char *format, const char *a, const char *b, const char *c)
 {
@@ -33,7 +38,17 @@ static void stay_out(const char *what, const char *why)
 
 /* ---- is this Wine, and does it look as expected? ---- */
 
-static bool find_functions(void *ntdll, struct hook_wine *ret)
+/* A handle is glibc's description of the object. Nothing is asked by dlsym(), which others stand in for. */
+static bool find_ntdll(void *ntdll, struct elf_object *ret)
+{
+    if (elf_find_object(((struct link_map *)ntdll)->l_ld, ret)) {
+        stay_out("ntdll.so is not among the loaded objects", "");
+        return false;
+    }
+    return true;
+}
+
+static bool find_functions(const struct elf_object *ntdll, struct hook_wine *ret)
 {
     const struct {
         const char *name;
@@ -46,19 +61,19 @@ static bool find_functions(void *ntdll, struct hook_wine *ret)
         { "NtQueryVirtualMemory", &ret->query_virtual_memory },
     };
 
-    if (!dlsym(ntdll, "__wine_main")) {
+    if (!elf_find_export(ntdll, "__wine_main")) {
         stay_out("this ntdll.so is not Wine's", "");
         return false;
     }
     for (int call = 0; call < NR_NT_CALLS; call++) {
-        ret->functions[call] = dlsym(ntdll, hook_names[call]);
+        ret->functions[call] = elf_find_export(ntdll, hook_names[call]);
         if (!ret->functions[call]) {
             stay_out("ntdll.so does not export", hook_names[call]);
             return false;
         }
     }
     for (size_t i = 0; i < sizeof(called) / sizeof(called[0]); i++) {
-        *called[i].function = dlsym(ntdll, called[i].name);
+        *called[i].function = elf_find_export(ntdll, called[i].name);
         if (!*called[i].function) {
             stay_out("ntdll.so does not export", called[i].name);
             return false;
@@ -68,12 +83,9 @@ static bool find_functions(void *ntdll, struct hook_wine *ret)
 }
 
 /* The system call table has each function once; anything else is a Wine we do not know. */
-static bool find_slots(const struct hook_wine *wine, struct elf_object *object, void **slots[NR_NT_CALLS])
+static bool find_slots(const struct hook_wine *wine, const struct elf_object *object,
+                       void **slots[NR_NT_CALLS])
 {
-    if (elf_find_object(wine->functions[0], object)) {
-        stay_out("ntdll.so is not among the loaded objects", "");
-        return false;
-    }
     for (int call = 0; call < NR_NT_CALLS; call++) {
         size_t nr = elf_find_pointer(object, wine->functions[call], &slots[call]);
 
@@ -187,7 +199,8 @@ static void attach(void *ntdll, const char *path)
         stay_out("WW_DISABLE is set", "");
         return;
     }
-    if (!find_functions(ntdll, &wine) || !find_slots(&wine, &object, slots + REMOTE_NR_IMPORTS)) {
+    if (!find_ntdll(ntdll, &object) || !find_functions(&object, &wine) ||
+        !find_slots(&wine, &object, slots + REMOTE_NR_IMPORTS)) {
         return;
     }
     ctx = open_context();
@@ -213,43 +226,92 @@ static void attach(void *ntdll, const char *path)
 
 /* ---- dlopen ---- */
 
-static void find_real_dlopen(void)
+#define MAX_DLOPENS 8
+
+/* The definitions of dlopen() behind ours, up to the C library's, which is the last. */
+struct dlopens {
+    size_t nr;
+    struct elf_definition definitions[MAX_DLOPENS];
+};
+
+static struct dlopens known;
+static atomic_int knowledge; /* of the above: 0 none, 1 it is being written, 2 complete */
+
+static void find_dlopens(struct dlopens *ret)
 {
-    if (!real_dlopen) {
-        real_dlopen = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+    size_t i = 0;
+
+    ret->nr = elf_find_next("dlopen", (const void *)find_dlopens, ret->definitions, MAX_DLOPENS);
+    while (i < ret->nr && !elf_find_export(&ret->definitions[i].object, "dlinfo")) {
+        i++;
     }
+    ret->nr = i < ret->nr ? i + 1 : ret->nr;
 }
 
+/*
+ * Others that stand behind us may have been given our dlopen() where they asked for
+ * the next after their own: so who is found to call from one of them gets the one
+ * behind that, and no call comes back.
+ */
+static dlopen_fn choose_dlopen(const struct dlopens *dlopens, const void *caller)
+{
+    for (size_t i = 0; i + 1 < dlopens->nr; i++) {
+        if (elf_contains(&dlopens->definitions[i].object, caller)) {
+            return (dlopen_fn)dlopens->definitions[i + 1].function;
+        }
+    }
+    return dlopens->nr ? (dlopen_fn)dlopens->definitions[0].function : NULL;
+}
+
+/* Takes no lock: the loader holds its own where it calls back, and a callback may open a library. */
+static __attribute__((noinline)) dlopen_fn next_dlopen(const void *caller)
+{
+    struct dlopens found;
+    int none = 0;
+
+    if (atomic_load_explicit(&knowledge, memory_order_acquire) == 2) {
+        return choose_dlopen(&known, caller);
+    }
+    find_dlopens(&found);
+    if (found.nr && atomic_compare_exchange_strong(&knowledge, &none, 1)) {
+        known = found;
+        atomic_store_explicit(&knowledge, 2, memory_order_release);
+    }
+    return choose_dlopen(&found, caller);
+}
+
+/* Only a path that means the same whoever asks for it: in others, $ORIGIN is the caller's folder. */
 static bool is_ntdll(const char *file)
 {
     const char *name = file ? strrchr(file, '/') : NULL;
 
-    return name && !strcmp(name, "/ntdll.so");
+    return name && !strcmp(name, "/ntdll.so") && !strchr(file, '$');
 }
 
-static void *open_ntdll(const char *file, int mode)
+static __attribute__((noinline)) void *open_ntdll(dlopen_fn next, const char *file, int mode)
 {
-    static bool done;
-    void *ntdll = real_dlopen(file, mode);
+    static atomic_flag done = ATOMIC_FLAG_INIT;
+    void *ntdll = next(file, mode);
 
-    if (ntdll && !done) {
-        done = true;
+    if (ntdll && gnu_get_libc_version && !atomic_flag_test_and_set(&done)) {
         attach(ntdll, file);
     }
     return ntdll;
 }
 
 /*
- * dlopen() looks at its caller for RUNPATH and $ORIGIN. So for all but ntdll.so,
- * whose path is absolute, this must end in a jump, not in a call: no local whose
- * address is taken, no stack protector.
+ * dlopen() looks at its caller for RUNPATH and $ORIGIN. So for all but ntdll.so
+ * this must end in a jump, not in a call: no local whose address is taken, no
+ * stack protector. The next one is found without dlsym(): that is what others stand in
+ * for, and theirs takes its own caller for the one who asks, or calls dlopen().
  */
 __attribute__((visibility("default"), optimize("O2"), no_stack_protector)) void *dlopen(const char *file,
                                                                                         int mode)
 {
-    void *(*next)(const char *, int);
+    dlopen_fn next = next_dlopen(__builtin_return_address(0));
 
-    find_real_dlopen();
-    next = is_ntdll(file) ? open_ntdll : real_dlopen;
-    return next(file, mode);
+    if (!next) {
+        return NULL;
+    }
+    return is_ntdll(file) ? open_ntdll(next, file, mode) : next(file, mode);
 }

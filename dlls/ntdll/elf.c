@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Loaded ELF objects as dl_iterate_phdr() shows them: a search for pointers in
- * their data, and the replacement of one.
+ * their data, the functions that they define, and the replacement of a pointer.
  */
 #include <errno.h>
 #include <link.h>
@@ -223,6 +223,153 @@ void **elf_find_import(const struct elf_object *object, const char *name)
     slot = find_in_relocs(object, &names, DT_JMPREL, DT_PLTRELSZ, name);
     return slot ? slot : find_in_relocs(object, &names, TAG_RELOCS, TAG_RELOCS_SIZE, name);
 }
+
+/* ---- definitions ---- */
+
+/* A table of 32-bit words. What lies beyond its end reads as 0. */
+struct words {
+    const uint32_t *word;
+    size_t nr;
+};
+
+static uint32_t word_at(const struct words *words, uint64_t at)
+{
+    return at < words->nr ? words->word[at] : 0;
+}
+
+static struct words words_of(const struct elf_object *object, ElfW(Sxword) tag)
+{
+    struct words words;
+
+    words.word = dynamic_table(object, tag, sizeof(*words.word), &words.nr);
+    words.nr /= sizeof(*words.word);
+    return words;
+}
+
+#define VERSION_HIDDEN 0x8000 /* not what a name without a version stands for */
+
+/* Whether the symbol is a function of that name for others, in its default version. Whose address another
+ * function chooses (IFUNC) counts not. */
+static bool is_definition(const struct elf_object *object, const struct names *names, size_t symbol,
+                          const char *name)
+{
+    const ElfW(Sym) * sym;
+    size_t nr_versions;
+    const uint16_t *versions;
+
+    if (!is_named(names, symbol, name)) {
+        return false;
+    }
+    sym = &names->symbols[symbol];
+    versions = dynamic_table(object, DT_VERSYM, sizeof(*versions), &nr_versions);
+    nr_versions /= sizeof(*versions);
+    return sym->st_shndx != SHN_UNDEF && ELF32_ST_TYPE(sym->st_info) <= STT_FUNC &&
+           ELF32_ST_BIND(sym->st_info) != STB_LOCAL && ELF32_ST_VISIBILITY(sym->st_other) != STV_HIDDEN &&
+           !(symbol < nr_versions && (versions[symbol] & VERSION_HIDDEN)) &&
+           room_at(object, object->base + sym->st_value);
+}
+
+static uint32_t gnu_hash(const char *name)
+{
+    uint32_t hash = 5381;
+
+    for (; *name; name++) {
+        hash = hash * 33 + (unsigned char)*name;
+    }
+    return hash;
+}
+
+/* Through DT_GNU_HASH: 4 words, a filter of pointers' size, the buckets, and for each symbol from the first
+ * one on its hash, whose lowest bit says that its bucket ends. Returns the symbol, 0 if there is none. */
+static size_t find_by_gnu_hash(const struct elf_object *object, const struct names *names, const char *name)
+{
+    struct words table = words_of(object, DT_GNU_HASH);
+    uint32_t nr_buckets = word_at(&table, 0), first = word_at(&table, 1), hash = gnu_hash(name), entry = 0;
+    uint64_t buckets = 4 + (uint64_t)word_at(&table, 2) * (sizeof(void *) / sizeof(uint32_t)), symbol;
+
+    if (!nr_buckets) {
+        return 0;
+    }
+    symbol = word_at(&table, buckets + hash % nr_buckets);
+    for (; symbol && symbol >= first && symbol < names->nr_symbols && !(entry & 1); symbol++) {
+        entry = word_at(&table, buckets + nr_buckets + (symbol - first));
+        if ((entry | 1) == (hash | 1) && is_definition(object, names, symbol, name)) {
+            return symbol;
+        }
+    }
+    return 0;
+}
+
+/* Without it: DT_HASH has the number of symbols in its second word. */
+static size_t find_among_all(const struct elf_object *object, const struct names *names, const char *name)
+{
+    struct words table = words_of(object, DT_HASH);
+    size_t nr = word_at(&table, 1);
+
+    for (size_t symbol = 1; symbol < nr && symbol < names->nr_symbols; symbol++) {
+        if (is_definition(object, names, symbol, name)) {
+            return symbol;
+        }
+    }
+    return 0;
+}
+
+void *elf_find_export(const struct elf_object *object, const char *name)
+{
+    struct names names;
+    size_t symbol;
+
+    names.symbols = dynamic_table(object, DT_SYMTAB, sizeof(void *), &names.nr_symbols);
+    names.nr_symbols /= sizeof(*names.symbols);
+    names.strings = dynamic_table(object, DT_STRTAB, 1, &names.len);
+    symbol = find_by_gnu_hash(object, &names, name);
+    symbol = symbol ? symbol : find_among_all(object, &names, name);
+    return symbol ? (void *)(object->base + names.symbols[symbol].st_value) : NULL;
+}
+
+struct next {
+    const char *name;
+    uintptr_t self;
+    bool seen_self;
+    struct elf_definition *definitions;
+    size_t nr, capacity;
+};
+
+static int visit_next(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct next *next = arg;
+    struct elf_object object;
+    void *function;
+
+    (void)size;
+    if (contains(info, next->self)) {
+        next->seen_self = true;
+        return 0;
+    }
+    if (!next->seen_self || elf_describe(info, &object)) {
+        return 0;
+    }
+    function = elf_find_export(&object, next->name);
+    if (function) {
+        next->definitions[next->nr++] = (struct elf_definition){ .function = function, .object = object };
+    }
+    return next->nr == next->capacity;
+}
+
+size_t elf_find_next(const char *name, const void *self, struct elf_definition *ret, size_t capacity)
+{
+    struct next next = { .name = name, .self = (uintptr_t)self, .definitions = ret, .capacity = capacity };
+
+    dl_iterate_phdr(visit_next, &next);
+    return next.nr;
+}
+
+bool elf_contains(const struct elf_object *object, const void *addr)
+{
+    return room_at(object, (uintptr_t)addr);
+}
+
+/* ---- replacing ---- */
 
 /* Of the pages that the loader has made read-only. */
 static int protect_slots(const struct elf_object *object, void **const slots[], size_t nr, int prot)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Finding and replacing function pointers in the initialised data of a loaded
- * ELF object, by value or by the name of an import. Knows nothing of Wine.
+ * ELF object, by value or by the name of an import, and finding the functions that
+ * objects define. Knows nothing of Wine.
  *
  * What the object says of itself is believed as far as the loader had to believe
  * it when it mapped the segments, and no further: nothing outside of them is read
@@ -44,6 +45,23 @@ size_t elf_find_pointer(const struct elf_object *object, const void *value, void
 /* The slot through which the object calls the function @name of another one, an aligned word
  * of a writable segment, or NULL. */
 void **elf_find_import(const struct elf_object *object, const char *name);
+
+/* The function that the object defines for others by that name, or NULL. */
+void *elf_find_export(const struct elf_object *object, const char *name);
+
+struct elf_definition {
+    void *function;
+    struct elf_object object;
+};
+
+/*
+ * The functions of that name in the objects behind the one that contains @self, in the order in which the
+ * loader looks names up: what dlsym(RTLD_NEXT) gives, and what is behind that. No function that others may
+ * stand in for has a part in it. Returns how many, at most @capacity, which is not 0.
+ */
+size_t elf_find_next(const char *name, const void *self, struct elf_definition *ret, size_t capacity);
+
+bool elf_contains(const struct elf_object *object, const void *addr);
 
 /* Stores values[i] in slots[i], which may be read-only before and after: all of them, or none and
  * returns a negative errno; -EINVAL: one is no aligned word of a writable segment. */

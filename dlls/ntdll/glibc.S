@@ -31,6 +31,11 @@
     JUMP(old_##name);                                                                                        \
     .size __wrap_##name, . - __wrap_##name
 
+/* The same for what another C library may lack: the preload loads without it, and does nothing there (attach.c). */
+#define OPTIONAL(name, version)                                                                              \
+    .weak old_##name;                                                                                        \
+    FORWARD(name, version)
+
 #define BASE EITHER(GLIBC_2.2.5, GLIBC_2.0)
 #define LATER EITHER(GLIBC_2.2.5, GLIBC_2.1)
 
@@ -40,7 +45,6 @@ load_return_address:
     movl (%esp), %ecx
     ret
 #endif
-FORWARD(dlsym, BASE)
 FORWARD(pthread_attr_setstack, EITHER(GLIBC_2.2.5, GLIBC_2.2))
 FORWARD(pthread_attr_setstacksize, LATER)
 FORWARD(pthread_create, LATER)
@@ -53,10 +57,16 @@ FORWARD(pthread_rwlock_unlock, LATER)
 FORWARD(pthread_rwlock_wrlock, LATER)
 FORWARD(pthread_rwlockattr_destroy, LATER)
 FORWARD(pthread_rwlockattr_init, LATER)
-FORWARD(pthread_rwlockattr_setkind_np, LATER)
+OPTIONAL(pthread_rwlockattr_setkind_np, LATER)
 FORWARD(pthread_setname_np, GLIBC_2.12)
 FORWARD(pthread_sigmask, BASE)
 FORWARD(pthread_tryjoin_np, GLIBC_2.3.3)
+
+/* Of musl and older ones of it. The linker takes those with _chk for what _FORTIFY_SOURCE makes of a call. */
+OPTIONAL(__dprintf_chk, GLIBC_2.8)
+OPTIONAL(__register_atfork, GLIBC_2.3.2)
+OPTIONAL(__snprintf_chk, GLIBC_2.3.4)
+OPTIONAL(secure_getenv, GLIBC_2.17)
 
 /* fstat() came in 2.33; before, the header made it a call of __fxstat() with the version of the structure. */
     .globl __wrap_fstat

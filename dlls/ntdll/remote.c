@@ -15,7 +15,6 @@
  * What cannot be told apart any more errs on the side of reporting. tests/models/notes.pml is
  * the model of notes and settling.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -151,9 +150,11 @@ static const struct import {
  */
 static bool is_taken(const struct elf_object *ntdll, void *const *slot, const struct import *import)
 {
+    struct elf_definition next;
     struct elf_object holder;
 
-    if (*slot == import->function || *slot == dlsym(RTLD_NEXT, import->name)) {
+    if (*slot == import->function ||
+        (elf_find_next(import->name, (const void *)is_taken, &next, 1) && *slot == next.function)) {
         return false;
     }
     return elf_find_object(*slot, &holder) || holder.base != ntdll->base;

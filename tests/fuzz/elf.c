@@ -237,6 +237,11 @@ static void search(const struct elf_object *object, uintptr_t addr, const void *
             replace(object, slot);
         }
     }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        void *function = elf_find_export(object, names[i]);
+
+        must(!function || elf_contains(object, function), "%s at %p is in no segment", names[i], function);
+    }
     if (elf_find_pointer(object, value, &slot)) {
         replace(object, slot);
     }

@@ -5,6 +5,7 @@
  * own, another process's pagemap. They are the program's alone then.
  */
 #include <spawn.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 
 #include "env.h"
@@ -253,10 +254,99 @@ START_TEST(a_number_is_something_alike)
 }
 END_TEST
 
+/* ---- one of them is the same file, opened by the program or by another context ---- */
+
+/* Opens anew what the number stands for. -1: it is nothing that a program has. */
+static int open_alike(int number)
+{
+    char path[64], name[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", number);
+    if (readlink(path, name, sizeof(name) - 1) < 0) {
+        return -1;
+    }
+    if (!strcmp(name, "anon_inode:[userfaultfd]")) {
+        return open_their_userfaultfd();
+    }
+    if (!strcmp(name, "anon_inode:[eventpoll]")) {
+        return epoll_create1(EPOLL_CLOEXEC);
+    }
+    return open(path, (fcntl(number, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
+}
+
+/* Lets the program have files like ours by all our numbers. */
+static void replace_all(void)
+{
+    for (size_t i = 0; i < nr_own_fds; i++) {
+        int fd = open_alike(own_fds[i]);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(dup2(fd, own_fds[i]), own_fds[i]);
+        close(fd);
+    }
+}
+
+static void expect_open(const char *whose)
+{
+    for (size_t i = 0; i < nr_own_fds; i++) {
+        ck_assert_msg(fcntl(own_fds[i], F_GETFD) >= 0, "%s descriptor %d was closed", whose, own_fds[i]);
+    }
+}
+
+START_TEST(a_file_of_the_same_kind_is_the_programs)
+{
+    char *base;
+
+    open_and_list();
+    base = watch_pages(8);
+    write_map(base, "####....");
+    replace_all();
+    alarm(20);
+    if (_i) {
+        /* The context finds it out, and opens its own anew. */
+        ww_count(ctx, base, 8 * page_size());
+        expect_open("the program's");
+    }
+    ww_close(ctx);
+    ctx = NULL;
+    expect_open("the program's");
+    alarm(0);
+    memset(base, 2, 8 * page_size());
+}
+END_TEST
+
+/* More than there are marks by which files without a position are told apart (fd.c). */
+#define NR_EARLIER 70
+
+START_TEST(a_number_is_another_contexts)
+{
+    struct ww_context *earlier[NR_EARLIER];
+
+    for (size_t i = 0; i < NR_EARLIER; i++) {
+        open_and_list();
+        for (size_t j = 0; j < nr_own_fds; j++) {
+            close(own_fds[j]);
+        }
+        earlier[i] = ctx;
+        ctx = NULL;
+    }
+    alarm(60);
+    open_and_list();
+    for (size_t i = 0; i < NR_EARLIER; i++) {
+        ww_close(earlier[i]);
+        expect_open("the other context's");
+    }
+    expect_works(watch_pages(8));
+    alarm(0);
+}
+END_TEST
+
 void add_descriptor_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "descriptors");
 
     tcase_add_loop_test(tcase, a_program_closes_all_descriptors, 0, 2);
     tcase_add_loop_test(tcase, a_number_is_something_alike, 0, NR_THEIRS * NR_NUMBERS);
+    tcase_add_loop_test(tcase, a_file_of_the_same_kind_is_the_programs, 0, 2);
+    tcase_add_test(tcase, a_number_is_another_contexts);
 }

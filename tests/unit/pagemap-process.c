@@ -319,6 +319,40 @@ START_TEST(test_inherited)
 }
 END_TEST
 
+/* The program has closed them, and opened the same files by their numbers. */
+START_TEST(test_numbers_of_the_programs)
+{
+    struct ww_pagemap *pagemap;
+    bool before[64];
+    int theirs[4], nr = 0;
+
+    for (int fd = 0; fd < 64; fd++) {
+        before[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+    pagemap = OPEN();
+    for (int fd = 0; fd < 64 && nr < 4; fd++) {
+        char path[64];
+        int other;
+
+        if (before[fd] || fcntl(fd, F_GETFD) < 0) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        other = open(path, O_RDONLY | O_CLOEXEC);
+        ck_assert_int_ge(other, 0);
+        ck_assert_int_eq(dup2(other, fd), fd);
+        close(other);
+        theirs[nr++] = fd;
+    }
+    ck_assert_int_gt(nr, 0);
+    ww_pagemap_close(pagemap);
+    for (int i = 0; i < nr; i++) {
+        ck_assert_msg(fcntl(theirs[i], F_GETFD) >= 0, "%d was closed", theirs[i]);
+        close(theirs[i]);
+    }
+}
+END_TEST
+
 void add_process_cases(Suite *suite)
 {
     TCase *tcase = tcase_create("process");
@@ -336,5 +370,6 @@ void add_process_cases(Suite *suite)
     tcase_add_loop_test(tcase, test_not_allowed, 0, nr_sources);
     tcase_add_loop_test(tcase, test_rights_given_up, 0, nr_sources);
     tcase_add_loop_test(tcase, test_inherited, 0, nr_sources);
+    tcase_add_loop_test(tcase, test_numbers_of_the_programs, 0, nr_sources);
     suite_add_tcase(suite, tcase);
 }

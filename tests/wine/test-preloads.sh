@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Real Wine with our preload and others, in both orders: another malloc(), a
-# handler of SIGSEGV; and with a sandbox that closes when a watch has begun, after
+# handler of SIGSEGV, overlays that stand in for dlsym() and the like; and with a sandbox that closes when a watch has begun, after
 # which more pages may be reported and none is missed.
 . "$(dirname "$0")/env.sh"
 need_program watch.exe
@@ -45,6 +45,9 @@ together() {
 
 expected=$(timeout -k 5 60 wine "$pe/watch.exe" 2>/dev/null) || fail "stock Wine"
 together handler "$build/tests/unit/handler.so"
+for overlay in dlsym opener dlopen both dlvsym; do
+    together "overlay-$overlay" "$build/tests/unit/overlay-$overlay.so"
+done
 jemalloc=$(ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .*x86-64.*=> //p' | head -n 1)
 if [ -n "$jemalloc" ]; then
     together jemalloc "$jemalloc"
