@@ -89,6 +89,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
     bool begun;
     int err = 0;
 
+    ww_workers_make_wanted(&ctx->workers);
     scratch = ww_scratch_get(ctx);
     if (!scratch) {
         return -ENOMEM;
@@ -169,8 +170,11 @@ WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
 {
     struct ww_range range;
 
-    if (!ww_range_rounded(ctx, addr, len, &range) && reset_alone(ctx, &range)) {
-        return 0;
+    if (!ww_range_rounded(ctx, addr, len, &range)) {
+        ww_workers_make_wanted(&ctx->workers);
+        if (reset_alone(ctx, &range)) {
+            return 0;
+        }
     }
     return ww_change(ctx, addr, len, ww_harvest_reset);
 }

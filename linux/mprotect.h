@@ -81,6 +81,9 @@ int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end);
 int ww_fault_add(struct ww_prot_map *map);
 void ww_fault_remove(struct ww_prot_map *map);
 
+/* Once a process, with nothing held: threads that do not exist in a child of fork hold nothing there. */
+void ww_fault_follow_forks(void);
+
 /* A map that was kept and shares a page with the range, or NULL. */
 struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end);
 

@@ -60,6 +60,7 @@ static int init_context(struct ww_context *ctx, const char *backend)
 static void free_context(struct ww_context *ctx)
 {
     if (ctx->alive) {
+        ww_workers_end(&ctx->workers, ww_is_alive(ctx));
         pthread_rwlock_destroy(&ctx->table_lock);
         pthread_mutex_destroy(&ctx->tracker_lock);
         ww_supply_destroy(&ctx->supply);
@@ -79,13 +80,13 @@ static void free_context(struct ww_context *ctx)
 WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
 {
     struct ww_context *ctx;
-    sigset_t saved;
     int err;
 
     if (!ret_ctx) {
         return -EINVAL;
     }
     ww_page_size_init();
+    ww_backend_prepare();
     ctx = calloc(1, sizeof(*ctx));
     if (!ctx) {
         return -ENOMEM;
@@ -93,9 +94,7 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     if (!backend) {
         backend = secure_getenv("WW_BACKEND");
     }
-    ww_block_signals(&saved);
     err = init_context(ctx, backend && backend[0] ? backend : NULL);
-    ww_restore_signals(&saved);
     if (err) {
         free_context(ctx);
         return err;
@@ -144,8 +143,8 @@ WW_API void ww_close(struct ww_context *ctx)
         ww_region_free(region);
     }
     ww_backend_close(ctx);
-    free_context(ctx);
     ww_restore_signals(&saved);
+    free_context(ctx);
 }
 
 WW_API const char *ww_backend_name(const struct ww_context *ctx)
@@ -286,11 +285,13 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
     if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
     }
-    ww_block_signals(&saved);
-    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
-    err = add_region(ctx, &range, flags);
-    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
-    ww_restore_signals(&saved);
+    do {
+        ww_block_signals(&saved);
+        ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+        err = add_region(ctx, &range, flags);
+        ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
+        ww_restore_signals(&saved);
+    } while (err && ww_workers_make_wanted(&ctx->workers));
     return err;
 }
 
@@ -407,13 +408,16 @@ int ww_change(struct ww_context *ctx, const void *addr, size_t len,
     struct ww_hold hold;
     int err = ww_range_rounded(ctx, addr, len, &range);
 
-    if (!err) {
+    if (err) {
+        return err;
+    }
+    do {
         err = ww_hold_range(ctx, &range, &hold);
-    }
-    if (!err) {
-        err = apply(ctx, hold.region, range.start, range.end);
-        ww_hold_end(&hold);
-    }
+        if (!err) {
+            err = apply(ctx, hold.region, range.start, range.end);
+            ww_hold_end(&hold);
+        }
+    } while (err && ww_workers_make_wanted(&ctx->workers));
     return err;
 }
 

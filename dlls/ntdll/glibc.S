@@ -42,8 +42,8 @@ load_return_address:
 #endif
 FORWARD(dlsym, BASE)
 FORWARD(pthread_attr_setstack, EITHER(GLIBC_2.2.5, GLIBC_2.2))
-FORWARD(pthread_attr_setstacksize, LATER)
 FORWARD(pthread_create, LATER)
+FORWARD(pthread_detach, BASE)
 FORWARD(pthread_join, BASE)
 FORWARD(pthread_once, BASE)
 FORWARD(pthread_rwlock_destroy, LATER)
@@ -54,9 +54,7 @@ FORWARD(pthread_rwlock_wrlock, LATER)
 FORWARD(pthread_rwlockattr_destroy, LATER)
 FORWARD(pthread_rwlockattr_init, LATER)
 FORWARD(pthread_rwlockattr_setkind_np, LATER)
-FORWARD(pthread_setname_np, GLIBC_2.12)
 FORWARD(pthread_sigmask, BASE)
-FORWARD(pthread_tryjoin_np, GLIBC_2.3.3)
 
 /* fstat() came in 2.33; before, the header made it a call of __fxstat() with the version of the structure. */
     .globl __wrap_fstat
