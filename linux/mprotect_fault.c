@@ -358,6 +358,7 @@ void ww_fault_synchronize(void)
 static void repair_child(void)
 {
     pthread_mutex_init(&registry_lock, NULL);
+    ww_prot_forget_parent();
     atomic_store(&nr_at_work[0], 0);
     atomic_store(&nr_at_work[1], 0);
 }
