@@ -282,7 +282,8 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * @fill when they are first touched, by reading or writing, and count as written only
  * if they are written. The range consists of whole pages and lies within one region.
  * Pages that exist stay as they are. A page that is dropped (MADV_DONTNEED, ww_discard())
- * comes from @fill again.
+ * comes from @fill again. The first call of a context makes two threads, of which one sleeps until the
+ * backend has to be opened anew.
  *
  * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
  * until it is dropped or filled by ww_fill().

@@ -89,6 +89,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
     bool begun;
     int err = 0;
 
+    ww_workers_make_wanted(&ctx->workers);
     scratch = ww_scratch_get(ctx);
     if (!scratch) {
         return -ENOMEM;
@@ -171,8 +172,12 @@ WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
     struct ww_hold hold;
     int err = ww_range_rounded(ctx, addr, len, &range);
 
-    if (err || is_clean(ctx, &range)) {
+    if (err) {
         return err;
+    }
+    ww_workers_make_wanted(&ctx->workers);
+    if (is_clean(ctx, &range)) {
+        return 0;
     }
     err = ww_hold_to_read(ctx, &range, &hold);
     if (!err) {

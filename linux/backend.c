@@ -11,6 +11,8 @@
 
 #include "heap.h"
 #include "internal.h"
+#include "mprotect.h"
+#include "softdirty.h"
 
 unsigned int ww_page_shift;
 
@@ -57,6 +59,20 @@ void ww_page_size_init(void)
     pthread_once(&once, learn_page_size);
 }
 
+static void follow_forks(void)
+{
+    ww_fault_follow_forks();
+    ww_softdirty_follow_forks();
+}
+
+/* Once, and before anything is held: pthread_atfork() uses malloc(). */
+void ww_backend_prepare(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, follow_forks);
+}
+
 static size_t rung_of(uint32_t caps)
 {
     size_t rung = 0;
@@ -67,21 +83,36 @@ static size_t rung_of(uint32_t caps)
     return rung;
 }
 
-/* Opens and tries a backend. */
-static int open_tracker(const struct ww_backend *backend, struct ww_tracker *ret)
+/* Opens and tries a backend: in a replacement under locks, and under none when a context is opened. */
+static int open_tracker(const struct ww_backend *backend, struct ww_workers *workers, struct ww_tracker *ret)
 {
+    sigset_t saved;
     int err;
 
-    *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps };
+    if (workers->can_grow) {
+        /* Where that fails, open() says so. */
+        ww_workers_reserve(workers, backend->nr_threads, WW_STACK_BYTES);
+    }
+    *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps, .workers = workers };
+    ww_block_signals(&saved);
     err = backend->open(ret);
-    if (err) {
-        return err;
+    if (!err) {
+        err = backend->check(ret);
+        if (err) {
+            backend->close(ret);
+        }
     }
-    err = backend->check(ret);
-    if (err) {
-        backend->close(ret);
-    }
+    ww_restore_signals(&saved);
     return err;
+}
+
+static void close_tracker(struct ww_tracker *tracker)
+{
+    sigset_t saved;
+
+    ww_block_signals(&saved);
+    tracker->backend->close(tracker);
+    ww_restore_signals(&saved);
 }
 
 static const struct ww_refusal *find_refusal(const struct ww_refusal *refusal, int error)
@@ -92,16 +123,16 @@ static const struct ww_refusal *find_refusal(const struct ww_refusal *refusal, i
     return refusal->error ? refusal : NULL;
 }
 
-static struct ww_probe probe_backend(const struct ww_backend *backend)
+static struct ww_probe probe_backend(const struct ww_backend *backend, struct ww_workers *workers)
 {
     struct ww_probe probe = { .name = backend->name, .caps = backend->caps, .reason = "works" };
     const struct ww_refusal *refusal;
     struct ww_tracker tracker;
 
-    probe.error = open_tracker(backend, &tracker);
+    probe.error = open_tracker(backend, workers, &tracker);
     if (!probe.error) {
         probe.caps = tracker.caps;
-        backend->close(&tracker);
+        close_tracker(&tracker);
         return probe;
     }
     refusal = find_refusal(backend->refusals, probe.error);
@@ -116,18 +147,18 @@ static struct ww_probe probe_backend(const struct ww_backend *backend)
 WW_API ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity)
 {
     struct ww_probe probes[NR_BACKENDS];
-    sigset_t saved;
+    struct ww_workers workers = { .can_grow = true };
     size_t nr = 0;
 
     if (!ret_probes && capacity) {
         return -EINVAL;
     }
     ww_page_size_init();
-    ww_block_signals(&saved);
+    ww_backend_prepare();
     for (size_t i = 0; capacity && i < NR_BACKENDS; i++) {
-        probes[i] = probe_backend(backends[i]);
+        probes[i] = probe_backend(backends[i], &workers);
     }
-    ww_restore_signals(&saved);
+    ww_workers_end(&workers, true);
     for (size_t rung = 0; rung <= NR_RUNGS; rung++) {
         for (size_t i = 0; i < NR_BACKENDS && nr < capacity; i++) {
             if (rung_of(probes[i].caps) == rung) {
@@ -147,7 +178,7 @@ static void put_in_front(struct ww_context *ctx, struct ww_tracker *tracker)
 
 /* The first in the order of choice whose capabilities have all of @need and none of
  * @avoid. Its first failure is the reason if none is left. */
-static int choose(struct ww_tracker *ret, uint32_t need, uint32_t avoid)
+static int choose(struct ww_tracker *ret, struct ww_workers *workers, uint32_t need, uint32_t avoid)
 {
     int err, first_err = 0;
 
@@ -158,12 +189,12 @@ static int choose(struct ww_tracker *ret, uint32_t need, uint32_t avoid)
             if ((backends[i]->caps & all) != all || (backends[i]->caps & avoid)) {
                 continue;
             }
-            err = open_tracker(backends[i], ret);
+            err = open_tracker(backends[i], workers, ret);
             if (!err && (ret->caps & all) == all) {
                 return 0;
             }
             if (!err) {
-                backends[i]->close(ret);
+                close_tracker(ret);
             }
             first_err = first_err ? first_err : err;
         }
@@ -171,27 +202,38 @@ static int choose(struct ww_tracker *ret, uint32_t need, uint32_t avoid)
     return first_err ? first_err : -EOPNOTSUPP;
 }
 
-static int choose_named(struct ww_tracker *ret, const char *name)
+static int choose_named(struct ww_tracker *ret, struct ww_workers *workers, const char *name)
 {
     for (size_t i = 0; i < NR_BACKENDS; i++) {
         if (!strcmp(name, backends[i]->name)) {
-            return open_tracker(backends[i], ret);
+            return open_tracker(backends[i], workers, ret);
         }
     }
     return -EINVAL;
 }
 
-/* Opens the named backend, or the best that works. */
+/* Opens the named backend, or the best that works. Nothing is held. */
 int ww_backend_choose(const char *name, struct ww_context *ctx)
 {
     struct ww_tracker *tracker = ww_heap_alloc(sizeof(*tracker));
+    struct ww_workers *workers = &ctx->workers;
     int err;
 
     if (!tracker) {
         return -ENOMEM;
     }
     ctx->named = name;
-    err = name ? choose_named(tracker, name) : choose(tracker, 0, 0);
+    workers->can_grow = true;
+    err = name ? choose_named(tracker, workers, name) : choose(tracker, workers, 0, 0);
+    if (!err && tracker->backend->nr_threads) {
+        /* For a successor: it is opened under locks. Without them it takes longer until there is one. */
+        ww_workers_reserve(workers, tracker->backend->nr_threads, WW_STACK_BYTES);
+    } else {
+        /* Of backends that were tried and not taken. */
+        ww_workers_end(workers, true);
+    }
+    workers->can_grow = false;
+    atomic_store(&workers->wanted, false);
     if (err) {
         ww_heap_free(tracker);
         return err;
@@ -206,42 +248,61 @@ static bool is_shortage(int err)
     return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
+/* The same, or a thread was missing, and is made when nothing is held. */
+static bool is_passing(const struct ww_context *ctx, int err)
+{
+    return is_shortage(err) || atomic_load(&ctx->workers.wanted);
+}
+
+static size_t nr_trackers(const struct ww_tracker *tracker)
+{
+    size_t nr = 0;
+
+    for (; tracker; tracker = tracker->next) {
+        nr++;
+    }
+    return nr;
+}
+
+/* Opens the same backend anew, or else one under which nothing breaks that worked before. */
+static int open_successor(struct ww_context *ctx, const struct ww_tracker *failing, struct ww_tracker *ret)
+{
+    int err = open_tracker(failing->backend, &ctx->workers, ret);
+
+    if (err == -EIO) {
+        /* Its self test may have met the end of the failing one. */
+        err = open_tracker(failing->backend, &ctx->workers, ret);
+    }
+    if (err && !is_shortage(err) && !ctx->named) {
+        err = choose(ret, &ctx->workers, failing->caps & WW_CAP_KERNEL_WRITES,
+                     ~failing->caps & WW_CAP_OWNS_PROT);
+    }
+    return err;
+}
+
 /*
  * What goes on in place of a tracker that has failed: the same backend opened
- * anew, since a program may have closed our descriptors; else one under which
- * nothing breaks that worked before; else none. NULL: it is to be tried again
- * later, since something was short.
+ * anew, since a program may have closed our descriptors; else another; else none.
+ * NULL: it is to be tried again later, since something was short, threads among it.
  */
 static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_tracker *failing)
 {
-    struct ww_tracker *tracker = ww_heap_alloc(sizeof(*tracker));
-    size_t nr = 0;
+    struct ww_tracker *tracker;
     int err;
 
-    for (const struct ww_tracker *i = failing; i; i = i->next) {
-        nr++;
-    }
-    if (!tracker || nr >= MAX_TRACKERS) {
-        ww_heap_free(tracker);
-        return tracker ? &ctx->floor : NULL;
-    }
-    err = open_tracker(failing->backend, tracker);
-    if (err == -EIO) {
-        /* Its self test may have met the end of the failing one. */
-        err = open_tracker(failing->backend, tracker);
-    }
-    if (is_shortage(err)) {
-        ww_heap_free(tracker);
-        return NULL;
-    }
-    if (err && !ctx->named) {
-        err = choose(tracker, failing->caps & WW_CAP_KERNEL_WRITES, ~failing->caps & WW_CAP_OWNS_PROT);
-    }
-    if (err) {
-        ww_heap_free(tracker);
+    if (nr_trackers(failing) >= MAX_TRACKERS) {
         return &ctx->floor;
     }
-    return tracker;
+    tracker = ww_heap_alloc(sizeof(*tracker));
+    if (!tracker) {
+        return NULL;
+    }
+    err = open_successor(ctx, failing, tracker);
+    if (!err) {
+        return tracker;
+    }
+    ww_heap_free(tracker);
+    return is_passing(ctx, err) ? NULL : &ctx->floor;
 }
 
 /* Whether there is another tracker in use now than @failing, which is tried first:
@@ -252,8 +313,10 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
 
     ww_lock(&ctx->tracker_lock, WW_RANK_TRACKER);
     if (atomic_load(&ctx->tracker) == failing) {
-        int err = failing->backend->check(failing);
-        struct ww_tracker *next = err && !is_shortage(err) ? successor(ctx, failing) : NULL;
+        /* A copy: what is missing for a moment must not be taken from one that is in use. */
+        struct ww_tracker copy = *failing;
+        int err = failing->backend->check(&copy);
+        struct ww_tracker *next = err && !is_passing(ctx, err) ? successor(ctx, failing) : NULL;
 
         replaced = next;
         if (replaced) {

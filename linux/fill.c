@@ -43,14 +43,14 @@ static bool can(const struct ww_region *region, uint32_t cap)
     return (region->tracker->caps & cap) && region->grain == ww_page_size();
 }
 
-/* Whether the range lies within one region, and its backend can fill it. */
-static int check_fill(struct ww_context *ctx, const struct ww_range *range)
+/* Whether the range lies within one region, and its backend can fill it in the way of @cap. */
+static int check_fill(struct ww_context *ctx, const struct ww_range *range, uint32_t cap)
 {
     struct ww_hold hold;
     int err = ww_hold_to_read(ctx, range, &hold);
 
     if (!err) {
-        err = can(hold.region, WW_CAP_FILL) ? 0 : -EOPNOTSUPP;
+        err = can(hold.region, cap) ? 0 : -EOPNOTSUPP;
         ww_hold_end(&hold);
     }
     return err;
@@ -81,7 +81,7 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
     size_t done = 0;
 
     if (!nr) {
-        nr = src ? check_fill(ctx, &range) : -EINVAL;
+        nr = src ? check_fill(ctx, &range, WW_CAP_FILL) : -EINVAL;
     }
     if (nr) {
         return nr;
@@ -150,13 +150,21 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     if (err || !fill) {
         return err ? err : -EINVAL;
     }
-    err = ww_hold_to_change(ctx, &range, &hold);
+    err = check_fill(ctx, &range, WW_CAP_FILL_ON_DEMAND);
+    if (!err) {
+        /* For the server, should there be none yet. Where it fails, the server says so. */
+        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
+        err = ww_hold_to_change(ctx, &range, &hold);
+    }
     if (err) {
         return err;
     }
     err = supply_range(ctx, hold.region, &range, fill, arg);
     ww_hold_end(&hold);
-    if (err && err != -EEXIST) {
+    if (!err) {
+        /* For the server of a backend that takes over in the middle of an answer. */
+        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
+    } else if (err != -EEXIST) {
         ww_supply_wait(&ctx->supply, range.start, range.end);
     }
     return err;

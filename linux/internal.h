@@ -4,10 +4,10 @@
  *
  * Lock order: ww_context.table_lock, then one ww_region.lock, then
  * ww_context.tracker_lock, then a lock that a backend keeps to itself, then that of the mprotect
- * backend's grace period, then ww_supply.lock. What a layer above calls between ww_hold_to_change() and ww_hold_end()
- * (hold.h) may take its own locks there, and must not take ours. All asynchronous
- * signals are blocked while any of them is held. The caller's memory is never
- * touched under a lock. lock.h has the ranks, which a build with --enable-debug asserts.
+ * backend's grace period, then ww_supply.lock. What a layer above calls between ww_hold_to_change() and
+ * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are
+ * blocked while any of them is held. The caller's memory is never touched under a lock. lock.h has the ranks,
+ * which a build with --enable-debug asserts.
  */
 #ifndef WW_LINUX_INTERNAL_H
 #define WW_LINUX_INTERNAL_H
@@ -23,6 +23,7 @@
 #include "quiet.h"
 #include "supply.h"
 #include "uapi.h"
+#include "worker.h"
 #include "writewatch.h"
 
 #define WW_API __attribute__((visibility("default")))
@@ -57,9 +58,10 @@ struct ww_scratch {
  * begun to fail and its regions were handed over. */
 struct ww_tracker {
     const struct ww_backend *backend;
-    uint32_t caps;     /* enum ww_cap: the backend's, less what open() found missing */
+    uint32_t caps;     /* enum ww_cap: the backend's, less what was missing when it was opened */
     bool no_zero_page; /* in this kernel: a read of a hole makes a page as a write does */
-    void *priv;        /* the backend's */
+    struct ww_workers *workers;
+    void *priv; /* the backend's */
     struct ww_tracker *next;
 };
 
@@ -96,6 +98,7 @@ struct ww_context {
     uint64_t last_watch_id;
     atomic_uint nr_lost; /* how often a replaced mapping was noticed */
     struct ww_supply supply;
+    struct ww_workers workers;
     struct ww_quiet quiet;
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };
@@ -132,12 +135,14 @@ struct ww_backend {
     const char *name;
     uint32_t caps; /* enum ww_cap */
     const struct ww_refusal *refusals;
+    size_t nr_threads; /* that must be idle for open() and check() */
 
     /* Sets tracker->priv, and takes caps away that are missing here. 0 or a negative errno. */
     int (*open)(struct ww_tracker *tracker);
 
-    /* Tries the effect on pages of its own: before the first use, and when a scan
-     * has failed. 0, or the negative errno for which this tracker is of no use. */
+    /* Tries the effect on pages of its own: before the first use, when it takes caps away
+     * that are missing, and when a scan has failed, with a copy of the tracker.
+     * 0, or the negative errno for which this tracker is of no use. */
     int (*check)(struct ww_tracker *tracker);
 
     /* Starts to track the region's range. Existing pages may come out as written. */
@@ -202,6 +207,7 @@ struct ww_backend {
 extern const struct ww_backend ww_backend_uffd, ww_backend_uffd_sync, ww_backend_mprotect,
     ww_backend_softdirty, ww_backend_none;
 void ww_page_size_init(void);
+void ww_backend_prepare(void);
 int ww_backend_choose(const char *name, struct ww_context *ctx);
 bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing);
 bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region);

@@ -121,8 +121,12 @@ static void end_map(struct ww_prot_map *map)
     }
 }
 
-/* Ends what was kept of earlier watches of the range. What is noted of their pages may be old by now. */
-static int retire_kept(uintptr_t start, uintptr_t end)
+/* Of two watches that begin, each may find the same map. */
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Ends what was kept of earlier watches of the range. What is noted of their pages may be old by now. The
+ * lock is held. */
+static int end_kept(uintptr_t start, uintptr_t end)
 {
     struct ww_prot_map *map;
 
@@ -141,6 +145,21 @@ static int retire_kept(uintptr_t start, uintptr_t end)
         end_map(map);
     }
     return 0;
+}
+
+static int retire_kept(uintptr_t start, uintptr_t end)
+{
+    int err;
+
+    ww_lock(&kept_lock, WW_RANK_KEPT);
+    err = end_kept(start, end);
+    ww_unlock(&kept_lock, WW_RANK_KEPT);
+    return err;
+}
+
+void ww_prot_forget_parent(void)
+{
+    pthread_mutex_init(&kept_lock, NULL);
 }
 
 static int mprotect_arm(struct ww_region *region)

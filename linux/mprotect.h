@@ -73,6 +73,9 @@ int ww_prot_arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to);
  * has the armed form of what is noted already keeps its note. */
 int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end);
 
+/* In a child of fork: nobody is there who could hold a lock. */
+void ww_prot_forget_parent(void);
+
 /* ---- mprotect_fault.c ---- */
 
 /* Adds a map to, or takes it from, what the handler sees; after the removal no
@@ -80,6 +83,9 @@ int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end);
  * sigaction(2). Installs the handler where it is not the first in line. */
 int ww_fault_add(struct ww_prot_map *map);
 void ww_fault_remove(struct ww_prot_map *map);
+
+/* Once a process, with nothing held: threads that do not exist in a child of fork hold nothing there. */
+void ww_fault_follow_forks(void);
 
 /* A map that was kept and shares a page with the range, or NULL. */
 struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end);

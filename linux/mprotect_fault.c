@@ -10,9 +10,10 @@
  * bit by then. Faults that are not ours go on to the handler that was there.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -303,18 +304,21 @@ static int install_handler(void)
     return 0;
 }
 
+/* Without stdio, which uses malloc(): a lock is held. */
 static void read_limits(void)
 {
-    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-    long max = 65530;
+    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    char text[24];
+    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text));
+    long max = 0;
 
-    if (file) {
-        if (fscanf(file, "%ld", &max) != 1) {
-            max = 65530;
-        }
-        fclose(file);
+    if (fd >= 0) {
+        close(fd);
     }
-    max_islands = max / 4;
+    for (ssize_t i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++) {
+        max = max < LONG_MAX / 10 ? max * 10 + text[i] - '0' : LONG_MAX;
+    }
+    max_islands = (max ? max : 65530) / 4;
 }
 
 /* ---- the table ---- */
@@ -327,10 +331,16 @@ static void repair_child(void)
 
     pthread_mutex_init(&registry_lock, NULL);
     ww_grace_repair_child();
+    ww_prot_forget_parent();
     for (size_t i = 0; now && i < now->nr; i++) {
         atomic_store(&now->maps[i]->fill_end, 0);
         atomic_store(&now->maps[i]->fill_start, 0);
     }
+}
+
+void ww_fault_follow_forks(void)
+{
+    pthread_atfork(NULL, NULL, repair_child);
 }
 
 static void publish(struct fault_table *next)
@@ -412,7 +422,6 @@ int ww_fault_add(struct ww_prot_map *map)
         next->maps[i] = map;
         if (!max_islands) {
             read_limits();
-            pthread_atfork(NULL, NULL, repair_child);
         }
         publish(next);
     }

@@ -92,9 +92,6 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     struct ww_region *upper;
     int err;
 
-    if (at & (region->grain - 1)) {
-        return -EINVAL;
-    }
     upper = ww_region_new(at, region->range.end);
     if (!upper) {
         return -ENOMEM;
@@ -108,7 +105,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     upper->grain = region->grain;
     upper->tracker = region->tracker;
     upper->supply = region->supply;
-    err = region->tracker->backend->split(region, upper);
+    err = at & (region->grain - 1) ? -EINVAL : region->tracker->backend->split(region, upper);
     if (err) {
         region->range.end = upper->range.end;
     } else {

@@ -60,7 +60,7 @@ static void forget_parent(void)
     owner.generation++;
 }
 
-static void follow_forks(void)
+void ww_softdirty_follow_forks(void)
 {
     pthread_atfork(NULL, NULL, forget_parent);
 }
@@ -124,14 +124,12 @@ static void softdirty_close(struct ww_tracker *tracker)
 
 static int softdirty_open(struct ww_tracker *tracker)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct softdirty *sd = ww_heap_alloc(sizeof(*sd));
     int err;
 
     if (!sd) {
         return -ENOMEM;
     }
-    pthread_once(&once, follow_forks);
     err = ww_softdirty_open(sd);
     if (err) {
         ww_heap_free(sd);
@@ -179,7 +177,7 @@ static int softdirty_check(struct ww_tracker *tracker)
     lock_owner(&saved);
     sd->scans = true;
     err = try_effect(sd, area);
-    if (err && err != -EBADF) {
+    if (err && err != -EBADF && err != -ENOMEM) {
         sd->scans = false;
         err = try_effect(sd, area);
     }

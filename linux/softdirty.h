@@ -16,6 +16,9 @@ struct softdirty {
     bool scans; /* PAGEMAP_SCAN is there, and knows PAGE_IS_SOFT_DIRTY */
 };
 
+/* Once a process, with nothing held: a child of fork begins with no regions. */
+void ww_softdirty_follow_forks(void);
+
 /* 0 or a negative errno. Both files are kept open: they outlive PR_SET_DUMPABLE. */
 int ww_softdirty_open(struct softdirty *sd);
 

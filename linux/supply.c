@@ -173,7 +173,7 @@ bool ww_supply_inside(struct ww_supply *supply)
     ww_block_signals(&saved);
     ww_lock(&supply->lock, WW_RANK_SUPPLY);
     for (const struct ww_server *server = supply->servers; server; server = server->next) {
-        inside |= pthread_equal(server->thread, pthread_self());
+        inside |= ww_job_is_mine(&server->job);
     }
     ww_unlock(&supply->lock, WW_RANK_SUPPLY);
     ww_restore_signals(&saved);

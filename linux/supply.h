@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <bsd/sys/tree.h>
 
+#include "worker.h"
 #include "writewatch.h"
 
 struct ww_context;
@@ -58,7 +59,7 @@ struct ww_server {
     const struct ww_server_ops *ops;
     struct ww_supply *supply;
     struct ww_server *next;
-    pthread_t thread;
+    struct ww_job job;
     struct ww_range busy; /* what a callback is at work on; empty where none is */
     void *buffer;         /* WW_SERVE_BYTES, present, never in watched memory */
     const void *zeros;    /* a page of them */

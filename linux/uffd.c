@@ -295,7 +295,7 @@ static bool reads_map_zero_page(const struct uffd *uffd, const volatile char *pa
 
 /*
  * Whether pages that were filled are clean until they are written, and poisoned ones
- * can be. The area is registered and has not been touched. 0, -EIO.
+ * can be. The area is registered and has not been touched. 0, -ENOMEM (nothing is known), -EIO.
  */
 static int try_fill(const struct uffd *uffd, char *area, struct page_region *vec)
 {
@@ -304,9 +304,11 @@ static int try_fill(const struct uffd *uffd, char *area, struct page_region *vec
     struct ww_scan scan = { .start = start, .end = start + 3 * page, .max_pages = 3, .max_runs = 3 };
 
     /* The vector serves as content. */
-    if (ww_uffd_copy(uffd, start, vec, 2 * page) != (ssize_t)(2 * page) ||
-        ww_uffd_poison(uffd, start + 2 * page)) {
-        return -EIO;
+    ssize_t nr = ww_uffd_copy(uffd, start, vec, 2 * page);
+    int err = nr == (ssize_t)(2 * page) ? ww_uffd_poison(uffd, start + 2 * page) : nr < 0 ? nr : -EIO;
+
+    if (err) {
+        return err == -ENOMEM ? err : -EIO;
     }
     area[page] = 1;
     if (scan_once(uffd, &scan, vec, &next) != 1 || vec[0].start != start + page) {
@@ -322,7 +324,7 @@ static int uffd_check(struct ww_tracker *tracker)
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *vec =
         mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    int err = -ENOMEM;
+    int err = -ENOMEM, fill_err = 0;
 
     if (!ww_fd_look(&uffd->opened[0]) || !ww_fd_look(&uffd->opened[1])) {
         err = -EBADF;
@@ -333,7 +335,12 @@ static int uffd_check(struct ww_tracker *tracker)
             tracker->no_zero_page = true;
             tracker->caps &= ~WW_CAP_FREE_ARMING;
         }
-        if (!err && (madvise(area, len, MADV_DONTNEED) || try_fill(uffd, area, vec))) {
+        if (!err) {
+            fill_err = madvise(area, len, MADV_DONTNEED) ? -EIO : try_fill(uffd, area, vec);
+        }
+        if (fill_err == -ENOMEM) {
+            err = fill_err;
+        } else if (fill_err) {
             tracker->caps &= ~(WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS);
         }
         unregister_range(uffd, (uintptr_t)area, (uintptr_t)area + len);

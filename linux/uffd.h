@@ -26,7 +26,8 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
  * 0, -EEXIST (it is not missing), or another negative errno. */
 int ww_uffd_poison(const struct uffd *uffd, uintptr_t addr);
 
-/* Starts the server if it does not run yet. 0; -EAGAIN, -ENOMEM; -EBADF (somebody closed the descriptor). */
+/* Starts the server if it does not run yet. 0; -EAGAIN (no thread is idle), -ENOMEM; -EBADF (somebody closed
+ * the descriptor). */
 int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply);
 
 /* Ends the server, if any. No range has missing faults any more. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "heap.h"
@@ -226,17 +227,17 @@ static bool serve_once(struct uffd_server *server)
     return nr > 0 || errno == EAGAIN || errno == EINTR;
 }
 
-static void *server_main(void *arg)
+static void server_main(void *arg)
 {
     struct uffd_server *server = arg;
 
+    prctl(PR_SET_NAME, "ww-fill");
     while (!server->rung) {
         if (!serve_once(server)) {
             atomic_store(&server->gone, true);
             break;
         }
     }
-    return NULL;
 }
 
 static void free_server(struct uffd_server *server)
@@ -288,8 +289,6 @@ static int new_server(struct uffd *uffd, struct uffd_server **ret)
     return err;
 }
 
-/* The thread has this one's signal mask: a region's lock is held, so none comes but
- * those that the callback raises itself. */
 int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
 {
     struct uffd_server *server;
@@ -305,11 +304,11 @@ int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
         err = new_server(uffd, &server);
         if (!err) {
             server->base.supply = supply;
-            err = -pthread_create(&server->base.thread, NULL, server_main, server);
+            err = ww_worker_run(&supply->ctx->workers, WW_CALLBACK_STACK_BYTES, server_main, server,
+                                &server->base.job);
             if (err) {
                 free_server(server);
             } else {
-                pthread_setname_np(server->base.thread, "ww-fill");
                 ww_supply_add_server(supply, &server->base);
                 uffd->server = server;
             }
@@ -331,7 +330,7 @@ void ww_uffd_stop(struct uffd *uffd)
         if (!atomic_load(&server->gone)) {
             (void)*server->bell;
         }
-        pthread_join(server->base.thread, NULL);
+        ww_job_wait(&server->base.job);
         ww_supply_remove_server(server->base.supply, &server->base);
     }
     free_server(server);

@@ -109,7 +109,7 @@ static int sync_open(struct ww_tracker *tracker)
     }
     err = learn_kinds(sync);
     if (!err) {
-        err = ww_sync_start(sync);
+        err = ww_sync_start(sync, tracker->workers);
     }
     if (err) {
         close(sync->uffd);
@@ -387,6 +387,7 @@ const struct ww_backend ww_backend_uffd_sync = {
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
             WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILL,
     .refusals = refusals,
+    .nr_threads = 2, /* the handler, and who faults in the self test */
     .open = sync_open,
     .check = ww_sync_check,
     .arm = sync_arm,

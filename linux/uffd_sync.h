@@ -24,10 +24,6 @@
 #include "fd.h"
 #include "internal.h"
 
-/* Of a thread of ours. Virtual size; thread-local storage of the whole program is in it, which under a
- * sanitizer takes most of a megabyte. */
-#define WW_SYNC_STACK_BYTES ((size_t)2 << 20)
-
 /* Messages a batch has at most, and pages that one UFFDIO_COPY fills. */
 #define WW_SYNC_BATCH 64
 
@@ -68,7 +64,6 @@ struct ww_sync {
     const unsigned int *alive; /* a page that fork wipes: 0 in a child, which has no handler */
     const char *zeroes;        /* WW_SYNC_BATCH pages, what missing pages are made of */
     const volatile char *bell; /* a page that is missing: to touch it wakes the handler */
-    void *stack;
     int uffd;
     struct ww_fd opened; /* the same, to know it again */
     struct ww_fd epoll;  /* what the handler sleeps in */
@@ -76,7 +71,7 @@ struct ww_sync {
     bool user_mode_only;
     bool tells_lost; /* ww_sync_kind() can tell a mapping that was replaced */
     int kind_error;  /* by this errno it knows private memory */
-    pthread_t thread;
+    struct ww_job job;
     atomic_bool stop;
     atomic_bool broken;  /* faults are answered no more and nothing is tracked */
     atomic_bool taken;   /* broken, and the descriptor's number is kept by another file of ours */
@@ -133,8 +128,8 @@ bool ww_sync_is_ours(const struct ww_sync *sync);
 
 /* ---- uffd_sync_thread.c ---- */
 
-/* Starts the handler: 0, -EAGAIN (no thread), -ENOMEM. */
-int ww_sync_start(struct ww_sync *sync);
+/* Starts the handler: 0, -EAGAIN (no thread is idle), -ENOMEM. */
+int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers);
 
 /* Ends it; no entry is left. False: it may still be at work, and its memory must stay. */
 bool ww_sync_stop(struct ww_sync *sync);

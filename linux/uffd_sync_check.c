@@ -23,7 +23,7 @@ struct trial {
 };
 
 /* A page that exists, one that is missing, one that is missing and only read; the fourth is left alone. */
-static void *trial_thread(void *arg)
+static void trial_thread(void *arg)
 {
     struct trial *trial = arg;
     size_t page = ww_page_size();
@@ -33,7 +33,6 @@ static void *trial_thread(void *arg)
     (void)*(volatile char *)(trial->area + 2 * page);
     atomic_store(&trial->done, 1);
     syscall(SYS_futex, &trial->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    return NULL;
 }
 
 /* Counts waits and not seconds: a machine that stood still would have taken them all at once. */
@@ -51,29 +50,22 @@ static bool wait_for_trial(struct trial *trial)
 }
 
 /* Lets another thread touch the area, since a handler that is stuck would keep this one for ever. */
-static int run_trial(struct ww_sync *sync, char *area)
+static int run_trial(const struct ww_tracker *tracker, char *area)
 {
+    struct ww_sync *sync = tracker->priv;
     struct trial trial = { .area = area };
-    pthread_attr_t attr;
-    pthread_t helper;
-    sigset_t saved;
-    int err;
+    struct ww_job job;
+    int err = ww_worker_run(tracker->workers, WW_STACK_BYTES, trial_thread, &trial, &job);
 
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, WW_SYNC_STACK_BYTES);
-    ww_block_signals(&saved);
-    err = pthread_create(&helper, &attr, trial_thread, &trial);
-    ww_restore_signals(&saved);
-    pthread_attr_destroy(&attr);
     if (err) {
-        return -err;
+        return err;
     }
     if (!wait_for_trial(&trial)) {
         atomic_store(&sync->stuck, true);
         ww_sync_give_up(sync);
         err = -EIO;
     }
-    pthread_join(helper, NULL);
+    ww_job_wait(&job);
     return err;
 }
 
@@ -116,7 +108,7 @@ int ww_sync_check(struct ww_tracker *tracker)
     area[0] = area[len - 1] = 1;
     err = ww_backend_uffd_sync.arm(&region);
     if (!err) {
-        err = run_trial(tracker->priv, area);
+        err = run_trial(tracker, area);
         if (!err) {
             err = expect_first(&region, 2);
         }

@@ -239,7 +239,7 @@ static void give_up_in_thread(struct ww_sync *sync)
     end_batch(sync);
 }
 
-static void *handler_thread(void *arg)
+static void handler_thread(void *arg)
 {
     struct ww_sync *sync = arg;
     uintptr_t bell = (uintptr_t)sync->bell;
@@ -256,7 +256,6 @@ static void *handler_thread(void *arg)
             give_up_in_thread(sync);
         }
     }
-    return NULL;
 }
 
 /*
@@ -299,31 +298,10 @@ static int open_epoll(struct ww_sync *sync)
     return err;
 }
 
-static int start_thread(struct ww_sync *sync)
-{
-    pthread_attr_t attr;
-    sigset_t all, saved;
-    int err;
-
-    pthread_attr_init(&attr);
-    err = pthread_attr_setstack(&attr, sync->stack, WW_SYNC_STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    if (!err) {
-        err = pthread_create(&sync->thread, &attr, handler_thread, sync);
-    }
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    pthread_attr_destroy(&attr);
-    return -err;
-}
-
 static void unmap_all(struct ww_sync *sync)
 {
     struct ww_sync_table *table = atomic_load(&sync->table);
 
-    if (sync->stack) {
-        munmap(sync->stack, WW_SYNC_STACK_BYTES);
-    }
     if (table) {
         munmap(table, table->map_len);
     }
@@ -332,22 +310,19 @@ static void unmap_all(struct ww_sync *sync)
     }
 }
 
-int ww_sync_start(struct ww_sync *sync)
+int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers)
 {
-    void *stack = mmap(NULL, WW_SYNC_STACK_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     int err = -ENOMEM;
 
-    sync->stack = stack == MAP_FAILED ? NULL : stack;
     pthread_mutex_init(&sync->table_lock, NULL);
     atomic_store(&sync->table, ww_sync_new_table(64));
     sync->spare = ww_sync_new_table(64);
     ww_fd_init(&sync->epoll, -1);
-    if (sync->stack && sync->spare && atomic_load(&sync->table)) {
+    if (sync->spare && atomic_load(&sync->table)) {
         err = open_epoll(sync);
     }
     if (!err) {
-        err = start_thread(sync);
+        err = ww_worker_run(workers, WW_STACK_BYTES, handler_thread, sync, &sync->job);
     }
     if (err) {
         ww_fd_close(&sync->epoll);
@@ -362,10 +337,10 @@ bool ww_sync_stop(struct ww_sync *sync)
         atomic_store(&sync->stop, true);
         if (!atomic_load(&sync->broken) && ww_sync_is_ours(sync)) {
             (void)*sync->bell;
-            pthread_join(sync->thread, NULL);
+            ww_job_wait(&sync->job);
         } else if (atomic_load(&sync->broken) && !atomic_load(&sync->stuck)) {
-            pthread_join(sync->thread, NULL);
-        } else if (pthread_tryjoin_np(sync->thread, NULL)) {
+            ww_job_wait(&sync->job);
+        } else if (!ww_job_is_over(&sync->job)) {
             /* Stuck, or asleep on a descriptor that was closed below it. */
             ww_fd_close(&sync->epoll);
             return false;

@@ -62,6 +62,7 @@ static int init_context(struct ww_context *ctx, const char *backend)
 static void free_context(struct ww_context *ctx)
 {
     if (ctx->alive) {
+        ww_workers_end(&ctx->workers, ww_is_alive(ctx));
         pthread_rwlock_destroy(&ctx->table_lock);
         pthread_mutex_destroy(&ctx->tracker_lock);
         ww_supply_destroy(&ctx->supply);
@@ -81,13 +82,13 @@ static void free_context(struct ww_context *ctx)
 WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
 {
     struct ww_context *ctx;
-    sigset_t saved;
     int err;
 
     if (!ret_ctx) {
         return -EINVAL;
     }
     ww_page_size_init();
+    ww_backend_prepare();
     ctx = calloc(1, sizeof(*ctx));
     if (!ctx) {
         return -ENOMEM;
@@ -95,9 +96,7 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     if (!backend) {
         backend = secure_getenv("WW_BACKEND");
     }
-    ww_block_signals(&saved);
     err = init_context(ctx, backend && backend[0] ? backend : NULL);
-    ww_restore_signals(&saved);
     if (err) {
         free_context(ctx);
         return err;
@@ -146,8 +145,8 @@ WW_API void ww_close(struct ww_context *ctx)
         ww_region_free(region);
     }
     ww_backend_close(ctx);
-    free_context(ctx);
     ww_restore_signals(&saved);
+    free_context(ctx);
 }
 
 WW_API const char *ww_backend_name(const struct ww_context *ctx)
@@ -214,36 +213,18 @@ static int cut_supply(struct ww_context *ctx, const struct ww_range *range)
     return err ? err : ww_supply_cut(&ctx->supply, range->end);
 }
 
-/* Arms by the tracker in use, or by the one after it if that has begun to fail. */
-static int arm_region(struct ww_context *ctx, struct ww_region *region)
-{
-    int err;
-
-    do {
-        region->tracker = atomic_load(&ctx->tracker);
-        err = region->tracker->backend->arm(region);
-    } while (err && ww_backend_replace(ctx, region->tracker));
-    return err;
-}
-
-/* Arms a region and puts it into the table. table_lock is held for writing. */
-static int add_region(struct ww_context *ctx, const struct ww_range *range, unsigned int flags)
+/* Puts a region into the table, locked and tracked by nothing yet. table_lock is held for writing. */
+static int insert_region(struct ww_context *ctx, const struct ww_range *range, bool is_mapped,
+                         struct ww_region **ret_region)
 {
     struct ww_region *region;
-    struct ww_mapped mapped;
     int err;
 
     if (ww_region_first(ctx, range->start, range->end)) {
         return -EEXIST;
     }
-    /* Writes nothing back, but says whether all of the range is mapped: before
-     * anything is changed, and before memory of ours could fill a hole in it. */
-    if (msync((void *)range->start, range->end - range->start, MS_ASYNC)) {
+    if (!is_mapped) {
         return -ENOMEM;
-    }
-    err = choose_arming(range, flags, &mapped);
-    if (err) {
-        return err;
     }
     /* What was on demand at these addresses has ended with the mapping it was for. */
     err = cut_supply(ctx, range);
@@ -256,24 +237,94 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
         return -ENOMEM;
     }
     region->watch_id = ++ctx->last_watch_id;
-    region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
-    region->grain = mapped.grain;
-    err = arm_region(ctx, region);
-    if (err) {
-        ww_region_free(region);
-        return err;
-    }
-    if (!(flags & WW_WATCH_FRESH)) {
-        err = ww_harvest_reset(ctx, region, range->start, range->end);
-    }
-    if (err) {
-        region->tracker->backend->disarm(region);
-        ww_region_free(region);
-        return err;
-    }
+    region->tracker = &ctx->floor;
+    ww_lock(&region->lock, WW_RANK_REGION);
     ww_region_insert(ctx, region);
     ww_quiet_grow(&ctx->quiet, atomic_load(&ctx->nr_regions));
+    *ret_region = region;
     return 0;
+}
+
+/* Arms by the tracker in use, or by the one after it if that has begun to fail. */
+static int arm_region(struct ww_context *ctx, struct ww_region *region)
+{
+    int err;
+
+    do {
+        region->tracker = atomic_load(&ctx->tracker);
+        err = region->tracker->backend->arm(region);
+    } while (err && ww_backend_replace(ctx, region->tracker));
+    if (err) {
+        region->tracker = &ctx->floor;
+    }
+    return err;
+}
+
+/* The work that takes time in proportion to pages and mappings. The region's lock is held, and no other: who
+ * asks for the region waits, and nobody else does. On error nothing tracks it. */
+static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsigned int flags)
+{
+    struct ww_mapped mapped;
+    int err = choose_arming(&region->range, flags, &mapped);
+
+    if (!err) {
+        region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
+        region->grain = mapped.grain;
+        err = arm_region(ctx, region);
+    }
+    if (err || (flags & WW_WATCH_FRESH)) {
+        return err;
+    }
+    err = ww_harvest_reset(ctx, region, region->range.start, region->range.end);
+    if (err) {
+        region->tracker->backend->disarm(region);
+        region->tracker->backend->release(region);
+        region->priv = NULL;
+        region->tracker = &ctx->floor;
+    }
+    return err;
+}
+
+/* Takes out what is left of a region that could not be tracked. Others have seen it: it may have been cut,
+ * or be gone. */
+static void withdraw(struct ww_context *ctx, const struct ww_range *range, uint64_t watch_id)
+{
+    uintptr_t pos = range->start;
+    struct ww_region *region;
+
+    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+    while (pos < range->end && (region = ww_region_first(ctx, pos, range->end))) {
+        pos = region->range.end;
+        if (region->watch_id == watch_id) {
+            ww_region_remove(ctx, region);
+            ww_region_free(region);
+        }
+    }
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
+}
+
+static int add_region(struct ww_context *ctx, const struct ww_range *range, unsigned int flags)
+{
+    /* Writes nothing back, but says whether all of the range is mapped: before
+     * anything is changed, and before memory of ours could fill a hole in it. */
+    bool is_mapped = !msync((void *)range->start, range->end - range->start, MS_ASYNC);
+    struct ww_region *region;
+    uint64_t watch_id;
+    int err;
+
+    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+    err = insert_region(ctx, range, is_mapped, &region);
+    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
+    if (err) {
+        return err;
+    }
+    watch_id = region->watch_id;
+    err = begin_tracking(ctx, region, flags);
+    ww_unlock(&region->lock, WW_RANK_REGION);
+    if (err) {
+        withdraw(ctx, range, watch_id);
+    }
+    return err;
 }
 
 #define ARMING_FLAGS (WW_WATCH_LAZY | WW_WATCH_MARKERS)
@@ -288,11 +339,11 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
     if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
     }
-    ww_block_signals(&saved);
-    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
-    err = add_region(ctx, &range, flags);
-    ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
-    ww_restore_signals(&saved);
+    do {
+        ww_block_signals(&saved);
+        err = add_region(ctx, &range, flags);
+        ww_restore_signals(&saved);
+    } while (err && ww_workers_make_wanted(&ctx->workers));
     return err;
 }
 
@@ -414,13 +465,16 @@ static int change(struct ww_context *ctx, const void *addr, size_t len,
     struct ww_hold hold;
     int err = ww_range_rounded(ctx, addr, len, &range);
 
-    if (!err) {
+    if (err) {
+        return err;
+    }
+    do {
         err = ww_hold_to_change(ctx, &range, &hold);
-    }
-    if (!err) {
-        err = apply(ctx, hold.region, range.start, range.end);
-        ww_hold_end(&hold);
-    }
+        if (!err) {
+            err = apply(ctx, hold.region, range.start, range.end);
+            ww_hold_end(&hold);
+        }
+    } while (err && ww_workers_make_wanted(&ctx->workers));
     return err;
 }
 

@@ -62,6 +62,17 @@ tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_heap_LDADD = $(UNIT_LDADD)
 tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
+UNIT_TESTS += tests/unit/test-malloc
+tests_unit_test_malloc_SOURCES = tests/unit/test-malloc.c tests/unit/util.h
+tests_unit_test_malloc_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_malloc_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
+
+UNIT_TESTS += tests/unit/test-watch
+tests_unit_test_watch_SOURCES = tests/unit/test-watch.c tests/unit/util.h
+tests_unit_test_watch_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_watch_LDADD = $(UNIT_LDADD)
+tests_unit_test_watch_LDFLAGS = -Wl,--wrap=ioctl,--wrap=mprotect
+
 UNIT_TESTS += tests/unit/test-lock
 tests_unit_test_lock_SOURCES = tests/unit/test-lock.c tests/unit/util.h
 tests_unit_test_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -332,7 +343,7 @@ check-wine: all
 KERNEL_TESTS = tests/unit/test-contract tests/unit/test-fill tests/unit/test-kernel tests/unit/test-softdirty \
 	tests/unit/test-pagemap tests/unit/test-concurrent
 KERNEL_TESTS_ONCE = tests/unit/test-uffd-sync tests/unit/test-quiet tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps tests/unit/test-mprotect tests/unit/test-waits \
-	tests/unit/test-nt tests/unit/test-win32 tests/unit/test-heap tests/unit/test-lock tests/unit/test-environment \
+	tests/unit/test-nt tests/unit/test-win32 tests/unit/test-heap tests/unit/test-malloc tests/unit/test-watch tests/unit/test-lock tests/unit/test-environment \
 	tests/unit/test-faults
 KERNEL_TESTS_BARRED = tests/unit/test-contract tests/unit/test-pagemap
 KERNEL_TESTS_MOVING = tests/unit/test-concurrent tests/kernels/test-moving

@@ -79,12 +79,54 @@ static const struct {
 
 /* ---- binding ---- */
 
-static int make_closure(struct ww_win32 *w, enum win32_call call, ffi_abi abi, struct win32_binding *binding)
+static void free_binding(struct win32_binding *binding)
 {
-    int err = closure_prepare(&binding->cif, binding->types, abi, functions[call].signature);
+    if (binding) {
+        ffi_closure_free(binding->closure);
+        free(binding);
+    }
+}
 
-    return err ? err
-               : closure_make(&binding->cif, functions[call].enter, w, &binding->closure, &binding->entry);
+/* libffi uses malloc(): no lock is held here. */
+static int make_binding(struct ww_win32 *w, enum win32_call call, ffi_abi abi, struct win32_binding **ret)
+{
+    struct win32_binding *binding = calloc(1, sizeof(*binding));
+    int err = -ENOMEM;
+
+    if (binding) {
+        err = closure_prepare(&binding->cif, binding->types, abi, functions[call].signature);
+    }
+    if (!err) {
+        err = closure_make(&binding->cif, functions[call].enter, w, &binding->closure, &binding->entry);
+    }
+    if (err) {
+        free(binding);
+        return err;
+    }
+    *ret = binding;
+    return 0;
+}
+
+/* Another thread that binds the same may be first: then all get its binding. */
+static int bind_once(struct ww_win32 *w, enum win32_call call, unsigned int convention,
+                     struct win32_binding **ret)
+{
+    _Atomic(struct win32_binding *) *place = &w->bindings[call][convention];
+    struct win32_binding *made, *found = atomic_load(place);
+    int err = found ? 0 : make_binding(w, call, conventions[convention].abi, &made);
+
+    if (err) {
+        return err;
+    }
+    if (!found) {
+        if (atomic_compare_exchange_strong(place, &found, made)) {
+            found = made;
+        } else {
+            free_binding(made);
+        }
+    }
+    *ret = found;
+    return 0;
 }
 
 static int find_function(const char *name)
@@ -102,7 +144,6 @@ WW_API int ww_win32_bind(struct ww_win32 *w, const char *name, enum ww_win32_con
 {
     unsigned int index = (unsigned int)convention - 1;
     struct win32_binding *binding;
-    sigset_t saved;
     int call, err;
 
     if (!w || !name || !ret_function || index >= WIN32_NR_CONVENTIONS) {
@@ -118,12 +159,7 @@ WW_API int ww_win32_bind(struct ww_win32 *w, const char *name, enum ww_win32_con
     if (!ww_is_alive(w->nt.ctx)) {
         return -ECHILD;
     }
-    binding = &w->bindings[call][index];
-    ww_block_signals(&saved);
-    pthread_mutex_lock(&w->lock);
-    err = binding->closure ? 0 : make_closure(w, call, conventions[index].abi, binding);
-    pthread_mutex_unlock(&w->lock);
-    ww_restore_signals(&saved);
+    err = bind_once(w, call, index, &binding);
     if (!err) {
         *ret_function = FFI_FN(binding->entry);
     }
@@ -160,23 +196,31 @@ static void free_bindings(struct ww_win32 *w)
 {
     for (int call = 0; call < NR_WIN32_CALLS; call++) {
         for (int i = 0; i < WIN32_NR_CONVENTIONS; i++) {
-            if (w->bindings[call][i].closure) {
-                ffi_closure_free(w->bindings[call][i].closure);
-            }
+            free_binding(atomic_load(&w->bindings[call][i]));
         }
     }
 }
 
 WW_API void ww_win32_close(struct ww_win32 *w)
 {
-    /* In a child of fork a thread of the parent may hold the lock, in the middle of
-     * a change, and for ever: then what it works on stays where it is. */
-    if (!w || pthread_mutex_trylock(&w->lock)) {
+    sigset_t saved;
+    bool locked;
+
+    if (!w) {
         return;
     }
-    win32_memory_destroy(w);
-    free_bindings(w);
-    pthread_mutex_unlock(&w->lock);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
+    /* In a child of fork a thread of the parent may hold the lock, in the middle of
+     * a change, and for ever: then what it works on stays where it is. */
+    ww_block_signals(&saved);
+    locked = !pthread_mutex_trylock(&w->lock);
+    if (locked) {
+        win32_memory_destroy(w);
+        pthread_mutex_unlock(&w->lock);
+    }
+    ww_restore_signals(&saved);
+    if (locked) {
+        free_bindings(w);
+        pthread_mutex_destroy(&w->lock);
+        free(w);
+    }
 }

@@ -30,14 +30,21 @@ static void end_change(struct ww_win32 *w, const sigset_t *saved)
 
 void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type, ULONG protect)
 {
-    PVOID base = addr;
+    SIZE_T rounded;
+    PVOID base;
     sigset_t saved;
-    NTSTATUS status = begin_change(w, &saved);
+    NTSTATUS status;
 
-    if (!status) {
-        status = nt_allocate(&w->nt, NtCurrentProcess(), &base, 0, &size, type, protect);
-        end_change(w, &saved);
-    }
+    /* Once more where the engine lacked a thread, which it makes without our lock. */
+    do {
+        base = addr;
+        rounded = size;
+        status = begin_change(w, &saved);
+        if (!status) {
+            status = nt_allocate(&w->nt, NtCurrentProcess(), &base, 0, &rounded, type, protect);
+            end_change(w, &saved);
+        }
+    } while (status && ww_is_alive(w->nt.ctx) && ww_workers_make_wanted(&w->nt.ctx->workers));
     return win32_succeeded(status) ? base : NULL;
 }
 

@@ -29,7 +29,7 @@ enum win32_call {
 
 /* One function in one convention. */
 struct win32_binding {
-    ffi_closure *closure; /* NULL: not bound yet */
+    ffi_closure *closure;
     void *entry;
     ffi_cif cif;
     ffi_type *types[WIN32_MAX_ARGS];
@@ -42,11 +42,12 @@ struct ww_win32 {
     struct nt nt;
 
     /* Taken before any lock of the engine, with signals blocked; the guest's memory
-     * is not touched under it. It covers everything below, and makes allocating,
+     * is not touched under it. It covers the table below, and makes allocating,
      * freeing and protecting one change each. */
     pthread_mutex_t lock;
     struct win32_allocation_tree allocations; /* by address, not overlapping */
-    struct win32_binding bindings[NR_WIN32_CALLS][WIN32_NR_CONVENTIONS];
+
+    _Atomic(struct win32_binding *) bindings[NR_WIN32_CALLS][WIN32_NR_CONVENTIONS]; /* NULL: not bound yet */
 };
 
 /* memory.c: sets up nt->original and what goes with it; releases all memory. */

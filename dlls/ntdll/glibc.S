@@ -46,8 +46,8 @@ load_return_address:
     ret
 #endif
 FORWARD(pthread_attr_setstack, EITHER(GLIBC_2.2.5, GLIBC_2.2))
-FORWARD(pthread_attr_setstacksize, LATER)
 FORWARD(pthread_create, LATER)
+FORWARD(pthread_detach, BASE)
 FORWARD(pthread_join, BASE)
 FORWARD(pthread_once, BASE)
 FORWARD(pthread_rwlock_destroy, LATER)
@@ -58,9 +58,7 @@ FORWARD(pthread_rwlock_wrlock, LATER)
 FORWARD(pthread_rwlockattr_destroy, LATER)
 FORWARD(pthread_rwlockattr_init, LATER)
 OPTIONAL(pthread_rwlockattr_setkind_np, LATER)
-FORWARD(pthread_setname_np, GLIBC_2.12)
 FORWARD(pthread_sigmask, BASE)
-FORWARD(pthread_tryjoin_np, GLIBC_2.3.3)
 
 /* Of musl and older ones of it. The linker takes those with _chk for what _FORTIFY_SOURCE makes of a call. */
 OPTIONAL(__dprintf_chk, GLIBC_2.8)

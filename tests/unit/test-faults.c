@@ -229,6 +229,58 @@ START_TEST(a_latch_without_memory_marks_all)
 }
 END_TEST
 
+/* The self test of a context at work meets a lack of memory that passes. */
+START_TEST(a_passing_shortage_takes_no_capability)
+{
+    static const char *const plans[] = { "scan:1:ENOTTY,copy:1:ENOMEM", "scan:1:ENOTTY,poison:1:ENOMEM",
+                                         "scan:1:ENOTTY,mmap:1+:ENOMEM" };
+    char *base;
+
+    for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
+        uint32_t caps;
+
+        fault_plan(NULL, 0);
+        open_context();
+        base = watch_pages(8);
+        caps = ww_backend_caps(ctx);
+        /* What an answer needs is there from the one before. */
+        ck_assert_int_ge(ww_count(ctx, base, 8 * page_size()), 0);
+        ck_assert(fault_plan(plans[i], 0));
+        fault_start();
+        fault_resume();
+        ck_assert_int_eq(ww_latch(ctx, base, 8 * page_size()), 0);
+        fault_pause();
+        fault_stop();
+        ck_assert_msg(ww_backend_caps(ctx) == caps, "%s: capabilities %#x, were %#x", plans[i],
+                      ww_backend_caps(ctx), caps);
+        ww_close(ctx);
+    }
+}
+END_TEST
+
+/* Either it cannot be opened, or it can do all that it can do at any other time. */
+START_TEST(a_shortage_at_the_opening_takes_no_capability)
+{
+    struct ww_context *other;
+    int err;
+
+    fault_plan(NULL, 0);
+    open_context();
+    ck_assert(fault_plan("copy:1:ENOMEM", 0));
+    fault_start();
+    fault_resume();
+    err = ww_open(&other, backend->name);
+    fault_pause();
+    fault_stop();
+    ck_assert_msg(!err || err == -ENOMEM || err == -EIO, "%s", strerror(-err));
+    if (!err) {
+        ck_assert_uint_eq(ww_backend_caps(other), ww_backend_caps(ctx));
+        ww_close(other);
+    }
+    ww_close(ctx);
+}
+END_TEST
+
 /* A tracker that came to its end keeps a range registered, since that could not be undone: the one after it
  * must have the range all the same. */
 START_TEST(what_could_not_be_unregistered_is_watched_again)
@@ -284,6 +336,8 @@ int main(void)
         add_case(suite, "random", random_calls_fail, NR_SEEDS);
         add_case(suite, "hold", a_latch_without_memory_marks_all, 1);
         add_case(suite, "leftovers", what_could_not_be_unregistered_is_watched_again, 1);
+        add_case(suite, "shortage", a_passing_shortage_takes_no_capability, 1);
+        add_case(suite, "shortage at the opening", a_shortage_at_the_opening_takes_no_capability, 1);
         failed += run_suite(suite);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
