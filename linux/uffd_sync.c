@@ -52,14 +52,14 @@ static void put_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
 static struct ww_sync *map_sync(void)
 {
     size_t page = ww_page_size(), head = (sizeof(struct ww_sync) + page - 1) & ~(page - 1);
-    size_t len = head + (2 + WW_SYNC_BATCH) * page;
+    size_t len = head + (3 + WW_SYNC_BATCH) * page;
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct ww_sync *sync = (struct ww_sync *)area;
 
     if (area == MAP_FAILED) {
         return NULL;
     }
-    if (madvise(area + head, page, MADV_WIPEONFORK)) {
+    if (madvise(area + head, page, MADV_WIPEONFORK) || mprotect(area + len - page, page, PROT_NONE)) {
         munmap(area, len);
         return NULL;
     }
@@ -68,6 +68,7 @@ static struct ww_sync *map_sync(void)
     sync->alive = (const unsigned int *)(area + head);
     sync->bell = area + head + page;
     sync->zeroes = area + head + 2 * page;
+    sync->trap = area + len - page;
     /* Mapped from now on, so that UFFDIO_COPY finds them at its first try. */
     for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
         (void)*(const volatile char *)(sync->zeroes + i * page);
@@ -75,8 +76,8 @@ static struct ww_sync *map_sync(void)
     return sync;
 }
 
-/* Learns what ww_sync_kind() sees on a page of ours that is registered, and whether it sees
- * something else on one that is not. */
+/* Learns what ww_sync_kind() sees on a page of ours that is registered, and whether it and
+ * ww_sync_is_registered() see something else on one that is not. */
 static int learn_kinds(struct ww_sync *sync)
 {
     uintptr_t bell = (uintptr_t)sync->bell, page = ww_page_size();
@@ -90,7 +91,9 @@ static int learn_kinds(struct ww_sync *sync)
     sync->tells_lost = sync->kind_error == EINVAL || sync->kind_error == EOPNOTSUPP;
     sync->tells_lost = sync->tells_lost && ww_sync_kind(sync, bell, bell + page) == WW_SYNC_PRIVATE &&
                        ww_sync_kind(sync, bell + page, bell + 2 * page) == WW_SYNC_LOST &&
-                       ww_sync_kind(sync, bell, bell + 2 * page) == WW_SYNC_LOST;
+                       ww_sync_kind(sync, bell, bell + 2 * page) == WW_SYNC_LOST &&
+                       ww_sync_is_registered(sync, bell, bell + page) == 1 &&
+                       ww_sync_is_registered(sync, bell + page, bell + 2 * page) == 0;
     return 0;
 }
 
