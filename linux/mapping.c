@@ -79,14 +79,15 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
 }
 
 /* Neither huge pages, which would report 512 pages for one write, nor merging with
- * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
+ * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. ENOMEM: a part is
+ * not mapped, and the rest is done. EAGAIN: no memory, or no mapping more (vm.max_map_count). */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end)
 {
     static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
 
     for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
-        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL) {
-            return -errno;
+        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL && errno != ENOMEM) {
+            return errno == EAGAIN ? -ENOMEM : -errno;
         }
     }
     return 0;

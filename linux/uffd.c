@@ -107,22 +107,24 @@ static int write_protect(const struct uffd *uffd, const struct ww_region *region
     return 0;
 }
 
-/* The same for memory whose mapping was replaced. It may have holes by now
- * (ENOMEM), which is no reason to leave the rest of it untracked. */
+/* The same for memory whose mapping was replaced. */
 static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     int err = ww_keep_pages_small(start, end);
 
-    return err && err != -ENOMEM ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
+    return err ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-static void unregister_range(struct uffd *uffd, uintptr_t start, uintptr_t end)
+/* -ENOMEM: a mapping was to be cut and could not; some of the range is registered still. */
+static int unregister_range(struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct uffdio_range range = { .start = start, .len = end - start };
+    int err = ioctl(uffd->fd, UFFDIO_UNREGISTER, &range) ? -errno : 0;
 
-    if (ioctl(uffd->fd, UFFDIO_UNREGISTER, &range)) {
+    if (err) {
         atomic_store(&uffd->leftovers, true);
     }
+    return err == -ENOMEM ? err : 0;
 }
 
 /* A range is registered with one descriptor only. What one of ours that came to its end has kept is taken
@@ -371,6 +373,10 @@ static int uffd_arm(struct ww_region *region)
     if (err == -EBUSY) {
         err = register_over_leftovers(region->tracker, start, end);
     }
+    if (err == -ENOMEM) {
+        /* Some of its mappings may be registered. None is another's: that is refused before anything is. */
+        unregister_range(uffd, start, end);
+    }
     if (!err && region->markers) {
         err = write_protect(uffd, region, start, end);
         if (err) {
@@ -398,7 +404,10 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     const struct uffd *uffd = region->tracker->priv;
     int err = register_again(uffd, start, end);
 
-    return err || !region->markers ? err : write_protect(uffd, region, start, end);
+    if (!err && region->markers) {
+        err = write_protect(uffd, region, start, end);
+    }
+    return err;
 }
 
 static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
@@ -422,9 +431,9 @@ static int uffd_supply(struct ww_region *region, uintptr_t start, uintptr_t end,
                : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
 }
 
-static void uffd_disarm(struct ww_region *region)
+static int uffd_disarm(struct ww_region *region)
 {
-    unregister_range(region->tracker->priv, region->range.start, region->range.end);
+    return unregister_range(region->tracker->priv, region->range.start, region->range.end);
 }
 
 static void uffd_release(struct ww_region *region)

@@ -154,13 +154,16 @@ static int sync_arm(struct ww_region *region)
         put_pages(sync, entry.pages);
         return err;
     }
-    /* If it fails, what is registered is another's, and kernels like 6.1 would let us end that. */
+    /* If it fails, what is registered is another's, and kernels like 6.1 would let us end that; but not if
+     * some mapping could not be cut. */
     err = ww_sync_register(sync, start, end, false);
     if (!err) {
         err = ww_sync_track(sync, entry.pages, start, end);
         if (err) {
             ww_sync_unregister(sync, start, end);
         }
+    } else if (err == -ENOMEM) {
+        ww_sync_unregister(sync, start, end);
     }
     if (err) {
         ww_sync_table_remove(sync, &entry);
@@ -317,8 +320,7 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     struct ww_sync_pages *pages = region->priv;
     int err = ww_keep_pages_small(start, end);
 
-    /* The range may have holes by now, which is no reason to leave the rest of it untracked. */
-    if (!pages || (err && err != -ENOMEM)) {
+    if (!pages || err) {
         return pages ? err : -EIO;
     }
     ww_sync_settle(region->tracker->priv);
@@ -349,14 +351,16 @@ static ssize_t sync_fill(struct ww_region *region, uintptr_t start, const void *
     return ww_sync_copy(sync, start, src, len, true);
 }
 
-static void sync_disarm(struct ww_region *region)
+static int sync_disarm(struct ww_region *region)
 {
     const struct ww_sync *sync = region->tracker->priv;
+    int err = 0;
 
     /* By another's descriptor it would end another's tracking. */
     if (ww_sync_is_ours(sync)) {
-        ww_sync_unregister(sync, region->range.start, region->range.end);
+        err = ww_sync_unregister(sync, region->range.start, region->range.end);
     }
+    return err == -ENOMEM ? err : 0;
 }
 
 static void sync_close(struct ww_tracker *tracker)
