@@ -213,6 +213,9 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 /* Watched memory is neither huge nor merged; holes are passed over. 0 or a negative errno. */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
+/* Whether the kernel gives new memory its pages at once (mlockall(2)), tried by its effect. */
+bool ww_kernel_populates(void);
+
 /* headroom.c */
 #define WW_DEFAULT_MAPPING_LIMIT 65530
 /* vm.max_map_count */

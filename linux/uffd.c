@@ -361,6 +361,13 @@ static ssize_t uffd_scan_alone(struct ww_tracker *tracker, const struct ww_scan 
     return nr;
 }
 
+/* Whether new memory has pages because the kernel has brought them in by itself (mlockall(2)), which is no
+ * write. Where it does not do that, somebody has written to it meanwhile. */
+static bool is_populated(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    return uffd_peek(region->tracker, start, end) && ww_kernel_populates();
+}
+
 static int uffd_arm(struct ww_region *region)
 {
     struct uffd *uffd = region->tracker->priv;
@@ -377,7 +384,7 @@ static int uffd_arm(struct ww_region *region)
         /* Some of its mappings may be registered. None is another's: that is refused before anything is. */
         unregister_range(uffd, start, end);
     }
-    if (!err && region->markers) {
+    if (!err && (region->markers || is_populated(region, start, end))) {
         err = write_protect(uffd, region, start, end);
         if (err) {
             unregister_range(uffd, start, end);
@@ -404,7 +411,7 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     const struct uffd *uffd = region->tracker->priv;
     int err = register_again(uffd, start, end);
 
-    if (!err && region->markers) {
+    if (!err && (region->markers || is_populated(region, start, end))) {
         err = write_protect(uffd, region, start, end);
     }
     return err;
