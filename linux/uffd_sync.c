@@ -344,11 +344,15 @@ static int sync_protect(struct ww_region *region, uintptr_t start, uintptr_t end
 static ssize_t sync_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
 {
     const struct ww_sync *sync = region->tracker->priv;
+    ssize_t nr;
 
     if (sync->user_mode_only || atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
         return -EOPNOTSUPP;
     }
-    return ww_sync_copy(sync, start, src, len, true);
+    do {
+        nr = ww_sync_copy(sync, start, src, len, true);
+    } while (nr == -EAGAIN || nr == -EINTR);
+    return nr;
 }
 
 static int sync_disarm(struct ww_region *region)

@@ -221,7 +221,8 @@ static int arm_region(struct ww_context *ctx, struct ww_region *region)
         region->tracker = atomic_load(&ctx->tracker);
         err = region->tracker->backend->arm(region);
     } while (err && ww_backend_replace(ctx, region->tracker));
-    return err;
+    /* The program has closed a descriptor of ours and has its number for another file. */
+    return err == -ENOTTY ? -EBADF : err;
 }
 
 /* Arms a region and puts it into the table. table_lock is held for writing. */
