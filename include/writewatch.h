@@ -61,7 +61,9 @@ enum ww_cap {
 enum ww_watch_flag {
     /* The caller promises that no page of the range was touched since it was
      * mapped. Without it, pages that exist already are made clean first, which
-     * costs time in proportion to them. */
+     * costs time in proportion to them. What the kernel brings in by itself where
+     * mlockall(2) has MCL_FUTURE is no touch; MAP_POPULATE is one, and its pages
+     * would count as written. */
     WW_WATCH_FRESH = 1u << 0,
     /* The caller knows that the range is private anonymous memory of small pages.
      * Spares looking that up, whose cost grows with the number of mappings. If it
@@ -143,11 +145,17 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
  * applied and remain after ww_unwatch()).
  *
+ * A region cuts the mapping that it lies in: two mappings more, of which
+ * vm.max_map_count allows 65,530 by default, until the memory is unmapped; none
+ * where it is a whole mapping or touches other regions on both sides. Where regions
+ * have taken many, a sixteenth of that limit is kept for the program.
+ *
  * Returns 0; -EINVAL (not aligned, empty, wraps around, unknown flag, or a
  * mapping that the backend cannot track); -EEXIST (overlaps a region); -EBUSY
- * (another context or userfaultfd tracks it); -ENOMEM (no memory, or part of the
- * range is not mapped); -EPERM (may never be written); -EMFILE, -ENFILE,
- * -ENOENT, -EACCES (mprotect: /proc/self/maps); -ECHILD. On error nothing is
+ * (another context or userfaultfd tracks it); -ENOMEM (no memory, part of the
+ * range is not mapped, or too few mappings are left); -EPERM (may never be written); -EMFILE, -ENFILE,
+ * -ENOENT, -EACCES (mprotect: /proc/self/maps); -EBADF, -EIO (the program has closed a descriptor of
+ * the library's, and no other can be opened now); -ECHILD. On error nothing is
  * watched.
  * O(log regions) with WW_WATCH_FRESH and WW_WATCH_LAZY where the backend has
  * WW_CAP_FREE_ARMING; without the latter also O(mappings of the process); shared
@@ -161,7 +169,8 @@ int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
  * one or two smaller ones. Call it before the memory is unmapped.
  *
  * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM
- * (no memory to split a region; nothing was changed), -EDEADLK (called by a callback
+ * (no memory to split a region, or no mapping more to cut one: all of it stays watched,
+ * and pages of the range may count as written), -EDEADLK (called by a callback
  * of ww_fill_on_demand(), for which it would wait), -ECHILD.
  */
 int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
@@ -229,8 +238,12 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  *
  * Without this call nothing is lost either: a replaced mapping is noticed where
  * the backend has WW_CAP_LOST_DETECTED and its pages then count as written; and
- * pages that were dropped from a long run (32 MB) which had been reported whole
- * may be reported once more.
+ * pages that were reported or filled before they were dropped (with WW_WATCH_MARKERS,
+ * all that were dropped) may be reported once more: when they are read, or at once where
+ * all of the range that is asked for, or 32 MB of it in a row, had been reported.
+ *
+ * New pages that exist when it is called count as written, but for those that the
+ * kernel brings in by itself where mlockall(2) has MCL_FUTURE.
  */
 int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
 
@@ -260,7 +273,8 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages); -EINVAL (not aligned, empty, wraps
  * around, NULL, or memory that cannot be filled);
  * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot
- * be read); -EBADF (the program has closed a descriptor of the library's); -ENOMEM; -ECHILD.
+ * be read); -EBADF (the program has closed a descriptor of the library's); -EIO (the mprotect backend
+ * cannot look or write there); -ENOMEM; -ECHILD.
  * Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);

@@ -193,8 +193,10 @@ struct ww_backend {
      */
     int (*supply)(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply);
 
-    /* Stops to track the whole range of the region; its mapping is still there. */
-    void (*disarm)(struct ww_region *region);
+    /* Stops to track the whole range of the region; its mapping is still there. 0, or -ENOMEM
+     * (vm.max_map_count): some of it may be tracked still. The region can stay then, and nothing that is
+     * written meanwhile is lost, or be released all the same. */
+    int (*disarm)(struct ww_region *region);
 
     /* Frees region->priv. */
     void (*release)(struct ww_region *region);
@@ -215,8 +217,20 @@ void ww_backend_close(struct ww_context *ctx);
 
 /* mapping.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
-/* Watched memory is neither huge nor merged. 0 or a negative errno. */
+/* Watched memory is neither huge nor merged; holes are passed over. 0 or a negative errno. */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
+
+/* Whether the kernel gives new memory its pages at once (mlockall(2)), tried by its effect. */
+bool ww_kernel_populates(void);
+
+/* headroom.c */
+#define WW_DEFAULT_MAPPING_LIMIT 65530
+/* vm.max_map_count */
+long ww_mapping_limit(void);
+/* Before a watch begins: 0, or -ENOMEM (regions have taken so many mappings that too few are free). */
+int ww_headroom_take(void);
+/* So many regions more; negative: less. */
+void ww_headroom_add_region(long nr);
 
 /* watch.c */
 int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);

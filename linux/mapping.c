@@ -3,7 +3,7 @@
  * What is mapped in a range that is to be watched, as far as it decides how: is
  * all of it private anonymous memory, and how large are its pages? Asked once
  * a watch, unless the caller knows the answer. And what is asked of it then: that
- * its pages stay small.
+ * its pages stay small. Also whether the kernel brings pages in before the program does.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -79,15 +79,32 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
 }
 
 /* Neither huge pages, which would report 512 pages for one write, nor merging with
- * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. */
+ * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. ENOMEM: a part is
+ * not mapped, and the rest is done. EAGAIN: no memory, or no mapping more (vm.max_map_count). */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end)
 {
     static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
 
     for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
-        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL) {
-            return -errno;
+        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL && errno != ENOMEM) {
+            return errno == EAGAIN ? -ENOMEM : -errno;
         }
     }
     return 0;
+}
+
+/* mlockall() with MCL_FUTURE: each new mapping has all its pages at once. No file tells. */
+bool ww_kernel_populates(void)
+{
+    size_t page = ww_page_size();
+    char *area = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char there = 0;
+    bool populates;
+
+    if (area == MAP_FAILED) {
+        return false;
+    }
+    populates = !mincore(area, page, &there) && (there & 1);
+    munmap(area, page);
+    return populates;
 }

@@ -99,8 +99,8 @@ static int mprotect_open(struct ww_tracker *tracker)
     return 0;
 }
 
-/* Every page gets the protection that the program wants. If the kernel refuses that (vm.max_map_count), the
- * map is kept: the handler goes on to open what is stored to. */
+/* Every page gets the protection that the program wants. If the kernel refuses that (vm.max_map_count), some
+ * are armed still. */
 static int disarm_map(struct ww_prot_map *map)
 {
     struct ww_prot_pages *pages = map->pages;
@@ -109,12 +109,14 @@ static int disarm_map(struct ww_prot_map *map)
 
     ww_bits_change(pages->dirty, from, to, true);
     err = ww_prot_apply(pages, from, to);
-    map->kept = err;
+    map->refused = err;
     return err;
 }
 
+/* A map with armed pages is kept: the handler goes on to open what is stored to. */
 static void end_map(struct ww_prot_map *map)
 {
+    map->kept = map->refused;
     if (!map->kept) {
         ww_fault_remove(map);
         free_map(map);
@@ -141,7 +143,7 @@ static int end_kept(uintptr_t start, uintptr_t end)
         if (err && !learned) {
             return err;
         }
-        map->kept = false;
+        map->refused = false;
         end_map(map);
     }
     return 0;
@@ -236,6 +238,7 @@ static int learn_again(struct ww_prot_map *map)
     int err = map->suspect ? ww_prot_learn(map->pages, map->start, map->end) : 0;
 
     map->suspect = err;
+    map->refused = false; /* its region has stayed */
     return err;
 }
 
@@ -280,9 +283,9 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
     return nr;
 }
 
-static void mprotect_disarm(struct ww_region *region)
+static int mprotect_disarm(struct ww_region *region)
 {
-    disarm_map(region->priv);
+    return disarm_map(region->priv) == -ENOMEM ? -ENOMEM : 0;
 }
 
 static void mprotect_release(struct ww_region *region)
@@ -371,7 +374,7 @@ static int mprotect_check(struct ww_tracker *tracker)
             tracker->caps &= ~WW_CAP_FILL;
         }
         mprotect_disarm(&region);
-        ((struct ww_prot_map *)region.priv)->kept = false; /* its memory goes */
+        ((struct ww_prot_map *)region.priv)->refused = false; /* its memory goes */
         mprotect_release(&region);
         ww_fault_uninstall();
     }

@@ -37,7 +37,8 @@ struct ww_prot_map {
     _Atomic uintptr_t fill_start, fill_end;
     struct ww_prot_pages *pages;
     bool suspect; /* some of its mappings may be writable where pages count as clean */
-    bool kept;    /* its region has ended, but pages are armed still */
+    bool refused; /* when it was disarmed last, some pages were left armed */
+    bool kept;    /* the same, and its region has ended */
 };
 
 /* Protection that arms a page. */

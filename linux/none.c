@@ -99,9 +99,10 @@ static ssize_t none_fill(struct ww_region *region, uintptr_t start, const void *
     return -EOPNOTSUPP;
 }
 
-static void none_disarm(struct ww_region *region)
+static int none_disarm(struct ww_region *region)
 {
     (void)region;
+    return 0;
 }
 
 static void none_release(struct ww_region *region)

@@ -72,6 +72,7 @@ void ww_region_insert(struct ww_context *ctx, struct ww_region *region)
 {
     RB_INSERT(ww_region_tree, &ctx->regions, region);
     atomic_fetch_add(&ctx->nr_regions, 1);
+    ww_headroom_add_region(1);
 }
 
 /* Takes the region out of the table and waits until no other thread is at work on it. */
@@ -79,6 +80,7 @@ void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
 {
     RB_REMOVE(ww_region_tree, &ctx->regions, region);
     atomic_fetch_sub(&ctx->nr_regions, 1);
+    ww_headroom_add_region(-1);
     ww_lock(&region->lock, WW_RANK_REGION);
     ww_quiet_end(ctx, region);
     ww_unlock(&region->lock, WW_RANK_REGION);

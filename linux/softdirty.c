@@ -322,7 +322,7 @@ static int softdirty_discard(struct ww_region *region, uintptr_t start, uintptr_
     int err = ww_keep_pages_small(start, end);
     sigset_t saved;
 
-    if (err && err != -ENOMEM) {
+    if (err) {
         return err;
     }
     lock_owner(&saved);
@@ -346,9 +346,10 @@ static ssize_t softdirty_fill(struct ww_region *region, uintptr_t start, const v
     return -EOPNOTSUPP;
 }
 
-static void softdirty_disarm(struct ww_region *region)
+static int softdirty_disarm(struct ww_region *region)
 {
     (void)region;
+    return 0;
 }
 
 static void softdirty_release(struct ww_region *region)

@@ -117,29 +117,27 @@ static int write_protect(const struct uffd *uffd, const struct ww_region *region
     return 0;
 }
 
-/* Whether pages that do not exist are armed too, so that a read makes them clean. */
-static bool arms_holes(const struct ww_region *region)
-{
-    return region->markers || region->tracker->no_zero_page;
-}
-
-/* The same for memory whose mapping was replaced. It may have holes by now
- * (ENOMEM), which is no reason to leave the rest of it untracked. */
+/* The same for memory whose mapping was replaced. */
 static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     int err = ww_keep_pages_small(start, end);
 
-    return err && err != -ENOMEM ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
+    return err ? err : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-static void unregister_range(struct uffd *uffd, uintptr_t start, uintptr_t end)
+/* -ENOMEM: a mapping was to be cut and could not; some of the range is registered still. */
+static int unregister_range(struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct uffdio_range range = { .start = start, .len = end - start };
-
     /* Another one by its number may track the same memory by now. */
-    if (!ww_fd_look(&uffd->opened[0]) || ioctl(uffd->fd, UFFDIO_UNREGISTER, &range)) {
+    int err = !ww_fd_look(&uffd->opened[0])                ? -EBADF
+              : ioctl(uffd->fd, UFFDIO_UNREGISTER, &range) ? -errno
+                                                           : 0;
+
+    if (err) {
         atomic_store(&uffd->leftovers, true);
     }
+    return err == -ENOMEM ? err : 0;
 }
 
 /* A range is registered with one descriptor only. What one of ours that came to its end has kept is taken
@@ -412,6 +410,60 @@ static ssize_t uffd_scan_alone(struct ww_tracker *tracker, const struct ww_scan 
     return nr;
 }
 
+/* Whether new memory has pages because the kernel has brought them in by itself (mlockall(2)), which is no
+ * write. Where it does not do that, somebody has written to it meanwhile. */
+static bool is_populated(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    return uffd_peek(region->tracker, start, end) && ww_kernel_populates();
+}
+
+/* Takes the write-protect bit from pages that exist in the range. */
+static int unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+{
+    while (start < end) {
+        struct page_region found = { .start = 0 };
+        struct pm_scan_arg arg = {
+            .size = sizeof(arg),
+            .start = start,
+            .end = end,
+            .vec = (uintptr_t)&found,
+            .vec_len = 1,
+            .category_mask = PAGE_IS_PRESENT,
+            .return_mask = PAGE_IS_PRESENT,
+        };
+        int nr = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
+        struct uffdio_writeprotect unprotect = {
+            .range = { .start = found.start, .len = found.end - found.start },
+        };
+
+        if (nr < 0 || (nr > 0 && ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &unprotect))) {
+            if (errno != EINTR && errno != EAGAIN) {
+                return -errno;
+            }
+            ww_wait_moment();
+            continue;
+        }
+        if (arg.walk_end <= start) {
+            return -EIO;
+        }
+        start = arg.walk_end;
+    }
+    return 0;
+}
+
+/*
+ * Arms new private memory in a kernel without a zero page, so that a read makes a page that is clean. What
+ * exists behind that was written meanwhile, and stays so: whoever reads a page at this moment is reported,
+ * too.
+ */
+static int arm_missing(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
+                       uintptr_t end)
+{
+    int err = write_protect(uffd, region, start, end);
+
+    return err ? err : unprotect_present(uffd, start, end);
+}
+
 static int uffd_arm(struct ww_region *region)
 {
     struct uffd *uffd = region->tracker->priv;
@@ -424,11 +476,20 @@ static int uffd_arm(struct ww_region *region)
     if (err == -EBUSY) {
         err = register_over_leftovers(region->tracker, start, end);
     }
-    if (!err && arms_holes(region)) {
+    if (err == -ENOMEM) {
+        /* Some of its mappings may be registered. None is another's: that is refused before anything is. */
+        unregister_range(uffd, start, end);
+    }
+    if (err) {
+        return err;
+    }
+    if (region->markers || is_populated(region, start, end)) {
         err = write_protect(uffd, region, start, end);
-        if (err) {
-            unregister_range(uffd, start, end);
-        }
+    } else if (region->tracker->no_zero_page) {
+        err = arm_missing(uffd, region, start, end);
+    }
+    if (err) {
+        unregister_range(uffd, start, end);
     }
     return err;
 }
@@ -451,7 +512,13 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     const struct uffd *uffd = region->tracker->priv;
     int err = register_again(uffd, start, end);
 
-    return err || !arms_holes(region) ? err : write_protect(uffd, region, start, end);
+    if (!err && (region->markers || is_populated(region, start, end))) {
+        err = write_protect(uffd, region, start, end);
+    } else if (!err && region->tracker->no_zero_page && !uffd_peek(region->tracker, start, end)) {
+        /* Where something was written already, reads of the rest count as writes. */
+        err = arm_missing(uffd, region, start, end);
+    }
+    return err;
 }
 
 static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
@@ -475,9 +542,9 @@ static int uffd_supply(struct ww_region *region, uintptr_t start, uintptr_t end,
                : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
 }
 
-static void uffd_disarm(struct ww_region *region)
+static int uffd_disarm(struct ww_region *region)
 {
-    unregister_range(region->tracker->priv, region->range.start, region->range.end);
+    return unregister_range(region->tracker->priv, region->range.start, region->range.end);
 }
 
 static void uffd_release(struct ww_region *region)

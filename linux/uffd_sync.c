@@ -52,14 +52,14 @@ static void put_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
 static struct ww_sync *map_sync(void)
 {
     size_t page = ww_page_size(), head = (sizeof(struct ww_sync) + page - 1) & ~(page - 1);
-    size_t len = head + (2 + WW_SYNC_BATCH) * page;
+    size_t len = head + (3 + WW_SYNC_BATCH) * page;
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct ww_sync *sync = (struct ww_sync *)area;
 
     if (area == MAP_FAILED) {
         return NULL;
     }
-    if (madvise(area + head, page, MADV_WIPEONFORK)) {
+    if (madvise(area + head, page, MADV_WIPEONFORK) || mprotect(area + len - page, page, PROT_NONE)) {
         munmap(area, len);
         return NULL;
     }
@@ -68,6 +68,7 @@ static struct ww_sync *map_sync(void)
     sync->alive = (const unsigned int *)(area + head);
     sync->bell = area + head + page;
     sync->zeroes = area + head + 2 * page;
+    sync->trap = area + len - page;
     /* Mapped from now on, so that UFFDIO_COPY finds them at its first try. */
     for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
         (void)*(const volatile char *)(sync->zeroes + i * page);
@@ -75,8 +76,8 @@ static struct ww_sync *map_sync(void)
     return sync;
 }
 
-/* Learns what ww_sync_kind() sees on a page of ours that is registered, and whether it sees
- * something else on one that is not. */
+/* Learns what ww_sync_kind() sees on a page of ours that is registered, and whether it and
+ * ww_sync_is_registered() see something else on one that is not. */
 static int learn_kinds(struct ww_sync *sync)
 {
     uintptr_t bell = (uintptr_t)sync->bell, page = ww_page_size();
@@ -90,7 +91,9 @@ static int learn_kinds(struct ww_sync *sync)
     sync->tells_lost = sync->kind_error == EINVAL || sync->kind_error == EOPNOTSUPP;
     sync->tells_lost = sync->tells_lost && ww_sync_kind(sync, bell, bell + page) == WW_SYNC_PRIVATE &&
                        ww_sync_kind(sync, bell + page, bell + 2 * page) == WW_SYNC_LOST &&
-                       ww_sync_kind(sync, bell, bell + 2 * page) == WW_SYNC_LOST;
+                       ww_sync_kind(sync, bell, bell + 2 * page) == WW_SYNC_LOST &&
+                       ww_sync_is_registered(sync, bell, bell + page) == 1 &&
+                       ww_sync_is_registered(sync, bell + page, bell + 2 * page) == 0;
     return 0;
 }
 
@@ -151,13 +154,16 @@ static int sync_arm(struct ww_region *region)
         put_pages(sync, entry.pages);
         return err;
     }
-    /* If it fails, what is registered is another's, and kernels like 6.1 would let us end that. */
+    /* If it fails, what is registered is another's, and kernels like 6.1 would let us end that; but not if
+     * some mapping could not be cut. */
     err = ww_sync_register(sync, start, end, false);
     if (!err) {
         err = ww_sync_track(sync, entry.pages, start, end);
         if (err) {
             ww_sync_unregister(sync, start, end);
         }
+    } else if (err == -ENOMEM) {
+        ww_sync_unregister(sync, start, end);
     }
     if (err) {
         ww_sync_table_remove(sync, &entry);
@@ -314,8 +320,7 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     struct ww_sync_pages *pages = region->priv;
     int err = ww_keep_pages_small(start, end);
 
-    /* The range may have holes by now, which is no reason to leave the rest of it untracked. */
-    if (!pages || (err && err != -ENOMEM)) {
+    if (!pages || err) {
         return pages ? err : -EIO;
     }
     ww_sync_settle(region->tracker->priv);
@@ -339,21 +344,27 @@ static int sync_protect(struct ww_region *region, uintptr_t start, uintptr_t end
 static ssize_t sync_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
 {
     const struct ww_sync *sync = region->tracker->priv;
+    ssize_t nr;
 
     if (sync->user_mode_only || atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
         return -EOPNOTSUPP;
     }
-    return ww_sync_copy(sync, start, src, len, true);
+    do {
+        nr = ww_sync_copy(sync, start, src, len, true);
+    } while (nr == -EAGAIN || nr == -EINTR);
+    return nr;
 }
 
-static void sync_disarm(struct ww_region *region)
+static int sync_disarm(struct ww_region *region)
 {
     const struct ww_sync *sync = region->tracker->priv;
+    int err = 0;
 
     /* By another's descriptor it would end another's tracking. */
     if (ww_sync_is_ours(sync)) {
-        ww_sync_unregister(sync, region->range.start, region->range.end);
+        err = ww_sync_unregister(sync, region->range.start, region->range.end);
     }
+    return err == -ENOMEM ? err : 0;
 }
 
 static void sync_close(struct ww_tracker *tracker)

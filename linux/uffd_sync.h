@@ -33,7 +33,7 @@ struct ww_sync_pages {
     size_t nr_pages;
     size_t map_len;
     atomic_uint refs;               /* regions */
-    bool shared;                    /* a mapping of tmpfs or a memfd, not private anonymous memory */
+    atomic_bool shared;             /* some of it may be of tmpfs or a memfd: see ww_sync_kind() */
     uintptr_t half_start, half_end; /* where registering failed half way; under table_lock */
     _Atomic uint64_t dirty[];
 };
@@ -64,6 +64,7 @@ struct ww_sync {
     const unsigned int *alive; /* a page that fork wipes: 0 in a child, which has no handler */
     const char *zeroes;        /* WW_SYNC_BATCH pages, what missing pages are made of */
     const volatile char *bell; /* a page that is missing: to touch it wakes the handler */
+    const char *trap;          /* a page that nothing can be read from */
     int uffd;
     struct ww_fd opened; /* the same, to know it again */
     struct ww_fd epoll;  /* what the handler sleeps in */
@@ -103,8 +104,12 @@ int ww_sync_register(const struct ww_sync *sync, uintptr_t start, uintptr_t end,
 /* The mappings there are ordinary ones again, and threads that wait in them go on. 0 or a negative errno. */
 int ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end);
 
-/* What the range is: enum ww_sync_kind or a negative errno. O(1). */
+/* What the range is: enum ww_sync_kind or a negative errno. O(1). In shared memory it opens pages that are
+ * protected. */
 int ww_sync_kind(const struct ww_sync *sync, uintptr_t start, uintptr_t end);
+
+/* Whether the range is one mapping that is registered: 1, 0 or a negative errno. Opens nothing. O(1). */
+int ww_sync_is_registered(const struct ww_sync *sync, uintptr_t start, uintptr_t end);
 
 /* Existing pages fault on the next write. -ENOENT: some part is not tracked, the rest is done. */
 int ww_sync_protect(const struct ww_sync *sync, uintptr_t start, uintptr_t end);

@@ -133,7 +133,7 @@ int ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t en
  * UFFDIO_CONTINUE (5.13) is for page cache alone: on private memory it fails. But
  * it looks first whether the range is one mapping that is registered, and says
  * ENOENT if not; what it says otherwise was learned by effect. On shared memory
- * it maps pages, which is harmless only before they are protected.
+ * it maps pages, in place of markers too, which is harmless only before they are protected.
  */
 int ww_sync_kind(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
@@ -180,6 +180,43 @@ static int protect_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t 
 int ww_sync_protect(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), protect_piece);
+}
+
+/* The trap may be too near the end of the address space for all of a range: then this much at once. */
+#define TRAP_BYTES ((uintptr_t)64 << 20)
+
+/* UFFDIO_COPY looks for the mapping first too. It then reads what to copy, before it looks at the pages of
+ * the range, and there is nothing to be read. 0, or -ENOENT: not one mapping that is registered. */
+static int look_up(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    struct uffdio_copy arg = {
+        .dst = start,
+        .src = (uintptr_t)sync->trap,
+        .len = end - start,
+        .mode = UFFDIO_COPY_MODE_DONTWAKE,
+    };
+    int err;
+
+    do {
+        err = ioctl(sync->uffd, UFFDIO_COPY, &arg) ? errno : 0;
+    } while (err == EINTR || err == EAGAIN);
+    if (err == ENOMEM) {
+        /* A file system that is full, perhaps. What is open has its dirty bit, and may be protected. */
+        return protect_piece(sync, start, end);
+    }
+    return err == EFAULT ? 0 : err ? -err : -EIO;
+}
+
+int ww_sync_is_registered(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int err = look_up(sync, start, end);
+
+    if (err == -EINVAL && end - start > TRAP_BYTES) {
+        for (err = 0; !err && start < end; start += TRAP_BYTES) {
+            err = look_up(sync, start, end - start > TRAP_BYTES ? start + TRAP_BYTES : end);
+        }
+    }
+    return err == -ENOENT ? 0 : err ? err : 1;
 }
 
 static int unprotect_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)

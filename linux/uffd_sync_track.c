@@ -51,7 +51,9 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
         err = track_private(sync, start, end);
     }
     if (!err) {
-        pages->shared = kind == WW_SYNC_SHARED;
+        if (kind == WW_SYNC_SHARED) {
+            atomic_store(&pages->shared, true);
+        }
         err = ww_sync_protect(sync, start, end);
     }
     return err;
@@ -59,21 +61,35 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
 
 /* ---- mappings that were replaced ---- */
 
+/* Whether the range is one tracked mapping still: 1, 0 or a negative errno. */
+static int is_whole(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    const struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages = region->priv;
+    int kind;
+
+    if (atomic_load(&pages->shared)) {
+        return ww_sync_is_registered(sync, start, end);
+    }
+    kind = ww_sync_kind(sync, start, end);
+    return kind < 0 ? kind : kind != WW_SYNC_LOST;
+}
+
 /* Whether all of the range is tracked still: 1, 0 or a negative errno. Gives up, with 0, where
  * that takes too many probes. */
-static int is_tracked(const struct ww_sync *sync, uintptr_t start, uintptr_t end, int *nr_probes)
+static int is_tracked(const struct ww_region *region, uintptr_t start, uintptr_t end, int *nr_probes)
 {
     uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
-    int ret = ww_sync_kind(sync, start, end);
+    int ret = is_whole(region, start, end);
 
-    if (ret != WW_SYNC_LOST) {
-        return ret < 0 ? ret : 1;
+    if (ret) {
+        return ret;
     }
     if (mid == start || ++*nr_probes > MAX_PROBES) {
         return 0;
     }
-    ret = is_tracked(sync, start, mid, nr_probes);
-    return ret == 1 ? is_tracked(sync, mid, end, nr_probes) : ret;
+    ret = is_tracked(region, start, mid, nr_probes);
+    return ret == 1 ? is_tracked(region, mid, end, nr_probes) : ret;
 }
 
 void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
@@ -114,15 +130,21 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
 {
     struct ww_sync *sync = region->tracker->priv;
     struct ww_sync_pages *pages = region->priv;
-    int err;
+    int err, kind;
 
     region->lost = true;
     ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
     ww_keep_pages_small(start, end);
     err = ww_sync_register(sync, start, end, false);
-    if (!err && ww_sync_kind(sync, start, end) != WW_SYNC_PRIVATE) {
+    kind = err ? WW_SYNC_LOST : ww_sync_kind(sync, start, end);
+    if (kind == WW_SYNC_SHARED) {
+        atomic_store(&pages->shared, true);
+    } else if (kind == WW_SYNC_PRIVATE) {
+        err = track_private(sync, start, end);
+    } else if (!err) {
         ww_sync_unregister(sync, start, end);
-    } else if (err || track_private(sync, start, end)) {
+    }
+    if (err) {
         ww_sync_doubt(sync, pages, start, end);
     }
 }
@@ -132,13 +154,13 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
 static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
 {
     uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
-    int kind = ww_sync_kind(region->tracker->priv, start, end), err;
+    int whole = is_whole(region, start, end), err;
 
-    if (kind < 0) {
-        return kind;
+    if (whole < 0) {
+        return whole;
     }
-    if (kind != WW_SYNC_LOST || mid == start) {
-        if (kind == WW_SYNC_LOST || all) {
+    if (whole || mid == start) {
+        if (!whole || all) {
             track_again(region, start, end);
         }
         return 0;
@@ -152,47 +174,41 @@ static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, b
 {
     struct ww_mapping mapping;
     struct ww_maps maps;
-    int kind = 0;
+    int whole = 0;
 
     if (ww_maps_open(&maps, 0, 0)) {
         return find_lost_by_halves(region, start, end, all);
     }
-    while (start < end && kind >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
+    while (start < end && whole >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
         uintptr_t from = mapping.start > start ? mapping.start : start;
         uintptr_t to = mapping.end < end ? mapping.end : end;
 
         if (from >= to) {
             continue;
         }
-        kind = ww_sync_kind(region->tracker->priv, from, to);
-        if (kind == WW_SYNC_LOST || (all && kind >= 0)) {
+        whole = is_whole(region, from, to);
+        if (!whole || (all && whole > 0)) {
             track_again(region, from, to);
         }
         start = to;
     }
     ww_maps_close(&maps);
-    return kind < 0 ? kind : 0;
+    return whole < 0 ? whole : 0;
 }
 
 int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    struct ww_sync *sync = region->tracker->priv;
-    const struct ww_sync_pages *pages = region->priv;
     struct ww_range doubtful;
     int nr_probes = 0, ret = 0;
 
-    /* Shared memory cannot be asked about. */
-    if (pages->shared) {
-        return 0;
-    }
     if (take_doubt(region, &doubtful)) {
         ret = find_lost(region, doubtful.start, doubtful.end, true);
     }
     if (ret) {
-        ww_sync_doubt(sync, region->priv, doubtful.start, doubtful.end);
+        ww_sync_doubt(region->tracker->priv, region->priv, doubtful.start, doubtful.end);
         return ret;
     }
-    ret = is_tracked(sync, start, end, &nr_probes);
+    ret = is_tracked(region, start, end, &nr_probes);
     if (ret) {
         return ret < 0 ? ret : 0;
     }

@@ -257,7 +257,8 @@ static int arm_region(struct ww_context *ctx, struct ww_region *region)
     if (err) {
         region->tracker = &ctx->floor;
     }
-    return err;
+    /* The program has closed a descriptor of ours and has its number for another file. */
+    return err == -ENOTTY ? -EBADF : err;
 }
 
 /* The work that takes time in proportion to pages and mappings. The region's lock is held, and no other: who
@@ -339,6 +340,10 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
     if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
     }
+    err = ww_headroom_take();
+    if (err) {
+        return err;
+    }
     do {
         ww_block_signals(&saved);
         err = add_region(ctx, &range, flags);
@@ -347,33 +352,72 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
     return err;
 }
 
-/* Cuts the regions at both ends of the range, so that each lies inside or outside. */
-static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range)
+/* Where regions were cut at the ends of a range: what lies outside of it, and inside. */
+struct cuts {
+    struct ww_region *below, *first;
+    struct ww_region *last, *above;
+};
+
+static void undo_cut(struct ww_context *ctx, struct ww_region *lower, struct ww_region *upper)
 {
-    struct ww_region *lower = ww_region_find(ctx, range->start), *first = NULL, *last, *upper;
+    if (upper) {
+        ww_region_remove(ctx, upper);
+        ww_region_join(lower, upper);
+    }
+}
+
+/* Cuts the regions at both ends of the range, so that each lies inside or outside. */
+static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range, struct cuts *ret)
+{
+    struct cuts cuts = { .below = ww_region_find(ctx, range->start) };
     int err = cut_supply(ctx, range);
 
     if (err) {
         return err;
     }
-    if (lower && lower->range.start < range->start) {
-        err = ww_region_split(ctx, lower, range->start, &first);
+    if (cuts.below && cuts.below->range.start < range->start) {
+        err = ww_region_split(ctx, cuts.below, range->start, &cuts.first);
         if (err) {
             return err;
         }
     }
-    last = ww_region_find(ctx, range->end - 1);
-    if (last && last->range.end > range->end) {
-        err = ww_region_split(ctx, last, range->end, &upper);
+    cuts.last = ww_region_find(ctx, range->end - 1);
+    if (cuts.last && cuts.last->range.end > range->end) {
+        err = ww_region_split(ctx, cuts.last, range->end, &cuts.above);
         if (err) {
-            if (first) {
-                ww_region_remove(ctx, first);
-                ww_region_join(lower, first);
-            }
+            undo_cut(ctx, cuts.below, cuts.first);
             return err;
         }
     }
+    *ret = cuts;
     return 0;
+}
+
+/* Disarms what is watched in the range. If a mapping cannot be cut for it, all of it stays: a scan finds what
+ * is tracked no more, which counts as written, and tracks it again. */
+static int disarm_range(struct ww_context *ctx, const struct ww_range *range, const struct cuts *cuts)
+{
+    struct ww_region *region;
+    uintptr_t pos = range->start, end = range->end;
+    int err = 0;
+
+    for (; !err && (region = ww_region_first(ctx, pos, end)); pos = region->range.end) {
+        ww_lock(&region->lock, WW_RANK_REGION);
+        ww_quiet_end(ctx, region);
+        err = region->tracker->backend->disarm(region);
+        ww_unlock(&region->lock, WW_RANK_REGION);
+    }
+    if (!err) {
+        return 0;
+    }
+    for (pos = range->start; (region = ww_region_first(ctx, pos, end)); pos = region->range.end) {
+        ww_lock(&region->lock, WW_RANK_REGION);
+        ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end);
+        ww_unlock(&region->lock, WW_RANK_REGION);
+    }
+    undo_cut(ctx, cuts->last, cuts->above);
+    undo_cut(ctx, cuts->below, cuts->first);
+    return err;
 }
 
 /* Takes what is watched in the range out of the table; disarms it where the mapping is still ours. */
@@ -381,12 +425,16 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
                         void (*gone)(uintptr_t start, uintptr_t end))
 {
     struct ww_region *region;
+    struct cuts cuts;
     sigset_t saved;
     int err;
 
     ww_block_signals(&saved);
     ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
-    err = cut_at_ends(ctx, range);
+    err = cut_at_ends(ctx, range, &cuts);
+    if (!err && disarm) {
+        err = disarm_range(ctx, range, &cuts);
+    }
     if (!err) {
         ww_supply_end(&ctx->supply, range->start, range->end);
     }
@@ -394,9 +442,6 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
         ww_region_remove(ctx, region);
         if (gone) {
             gone(region->range.start, region->range.end);
-        }
-        if (disarm) {
-            region->tracker->backend->disarm(region);
         }
         ww_region_free(region);
     }

@@ -339,13 +339,17 @@ static NTSTATUS decommit(struct win32_allocation *alloc, const struct ww_range *
 /*
  * The watch has ended already, but for a backend that owns protections: it has to
  * hear of it while the mapping is there (see ww_limbo_enter()). Should munmap()
- * fail then (only at vm.max_map_count), the memory stays, no longer watched.
+ * fail then (only at vm.max_map_count), the memory stays, no longer watched. If the watch
+ * cannot end for the same reason, both stay.
  */
 static NTSTATUS release(struct ww_win32 *w, struct win32_allocation *alloc)
 {
     size_t size = alloc->end - alloc->start;
+    int err = ww_unwatch(w->nt.ctx, (void *)alloc->start, size);
 
-    ww_unwatch(w->nt.ctx, (void *)alloc->start, size);
+    if (err == -ENOMEM) {
+        return nt_status(err);
+    }
     if (munmap((void *)alloc->start, size)) {
         return nt_status(-errno);
     }

@@ -372,6 +372,47 @@ START_TEST(advice_behind_our_back_loses_no_later_write)
 }
 END_TEST
 
+/* mlockall() has the kernel bring in all pages of new memory before the program touches it. */
+START_TEST(pages_that_the_kernel_populates_are_no_writes)
+{
+    static const unsigned int flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_FRESH | WW_WATCH_LAZY };
+    char *base;
+
+    if (mlockall(MCL_FUTURE)) {
+        printf("SKIP %s: mlockall: %s\n", __func__, strerror(errno));
+        return;
+    }
+    base = map_pages(8);
+    if (_i / 3) {
+        mprotect(base + 2 * page_size(), 2 * page_size(), PROT_NONE);
+    }
+    ck_assert_int_eq(ww_watch(ctx, base, 8 * page_size(), flags[_i % 3]), 0);
+    expect_map(ctx, base, "........");
+    write_map(base, "#....#..");
+    expect_map(ctx, base, "#....#..");
+    remap_pages(base + 4 * page_size(), 4);
+    ck_assert_int_eq(ww_discard(ctx, base + 4 * page_size(), 4 * page_size()), 0);
+    expect_map(ctx, base, "#.......");
+    write_map(base, "......#.");
+    expect_map(ctx, base, "#.....#.");
+    munlockall();
+}
+END_TEST
+
+/* Without it, a page that is there when memory is watched as fresh, or dropped, was written meanwhile. */
+START_TEST(a_write_before_a_discard_is_not_taken_for_the_kernels)
+{
+    char *base = watch_pages(8);
+
+    NEEDS(WW_CAP_FREE_ARMING | WW_CAP_FILES);
+    write_map(base, "#..#....");
+    remap_pages(base, 8);
+    write_map(base, "..#.....");
+    ck_assert_int_eq(ww_discard(ctx, base, 8 * page_size()), 0);
+    expect_map(ctx, base, "..#.....");
+}
+END_TEST
+
 /* ---- huge pages and merging ---- */
 
 #define HUGE_BYTES ((size_t)2 << 20)
@@ -479,6 +520,8 @@ void add_mapping_cases(Suite *suite)
     tcase_add_loop_test(tcase, a_replaced_mapping_is_noticed_by_every_call, 0, 10);
     tcase_add_loop_test(tcase, a_hole_leaves_the_rest_exact, 0, 2);
     tcase_add_loop_test(tcase, advice_behind_our_back_loses_no_later_write, 0, 10);
+    tcase_add_loop_test(tcase, pages_that_the_kernel_populates_are_no_writes, 0, 6);
+    tcase_add_test(tcase, a_write_before_a_discard_is_not_taken_for_the_kernels);
     tcase_add_loop_test(tcase, a_write_to_a_huge_page_marks_one_page, 0, 2);
     tcase_add_test(tcase, watched_memory_is_neither_huge_nor_merged);
 }

@@ -248,6 +248,88 @@ START_TEST(a_region_of_any_mapping_can_be_cut)
 }
 END_TEST
 
+/* What is mapped over the memory, and where. */
+static const struct {
+    enum kind kind;
+    size_t from, to;
+} covers[] = {
+    { PRIVATE_LAZY, 0, NR_PAGES },  { PRIVATE_LAZY, 16, 32 },
+    { PRIVATE_LAZY, 16, NR_PAGES }, { SHARED_ANONYMOUS, 0, NR_PAGES },
+    { SHARED_ANONYMOUS, 16, 32 },   { SHARED_ANONYMOUS, 16, NR_PAGES },
+    { MEMFD, 0, NR_PAGES },         { MEMFD, 16, 32 },
+    { MEMFD, 16, NR_PAGES },
+};
+
+#define NR_COVERS ((int)(sizeof(covers) / sizeof(covers[0])))
+
+/* Pages of the cover exist in the file already, and in no page table. */
+static void cover(char *base, enum kind kind, size_t from, size_t to)
+{
+    size_t page = page_size(), len = (to - from) * page;
+    int flags = MAP_FIXED | (kind == PRIVATE_LAZY ? MAP_PRIVATE : MAP_SHARED), fd = -1;
+    char content[] = "content";
+
+    if (kind == MEMFD) {
+        fd = memfd_create("cover", MFD_CLOEXEC);
+        ck_assert_int_eq(ftruncate(fd, len), 0);
+        for (size_t i = 0; i < to - from; i++) {
+            ck_assert_int_eq(pwrite(fd, content, sizeof(content), i * page), sizeof(content));
+        }
+    } else {
+        flags |= MAP_ANONYMOUS;
+    }
+    ck_assert_ptr_eq(mmap(base + from * page, len, PROT_READ | PROT_WRITE, flags, fd, 0), base + from * page);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static bool is_written(const char *base, size_t page)
+{
+    return ww_count(ctx, base + page * page_size(), page_size()) == 1;
+}
+
+/* Nobody tells, and no write is lost: neither the first ones, nor, as soon as all was reset once, later ones;
+ * from then on it is exact again as well. */
+START_TEST(what_is_mapped_over_any_mapping_is_noticed)
+{
+    size_t page = page_size(), from = covers[_i % NR_COVERS].from, to = covers[_i % NR_COVERS].to;
+    struct subject subject;
+    void *pages[NR_PAGES];
+
+    if (!has_cap(WW_CAP_LOST_DETECTED) || !watch_subject(_i / NR_COVERS % (MEMFD + 1), &subject)) {
+        return;
+    }
+    for (size_t i = 0; i < NR_PAGES; i++) {
+        write_page(subject.base, i, 1);
+    }
+    ck_assert_int_eq(ww_reset(ctx, subject.base, NR_PAGES * page), 0);
+    cover(subject.base, covers[_i % NR_COVERS].kind, from, to);
+    if (_i / NR_COVERS / (MEMFD + 1)) {
+        ck_assert_int_ge(ww_get_pages(ctx, subject.base, NR_PAGES * page, WW_GET_RESET, pages, NR_PAGES), 0);
+    }
+    write_page(subject.base, 3, 1);
+    write_page(subject.base, from, 1);
+    write_page(subject.base, 20, 1);
+    write_page(subject.base, to - 1, 0);
+    ck_assert(is_written(subject.base, 3));
+    ck_assert(is_written(subject.base, from));
+    ck_assert(is_written(subject.base, 20));
+    ck_assert(is_written(subject.base, to - 1));
+    ck_assert_int_ge(ww_get_pages(ctx, subject.base, NR_PAGES * page, WW_GET_RESET, pages, NR_PAGES), 3);
+    for (size_t i = 0; i < NR_PAGES; i += 5) {
+        write_page(subject.base, i, 2);
+    }
+    for (size_t i = 0; i < NR_PAGES; i++) {
+        bool written = is_written(subject.base, i);
+
+        ck_assert_msg(written == (i % 5 == 0) || (written && !has_cap(WW_CAP_EXACT)), "page %zu: %d", i,
+                      written);
+    }
+    drop_subject(&subject);
+}
+END_TEST
+
 START_TEST(arming_flags_exclude_each_other)
 {
     char *base = map_pages(4);
@@ -347,6 +429,7 @@ void add_shared_cases(Suite *suite)
     tcase_add_loop_test(tcase, memory_that_was_there_starts_clean, 0, NR_KINDS);
     tcase_add_loop_test(tcase, latched_pages_of_any_mapping_stay, 0, NR_KINDS);
     tcase_add_loop_test(tcase, a_region_of_any_mapping_can_be_cut, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, what_is_mapped_over_any_mapping_is_noticed, 0, 2 * (MEMFD + 1) * NR_COVERS);
     tcase_add_test(tcase, arming_flags_exclude_each_other);
     tcase_add_test(tcase, huge_pages_are_reported_whole);
 }

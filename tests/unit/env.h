@@ -111,6 +111,7 @@ static inline bool become_nobody(void)
 }
 
 void add_limit_cases(Suite *suite);
+void add_mapping_limit_cases(Suite *suite);
 void add_descriptor_cases(Suite *suite);
 void add_sandbox_cases(Suite *suite);
 void add_child_cases(Suite *suite);

@@ -36,6 +36,7 @@ static int run(void)
     Suite *suite = suite_create(backend->name);
 
     add_limit_cases(suite);
+    add_mapping_limit_cases(suite);
     add_descriptor_cases(suite);
     add_sandbox_cases(suite);
     add_child_cases(suite);

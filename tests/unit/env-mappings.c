@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vm.max_map_count, which watches and the program share: what a call says when the kernel maps nothing more,
+ * and that regions never take the last mappings. Each test uses the mappings up in its own process.
+ */
+#include "env.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+/* More would take too long. */
+#define MAX_LIMIT 300000
+
+static long read_limit(void)
+{
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+    long limit = 0;
+
+    if (file) {
+        if (fscanf(file, "%ld", &limit) != 1) {
+            limit = 0;
+        }
+        fclose(file);
+    }
+    return limit;
+}
+
+#define NEEDS_LIMIT(limit)                                                                                   \
+    do {                                                                                                     \
+        if ((limit) <= 0 || (limit) > MAX_LIMIT) {                                                           \
+            SKIP_TEST("vm.max_map_count is not known here, or very large");                                  \
+        }                                                                                                    \
+    } while (0)
+
+/* Memory that can be cut into mappings, up to the limit and beyond. */
+struct filler {
+    char *base;
+    size_t nr; /* pages, every other of which has another protection */
+};
+
+static struct filler new_filler(long limit)
+{
+    struct filler filler = { .nr = 2 * limit };
+
+    filler.base =
+        mmap(NULL, filler.nr * page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(filler.base, MAP_FAILED);
+    return filler;
+}
+
+/* Two mappings each; returns how many pages could be cut out. No assertion, which may need memory. */
+static size_t fill_mappings(const struct filler *filler, size_t most)
+{
+    size_t nr = 0;
+
+    while (nr < most && nr < filler->nr / 2 &&
+           !mprotect(filler->base + 2 * nr * page_size(), page_size(), PROT_READ)) {
+        nr++;
+    }
+    return nr;
+}
+
+static void end_filler(const struct filler *filler)
+{
+    munmap(filler->base, filler->nr * page_size());
+}
+
+/* ---- no mapping is left ---- */
+
+/* Whole mappings can be watched still, perhaps; to cut one cannot, and leaves nothing watched. */
+START_TEST(a_watch_that_would_cut_a_mapping_says_no_memory)
+{
+    long limit = read_limit();
+    char *base = map_pages(64);
+    struct filler filler;
+    int err;
+
+    NOT_UNDER_ASAN("its allocator needs mappings");
+    NEEDS_LIMIT(limit);
+    filler = new_filler(limit);
+    fill_mappings(&filler, SIZE_MAX);
+    err = ww_watch(ctx, base + 4 * page_size(), 4 * page_size(), _i ? WW_WATCH_FRESH | WW_WATCH_LAZY : 0);
+    end_filler(&filler);
+    ck_assert_msg(err == -ENOMEM || (!err && !has_cap(WW_CAP_EXACT)), "ww_watch: %d (%s)", err,
+                  strerror(-err));
+    if (err) {
+        ck_assert_int_eq(ww_find(ctx, base + 4 * page_size(), &(struct ww_range){ 0 }), -ENOENT);
+        ck_assert_int_eq(ww_watch(ctx, base, 64 * page_size(), 0), 0);
+        expect_works(base);
+    }
+}
+END_TEST
+
+/* Either it is watched no more, and ordinary memory; or all is as it was, and no write is lost. */
+START_TEST(a_part_is_unwatched_or_all_stays_watched)
+{
+    size_t page = page_size();
+    long limit = read_limit();
+    char *base = watch_pages(64), *part = base + 30 * page;
+    struct ww_range range = { 0 };
+    struct ww_context *other;
+    struct filler filler;
+    void *pages[64];
+    int err, fd;
+
+    NOT_UNDER_ASAN("its allocator needs mappings");
+    NEEDS_LIMIT(limit);
+    write_page(base, 31, 1);
+    filler = new_filler(limit);
+    fill_mappings(&filler, SIZE_MAX);
+    err = ww_unwatch(ctx, part, 4 * page);
+    end_filler(&filler);
+    if (err) {
+        ck_assert_int_eq(err, -ENOMEM);
+        ck_assert_int_eq(ww_find(ctx, part, &range), 0);
+        ck_assert_uint_eq(range.start, (uintptr_t)base);
+        ck_assert_uint_eq(range.end, (uintptr_t)base + 64 * page);
+        ck_assert_int_ge(ww_count(ctx, base + 31 * page, page), 1);
+        ck_assert_int_ge(ww_get_pages(ctx, base, 64 * page, WW_GET_RESET, pages, 64), 1);
+        write_page(base, 32, 1);
+        write_page(base, 3, 1);
+        ck_assert_int_eq(ww_count(ctx, base + 32 * page, page), 1);
+        ck_assert_int_eq(ww_count(ctx, base + 3 * page, page), 1);
+        ck_assert_int_eq(ww_unwatch(ctx, part, 4 * page), 0);
+    }
+    ck_assert_int_eq(ww_find(ctx, part, &range), -ENOENT);
+    /* The kernel may write to it, by whatever it was tracked; and another context may watch it. */
+    fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(read(fd, part, 4 * page), 4 * page);
+    close(fd);
+    ck_assert_int_eq(ww_open(&other, backend->name), 0);
+    ck_assert_int_eq(ww_watch(other, part, 4 * page, 0), 0);
+    ww_close(other);
+}
+END_TEST
+
+/* ---- regions without end ---- */
+
+/* The program has taken most of the mappings, the regions take the rest but for what is kept. */
+START_TEST(regions_leave_mappings_for_the_program)
+{
+    size_t page = page_size(), nr = 0, nr_left;
+    long limit = read_limit();
+    struct filler filler, more;
+    char *base;
+    int err = 0;
+
+    NOT_UNDER_ASAN("its allocator needs mappings");
+    NEEDS_LIMIT(limit);
+    NEEDS(WW_CAP_FREE_ARMING);
+    filler = new_filler(limit);
+    more = new_filler(limit);
+    base = map_pages(2 * limit);
+    fill_mappings(&filler, limit * 3 / 8);
+    while (nr < (size_t)limit && !err) {
+        err = ww_watch(ctx, base + 2 * nr * page, page, WW_WATCH_FRESH | WW_WATCH_LAZY);
+        nr += !err;
+    }
+    nr_left = fill_mappings(&more, SIZE_MAX);
+    if (!err && !has_cap(WW_CAP_EXACT)) {
+        SKIP_TEST("its watches cost no mapping");
+    }
+    ck_assert_msg(err == -ENOMEM, "ww_watch: %d (%s)", err, strerror(-err));
+    end_filler(&more);
+    /* About a sixteenth of all is kept, and no more. */
+    ck_assert_msg(2 * nr_left >= (size_t)limit / 17 && 2 * nr_left <= (size_t)limit / 15,
+                  "%zu mappings are left, with %zu regions", 2 * nr_left, nr);
+    ck_assert_uint_gt(nr, limit / 16);
+    /* When the program gives some back, or regions end with their memory, there is room again. */
+    if (_i) {
+        end_filler(&filler);
+    } else {
+        ck_assert_int_eq(ww_unwatch(ctx, base, nr * page), 0);
+        munmap(base, nr * page);
+    }
+    ck_assert_int_eq(ww_watch(ctx, base + 2 * nr * page, page, WW_WATCH_FRESH | WW_WATCH_LAZY), 0);
+    write_page(base, 2 * nr, 1);
+    ck_assert_int_eq(ww_count(ctx, base + 2 * nr * page, page), 1);
+}
+END_TEST
+
+/* Whose mappings are its own may watch up to the last one. */
+START_TEST(a_program_with_many_mappings_can_watch)
+{
+    long limit = read_limit();
+    struct filler filler;
+    char *base;
+    int err = 0;
+
+    NOT_UNDER_ASAN("its allocator needs mappings");
+    NEEDS_LIMIT(limit);
+    NEEDS(WW_CAP_FREE_ARMING);
+    filler = new_filler(limit);
+    base = map_pages(64);
+    fill_mappings(&filler, limit / 2 - limit / 64);
+    for (int i = 0; i < 1100 && !err; i++) {
+        err = ww_watch(ctx, base, 64 * page_size(), WW_WATCH_FRESH | WW_WATCH_LAZY);
+        if (!err && i < 1099) {
+            err = ww_unwatch(ctx, base, 64 * page_size());
+        }
+    }
+    end_filler(&filler);
+    ck_assert_msg(!err, "%d (%s)", err, strerror(-err));
+    expect_works(base);
+}
+END_TEST
+
+void add_mapping_limit_cases(Suite *suite)
+{
+    TCase *tcase = new_case(suite, "mappings");
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, a_watch_that_would_cut_a_mapping_says_no_memory, 0, 2);
+    tcase_add_test(tcase, a_part_is_unwatched_or_all_stays_watched);
+    tcase_add_loop_test(tcase, regions_leave_mappings_for_the_program, 0, 2);
+    tcase_add_test(tcase, a_program_with_many_mappings_can_watch);
+}
