@@ -6,13 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "pagemap.h"
+#include "release.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* 6.13 */
@@ -107,11 +106,9 @@ static bool protect_area(int uffd, char *area)
 /* Where userfaultfd is denied nothing can be tried; another process may use it all the same. */
 static bool is_new_enough(void)
 {
-    struct utsname name;
-    unsigned int major = 0, minor = 0;
+    struct ww_release release;
 
-    return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 14));
+    return ww_release_now(&release) && (release.major > 5 || (release.major == 5 && release.minor >= 14));
 }
 
 /* Whether entries show write-protection by a userfaultfd. */

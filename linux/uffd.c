@@ -10,17 +10,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "heap.h"
 #include "internal.h"
+#include "release.h"
 #include "uffd.h"
 
 static void close_fds(struct uffd *uffd)
@@ -139,18 +138,12 @@ static int register_over_leftovers(const struct ww_tracker *tracker, uintptr_t s
     return register_range(tracker->priv, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-/* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
- * of a few pages shows that, the version does. */
+/* No probe of a few pages shows that bits of swapped and young pages get lost; the release does. */
 bool ww_uffd_has_known_bug(void)
 {
-    struct utsname name;
-    unsigned int major = 0, minor = 0, micro = 0;
+    struct ww_release release;
 
-    if (uname(&name)) {
-        return false;
-    }
-    sscanf(name.release, "%u.%u.%u", &major, &minor, &micro);
-    return major == 6 && (minor == 7 || (minor == 8 && micro < 10));
+    return ww_release_now(&release) && ww_release_loses_bits(&release);
 }
 
 static int uffd_open(struct ww_tracker *tracker)
