@@ -37,13 +37,6 @@ static const uint32_t rungs[] = {
 /* Above this many a context does not try again: something keeps breaking them. */
 #define MAX_TRACKERS 8
 
-static const struct ww_refusal common_refusals[] = {
-    { -EMFILE, "no file descriptor is free in this process", "raise ulimit -n" },
-    { -ENFILE, "no file descriptor is free in this system", "raise fs.file-max" },
-    { -ENOMEM, "no memory for the self test", NULL },
-    { 0 },
-};
-
 static void learn_page_size(void)
 {
     ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
@@ -67,35 +60,44 @@ static size_t rung_of(uint32_t caps)
     return rung;
 }
 
-/* Opens and tries a backend. */
+/* Tries what a tracker needs: first whether the process lives on after it. */
+static int check_tracker(struct ww_tracker *tracker)
+{
+    const struct ww_backend *backend = tracker->backend;
+    uint64_t barred;
+    int err =
+        ww_rehearse(backend->steps & ~tracker->barred, backend->dispensable, &barred, &tracker->failure);
+
+    if (!err) {
+        tracker->barred |= barred;
+        err = backend->check(tracker);
+    }
+    return err;
+}
+
+/* Opens and tries a backend. The kernel's EINVAL is none of the caller's arguments. */
 static int open_tracker(const struct ww_backend *backend, struct ww_tracker *ret)
 {
     int err;
 
     *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps };
-    err = backend->open(ret);
-    if (err) {
-        return err;
+    err = ww_rehearse(backend->steps, backend->dispensable, &ret->barred, &ret->failure);
+    if (!err) {
+        err = backend->open(ret);
     }
-    err = backend->check(ret);
-    if (err) {
-        backend->close(ret);
+    if (!err) {
+        err = backend->check(ret);
+        if (err) {
+            backend->close(ret);
+        }
     }
-    return err;
-}
-
-static const struct ww_refusal *find_refusal(const struct ww_refusal *refusal, int error)
-{
-    while (refusal->error && refusal->error != error) {
-        refusal++;
-    }
-    return refusal->error ? refusal : NULL;
+    return err == -EINVAL ? -EOPNOTSUPP : err;
 }
 
 static struct ww_probe probe_backend(const struct ww_backend *backend)
 {
     struct ww_probe probe = { .name = backend->name, .caps = backend->caps, .reason = "works" };
-    const struct ww_refusal *refusal;
+    const struct ww_words *words;
     struct ww_tracker tracker;
 
     probe.error = open_tracker(backend, &tracker);
@@ -104,12 +106,9 @@ static struct ww_probe probe_backend(const struct ww_backend *backend)
         backend->close(&tracker);
         return probe;
     }
-    refusal = find_refusal(backend->refusals, probe.error);
-    if (!refusal) {
-        refusal = find_refusal(common_refusals, probe.error);
-    }
-    probe.reason = refusal ? refusal->reason : "an unexpected error";
-    probe.remedy = refusal ? refusal->remedy : NULL;
+    words = ww_refusal_words(&tracker.failure);
+    probe.reason = words ? words->reason : "no memory to say why";
+    probe.remedy = words && words->remedy[0] ? words->remedy : NULL;
     return probe;
 }
 
@@ -252,7 +251,7 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
 
     ww_lock(&ctx->tracker_lock, WW_RANK_TRACKER);
     if (atomic_load(&ctx->tracker) == failing) {
-        int err = failing->backend->check(failing);
+        int err = check_tracker(failing);
         struct ww_tracker *next = err && !is_shortage(err) ? successor(ctx, failing) : NULL;
 
         replaced = next;

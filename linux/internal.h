@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "pageset.h"
 #include "quiet.h"
+#include "refusal.h"
 #include "supply.h"
 #include "uapi.h"
 #include "writewatch.h"
@@ -57,8 +58,10 @@ struct ww_scratch {
  * begun to fail and its regions were handed over. */
 struct ww_tracker {
     const struct ww_backend *backend;
-    uint32_t caps; /* enum ww_cap: the backend's, less what open() found missing */
-    void *priv;    /* the backend's */
+    uint32_t caps;   /* enum ww_cap: the backend's, less what open() found missing */
+    void *priv;      /* the backend's */
+    uint64_t barred; /* bits of steps that open() must do without: a seccomp filter ends who takes them */
+    struct ww_failure failure; /* of the last open() or check() that failed */
     struct ww_tracker *next;
 };
 
@@ -117,26 +120,22 @@ struct ww_scan {
                        * and where markers stand for those that do not */
 };
 
-/* Why a backend refuses, in words, by the errno of its open() or check(). */
-struct ww_refusal {
-    int error; /* 0 ends a list */
-    const char *reason, *remedy;
-};
-
 /*
  * A way to track writes. No entry is NULL. Every call that takes a region is made
  * under the region's lock; ranges are page aligned and inside the region.
  */
 struct ww_backend {
     const char *name;
-    uint32_t caps; /* enum ww_cap */
-    const struct ww_refusal *refusals;
+    uint32_t caps;        /* enum ww_cap */
+    uint64_t steps;       /* bits of enum ww_step: what open() and check() may do */
+    uint64_t dispensable; /* those that open() can do without */
 
-    /* Sets tracker->priv, and takes caps away that are missing here. 0 or a negative errno. */
+    /* Sets tracker->priv, and takes caps away that are missing here. 0, or a negative errno
+     * whose step is in tracker->failure. */
     int (*open)(struct ww_tracker *tracker);
 
     /* Tries the effect on pages of its own: before the first use, and when a scan
-     * has failed. 0, or the negative errno for which this tracker is of no use. */
+     * has failed. 0, or the negative errno for which this tracker is of no use, as above. */
     int (*check)(struct ww_tracker *tracker);
 
     /* Starts to track the region's range. Existing pages may come out as written. */

@@ -9,6 +9,7 @@
 
 #include "fd.h"
 #include "pageset.h"
+#include "refusal.h"
 
 struct softdirty {
     struct ww_fd pagemap;
@@ -16,8 +17,9 @@ struct softdirty {
     bool scans; /* PAGEMAP_SCAN is there, and knows PAGE_IS_SOFT_DIRTY */
 };
 
-/* 0 or a negative errno. Both files are kept open: they outlive PR_SET_DUMPABLE. */
-int ww_softdirty_open(struct softdirty *sd);
+/* 0, or a negative errno whose step is in *failure. Both files are kept open: they outlive PR_SET_DUMPABLE.
+ */
+int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure);
 
 /* Adds the pages of [@start, @end) that exist and are soft-dirty to @into, and sets
  * *ret_found if there are any. 0 or a negative errno. */

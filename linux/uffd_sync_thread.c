@@ -326,11 +326,11 @@ static void unmap_all(struct ww_sync *sync)
     }
 }
 
-int ww_sync_start(struct ww_sync *sync)
+int ww_sync_start(struct ww_sync *sync, struct ww_failure *failure)
 {
     void *stack = mmap(NULL, WW_SYNC_STACK_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    int err = -ENOMEM;
+    int err = ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
 
     sync->stack = stack == MAP_FAILED ? NULL : stack;
     pthread_mutex_init(&sync->table_lock, NULL);
@@ -338,10 +338,10 @@ int ww_sync_start(struct ww_sync *sync)
     sync->spare = ww_sync_new_table(64);
     ww_fd_init(&sync->epoll, -1);
     if (sync->stack && sync->spare && atomic_load(&sync->table)) {
-        err = open_epoll(sync);
+        err = ww_note(failure, WW_STEP_EPOLL, open_epoll(sync));
     }
     if (!err) {
-        err = start_thread(sync);
+        err = ww_note(failure, WW_STEP_THREAD, start_thread(sync));
     }
     if (err) {
         ww_fd_close(&sync->epoll);
