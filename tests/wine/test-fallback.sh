@@ -38,7 +38,7 @@ check trapped 'stay with Wine: a seccomp filter ends programs that use UFFDIO_AP
 check killed 'staying out: uffd: a seccomp filter ends programs that use PAGEMAP_SCAN' \
     "$deny" pagemap_scan kill $run --verbose wine
 check by-device 'attached to .*backend uffd' "$deny" userfaultfd trap $run --verbose wine
-check no-ioctl 'stay with Wine: .*PAGEMAP_SCAN' "$deny" pagemap_scan ENOTTY $run wine
+check no-ioctl 'stay with Wine: PAGEMAP_SCAN fails (ENOTTY)' "$deny" pagemap_scan ENOTTY $run wine
 check mprotect 'staying out: mprotect: system calls' $run --verbose --backend=mprotect wine
 check bogus 'staying out: bogus: no such backend' env WW_BACKEND=bogus $run --verbose wine
 exit $failed
