@@ -95,6 +95,12 @@ static void ask_for_stat(void)
 #ifdef SYS_newfstatat
     syscall(SYS_newfstatat, -1, "", NULL, AT_EMPTY_PATH);
 #endif
+#ifdef SYS_fstat64
+    syscall(SYS_fstat64, -1, NULL);
+#endif
+#ifdef SYS_fstatat64
+    syscall(SYS_fstatat64, -1, "", NULL, AT_EMPTY_PATH);
+#endif
 #ifdef SYS_statx
     syscall(SYS_statx, -1, "", AT_EMPTY_PATH, 0, NULL);
 #endif
