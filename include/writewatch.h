@@ -86,7 +86,7 @@ struct ww_probe {
     const char *name;   /* as ww_open() takes it */
     uint32_t caps;      /* enum ww_cap */
     int error;          /* 0: usable; else the negative errno that stopped it */
-    const char *reason; /* a sentence without a full stop, never NULL */
+    const char *reason; /* step, errno and meaning: a sentence without a full stop, never NULL */
     const char *remedy; /* what would make it usable; NULL where it is usable or nothing would */
 };
 
@@ -95,7 +95,8 @@ struct ww_probe {
  * effect on a few pages of its own.
  *
  * Writes at most @capacity entries. Returns how many backends there are, or
- * -EINVAL (ret_probes NULL with a capacity). Costs well under a millisecond.
+ * -EINVAL (ret_probes NULL with a capacity). Costs well under a millisecond; under
+ * a seccomp filter, as ww_open(), a child for each backend, which tries first what it allows.
  */
 ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
 
@@ -107,11 +108,11 @@ ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
  * seen to work.
  *
  * Returns 0; -EINVAL (ret_ctx NULL, unknown backend); -ENOMEM; -EMFILE, -ENFILE;
- * -EAGAIN (uffd-sync: no thread can be started);
- * or the reason why the backend does not work here: -EPERM and -ENOSYS (the
- * system call is denied or missing), -EOPNOTSUPP and -ENOTTY (the kernel lacks
- * the feature or has it with a known bug), -EACCES and -ENOENT (no /proc), -EIO
- * (the self test gave wrong answers).
+ * -EAGAIN (uffd-sync: no thread can be started; under a seccomp filter: no child);
+ * or the errno of the step at which the backend does not work here, which ww_probe() names. The
+ * usual ones are -EPERM and -ENOSYS (it is denied or missing, or a seccomp filter would end the program
+ * for it), -EOPNOTSUPP (the kernel's EINVAL) and -ENOTTY (the kernel lacks the feature), -EACCES and
+ * -ENOENT (no /proc), -EIO (the self test gave wrong answers, or the kernel is known to give some).
  */
 int ww_open(struct ww_context **ret_ctx, const char *backend);
 

@@ -39,13 +39,6 @@ static const uint32_t rungs[] = {
 /* Above this many a context does not try again: something keeps breaking them. */
 #define MAX_TRACKERS 8
 
-static const struct ww_refusal common_refusals[] = {
-    { -EMFILE, "no file descriptor is free in this process", "raise ulimit -n" },
-    { -ENFILE, "no file descriptor is free in this system", "raise fs.file-max" },
-    { -ENOMEM, "no memory for the self test", NULL },
-    { 0 },
-};
-
 static void learn_page_size(void)
 {
     ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
@@ -83,7 +76,23 @@ static size_t rung_of(uint32_t caps)
     return rung;
 }
 
-/* Opens and tries a backend: in a replacement under locks, and under none when a context is opened. */
+/* Tries what a tracker needs: first whether the process lives on after it. */
+static int check_tracker(struct ww_tracker *tracker)
+{
+    const struct ww_backend *backend = tracker->backend;
+    uint64_t barred;
+    int err =
+        ww_rehearse(backend->steps & ~tracker->barred, backend->dispensable, &barred, &tracker->failure);
+
+    if (!err) {
+        tracker->barred |= barred;
+        err = backend->check(tracker);
+    }
+    return err;
+}
+
+/* Opens and tries a backend: in a replacement under locks, and under none when a context is opened. The
+ * kernel's EINVAL is none of the caller's arguments. */
 static int open_tracker(const struct ww_backend *backend, struct ww_workers *workers, struct ww_tracker *ret)
 {
     sigset_t saved;
@@ -95,7 +104,10 @@ static int open_tracker(const struct ww_backend *backend, struct ww_workers *wor
     }
     *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps, .workers = workers };
     ww_block_signals(&saved);
-    err = backend->open(ret);
+    err = ww_rehearse(backend->steps, backend->dispensable, &ret->barred, &ret->failure);
+    if (!err) {
+        err = backend->open(ret);
+    }
     if (!err) {
         err = backend->check(ret);
         if (err) {
@@ -103,7 +115,7 @@ static int open_tracker(const struct ww_backend *backend, struct ww_workers *wor
         }
     }
     ww_restore_signals(&saved);
-    return err;
+    return err == -EINVAL ? -EOPNOTSUPP : err;
 }
 
 static void close_tracker(struct ww_tracker *tracker)
@@ -115,18 +127,10 @@ static void close_tracker(struct ww_tracker *tracker)
     ww_restore_signals(&saved);
 }
 
-static const struct ww_refusal *find_refusal(const struct ww_refusal *refusal, int error)
-{
-    while (refusal->error && refusal->error != error) {
-        refusal++;
-    }
-    return refusal->error ? refusal : NULL;
-}
-
 static struct ww_probe probe_backend(const struct ww_backend *backend, struct ww_workers *workers)
 {
     struct ww_probe probe = { .name = backend->name, .caps = backend->caps, .reason = "works" };
-    const struct ww_refusal *refusal;
+    const struct ww_words *words;
     struct ww_tracker tracker;
 
     probe.error = open_tracker(backend, workers, &tracker);
@@ -135,12 +139,9 @@ static struct ww_probe probe_backend(const struct ww_backend *backend, struct ww
         close_tracker(&tracker);
         return probe;
     }
-    refusal = find_refusal(backend->refusals, probe.error);
-    if (!refusal) {
-        refusal = find_refusal(common_refusals, probe.error);
-    }
-    probe.reason = refusal ? refusal->reason : "an unexpected error";
-    probe.remedy = refusal ? refusal->remedy : NULL;
+    words = ww_refusal_words(&tracker.failure);
+    probe.reason = words ? words->reason : "no memory to say why";
+    probe.remedy = words && words->remedy[0] ? words->remedy : NULL;
     return probe;
 }
 
@@ -315,7 +316,7 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
     if (atomic_load(&ctx->tracker) == failing) {
         /* A copy: what is missing for a moment must not be taken from one that is in use. */
         struct ww_tracker copy = *failing;
-        int err = failing->backend->check(&copy);
+        int err = check_tracker(&copy);
         struct ww_tracker *next = err && !is_passing(ctx, err) ? successor(ctx, failing) : NULL;
 
         replaced = next;

@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "pageset.h"
 #include "quiet.h"
+#include "refusal.h"
 #include "supply.h"
 #include "uapi.h"
 #include "worker.h"
@@ -61,7 +62,9 @@ struct ww_tracker {
     uint32_t caps;     /* enum ww_cap: the backend's, less what was missing when it was opened */
     bool no_zero_page; /* in this kernel: a read of a hole makes a page as a write does */
     struct ww_workers *workers;
-    void *priv; /* the backend's */
+    void *priv;      /* the backend's */
+    uint64_t barred; /* bits of steps that open() must do without: a seccomp filter ends who takes them */
+    struct ww_failure failure; /* of the last open() or check() that failed */
     struct ww_tracker *next;
 };
 
@@ -121,28 +124,24 @@ struct ww_scan {
                        * and where markers stand for those that do not */
 };
 
-/* Why a backend refuses, in words, by the errno of its open() or check(). */
-struct ww_refusal {
-    int error; /* 0 ends a list */
-    const char *reason, *remedy;
-};
-
 /*
  * A way to track writes. No entry is NULL. Every call that takes a region is made
  * under the region's lock; ranges are page aligned and inside the region.
  */
 struct ww_backend {
     const char *name;
-    uint32_t caps; /* enum ww_cap */
-    const struct ww_refusal *refusals;
-    size_t nr_threads; /* that must be idle for open() and check() */
+    uint32_t caps;        /* enum ww_cap */
+    uint64_t steps;       /* bits of enum ww_step: what open() and check() may do */
+    uint64_t dispensable; /* those that open() can do without */
+    size_t nr_threads;    /* that must be idle for open() and check() */
 
-    /* Sets tracker->priv, and takes caps away that are missing here. 0 or a negative errno. */
+    /* Sets tracker->priv, and takes caps away that are missing here. 0, or a negative errno
+     * whose step is in tracker->failure. */
     int (*open)(struct ww_tracker *tracker);
 
     /* Tries the effect on pages of its own: before the first use, when it takes caps away
      * that are missing, and when a scan has failed, with a copy of the tracker.
-     * 0, or the negative errno for which this tracker is of no use. */
+     * 0, or the negative errno for which this tracker is of no use, as above. */
     int (*check)(struct ww_tracker *tracker);
 
     /* Starts to track the region's range. Existing pages may come out as written. */

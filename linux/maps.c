@@ -47,7 +47,7 @@ int ww_maps_open(struct ww_maps *ret_maps, pid_t pid, unsigned int flags)
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         err = errno;
-        return err == ENOENT && !access("/proc/self", F_OK) ? -ESRCH : -err;
+        return err == ENOENT && pid && !access("/proc/self", F_OK) ? -ESRCH : -err;
     }
     err = ww_maps_init(ret_maps, fd, flags);
     if (err) {

@@ -18,6 +18,11 @@
 #include "internal.h"
 #include "mprotect.h"
 
+/* Without them nothing can be filled, and writes are tracked all the same. */
+#define FILL_STEPS                                                                                           \
+    (WW_STEP_BIT(WW_STEP_FSTAT) | WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_PREAD) |                \
+     WW_STEP_BIT(WW_STEP_PWRITE))
+
 static size_t dirty_bytes(size_t nr_pages)
 {
     return (nr_pages + 63) / 64 * 8;
@@ -92,7 +97,7 @@ static struct ww_prot_pages *pages_of(const struct ww_region *region)
 
 static int mprotect_open(struct ww_tracker *tracker)
 {
-    tracker->priv = ww_prot_filler_open();
+    tracker->priv = tracker->barred & FILL_STEPS ? NULL : ww_prot_filler_open();
     if (!tracker->priv) {
         tracker->caps &= ~WW_CAP_FILL;
     }
@@ -164,7 +169,7 @@ void ww_prot_forget_parent(void)
     pthread_mutex_init(&kept_lock, NULL);
 }
 
-static int mprotect_arm(struct ww_region *region)
+static int arm(struct ww_region *region, struct ww_failure *failure)
 {
     uintptr_t start = region->range.start, end = region->range.end;
     struct ww_prot_map *map;
@@ -176,23 +181,23 @@ static int mprotect_arm(struct ww_region *region)
     }
     map = new_map(new_pages(start, end), start, end);
     if (!map) {
-        return -ENOMEM;
+        return ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
     }
     /* Only filling needs it, whose first page would bring others with it: no error counts. */
     ww_keep_pages_small(start, end);
     err = retire_kept(start, end);
     if (!err) {
-        err = ww_prot_learn(map->pages, start, end);
+        err = ww_note(failure, WW_STEP_MAPS, ww_prot_learn(map->pages, start, end));
     }
     ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, false);
     if (!err) {
-        err = ww_fault_add(map);
+        err = ww_note(failure, WW_STEP_SIGACTION, ww_fault_add(map));
     }
     if (err) {
         free_map(map);
         return err;
     }
-    err = ww_prot_apply(map->pages, 0, map->pages->nr_pages);
+    err = ww_note(failure, WW_STEP_MPROTECT, ww_prot_apply(map->pages, 0, map->pages->nr_pages));
     if (err) {
         disarm_map(map);
         end_map(map);
@@ -200,6 +205,13 @@ static int mprotect_arm(struct ww_region *region)
     }
     region->priv = map;
     return 0;
+}
+
+static int mprotect_arm(struct ww_region *region)
+{
+    struct ww_failure failure;
+
+    return arm(region, &failure);
 }
 
 /* The state of the pages is shared: each region works on its own part of it. */
@@ -365,11 +377,11 @@ static int mprotect_check(struct ww_tracker *tracker)
     int err;
 
     if (!area) {
-        return -ENOMEM;
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
-    err = mprotect_arm(&region);
+    err = arm(&region, &tracker->failure);
     if (!err) {
-        err = try_effect(&region);
+        err = ww_note(&tracker->failure, WW_STEP_TEST_PROTECT, try_effect(&region));
         if (!err && (tracker->caps & WW_CAP_FILL) && !can_fill(&region)) {
             tracker->caps &= ~WW_CAP_FILL;
         }
@@ -430,18 +442,13 @@ static void mprotect_close(struct ww_tracker *tracker)
     ww_prot_filler_close(tracker->priv);
 }
 
-static const struct ww_refusal refusals[] = {
-    { -ENOENT, "/proc/self/maps does not exist", "mount /proc" },
-    { -EACCES, "/proc/self/maps cannot be opened", "let the process be dumpable when it starts" },
-    { -EIO, "page protection does not work here", NULL },
-    { 0 },
-};
-
 const struct ww_backend ww_backend_mprotect = {
     .name = "mprotect",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES |
             WW_CAP_MERGEABLE | WW_CAP_FILL,
-    .refusals = refusals,
+    .steps = WW_STEP_BIT(WW_STEP_MAPS) | WW_STEP_BIT(WW_STEP_SIGACTION) | WW_STEP_BIT(WW_STEP_MPROTECT) |
+             WW_STEP_BIT(WW_STEP_MADVISE) | FILL_STEPS,
+    .dispensable = FILL_STEPS,
     .open = mprotect_open,
     .check = mprotect_check,
     .arm = mprotect_arm,

@@ -115,13 +115,10 @@ static void none_close(struct ww_tracker *tracker)
     (void)tracker;
 }
 
-static const struct ww_refusal refusals[] = { { 0 } };
-
 const struct ww_backend ww_backend_none = {
     .name = "none",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
             WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_MERGEABLE | WW_CAP_HUGETLB,
-    .refusals = refusals,
     .open = none_open,
     .check = none_check,
     .arm = none_arm,

@@ -6,13 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "pagemap.h"
+#include "release.h"
+#include "uffd_open.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* 6.13 */
@@ -75,21 +74,14 @@ void ww_page_facts_learn(struct ww_page_facts *ret_facts)
 /* A userfaultfd that can write-protect, or a negative errno. */
 static int open_uffd(void)
 {
-    struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
-    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY), err;
+    const uint64_t steps = WW_STEPS_USERFAULTFD | WW_STEP_BIT(WW_STEP_API_WP) |
+                           WW_STEP_BIT(WW_STEP_REGISTER) | WW_STEP_BIT(WW_STEP_WRITEPROTECT);
+    struct ww_failure failure;
+    uint64_t barred;
+    bool full;
+    int err = ww_rehearse(steps, WW_STEPS_USERFAULTFD, &barred, &failure);
 
-    if (fd < 0 && errno == EINVAL) {
-        fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK); /* before 5.11 */
-    }
-    if (fd < 0) {
-        return -errno;
-    }
-    if (ioctl(fd, UFFDIO_API, &api)) {
-        err = errno;
-        close(fd);
-        return -err;
-    }
-    return fd;
+    return err ? err : ww_userfaultfd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP, barred, &full, &failure);
 }
 
 /* Write-protects the written page of the area. */
@@ -107,11 +99,9 @@ static bool protect_area(int uffd, char *area)
 /* Where userfaultfd is denied nothing can be tried; another process may use it all the same. */
 static bool is_new_enough(void)
 {
-    struct utsname name;
-    unsigned int major = 0, minor = 0;
+    struct ww_release release;
 
-    return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 14));
+    return ww_release_now(&release) && (release.major > 5 || (release.major == 5 && release.minor >= 14));
 }
 
 /* Whether entries show write-protection by a userfaultfd. */

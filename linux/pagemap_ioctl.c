@@ -210,11 +210,15 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
 {
     uint64_t categories = WW_PAGE_IS_WPALLOWED | WW_PAGE_IS_WRITTEN | WW_PAGE_IS_FILE | WW_PAGE_IS_PRESENT |
                           WW_PAGE_IS_SWAPPED | WW_PAGE_IS_PFNZERO | WW_PAGE_IS_HUGE;
-    int err = try_ioctl(pagemap, 0, 0, categories);
     struct ww_page_facts facts;
-    uint64_t started;
+    struct ww_failure failure;
+    uint64_t started, barred;
+    int err = ww_rehearse(WW_STEP_BIT(WW_STEP_SCAN), 0, &barred, &failure);
 
     (void)pid;
+    if (!err) {
+        err = try_ioctl(pagemap, 0, 0, categories);
+    }
     if (err) {
         return err;
     }

@@ -128,9 +128,9 @@ static int softdirty_open(struct ww_tracker *tracker)
     int err;
 
     if (!sd) {
-        return -ENOMEM;
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
-    err = ww_softdirty_open(sd);
+    err = ww_softdirty_open(sd, &tracker->failure);
     if (err) {
         ww_heap_free(sd);
         return err;
@@ -140,8 +140,10 @@ static int softdirty_open(struct ww_tracker *tracker)
 }
 
 /* Whether both pages of a fresh area of which one was written read as they must. */
-static int try_effect(const struct softdirty *sd, char *area)
+static int try_effect(struct ww_tracker *tracker, char *area)
 {
+    const struct softdirty *sd = tracker->priv;
+    struct ww_failure *failure = &tracker->failure;
     uintptr_t start = (uintptr_t)area, page = ww_page_size(), low = 0, high = 0;
     struct ww_pageset dirty;
     bool found = false, right;
@@ -153,7 +155,16 @@ static int try_effect(const struct softdirty *sd, char *area)
     right =
         ww_pageset_next(&dirty, start, start + 2 * page, &low, &high) && low == start && high == start + page;
     ww_pageset_destroy(&dirty);
-    return err ? err : !found ? -EOPNOTSUPP : right ? 0 : -EIO;
+    if (err) {
+        /* -EBADF: one that does not seem to be ours. */
+        return ww_note(failure,
+                       err == -EBADF ? WW_STEP_FSTAT
+                       : sd->scans   ? WW_STEP_SCAN
+                                     : WW_STEP_PREAD,
+                       err);
+    }
+    return found ? ww_note(failure, WW_STEP_TEST_SOFT_DIRTY, right ? 0 : -EIO)
+                 : ww_note(failure, WW_STEP_NO_SOFT_DIRTY, -EOPNOTSUPP);
 }
 
 /*
@@ -171,19 +182,22 @@ static int softdirty_check(struct ww_tracker *tracker)
     int err;
 
     if (area == MAP_FAILED) {
-        return -ENOMEM;
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     madvise(area, len, MADV_NOHUGEPAGE);
     lock_owner(&saved);
     sd->scans = true;
-    err = try_effect(sd, area);
+    err = try_effect(tracker, area);
     if (err && err != -EBADF && err != -ENOMEM) {
         sd->scans = false;
-        err = try_effect(sd, area);
+        err = try_effect(tracker, area);
     }
     unlock_owner(&saved);
     munmap(area, len);
-    return err ? err : ww_softdirty_is_whole(sd) ? 0 : -EBADF;
+    if (!err && !ww_softdirty_is_whole(sd)) {
+        err = ww_note(&tracker->failure, WW_STEP_FSTAT, -EBADF);
+    }
+    return err;
 }
 
 /*
@@ -365,24 +379,11 @@ static void softdirty_release(struct ww_region *region)
     }
 }
 
-static const struct ww_refusal refusals[] = {
-    { -EOPNOTSUPP, "the kernel keeps no soft-dirty bits", "use a kernel with CONFIG_MEM_SOFT_DIRTY" },
-    { -ENOENT, "/proc/self/pagemap or /proc/self/clear_refs does not exist",
-      "mount /proc, and use a kernel with CONFIG_PROC_PAGE_MONITOR" },
-    { -EACCES, "/proc/self/pagemap or /proc/self/clear_refs cannot be opened",
-      "let the process be dumpable when it starts" },
-    { -EPERM, "fstat is denied here, so that files of ours cannot be told from the program's",
-      "allow fstat in the seccomp profile of the sandbox" },
-    { -ENOSYS, "the sandbox does not offer fstat, so that files of ours cannot be told from the program's",
-      "allow fstat in the seccomp profile of the sandbox" },
-    { -EIO, "the kernel gives wrong soft-dirty bits", NULL },
-    { 0 },
-};
-
 const struct ww_backend ww_backend_softdirty = {
     .name = "softdirty",
     .caps = WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING,
-    .refusals = refusals,
+    .steps = WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_CLEAR_REFS) | WW_STEP_BIT(WW_STEP_FSTAT) |
+             WW_STEP_BIT(WW_STEP_SCAN) | WW_STEP_BIT(WW_STEP_PREAD) | WW_STEP_BIT(WW_STEP_MADVISE),
     .open = softdirty_open,
     .check = softdirty_check,
     .arm = softdirty_arm,

@@ -9,6 +9,7 @@
 
 #include "fd.h"
 #include "pageset.h"
+#include "refusal.h"
 
 struct softdirty {
     struct ww_fd pagemap;
@@ -19,8 +20,9 @@ struct softdirty {
 /* Once a process, with nothing held: a child of fork begins with no regions. */
 void ww_softdirty_follow_forks(void);
 
-/* 0 or a negative errno. Both files are kept open: they outlive PR_SET_DUMPABLE. */
-int ww_softdirty_open(struct softdirty *sd);
+/* 0, or a negative errno whose step is in *failure. Both files are kept open: they outlive PR_SET_DUMPABLE.
+ */
+int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure);
 
 /* Adds the pages of [@start, @end) that exist and are soft-dirty to @into, and sets
  * *ret_found if there are any. 0 or a negative errno. */

@@ -19,15 +19,23 @@ static union {
     uint64_t entries[2048];
 } buffer;
 
-int ww_softdirty_open(struct softdirty *sd)
+static int open_file(struct ww_fd *ret, const char *path, int flags, enum ww_step step,
+                     struct ww_failure *failure)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+
+    return fd < 0 ? ww_note(failure, step, -errno) : ww_note(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
+}
+
+int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
 {
     int err;
 
     ww_fd_init(&sd->pagemap, -1);
     ww_fd_init(&sd->clear_refs, -1);
-    err = ww_fd_take(&sd->pagemap, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    err = open_file(&sd->pagemap, "/proc/self/pagemap", O_RDONLY, WW_STEP_PAGEMAP, failure);
     if (!err) {
-        err = ww_fd_take(&sd->clear_refs, open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC));
+        err = open_file(&sd->clear_refs, "/proc/self/clear_refs", O_WRONLY, WW_STEP_CLEAR_REFS, failure);
     }
     if (err) {
         ww_softdirty_close(sd);

@@ -11,19 +11,21 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "heap.h"
 #include "internal.h"
 #include "raw.h"
+#include "release.h"
 #include "uffd.h"
+#include "uffd_open.h"
+
+/* Without them nothing can be filled, and writes are tracked all the same. */
+#define FILL_STEPS (WW_STEP_BIT(WW_STEP_COPY) | WW_STEP_BIT(WW_STEP_POISON))
 
 static void close_fds(struct uffd *uffd)
 {
@@ -35,41 +37,20 @@ static void close_fds(struct uffd *uffd)
  * In full mode, system calls that touch a page that is filled on demand wait for it;
  * in user mode, which everybody may have, they get EFAULT. Writes are tracked alike.
  */
-static int open_userfaultfd(bool *ret_full)
-{
-    struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
-    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-    int err;
-
-    *ret_full = fd >= 0;
-    if (fd < 0) {
-        fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-    }
-    if (fd < 0) {
-        /* Kernels before 5.11 do not know UFFD_USER_MODE_ONLY. */
-        return errno == EINVAL ? -EOPNOTSUPP : -errno;
-    }
-    if (!ioctl(fd, UFFDIO_API, &api)) {
-        return fd;
-    }
-    err = errno == EINVAL ? -EOPNOTSUPP : -errno;
-    close(fd);
-    return err;
-}
-
-static int open_fds(struct uffd *uffd)
+static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
 {
     int err;
 
-    uffd->fd = open_userfaultfd(&uffd->full);
+    uffd->fd = ww_userfaultfd_open(UFFD_FEATURE_WP_ASYNC, tracker->barred, &uffd->full, &tracker->failure);
     if (uffd->fd < 0) {
         return uffd->fd;
     }
-    err = ww_fd_take(&uffd->opened[0], uffd->fd);
+    err = ww_note(&tracker->failure, WW_STEP_FSTAT, ww_fd_take(&uffd->opened[0], uffd->fd));
     if (err) {
         return err;
     }
-    err = ww_fd_take(&uffd->opened[1], open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    err = ww_note(&tracker->failure, WW_STEP_PAGEMAP,
+                  ww_fd_take(&uffd->opened[1], open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)));
     if (err) {
         ww_fd_close(&uffd->opened[0]);
         return err;
@@ -154,18 +135,12 @@ static int register_over_leftovers(const struct ww_tracker *tracker, uintptr_t s
     return register_range(tracker->priv, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-/* 6.7 to 6.8.9 lose the dirty bit of swapped and young pages in a scan: no probe
- * of a few pages shows that, the version does. */
+/* No probe of a few pages shows that bits of swapped and young pages get lost; the release does. */
 bool ww_uffd_has_known_bug(void)
 {
-    struct utsname name;
-    unsigned int major = 0, minor = 0, micro = 0;
+    struct ww_release release;
 
-    if (uname(&name)) {
-        return false;
-    }
-    sscanf(name.release, "%u.%u.%u", &major, &minor, &micro);
-    return major == 6 && (minor == 7 || (minor == 8 && micro < 10));
+    return ww_release_now(&release) && ww_release_loses_bits(&release);
 }
 
 static int uffd_open(struct ww_tracker *tracker)
@@ -174,13 +149,13 @@ static int uffd_open(struct ww_tracker *tracker)
     int err;
 
     if (ww_uffd_has_known_bug()) {
-        return -EIO;
+        return ww_note(&tracker->failure, WW_STEP_RELEASE, -EIO);
     }
     uffd = ww_heap_alloc(sizeof(*uffd));
     if (!uffd) {
-        return -ENOMEM;
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
-    err = open_fds(uffd);
+    err = open_fds(tracker, uffd);
     if (err) {
         ww_heap_free(uffd);
         return err;
@@ -234,8 +209,10 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
 }
 
 /* Sets up a scratch area, and runs write, get and reset on it. 0, -EIO for wrong answers. */
-static int try_effect(const struct uffd *uffd, char *area, struct page_region *vec)
+static int try_effect(struct ww_tracker *tracker, char *area, struct page_region *vec)
 {
+    const struct uffd *uffd = tracker->priv;
+    struct ww_failure *failure = &tracker->failure;
     size_t page = ww_page_size();
     struct ww_scan scan = {
         .start = (uintptr_t)area,
@@ -246,7 +223,8 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
     };
     uintptr_t next;
     ssize_t nr;
-    int err = register_range(uffd, scan.start, scan.end, UFFDIO_REGISTER_MODE_WP);
+    int err = ww_note(failure, WW_STEP_REGISTER,
+                      register_range(uffd, scan.start, scan.end, UFFDIO_REGISTER_MODE_WP));
 
     if (err) {
         return err;
@@ -255,18 +233,19 @@ static int try_effect(const struct uffd *uffd, char *area, struct page_region *v
     area[2 * page] = 1;
     nr = scan_once(uffd, &scan, vec, &next);
     if (nr < 0) {
-        return nr;
+        return ww_note(failure, WW_STEP_SCAN, nr);
     }
     if (nr != 2 || vec[0].start != scan.start || vec[1].start != scan.start + 2 * page) {
-        return -EIO;
+        return ww_note(failure, WW_STEP_TEST_ASYNC, -EIO);
     }
     area[2 * page] = 2;
     memset(vec, 0, nr * sizeof(vec[0]));
     nr = scan_once(uffd, &scan, vec, &next);
     if (nr < 0) {
-        return nr;
+        return ww_note(failure, WW_STEP_SCAN, nr);
     }
-    return nr == 1 && vec[0].start == scan.start + 2 * page && next == scan.end ? 0 : -EIO;
+    err = nr == 1 && vec[0].start == scan.start + 2 * page && next == scan.end ? 0 : -EIO;
+    return ww_note(failure, WW_STEP_TEST_ASYNC, err);
 }
 
 /*
@@ -322,22 +301,24 @@ static int uffd_check(struct ww_tracker *tracker)
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *vec =
         mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    int err = -ENOMEM, fill_err = 0;
+    int err = ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM), fill_err = 0;
 
     if (!ww_fd_look(&uffd->opened[0]) || !ww_fd_look(&uffd->opened[1])) {
-        err = -EBADF;
+        err = ww_note(&tracker->failure, WW_STEP_FSTAT, -EBADF);
     } else if (area != MAP_FAILED && vec != MAP_FAILED) {
-        err = try_effect(uffd, area, vec);
+        err = try_effect(tracker, area, vec);
         memset(vec, 0, vec_len);
         if (!err && !reads_map_zero_page(uffd, area + len - ww_page_size(), vec)) {
             tracker->no_zero_page = true;
             tracker->caps &= ~WW_CAP_FREE_ARMING;
         }
-        if (!err) {
+        if (!err && (tracker->barred & FILL_STEPS)) {
+            fill_err = -EOPNOTSUPP;
+        } else if (!err) {
             fill_err = madvise(area, len, MADV_DONTNEED) ? -EIO : try_fill(uffd, area, vec);
         }
         if (fill_err == -ENOMEM) {
-            err = fill_err;
+            err = ww_note(&tracker->failure, WW_STEP_COPY, fill_err);
         } else if (fill_err) {
             tracker->caps &= ~(WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS);
         }
@@ -559,26 +540,16 @@ static void uffd_close(struct ww_tracker *tracker)
     ww_heap_free(tracker->priv);
 }
 
-static const struct ww_refusal refusals[] = {
-    { -EPERM, "the userfaultfd system call is denied here",
-      "allow userfaultfd in the seccomp profile of the container or sandbox" },
-    { -ENOSYS, "the kernel, or a seccomp profile, does not offer userfaultfd",
-      "use a kernel with CONFIG_USERFAULTFD, or allow userfaultfd in the sandbox" },
-    { -EOPNOTSUPP, "the kernel cannot track writes by userfaultfd (WP_ASYNC)", "use kernel 6.8.10 or newer" },
-    { -ENOTTY, "the kernel has no PAGEMAP_SCAN", "use kernel 6.8.10 or newer" },
-    { -ENOENT, "/proc/self/pagemap does not exist", "mount /proc" },
-    { -EACCES, "/proc/self/pagemap cannot be opened", "let the process be dumpable when it starts" },
-    { -EIO, "the kernel gives wrong answers (6.7 to 6.8.9 lose dirty bits; others fail the self test)",
-      "use kernel 6.8.10 or newer" },
-    { 0 },
-};
-
 const struct ww_backend ww_backend_uffd = {
     .name = "uffd",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
             WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_MERGEABLE | WW_CAP_HUGETLB | WW_CAP_FILL |
             WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS,
-    .refusals = refusals,
+    .steps = WW_STEPS_USERFAULTFD | WW_STEP_BIT(WW_STEP_API_ASYNC) | WW_STEP_BIT(WW_STEP_REGISTER) |
+             WW_STEP_BIT(WW_STEP_WRITEPROTECT) | WW_STEP_BIT(WW_STEP_COPY) | WW_STEP_BIT(WW_STEP_POISON) |
+             WW_STEP_BIT(WW_STEP_WAKE) | WW_STEP_BIT(WW_STEP_UNREGISTER) | WW_STEP_BIT(WW_STEP_PAGEMAP) |
+             WW_STEP_BIT(WW_STEP_SCAN) | WW_STEP_BIT(WW_STEP_MADVISE) | WW_STEP_BIT(WW_STEP_FSTAT),
+    .dispensable = WW_STEPS_USERFAULTFD | FILL_STEPS,
     .open = uffd_open,
     .check = uffd_check,
     .arm = uffd_arm,

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "uffd_sync.h"
+#include "uffd_open.h"
 
 /* Dirty runs with fewer clean pages between them are protected by one ioctl: what is clean
  * is protected already, and to pass over a page costs less than another call. */
@@ -103,16 +104,16 @@ static int sync_open(struct ww_tracker *tracker)
     int err;
 
     if (!sync) {
-        return -ENOMEM;
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
-    err = ww_sync_open_uffd(sync);
+    err = ww_sync_open_uffd(sync, tracker->barred, &tracker->failure);
     if (err) {
         munmap(sync, sync->map_len);
         return err;
     }
-    err = learn_kinds(sync);
+    err = ww_note(&tracker->failure, WW_STEP_REGISTER, learn_kinds(sync));
     if (!err) {
-        err = ww_sync_start(sync, tracker->workers);
+        err = ww_sync_start(sync, tracker->workers, &tracker->failure);
     }
     if (err) {
         close(sync->uffd);
@@ -381,24 +382,17 @@ static void sync_close(struct ww_tracker *tracker)
     }
 }
 
-static const struct ww_refusal refusals[] = {
-    { -EPERM, "the userfaultfd system call is denied here",
-      "allow userfaultfd in the seccomp profile of the sandbox; before kernel 5.11 also set "
-      "vm.unprivileged_userfaultfd to 1" },
-    { -ENOSYS, "the kernel, or a seccomp profile, does not offer userfaultfd",
-      "use a kernel with CONFIG_USERFAULTFD, or allow userfaultfd in the sandbox" },
-    { -EOPNOTSUPP, "the kernel cannot protect pages by userfaultfd", "use kernel 5.7 or newer" },
-    { -EAGAIN, "no thread can be started to handle faults", "raise ulimit -u, or pids.max of the container" },
-    { -EIO, "faults are not answered, or by wrong answers", NULL },
-    { 0 },
-};
-
 const struct ww_backend ww_backend_uffd_sync = {
     .name = "uffd-sync",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
             WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILL,
-    .refusals = refusals,
+    .steps = WW_STEPS_USERFAULTFD | WW_STEP_BIT(WW_STEP_API_WP) | WW_STEP_BIT(WW_STEP_REGISTER) |
+             WW_STEP_BIT(WW_STEP_WRITEPROTECT) | WW_STEP_BIT(WW_STEP_COPY) | WW_STEP_BIT(WW_STEP_ZEROPAGE) |
+             WW_STEP_BIT(WW_STEP_CONTINUE) | WW_STEP_BIT(WW_STEP_WAKE) | WW_STEP_BIT(WW_STEP_UNREGISTER) |
+             WW_STEP_BIT(WW_STEP_EPOLL) | WW_STEP_BIT(WW_STEP_THREAD) | WW_STEP_BIT(WW_STEP_MADVISE) |
+             WW_STEP_BIT(WW_STEP_FSTAT),
     .nr_threads = 2, /* the handler, and who faults in the self test */
+    .dispensable = WW_STEPS_USERFAULTFD,
     .open = sync_open,
     .check = ww_sync_check,
     .arm = sync_arm,

@@ -95,8 +95,8 @@ enum ww_sync_kind {
 
 /* ---- uffd_sync_ioctl.c; negative errnos; ranges are page aligned ---- */
 
-/* Opens the descriptor and sets what depends on its kind. */
-int ww_sync_open_uffd(struct ww_sync *sync);
+/* Opens the descriptor and sets what depends on its kind. As ww_userfaultfd_open(). */
+int ww_sync_open_uffd(struct ww_sync *sync, uint64_t barred, struct ww_failure *failure);
 
 /* UFFDIO_REGISTER; -EINVAL also for hugetlb pages. Memory that is registered keeps what it knows. */
 int ww_sync_register(const struct ww_sync *sync, uintptr_t start, uintptr_t end, bool missing);
@@ -133,8 +133,9 @@ bool ww_sync_is_ours(const struct ww_sync *sync);
 
 /* ---- uffd_sync_thread.c ---- */
 
-/* Starts the handler: 0, -EAGAIN (no thread is idle), -ENOMEM. */
-int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers);
+/* Starts the handler: 0, or a negative errno whose step is in *failure, such as -EAGAIN (no thread is idle).
+ */
+int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers, struct ww_failure *failure);
 
 /* Ends it; no entry is left. False: it may still be at work, and its memory must stay. */
 bool ww_sync_stop(struct ww_sync *sync);

@@ -50,7 +50,7 @@ static bool wait_for_trial(struct trial *trial)
 }
 
 /* Lets another thread touch the area, since a handler that is stuck would keep this one for ever. */
-static int run_trial(const struct ww_tracker *tracker, char *area)
+static int run_trial(struct ww_tracker *tracker, char *area)
 {
     struct ww_sync *sync = tracker->priv;
     struct trial trial = { .area = area };
@@ -58,12 +58,12 @@ static int run_trial(const struct ww_tracker *tracker, char *area)
     int err = ww_worker_run(tracker->workers, WW_STACK_BYTES, trial_thread, &trial, &job);
 
     if (err) {
-        return err;
+        return ww_note(&tracker->failure, WW_STEP_THREAD, err);
     }
     if (!wait_for_trial(&trial)) {
         atomic_store(&sync->stuck, true);
         ww_sync_give_up(sync);
-        err = -EIO;
+        err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, -EIO);
     }
     ww_job_wait(&job);
     return err;
@@ -92,9 +92,36 @@ static int expect_first(struct ww_region *region, size_t nr)
     return 0;
 }
 
+/* The requests that answer faults, one by one on pages that are missing: so that one that is refused has a
+ * name. Those that set pages free may fail. */
+static int try_requests(struct ww_tracker *tracker, uintptr_t start)
+{
+    const struct ww_sync *sync = tracker->priv;
+    struct ww_failure *failure = &tracker->failure;
+    uintptr_t page = ww_page_size(), end = start + 2 * page;
+    int err = ww_note(failure, WW_STEP_MADVISE, ww_keep_pages_small(start, end));
+
+    if (!err) {
+        err = ww_note(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, true));
+    }
+    if (!err) {
+        ssize_t nr = ww_sync_copy(sync, start, sync->zeroes, page, true);
+
+        err = ww_note(failure, WW_STEP_COPY, nr < 0 ? (int)nr : 0);
+    }
+    if (!err && sync->user_mode_only) {
+        err = ww_note(failure, WW_STEP_ZEROPAGE, ww_sync_fill_holes(sync, start + page, end));
+    }
+    if (!err) {
+        err = ww_note(failure, WW_STEP_WRITEPROTECT, ww_sync_protect(sync, start, start + page));
+    }
+    ww_sync_unregister(sync, start, end);
+    return err;
+}
+
 int ww_sync_check(struct ww_tracker *tracker)
 {
-    size_t len = 4 * ww_page_size();
+    size_t page = ww_page_size(), len = 4 * page;
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct ww_region region = {
         .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
@@ -103,18 +130,24 @@ int ww_sync_check(struct ww_tracker *tracker)
     int err;
 
     if (area == MAP_FAILED) {
-        return -ENOMEM;
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
+    err = try_requests(tracker, (uintptr_t)area + page);
+    if (err) {
+        munmap(area, len);
+        return err;
+    }
+    madvise(area + page, 2 * page, MADV_DONTNEED);
     area[0] = area[len - 1] = 1;
-    err = ww_backend_uffd_sync.arm(&region);
+    err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_uffd_sync.arm(&region));
     if (!err) {
         err = run_trial(tracker, area);
         if (!err) {
-            err = expect_first(&region, 2);
+            err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 2));
         }
         if (!err) {
             *(volatile char *)area = 3;
-            err = expect_first(&region, 1);
+            err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 1));
         }
         ww_backend_uffd_sync.disarm(&region);
         ww_backend_uffd_sync.release(&region);

@@ -9,35 +9,14 @@
  * halves.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "raw.h"
 #include "uffd_sync.h"
+#include "uffd_open.h"
 
 /* Page tables that one ioctl walks, so that mmap() in other threads does not stall. */
 #define MAX_BYTES ((uintptr_t)256 << 20)
-
-/* A descriptor whose faults of the kernel are seen too: by privilege, by
- * vm.unprivileged_userfaultfd, or by the permissions of the device (6.1). */
-static int new_full_fd(void)
-{
-    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), err = errno, device;
-
-    if (fd >= 0 || err != EPERM) {
-        return fd >= 0 ? fd : -err;
-    }
-    device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-    if (device < 0) {
-        /* A lack that passes is no refusal. */
-        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EPERM;
-    }
-    fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
-    err = fd < 0 ? errno : 0;
-    close(device);
-    return fd < 0 ? -err : fd;
-}
 
 /* Only one that is closed, or another file, is surely not: a sandbox may deny the question. */
 bool ww_sync_is_ours(const struct ww_sync *sync)
@@ -45,30 +24,17 @@ bool ww_sync_is_ours(const struct ww_sync *sync)
     return ww_fd_look(&sync->opened) != 0;
 }
 
-int ww_sync_open_uffd(struct ww_sync *sync)
+int ww_sync_open_uffd(struct ww_sync *sync, uint64_t barred, struct ww_failure *failure)
 {
-    struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
-    int fd = new_full_fd(), err;
+    bool full;
+    int fd = ww_userfaultfd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP, barred, &full, failure);
 
-    sync->user_mode_only = false;
-    if (fd == -EPERM) {
-        fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-        if (fd < 0) {
-            /* EINVAL: before 5.11 there is no such mode, and the first refusal stands. */
-            return errno == EINVAL ? -EPERM : -errno;
-        }
-        sync->user_mode_only = true;
-    }
     if (fd < 0) {
         return fd;
     }
-    if (ioctl(fd, UFFDIO_API, &api)) {
-        err = errno == EINVAL ? -EOPNOTSUPP : -errno;
-        close(fd);
-        return err;
-    }
     sync->uffd = fd;
-    return ww_fd_take(&sync->opened, fd);
+    sync->user_mode_only = !full;
+    return ww_note(failure, WW_STEP_FSTAT, ww_fd_take(&sync->opened, fd));
 }
 
 /* Calls @try on the range in pieces of at most @max bytes, and again in halves down to @min where

@@ -310,19 +310,20 @@ static void unmap_all(struct ww_sync *sync)
     }
 }
 
-int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers)
+int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers, struct ww_failure *failure)
 {
-    int err = -ENOMEM;
+    int err = ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
 
     pthread_mutex_init(&sync->table_lock, NULL);
     atomic_store(&sync->table, ww_sync_new_table(64));
     sync->spare = ww_sync_new_table(64);
     ww_fd_init(&sync->epoll, -1);
     if (sync->spare && atomic_load(&sync->table)) {
-        err = open_epoll(sync);
+        err = ww_note(failure, WW_STEP_EPOLL, open_epoll(sync));
     }
     if (!err) {
-        err = ww_worker_run(workers, WW_STACK_BYTES, handler_thread, sync, &sync->job);
+        err = ww_note(failure, WW_STEP_THREAD,
+                      ww_worker_run(workers, WW_STACK_BYTES, handler_thread, sync, &sync->job));
     }
     if (err) {
         ww_fd_close(&sync->epoll);

@@ -7,10 +7,14 @@
  * then steps in is its own decision, made inside the program.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "counters.h"
@@ -38,6 +42,9 @@ const char run_help[] = "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]
                         "\n"
                         "The exit code is the command's; 127 if it was not found, 126 if it cannot be\n"
                         "executed, 1 if these options are wrong or FILE cannot be written.\n";
+
+/* An answer takes a few milliseconds. */
+#define ASK_MS 20000
 
 static void warn_without(const char *problem)
 {
@@ -103,10 +110,57 @@ static void warn_if_unusable(const struct backends *backends)
     }
 }
 
-bool run_prepare(const char *backend, bool verbose)
+/*
+ * What is only asked to be said runs in a child, which has some seconds: whatever comes of it, the
+ * command runs. Returns what @ask did, 0 where that never came.
+ */
+static int in_child(int (*ask)(const void *), const void *arg)
+{
+    unsigned char answer = 0;
+    struct pollfd end;
+    int fds[2];
+    pid_t child;
+
+    if (pipe2(fds, O_CLOEXEC)) {
+        return 0;
+    }
+    child = fork();
+    if (!child) {
+        answer = ask(arg);
+        _exit(write(fds[1], &answer, 1) != 1);
+    }
+    close(fds[1]);
+    end = (struct pollfd){ .fd = fds[0], .events = POLLIN };
+    while (child > 0 && poll(&end, 1, ASK_MS) < 0 && errno == EINTR) {
+        ;
+    }
+    if (child > 0) {
+        if (!end.revents) {
+            kill(child, SIGKILL);
+        }
+        if (read(fds[0], &answer, 1) != 1) {
+            answer = 0;
+        }
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+            ;
+        }
+    }
+    close(fds[0]);
+    return answer;
+}
+
+static int warn_of_backends(const void *arg)
 {
     struct backends backends;
 
+    (void)arg;
+    probe_backends(&backends);
+    warn_if_unusable(&backends);
+    return 0;
+}
+
+bool run_prepare(const char *backend, bool verbose)
+{
     if ((backend && setenv("WW_BACKEND", backend, 1)) || (verbose && setenv("WW_DEBUG", "1", 1))) {
         warn_without("no memory to set the preload's options");
         return false;
@@ -115,8 +169,7 @@ bool run_prepare(const char *backend, bool verbose)
         return false;
     }
     if (verbose || !preload_is_disabled()) {
-        probe_backends(&backends);
-        warn_if_unusable(&backends);
+        in_child(warn_of_backends, NULL);
     }
     return true;
 }
@@ -181,20 +234,31 @@ static int execute_and_tell(char **command, struct stats_file *file)
     return err ? run_failed(command[0], -err) : child_end_as(status);
 }
 
-bool check_backend(const char *command, const char *name)
+struct backend_question {
+    const char *command, *name;
+};
+
+static int look_for_backend(const void *arg)
 {
+    const struct backend_question *question = arg;
     struct backends backends;
     char names[128] = "";
 
     probe_backends(&backends);
-    if (find_backend(&backends, name)) {
-        return true;
+    if (find_backend(&backends, question->name)) {
+        return 0;
     }
     for (size_t i = 0, len = 0; i < backends.nr && len < sizeof(names); i++) {
         len += snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", backends.probe[i].name);
     }
-    usage_error(command, "unknown backend '%s'; there are: %s", name, names);
-    return false;
+    return usage_error(question->command, "unknown backend '%s'; there are: %s", question->name, names);
+}
+
+bool check_backend(const char *command, const char *name)
+{
+    struct backend_question question = { .command = command, .name = name };
+
+    return !in_child(look_for_backend, &question);
 }
 
 int run_main(int argc, char **argv)

@@ -56,6 +56,16 @@ tests_unit_test_fd_SOURCES = tests/unit/test-fd.c
 tests_unit_test_fd_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fd_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-release
+tests_unit_test_release_SOURCES = tests/unit/test-release.c tests/unit/util.h
+tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-refusal
+tests_unit_test_refusal_SOURCES = tests/unit/test-refusal.c tests/unit/util.h
+tests_unit_test_refusal_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_refusal_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-heap
 tests_unit_test_heap_SOURCES = tests/unit/test-heap.c tests/unit/util.h
 tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)

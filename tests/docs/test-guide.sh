@@ -87,6 +87,6 @@ has docs/TROUBLESHOOTING.md 'snprintf\\(ret_text' programs/scan.c
 has docs/TROUBLESHOOTING.md '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' programs/survey.c
 has docs/TROUBLESHOOTING.md 'bench_wrong\\(|bench_note\\(|bench_remark\\(|ret_reason=|report->message' \
     programs/bench_*.c
-has docs/TROUBLESHOOTING.md 'refusals\\[\\]=|probe\\.reason=' linux/*.c
+has docs/TROUBLESHOOTING.md 'refusals\\[\\]=|steps\\[WW_NR_STEPS\\]=|append\\(words->|probe\\.reason=' linux/*.c
 has docs/GUIDE.md 'capabilities\\[\\]=' programs/probe.c
 exit $failed

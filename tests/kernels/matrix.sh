@@ -115,7 +115,7 @@ configuration, in the others the best one that works. Suites that are not about 
 | nobody | user 65534, vm.unprivileged_userfaultfd=0 |
 | undumpable | the same, in programs that may not be read and so are not dumpable |
 | noproc | /proc is not mounted |
-| deny-eperm, deny-enosys | a seccomp filter answers userfaultfd by EPERM, by ENOSYS |
+| deny-eperm, deny-enosys | a seccomp filter answers userfaultfd, and the request to its device, by EPERM, by ENOSYS |
 | deny-scan | a seccomp filter answers PAGEMAP_SCAN by ENOTTY, as kernels before 6.7 do |
 | i686 | the programs built for 32 bits, on the last kernel only |
 END

@@ -1,41 +1,95 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * deny CALL ERRNO COMMAND...: runs a command with one system call answered by an
- * error, as an old kernel or a sandbox would. CALL is userfaultfd or
- * pagemap_scan (that ioctl alone); ERRNO is EPERM, ENOSYS or ENOTTY.
+ * deny CALL[,CALL...] ACTION COMMAND...: runs a command with system calls answered as an old
+ * kernel or a sandbox would. CALL is a system call, or an ioctl of those below alone;
+ * ACTION is the name or number of an errno, or: trap, kill (the process), kill-thread,
+ * notify (somebody is asked who never answers).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "uapi.h"
 
-static int error_number(const char *name)
+static const struct {
+    const char *name;
+    unsigned long number;
+} requests[] = {
+    { "pagemap_scan", PAGEMAP_SCAN }, { "userfaultfd_ioc_new", USERFAULTFD_IOC_NEW },
+    { "uffdio_api", UFFDIO_API },     { "uffdio_register", UFFDIO_REGISTER },
+    { "uffdio_copy", UFFDIO_COPY },   { "uffdio_writeprotect", UFFDIO_WRITEPROTECT },
+};
+
+static const struct {
+    const char *name;
+    int error;
+} errors[] = {
+    { "EPERM", EPERM },   { "ENOENT", ENOENT }, { "EACCES", EACCES },
+    { "EINVAL", EINVAL }, { "ENOTTY", ENOTTY }, { "ENOSYS", ENOSYS },
+};
+
+static uint32_t action_of(const char *name)
 {
-    return !strcmp(name, "EPERM") ? EPERM : !strcmp(name, "ENOSYS") ? ENOSYS : ENOTTY;
+    if (!strcmp(name, "trap")) {
+        return SCMP_ACT_TRAP;
+    }
+    if (!strcmp(name, "kill")) {
+        return SCMP_ACT_KILL_PROCESS;
+    }
+    if (!strcmp(name, "kill-thread")) {
+        return SCMP_ACT_KILL_THREAD;
+    }
+    if (!strcmp(name, "notify")) {
+        return SCMP_ACT_NOTIFY;
+    }
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        if (!strcmp(name, errors[i].name)) {
+            return SCMP_ACT_ERRNO(errors[i].error);
+        }
+    }
+    return SCMP_ACT_ERRNO(atoi(name));
+}
+
+static int add_rule(scmp_filter_ctx filter, const char *call, uint32_t action)
+{
+    int number = seccomp_syscall_resolve_name(call);
+
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        if (!strcmp(call, requests[i].name)) {
+            return seccomp_rule_add(filter, action, SCMP_SYS(ioctl), 1,
+                                    SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i].number));
+        }
+    }
+    return number == __NR_SCMP_ERROR ? -EINVAL : seccomp_rule_add(filter, action, number, 0);
 }
 
 int main(int argc, char **argv)
 {
     scmp_filter_ctx filter;
-    int err;
+    uint32_t action;
+    int err = 0;
 
     if (argc < 4) {
-        fprintf(stderr, "usage: deny userfaultfd|pagemap_scan ERRNO COMMAND...\n");
+        fprintf(stderr, "usage: deny CALL[,CALL...] ERRNO|trap|kill|kill-thread|notify COMMAND...\n");
         return 2;
     }
+    action = action_of(argv[2]);
     filter = seccomp_init(SCMP_ACT_ALLOW);
-    if (!strcmp(argv[1], "userfaultfd")) {
-        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(error_number(argv[2])), SCMP_SYS(userfaultfd), 0);
-    } else {
-        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(error_number(argv[2])), SCMP_SYS(ioctl), 1,
-                               SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, PAGEMAP_SCAN));
+    for (char *call = strtok(argv[1], ","); call && !err; call = strtok(NULL, ",")) {
+        err = add_rule(filter, call, action);
     }
     if (err || seccomp_load(filter)) {
         fprintf(stderr, "deny: the filter cannot be loaded\n");
         return 2;
+    }
+    if (action == SCMP_ACT_NOTIFY) {
+        /* It stays open in the command, where nobody knows it: without a listener the call would fail. */
+        fcntl(seccomp_notify_fd(filter), F_SETFD, 0);
     }
     execvp(argv[3], argv + 3);
     perror(argv[3]);

@@ -53,4 +53,13 @@ untouched oddcall 'unknown calling convention'
 WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
 WW_BACKEND=bogus untouched system 'bogus: no such backend'
 WW_DISABLE=1 untouched system 'WW_DISABLE is set$'
+
+# A filter that ends programs ends nothing: the preload has asked by a child, and stays out.
+if [ -x "$unit/deny" ]; then
+    for call in userfaultfd,userfaultfd_ioc_new uffdio_register pagemap_scan; do
+        said=$(WW_DEBUG=1 LD_PRELOAD=$preload "$unit/deny" $call trap "$unit/attach-host-system" \
+            "$unit/fake-system/ntdll.so" untouched 2>&1) || fail "$call is trapped: exit code $?: $said"
+        echo "$said" | grep -q 'staying out: uffd: a seccomp filter ends programs' || fail "$call is trapped: $said"
+    done
+fi
 exit $failed

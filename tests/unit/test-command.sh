@@ -30,11 +30,28 @@ out=$(LD_PRELOAD=$build/tests/unit/foreign.so "$ww" run -- sh -c 'echo $LD_PRELO
 }
 
 if [ -x "$deny" ]; then
-    expect 77 'does not work: the userfaultfd system call is denied' "$deny" userfaultfd EPERM "$ww" probe
-    expect 77 '"usable":false' "$deny" userfaultfd EPERM "$ww" probe --json
-    expect 77 'no PAGEMAP_SCAN' "$deny" pagemap_scan ENOTTY "$ww" probe
-    expect 0 'stay with Wine.*denied' "$deny" userfaultfd EPERM "$ww" run -- true
-    expect 0 'stay with Wine.*not offer' "$deny" userfaultfd ENOSYS "$ww" run -- true
+    # The device is a second way to the same.
+    every_way=userfaultfd,userfaultfd_ioc_new
+    for error in EPERM EACCES EINVAL ENOSYS; do
+        expect 77 "uffd  *does not work: userfaultfd(2) fails ($error)" "$deny" $every_way $error "$ww" probe
+        expect 0 "stay with Wine: userfaultfd(2) fails ($error)" "$deny" $every_way $error "$ww" run -- true
+    done
+    expect 77 'does not work: userfaultfd(2) fails (errno 117)' "$deny" $every_way 117 "$ww" probe
+    expect 77 '"usable":false' "$deny" $every_way EPERM "$ww" probe --json
+    expect 77 'PAGEMAP_SCAN fails (ENOTTY): the kernel has no such request' "$deny" pagemap_scan ENOTTY "$ww" probe
+    expect 77 'PAGEMAP_SCAN fails (EPERM): a sandbox denies this request' "$deny" pagemap_scan EPERM "$ww" probe
+    # Filters that end programs: whatever was to be asked, nothing ends but what asks.
+    for action in trap kill kill-thread; do
+        for call in $every_way uffdio_api pagemap_scan; do
+            expect 0 '^ran$' "$deny" $call $action "$ww" run -- echo ran
+            expect 0 '^ran$' "$deny" $call $action "$ww" run --backend=uffd -- echo ran
+            expect 0 'a seccomp filter ends programs that use ' "$deny" $call $action "$ww" run -- true
+            expect 77 'a seccomp filter ends programs that use ' "$deny" $call $action "$ww" probe
+            expect 1 'a seccomp filter ends programs that use ' "$deny" $call $action "$ww" doctor --quick
+            expect 0 '"source":"\(read\|ioctl\)"' "$deny" $call $action "$ww" scan --pid=$$ --json
+        done
+    done
+    expect 0 '^ran$' "$deny" userfaultfd notify "$ww" run -- echo ran
 fi
 expect 0 'stay with Wine: with this backend' "$ww" run --backend=mprotect -- true
 

@@ -30,10 +30,15 @@ check() {
 }
 
 run="$build/writewatch run"
-check denied 'stay with Wine: .*denied' "$deny" userfaultfd EPERM $run wine
-check denied-debug 'staying out: uffd: .*denied' "$deny" userfaultfd EPERM $run --verbose wine
-check missing 'stay with Wine: .*not offer' "$deny" userfaultfd ENOSYS $run wine
-check no-ioctl 'stay with Wine: .*PAGEMAP_SCAN' "$deny" pagemap_scan ENOTTY $run wine
+every_way=userfaultfd,userfaultfd_ioc_new
+check denied 'stay with Wine: .*denied' "$deny" $every_way EPERM $run wine
+check denied-debug 'staying out: uffd: .*denied' "$deny" $every_way EPERM $run --verbose wine
+check missing 'stay with Wine: .*not offer' "$deny" $every_way ENOSYS $run wine
+check trapped 'stay with Wine: a seccomp filter ends programs that use UFFDIO_API' "$deny" uffdio_api trap $run wine
+check killed 'staying out: uffd: a seccomp filter ends programs that use PAGEMAP_SCAN' \
+    "$deny" pagemap_scan kill $run --verbose wine
+check by-device 'attached to .*backend uffd' "$deny" userfaultfd trap $run --verbose wine
+check no-ioctl 'stay with Wine: PAGEMAP_SCAN fails (ENOTTY)' "$deny" pagemap_scan ENOTTY $run wine
 check mprotect 'staying out: mprotect: system calls' $run --verbose --backend=mprotect wine
 check bogus 'staying out: bogus: no such backend' env WW_BACKEND=bogus $run --verbose wine
 exit $failed
