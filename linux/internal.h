@@ -220,6 +220,9 @@ int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, s
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
 
+/* pagemap_facts.c: PAGE_IS_GUARD where PAGEMAP_SCAN on this descriptor knows it, else 0. */
+uint64_t ww_guard_category(int pagemap);
+
 /* none.c: the entry of a backend that can tell nothing without its lock; -EOPNOTSUPP. */
 ssize_t ww_no_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
                          uintptr_t *ret_next);

@@ -94,6 +94,11 @@ struct pm_scan_arg {
 #define PAGE_IS_SOFT_DIRTY (1 << 7)
 #endif
 
+/* 6.16 */
+#ifndef PAGE_IS_GUARD
+#define PAGE_IS_GUARD (1 << 8)
+#endif
+
 _Static_assert(sizeof(struct page_region) == 24, "layout of struct page_region");
 _Static_assert(sizeof(struct pm_scan_arg) == 96, "layout of struct pm_scan_arg");
 

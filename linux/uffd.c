@@ -173,6 +173,7 @@ static int uffd_open(struct ww_tracker *tracker)
     if (!uffd->full) {
         tracker->caps &= ~WW_CAP_KERNEL_FILLS;
     }
+    uffd->guard = ww_guard_category(uffd->pagemap);
     tracker->priv = uffd;
     return 0;
 }
@@ -183,6 +184,9 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
 {
     size_t nr_pages = (scan->end - scan->start) >> ww_page_shift;
     size_t max_runs = scan->max_runs < nr_pages ? scan->max_runs : nr_pages;
+    /* A guard looks written. Where memory is dense there was none, and the kernel's fast form has no room for
+     * the question. */
+    uint64_t guard = scan->dense ? 0 : uffd->guard;
     struct pm_scan_arg arg = {
         .size = sizeof(arg),
         .flags = PM_SCAN_CHECK_WPASYNC | (scan->reset ? PM_SCAN_WP_MATCHING : 0),
@@ -192,7 +196,8 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
         /* No longer than needed: the kernel allocates as much at each call. */
         .vec_len = max_runs < WW_SCAN_VEC_LEN ? max_runs : WW_SCAN_VEC_LEN,
         .max_pages = scan->max_pages,
-        .category_mask = PAGE_IS_WRITTEN,
+        .category_inverted = guard,
+        .category_mask = PAGE_IS_WRITTEN | guard,
         .category_anyof_mask = scan->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = scan->dense ? PAGE_IS_WRITTEN : PAGE_IS_WRITTEN | PAGE_IS_PFNZERO,
     };
@@ -337,7 +342,8 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
         .vec = (uintptr_t)&found,
         .vec_len = 1,
         .max_pages = 1,
-        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED,
+        .category_inverted = uffd->guard,
+        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED | uffd->guard,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = PAGE_IS_WRITTEN,
     };
