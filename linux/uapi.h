@@ -18,6 +18,11 @@
 #endif
 
 /* 5.13 */
+#ifndef UFFDIO_REGISTER_MODE_MINOR
+#define UFFDIO_REGISTER_MODE_MINOR ((__u64)1 << 2)
+#endif
+
+/* 5.13 */
 #ifndef UFFDIO_CONTINUE
 
 struct uffdio_continue {

@@ -418,12 +418,47 @@ static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *
     return ww_uffd_copy(region->tracker->priv, start, src, len);
 }
 
+/* Whether missing pages of a private mapping can be filled: those of tmpfs and memfds can, and those of
+ * /dev/zero look like anonymous memory and cannot. The kernel says which, without a change: only the former
+ * have minor faults, and -EBUSY says that nothing but our own registration is in the way. */
+static int check_missing(const struct uffd *uffd, const struct ww_range *part)
+{
+    struct uffdio_api api = { .api = UFFD_API };
+    struct uffdio_register reg = {
+        .range = { .start = part->start, .len = part->end - part->start },
+        .mode = UFFDIO_REGISTER_MODE_MINOR,
+    };
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | (uffd->full ? 0 : UFFD_USER_MODE_ONLY)), err;
+
+    if (fd < 0) {
+        return 0; /* nobody knows; a page that cannot be filled is buried then */
+    }
+    err = !ioctl(fd, UFFDIO_API, &api) && ioctl(fd, UFFDIO_REGISTER, &reg) && errno == EINVAL ? -EINVAL : 0;
+    close(fd);
+    return err;
+}
+
+static int check_supply(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_range part;
+    int err = 0;
+
+    while (!err && region->private_file && ww_mapped_private_file(start, end, &part) > 0) {
+        err = check_missing(region->tracker->priv, &part);
+        start = part.end;
+    }
+    return err;
+}
+
 /* Missing faults besides: registering again adds the mode, and what is armed stays armed. */
 static int uffd_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply)
 {
     struct uffd *uffd = region->tracker->priv;
-    int err = ww_uffd_serve(uffd, supply);
+    int err = check_supply(region, start, end);
 
+    if (!err) {
+        err = ww_uffd_serve(uffd, supply);
+    }
     return err ? err
                : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
 }

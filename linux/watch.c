@@ -255,6 +255,7 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     }
     region->watch_id = ++ctx->last_watch_id;
     region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
+    region->private_file = mapped.private_file;
     region->grain = mapped.grain;
     err = arm_region(ctx, region);
     if (err) {

@@ -80,6 +80,12 @@ tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contrac
 tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_contract_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += tests/unit/test-mappings
+tests_unit_test_mappings_SOURCES = tests/unit/test-mappings.c tests/unit/contract.h tests/unit/mappings.c \
+	tests/unit/mappings.h tests/unit/util.h
+tests_unit_test_mappings_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mappings_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += tests/unit/test-fill
 tests_unit_test_fill_SOURCES = tests/unit/test-fill.c tests/unit/fill.h tests/unit/contract.h tests/unit/util.h \
 	tests/unit/fill-at-once.c tests/unit/fill-ends.c tests/unit/fill-on-demand.c
