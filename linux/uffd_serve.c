@@ -147,15 +147,23 @@ static int serve_install(struct ww_server *server, uintptr_t start, const void *
     return 0;
 }
 
-/* Where that fails for the moment, or something else is there by now, whoever waits asks again. */
+/* Whether it is to no purpose to try again: neither for the moment, nor because something else is there by
+ * now. */
+static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
+{
+    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM &&
+           ww_fd_is_ours(&uffd->opened[0]) && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0);
+}
+
 static int serve_poison(struct ww_server *server, uintptr_t addr)
 {
-    int err = ww_uffd_poison(uffd_of(server), addr);
+    const struct uffd *uffd = uffd_of(server);
+    int err = ww_uffd_poison(uffd, addr);
 
     if (err) {
-        wake(uffd_of(server), addr, ww_page_size());
+        wake(uffd, addr, ww_page_size());
     }
-    return err == -EFAULT || err == -EINVAL || err == -EPERM || err == -EACCES ? err : 0;
+    return fails_for_good(uffd, addr, err) ? err : 0;
 }
 
 /*
