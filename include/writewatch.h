@@ -285,8 +285,8 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * comes from @fill again.
  *
  * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
- * until it is dropped or filled by ww_fill(); where the kernel refuses even that for the page
- * (a sandbox denies it), until other memory is mapped there.
+ * until it is dropped or filled by ww_fill(); where the kernel can do neither (/dev/zero
+ * watched with WW_WATCH_LAZY), until other memory is mapped there.
  *
  * It ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that
  * is at work there, so a callback must call neither; later none begins. Pages that are still
