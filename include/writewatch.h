@@ -265,9 +265,9 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * Pages that were latched before stay reported. Pages that were dropped
  * (ww_discard()) can be filled again, and so can pages that a callback of
  * ww_fill_on_demand() failed for. Protections of the range do not matter. Memory that
- * is not private and anonymous can be filled under some backends; files on disk and huge
- * pages never. With WW_CAP_OWNS_PROT, a thread that reads a page at the very moment may
- * find zeros in it first.
+ * is not private and anonymous can be filled under some backends; files on disk, private
+ * mappings of /dev/zero and huge pages never. With WW_CAP_OWNS_PROT, a thread that reads a
+ * page at the very moment may find zeros in it first.
  *
  * Returns the number of bytes, a multiple of the page size, less than @len if a
  * page exists or another error came later; or -EEXIST (the first page exists);
@@ -301,7 +301,8 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * backend has to be opened anew.
  *
  * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
- * until it is dropped or filled by ww_fill().
+ * until it is dropped or filled by ww_fill(); where the kernel can do neither (/dev/zero
+ * watched with WW_WATCH_LAZY), until other memory is mapped there.
  *
  * It ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that
  * is at work there, so a callback must call neither; later none begins. Pages that are still
@@ -315,9 +316,10 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * that works, and all its pages count as written. The memory must not be that of
  * malloc() or a stack.
  *
- * Returns 0; -EINVAL (not aligned, empty, wraps around, @fill is NULL, a file on disk); -ENOENT (not within
- * one region); -EEXIST (part of it is on demand already); -EOPNOTSUPP (WW_CAP_FILL_ON_DEMAND is missing);
- * -EAGAIN (no thread); -ENOMEM; -EBADF (the program has closed a descriptor of the library's); -EBUSY;
+ * Returns 0; -EINVAL (not aligned, empty, wraps around, @fill is NULL, a file on disk, a private mapping of
+ * /dev/zero); -ENOENT (not within one region); -EEXIST (part of it is on demand already); -EOPNOTSUPP
+ * (WW_CAP_FILL_ON_DEMAND is missing); -EAGAIN (no thread); -ENOMEM; -EBADF (the program has closed a
+ * descriptor of the library's); -EBUSY;
  * -ECHILD. On error nothing is on demand. Costs time in proportion to the pages that exist; a page later,
  * besides @fill, about six times as much as its first write would.
  */

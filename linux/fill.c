@@ -65,6 +65,9 @@ static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, 
         return nr;
     }
     nr = hold.region->tracker->backend->fill(hold.region, piece->start, content, piece->end - piece->start);
+    if (nr == -EFAULT || nr == -EIO) {
+        nr = -EINVAL; /* the content is ours: it is the memory that cannot be filled */
+    }
     if (nr > 0 && !hold.region->markers) {
         /* It holds data: should it be a zero page one day, somebody wrote zeros. */
         ww_pageset_add(&hold.region->ever, piece->start, piece->start + nr);

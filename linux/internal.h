@@ -71,14 +71,15 @@ struct ww_tracker {
 /* One watched range: what one ww_watch() made, or what is left of it. */
 struct ww_region {
     RB_ENTRY(ww_region) entry;
-    struct ww_range range;    /* changes only under table_lock for writing and lock */
-    uint64_t watch_id;        /* which ww_watch() it comes from; never used twice */
-    pthread_mutex_t lock;     /* covers everything below, and the backend's work on the range */
-    struct ww_pageset ever;   /* reported before: a zero page counts only there */
-    struct ww_pageset latch;  /* dirty whatever the page tables say */
-    bool lost;                /* part of its mapping was replaced behind our back at some time */
-    bool markers;             /* armed page by page, holes too: not private anonymous memory */
-    size_t grain;             /* bytes: what the kernel tracks as one; the page size but for hugetlb */
+    struct ww_range range;   /* changes only under table_lock for writing and lock */
+    uint64_t watch_id;       /* which ww_watch() it comes from; never used twice */
+    pthread_mutex_t lock;    /* covers everything below, and the backend's work on the range */
+    struct ww_pageset ever;  /* reported before: a zero page counts only there */
+    struct ww_pageset latch; /* dirty whatever the page tables say */
+    bool lost;               /* part of its mapping was replaced behind our back at some time */
+    bool markers;            /* armed page by page, holes too: not private anonymous memory */
+    bool private_file;       /* part of it is a private mapping of a file, or of a device such as /dev/zero */
+    size_t grain;            /* bytes: what the kernel tracks as one; the page size but for hugetlb */
     struct ww_supply *supply; /* the context's, if part of the range was ever filled on demand */
     struct ww_tracker *tracker;
     void *priv; /* the tracker's */
@@ -109,7 +110,8 @@ struct ww_context {
 /* What ww_mapped_survey() finds. */
 struct ww_mapped {
     bool private_anonymous;
-    size_t grain; /* bytes: the size of its pages */
+    bool private_file; /* some of it is private, and not anonymous */
+    size_t grain;      /* bytes: the size of its pages */
 };
 
 /* What a scan is asked for: the written pages of [start, end). */
@@ -216,6 +218,9 @@ void ww_backend_close(struct ww_context *ctx);
 
 /* mapping.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
+/* The first part of the range that is a private mapping of a file or a device. 1, 0 if there is none, or a
+ * negative errno. */
+int ww_mapped_private_file(uintptr_t start, uintptr_t end, struct ww_range *ret);
 /* Watched memory is neither huge nor merged; holes are passed over. 0 or a negative errno. */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
@@ -237,6 +242,9 @@ int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, s
 
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
+
+/* pagemap_facts.c: PAGE_IS_GUARD where PAGEMAP_SCAN on this descriptor knows it, else 0. */
+uint64_t ww_guard_category(int pagemap);
 
 /* none.c: the entry of a backend that can tell nothing without its lock; -EOPNOTSUPP. */
 ssize_t ww_no_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,

@@ -17,6 +17,12 @@ static bool is_private_anonymous(const struct ww_mapping *mapping)
     return !mapping->shared && !mapping->inode;
 }
 
+/* Also one of /dev/zero, which is anonymous memory for the kernel all the same. */
+static bool is_private_file(const struct ww_mapping *mapping)
+{
+    return !mapping->shared && mapping->inode;
+}
+
 /* Goes through the mappings of the range. smaps has page sizes, and takes time for it. */
 static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struct ww_mapped *ret)
 {
@@ -37,6 +43,7 @@ static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struc
             break;
         }
         mapped.private_anonymous &= is_private_anonymous(&mapping);
+        mapped.private_file |= is_private_file(&mapping);
         if (pos > start && mapping.page_size != mapped.grain) {
             found = -EINVAL;
             break;
@@ -76,6 +83,27 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
     }
     *ret = mapped;
     return 0;
+}
+
+int ww_mapped_private_file(uintptr_t start, uintptr_t end, struct ww_range *ret)
+{
+    struct ww_mapping mapping;
+    struct ww_maps maps;
+    int found = ww_maps_open(&maps, 0, 0);
+    bool is_one = false;
+
+    if (found) {
+        return found;
+    }
+    while (!is_one && (found = ww_maps_next(&maps, &mapping)) > 0 && mapping.start < end) {
+        is_one = mapping.end > start && is_private_file(&mapping);
+    }
+    ww_maps_close(&maps);
+    if (is_one) {
+        ret->start = mapping.start > start ? mapping.start : start;
+        ret->end = mapping.end < end ? mapping.end : end;
+    }
+    return found < 0 ? found : is_one;
 }
 
 /* Neither huge pages, which would report 512 pages for one write, nor merging with

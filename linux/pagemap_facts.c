@@ -71,6 +71,24 @@ void ww_page_facts_learn(struct ww_page_facts *ret_facts)
     *ret_facts = facts;
 }
 
+uint64_t ww_guard_category(int pagemap)
+{
+    /* An empty range: a kernel that does not know the category says EINVAL all the same. */
+    struct page_region none;
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .vec = (uintptr_t)&none,
+        .vec_len = 1,
+        .category_mask = PAGE_IS_GUARD,
+        .return_mask = PAGE_IS_GUARD,
+    };
+    int saved = errno;
+    uint64_t category = ioctl(pagemap, PAGEMAP_SCAN, &arg) ? 0 : PAGE_IS_GUARD;
+
+    errno = saved;
+    return category;
+}
+
 /* A userfaultfd that can write-protect, or a negative errno. */
 static int open_uffd(void)
 {

@@ -104,6 +104,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;
     upper->markers = region->markers;
+    upper->private_file = region->private_file;
     upper->grain = region->grain;
     upper->tracker = region->tracker;
     upper->supply = region->supply;

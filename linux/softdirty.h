@@ -14,7 +14,8 @@
 struct softdirty {
     struct ww_fd pagemap;
     struct ww_fd clear_refs;
-    bool scans; /* PAGEMAP_SCAN is there, and knows PAGE_IS_SOFT_DIRTY */
+    bool scans;     /* PAGEMAP_SCAN is there, and knows PAGE_IS_SOFT_DIRTY */
+    uint64_t guard; /* PAGE_IS_GUARD, or 0 where PAGEMAP_SCAN does not know it */
 };
 
 /* Once a process, with nothing held: a child of fork begins with no regions. */

@@ -39,6 +39,8 @@ int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
     }
     if (err) {
         ww_softdirty_close(sd);
+    } else {
+        sd->guard = ww_guard_category(sd->pagemap.fd);
     }
     return err;
 }
@@ -54,7 +56,8 @@ static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end,
             .end = end,
             .vec = (uintptr_t)buffer.runs,
             .vec_len = WW_SCAN_VEC_LEN,
-            .category_mask = PAGE_IS_SOFT_DIRTY,
+            .category_inverted = sd->guard,
+            .category_mask = PAGE_IS_SOFT_DIRTY | sd->guard,
             .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
             .return_mask = PAGE_IS_SOFT_DIRTY,
         };
@@ -78,7 +81,7 @@ static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end,
 
 static bool is_written(uint64_t entry)
 {
-    return (entry & PM_SOFT_DIRTY) && (entry & (PM_PRESENT | PM_SWAP));
+    return (entry & PM_SOFT_DIRTY) && (entry & (PM_PRESENT | PM_SWAP)) && !(entry & PM_GUARD_REGION);
 }
 
 /* The same by reading an entry for every page. */

@@ -255,7 +255,9 @@ static void poison(struct ww_server *server, uint64_t id, uintptr_t addr)
     ww_lock(&supply->lock, WW_RANK_SUPPLY);
     source = first_ending_after(supply, addr);
     if (!err && source && source->range.start <= addr && source->id == id) {
-        server->ops->poison(server, addr);
+        if (server->ops->poison(server, addr)) {
+            server->ops->bury(server, addr);
+        }
     } else {
         put_zeros(server, addr, addr + ww_page_size());
     }

@@ -47,8 +47,12 @@ struct ww_server_ops {
     /* Puts content there, not counted as written. 0 or a negative errno. */
     int (*install)(struct ww_server *server, uintptr_t start, const void *content, size_t len);
 
-    /* Makes accesses to a page end in SIGBUS, not counted as written. The lock of the region is held. */
-    void (*poison)(struct ww_server *server, uintptr_t addr);
+    /* Makes accesses to a page end in SIGBUS, not counted as written. The lock of the region is held. 0, or
+     * the negative errno for which it can never be done there. */
+    int (*poison)(struct ww_server *server, uintptr_t addr);
+
+    /* The same where neither of these can be done, by other memory in its place. */
+    void (*bury)(struct ww_server *server, uintptr_t addr);
 };
 
 /* A callback is asked for at most this much at once. */

@@ -18,6 +18,11 @@
 #endif
 
 /* 5.13 */
+#ifndef UFFDIO_REGISTER_MODE_MINOR
+#define UFFDIO_REGISTER_MODE_MINOR ((__u64)1 << 2)
+#endif
+
+/* 5.13 */
 #ifndef UFFDIO_CONTINUE
 
 struct uffdio_continue {
@@ -92,6 +97,11 @@ struct pm_scan_arg {
 /* 6.8 */
 #ifndef PAGE_IS_SOFT_DIRTY
 #define PAGE_IS_SOFT_DIRTY (1 << 7)
+#endif
+
+/* 6.16 */
+#ifndef PAGE_IS_GUARD
+#define PAGE_IS_GUARD (1 << 8)
 #endif
 
 _Static_assert(sizeof(struct page_region) == 24, "layout of struct page_region");

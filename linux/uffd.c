@@ -163,6 +163,7 @@ static int uffd_open(struct ww_tracker *tracker)
     if (!uffd->full) {
         tracker->caps &= ~WW_CAP_KERNEL_FILLS;
     }
+    uffd->guard = ww_guard_category(uffd->pagemap);
     tracker->priv = uffd;
     return 0;
 }
@@ -173,6 +174,9 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
 {
     size_t nr_pages = (scan->end - scan->start) >> ww_page_shift;
     size_t max_runs = scan->max_runs < nr_pages ? scan->max_runs : nr_pages;
+    /* A guard looks written. Where memory is dense there was none, and the kernel's fast form has no room for
+     * the question. */
+    uint64_t guard = scan->dense ? 0 : uffd->guard;
     struct pm_scan_arg arg = {
         .size = sizeof(arg),
         .flags = PM_SCAN_CHECK_WPASYNC | (scan->reset ? PM_SCAN_WP_MATCHING : 0),
@@ -182,7 +186,8 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
         /* No longer than needed: the kernel allocates as much at each call. */
         .vec_len = max_runs < WW_SCAN_VEC_LEN ? max_runs : WW_SCAN_VEC_LEN,
         .max_pages = scan->max_pages,
-        .category_mask = PAGE_IS_WRITTEN,
+        .category_inverted = guard,
+        .category_mask = PAGE_IS_WRITTEN | guard,
         .category_anyof_mask = scan->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = scan->dense ? PAGE_IS_WRITTEN : PAGE_IS_WRITTEN | PAGE_IS_PFNZERO,
     };
@@ -369,7 +374,8 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
         .vec = (uintptr_t)&found,
         .vec_len = 1,
         .max_pages = 1,
-        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED,
+        .category_inverted = uffd->guard,
+        .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED | uffd->guard,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = PAGE_IS_WRITTEN,
     };
@@ -513,12 +519,47 @@ static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *
     return ww_uffd_copy(region->tracker->priv, start, src, len);
 }
 
+/* Whether missing pages of a private mapping can be filled: those of tmpfs and memfds can, and those of
+ * /dev/zero look like anonymous memory and cannot. The kernel says which, without a change: only the former
+ * have minor faults, and -EBUSY says that nothing but our own registration is in the way. */
+static int check_missing(const struct uffd *uffd, const struct ww_range *part)
+{
+    struct uffdio_api api = { .api = UFFD_API };
+    struct uffdio_register reg = {
+        .range = { .start = part->start, .len = part->end - part->start },
+        .mode = UFFDIO_REGISTER_MODE_MINOR,
+    };
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | (uffd->full ? 0 : UFFD_USER_MODE_ONLY)), err;
+
+    if (fd < 0) {
+        return 0; /* nobody knows; a page that cannot be filled is buried then */
+    }
+    err = !ioctl(fd, UFFDIO_API, &api) && ioctl(fd, UFFDIO_REGISTER, &reg) && errno == EINVAL ? -EINVAL : 0;
+    close(fd);
+    return err;
+}
+
+static int check_supply(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_range part;
+    int err = 0;
+
+    while (!err && region->private_file && ww_mapped_private_file(start, end, &part) > 0) {
+        err = check_missing(region->tracker->priv, &part);
+        start = part.end;
+    }
+    return err;
+}
+
 /* Missing faults besides: registering again adds the mode, and what is armed stays armed. */
 static int uffd_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply)
 {
     struct uffd *uffd = region->tracker->priv;
-    int err = ww_uffd_serve(uffd, supply);
+    int err = check_supply(region, start, end);
 
+    if (!err) {
+        err = ww_uffd_serve(uffd, supply);
+    }
     return err ? err
                : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
 }

@@ -13,6 +13,7 @@ struct uffd {
     int fd;                     /* userfaultfd */
     int pagemap;                /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
     struct ww_fd opened[2];     /* the same two, to know them again when they are closed */
+    uint64_t guard;             /* PAGE_IS_GUARD, or 0 where the kernel does not know it */
     bool full;                  /* fd is told of the faults of system calls as well */
     atomic_bool leftovers;      /* some range stayed registered when it was to be so no more */
     struct uffd_server *server; /* NULL until something is filled on demand */

@@ -148,17 +148,46 @@ static int serve_install(struct ww_server *server, uintptr_t start, const void *
     return 0;
 }
 
-/* Where even that fails, whoever waits asks again. */
-static void serve_poison(struct ww_server *server, uintptr_t addr)
+/* Whether it is to no purpose to try again: neither for the moment, nor because something else is there by
+ * now. */
+static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
 {
-    if (ww_uffd_poison(uffd_of(server), addr)) {
-        wake(uffd_of(server), addr, ww_page_size());
+    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM &&
+           ww_fd_is_ours(&uffd->opened[0]) && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0);
+}
+
+static int serve_poison(struct ww_server *server, uintptr_t addr)
+{
+    const struct uffd *uffd = uffd_of(server);
+    int err = ww_uffd_poison(uffd, addr);
+
+    if (err) {
+        wake(uffd, addr, ww_page_size());
     }
+    return fails_for_good(uffd, addr, err) ? err : 0;
+}
+
+/*
+ * The kernel calls memory missing that it lets nobody fill, as where /dev/zero is mapped, or a sandbox has
+ * come to deny the ioctls. Whoever waits would wait and ask for ever. Behind the end of a file every access
+ * ends in SIGBUS.
+ */
+static void serve_bury(struct ww_server *server, uintptr_t addr)
+{
+    size_t page = ww_page_size();
+    int fd = memfd_create("writewatch", MFD_CLOEXEC);
+
+    if (fd >= 0) {
+        mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+        close(fd);
+    }
+    wake(uffd_of(server), addr, page);
 }
 
 static const struct ww_server_ops ops = {
     .install = serve_install,
     .poison = serve_poison,
+    .bury = serve_bury,
 };
 
 /* The pages that the messages are about, ascending, one each. Returns how many. */

@@ -150,6 +150,7 @@ static int sync_arm(struct ww_region *region)
     if (!entry.pages) {
         return -ENOMEM;
     }
+    entry.pages->private_file = region->private_file;
     err = ww_sync_table_add(sync, &entry);
     if (err) {
         put_pages(sync, entry.pages);

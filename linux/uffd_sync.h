@@ -33,6 +33,7 @@ struct ww_sync_pages {
     size_t nr_pages;
     size_t map_len;
     atomic_uint refs;               /* regions */
+    bool private_file;              /* as the region's */
     atomic_bool shared;             /* some of it may be of tmpfs or a memfd: see ww_sync_kind() */
     uintptr_t half_start, half_end; /* where registering failed half way; under table_lock */
     _Atomic uint64_t dirty[];
@@ -160,6 +161,9 @@ int ww_sync_table_add(struct ww_sync *sync, const struct ww_sync_entry *entry);
 /* Cuts an entry in two, 0 or -ENOMEM, and undoes that. */
 int ww_sync_table_cut(struct ww_sync *sync, uintptr_t at);
 void ww_sync_table_join(struct ww_sync *sync, uintptr_t at);
+
+/* Ends the tracking of the regions in the range; the next harvest finds that. For the handler. */
+void ww_sync_let_go(const struct ww_sync *sync, uintptr_t start, uintptr_t end);
 
 /* Removes what is left of an entry. The handler does not use its pages any more then. */
 void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entry);

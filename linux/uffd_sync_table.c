@@ -177,6 +177,15 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
     unlock_table(sync, next);
 }
 
+void ww_sync_let_go(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    const struct ww_sync_table *table = atomic_load(&sync->table);
+
+    for (size_t i = find_entry(table, start); i < table->nr && table->entries[i].start < end; i++) {
+        ww_sync_unregister(sync, table->entries[i].start, table->entries[i].end);
+    }
+}
+
 void ww_sync_mark(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     const struct ww_sync_table *table = atomic_load(&sync->table);

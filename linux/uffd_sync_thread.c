@@ -111,6 +111,10 @@ static int answer_missing(struct ww_sync *sync, uintptr_t start, uintptr_t end, 
         if (nr == -ENOMEM) {
             /* Others may give memory back; the thread that faults waits as it does in the kernel. */
             nanosleep(&moment, NULL);
+        } else if (nr == -EFAULT && sync->tells_lost) {
+            /* A matter of this mapping, and no reason to give up the others: without tracking, the
+             * kernel fills its pages as usual. */
+            ww_sync_let_go(sync, start, start + ww_page_size());
         } else if (nr != -EEXIST && nr != -ENOENT && nr != -EAGAIN && nr != -EINTR) {
             return nr;
         }

@@ -47,6 +47,10 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
 {
     int kind = kind_of_all(sync, start, end), err = kind < 0 ? kind : 0;
 
+    /* For the kernel, a mapping of /dev/zero is anonymous memory, whose missing pages nobody can fill. */
+    if (!err && kind == WW_SYNC_PRIVATE && pages->private_file && sync->tells_lost) {
+        err = -EINVAL;
+    }
     if (!err && kind == WW_SYNC_PRIVATE) {
         err = track_private(sync, start, end);
     }

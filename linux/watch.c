@@ -270,6 +270,7 @@ static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsi
 
     if (!err) {
         region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
+        region->private_file = mapped.private_file;
         region->grain = mapped.grain;
         err = arm_region(ctx, region);
     }

@@ -104,11 +104,17 @@ UNIT_TESTS += tests/unit/test-contract
 tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
 	tests/unit/contract-answers.c tests/unit/contract-arguments.c tests/unit/contract-choice.c \
 	tests/unit/contract-handover.c tests/unit/contract-mappings.c tests/unit/contract-process.c tests/unit/contract-quiet.c \
-	tests/unit/contract-random.c tests/unit/contract-shared.c tests/unit/contract-sizes.c \
+	tests/unit/contract-odd.c tests/unit/contract-random.c tests/unit/contract-shared.c tests/unit/contract-sizes.c \
 	tests/unit/model.c tests/unit/model.h tests/unit/model-behind.c tests/unit/model-changes.c \
 	tests/unit/model-ops.h
 tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_contract_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-mappings
+tests_unit_test_mappings_SOURCES = tests/unit/test-mappings.c tests/unit/contract.h tests/unit/mappings.c \
+	tests/unit/mappings.h tests/unit/util.h
+tests_unit_test_mappings_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mappings_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-fill
 tests_unit_test_fill_SOURCES = tests/unit/test-fill.c tests/unit/fill.h tests/unit/contract.h tests/unit/util.h \
@@ -136,7 +142,7 @@ tests_unit_test_waits_LDFLAGS = -Wl,--wrap=ioctl,--wrap=pwrite64,--wrap=ww_heap_
 UNIT_TESTS += tests/unit/test-kernel
 tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c tests/unit/kernel.h tests/unit/contract.h \
 	tests/unit/util.h tests/unit/kernel-bare.c tests/unit/kernel-fork.c tests/unit/kernel-ksm.c \
-	tests/unit/kernel-marker.c tests/unit/kernel-pages.c tests/unit/kernel-pinned.c \
+	tests/unit/kernel-marker.c tests/unit/kernel-odd.c tests/unit/kernel-pages.c tests/unit/kernel-pinned.c \
 	tests/unit/kernel-replace.c tests/unit/kernel-sandbox.c tests/unit/kernel-scan.c \
 	tests/unit/kernel-stress.c tests/unit/kernel-writes.c
 tests_unit_test_kernel_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -87,5 +87,6 @@ void add_random_cases(Suite *suite);
 void add_shared_cases(Suite *suite);
 void add_choice_cases(Suite *suite);
 void add_handover_cases(Suite *suite);
+void add_odd_cases(Suite *suite);
 
 #endif

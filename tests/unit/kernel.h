@@ -126,6 +126,7 @@ TCase *new_plain_case(Suite *suite, const char *name);
 void add_scan_facts(Suite *suite);
 void add_soft_dirty_facts(Suite *suite);
 void add_marker_facts(Suite *suite);
+void add_odd_facts(Suite *suite);
 void add_page_facts(Suite *suite);
 void add_page_cases(Suite *suite);
 void add_ksm_facts(Suite *suite);

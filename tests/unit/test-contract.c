@@ -45,6 +45,7 @@ static int run(void)
     add_shared_cases(suite);
     add_choice_cases(suite);
     add_handover_cases(suite);
+    add_odd_cases(suite);
     return run_suite(suite);
 }
 

@@ -49,6 +49,7 @@
  * 20 markers                           marker_and_lazy_case_by_case, a_read_of_shared_memory_counts_..,
  *                                       markers_are_exact_on_shared_memory (kernel-marker.c),
  *                                       reads_of_any_mapping_mark_nothing (contract-shared.c)
+ * 21 entries that are no pages         kernel-odd.c, contract-odd.c
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -190,6 +191,7 @@ static int run_facts(void)
     if (has_interface()) {
         add_scan_facts(suite);
         add_marker_facts(suite);
+        add_odd_facts(suite);
         add_page_facts(suite);
         add_ksm_facts(suite);
         add_fork_facts(suite);

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every kind of mapping (mappings.c) against every call, on each backend that
+ * works here, each pair in a process of its own under a time limit: a call works,
+ * or it fails with an errno of its manual page, and no access hangs. Writes that
+ * were made are reported. Ordinary memory that is watched in the same context stays
+ * exact, whatever its neighbours are.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+
+#include "contract.h"
+#include "mappings.h"
+
+#define NR_CONTROL 8
+#define CONTENT 0x5a
+
+const struct ww_probe *backend;
+struct ww_probe backends[MAX_BACKENDS];
+size_t nr_backends;
+struct ww_context *ctx;
+
+static char *control; /* ordinary memory, watched */
+static struct mapping mapping;
+static size_t nr; /* of its pages */
+static bool say_missing;
+
+/* ---- accesses that may fault ---- */
+
+static sigjmp_buf refused;
+
+static void on_signal(int sig)
+{
+    siglongjmp(refused, sig);
+}
+
+/* 0, or the signal that an access ends in. */
+static int touch(size_t page, bool write, char *ret_value)
+{
+    volatile char *at = mapping.base + page * page_size() + (write ? 8 : 16);
+    int sig = sigsetjmp(refused, 1);
+
+    if (!sig && write) {
+        *at = (char)(page + 1);
+    } else if (!sig) {
+        *ret_value = *at;
+    }
+    return sig;
+}
+
+/* ---- what every test begins and ends with ---- */
+
+static void open_context(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+
+    ck_assert_int_eq(sigaction(SIGSEGV, &action, NULL), 0);
+    ck_assert_int_eq(sigaction(SIGBUS, &action, NULL), 0);
+    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+    control = watch_pages(NR_CONTROL);
+    write_map(control, "#.#.");
+    reset_pages(control, NR_CONTROL);
+}
+
+static void expect_control(void)
+{
+    ck_assert_str_eq(ww_backend_name(ctx), backend->name);
+    for (int round = 0; round < 2; round++) {
+        write_map(control, round ? "#..#...." : ".#..#...");
+        expect_map(ctx, control, round ? "#..#...." : ".#..#...");
+        reset_pages(control, NR_CONTROL);
+    }
+}
+
+static void close_context(void)
+{
+    expect_control();
+    ww_close(ctx);
+    unmake_mapping(&mapping);
+}
+
+static bool is_one_of(long err, const int *errors)
+{
+    while (*errors && *errors != -err) {
+        errors++;
+    }
+    return *errors;
+}
+
+/* The answer of a call: true if it worked, else its errno must be among these. */
+#define WORKS(call, ...) works(#call, call, (const int[]){ __VA_ARGS__, 0 })
+
+static bool works(const char *call, long answer, const int *errors)
+{
+    ck_assert_msg(answer >= 0 || is_one_of(answer, errors), "%s, %s: %s: %s", backend->name, mapping.name,
+                  call, strerror(-answer));
+    return answer >= 0;
+}
+
+/* Makes the mapping; false, with the reason, where it cannot be made here. */
+static bool make(int which)
+{
+    const char *missing = make_mapping(which, &mapping);
+
+    if (missing && say_missing) {
+        printf("SKIP %s: %s\n", mapping.name, missing);
+        fflush(stdout);
+    }
+    nr = missing ? 0 : mapping.len / page_size();
+    return !missing;
+}
+
+static bool watch(unsigned int flags)
+{
+    return WORKS(ww_watch(ctx, mapping.base, mapping.len, flags), EINVAL, EPERM);
+}
+
+/* Writes each @step-th page, and draws which were written: a huge page is one. A store that ends in a signal
+ * may have been noted just before. */
+static void write_pages(char *map, size_t step)
+{
+    size_t grain = mapping.grain / page_size();
+
+    for (size_t i = 0; i < nr; i += step) {
+        memset(map + i / grain * grain, touch(i, true, NULL) ? '?' : '#', grain);
+    }
+}
+
+static void forget_map(char *map, char mark)
+{
+    memset(map, mark, nr);
+}
+
+static void expect(const char *map)
+{
+    expect_map_len(ctx, mapping.base, map, nr);
+}
+
+/* ---- watching ---- */
+
+static const unsigned int watch_flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_LAZY, WW_WATCH_MARKERS };
+#define NR_FLAGS (sizeof(watch_flags) / sizeof(watch_flags[0]))
+
+static void try_watching(unsigned int flags)
+{
+    /* What is said to be lazy and is not may count reads, so that nothing is expected of other pages. */
+    char clean = (flags & WW_WATCH_LAZY) && !mapping.ordinary ? '?' : '.', *map;
+
+    if (!watch(flags)) {
+        return;
+    }
+    map = malloc(nr);
+    for (size_t step = 1; step < 4; step++) {
+        void **pages = malloc(nr * sizeof(*pages));
+
+        forget_map(map, clean);
+        write_pages(map, step);
+        expect(map);
+        ck_assert_int_ge(ww_get_pages(ctx, mapping.base, mapping.len, WW_GET_RESET, pages, nr), 0);
+        forget_map(map, clean);
+        expect(map);
+        write_pages(map, step);
+        expect(map);
+        ck_assert_int_eq(ww_reset(ctx, mapping.base, mapping.len), 0);
+        free(pages);
+    }
+    ck_assert_int_eq(ww_unwatch(ctx, mapping.base, mapping.len), 0);
+    forget_map(map, '?');
+    write_pages(map, 1);
+    free(map);
+}
+
+START_TEST(a_mapping_is_watched_or_refused)
+{
+    say_missing = backend == backends;
+    for (size_t i = 0; i < NR_FLAGS && make(_i); i++) {
+        try_watching(watch_flags[i]);
+        unmake_mapping(&mapping);
+    }
+}
+END_TEST
+
+START_TEST(a_mapping_is_changed_or_that_is_refused)
+{
+    char *map;
+
+    if (!make(_i) || !watch(0)) {
+        return;
+    }
+    map = malloc(nr);
+    forget_map(map, '.');
+    write_pages(map, 2);
+    ck_assert_int_eq(ww_latch(ctx, mapping.base, mapping.len), 0);
+    expect(map);
+    if (mapping.prot & PROT_WRITE) {
+        WORKS(ww_protect(ctx, mapping.base, mapping.len, PROT_READ), EINVAL, EACCES, EPERM);
+        WORKS(ww_protect(ctx, mapping.base, mapping.len, mapping.prot), EINVAL, EACCES, EPERM);
+        expect(map);
+        write_pages(map, 3);
+        expect(map);
+    }
+    /* Dropped, where the kernel does that; what was latched stays. */
+    madvise(mapping.base, mapping.len, MADV_DONTNEED);
+    WORKS(ww_discard(ctx, mapping.base, mapping.len), EINVAL, EPERM, ENOMEM);
+    forget_map(map, '?');
+    write_pages(map, 1);
+    expect(map);
+    ck_assert_int_eq(ww_reset(ctx, mapping.base, mapping.len), 0);
+    forget_map(map, '?');
+    write_pages(map, 2);
+    expect(map);
+    ck_assert_int_eq(ww_unwatch(ctx, mapping.base, mapping.len), 0);
+    free(map);
+}
+END_TEST
+
+/* ---- first content ---- */
+
+/* Every page can be read, or ends in a signal; @filled of them, from the first on, hold the content. */
+static void expect_content(size_t filled)
+{
+    for (size_t i = 0; i < nr; i++) {
+        char value = 0;
+        int sig = touch(i, false, &value);
+
+        ck_assert_msg(sig || i >= filled || value == CONTENT || !(mapping.prot & PROT_READ),
+                      "%s, %s: page %zu of %zu filled has %d", backend->name, mapping.name, i, filled, value);
+    }
+}
+
+static void try_filling(unsigned int flags)
+{
+    char *content, *map;
+    ssize_t filled;
+
+    if (!watch(flags)) {
+        return;
+    }
+    content = malloc(mapping.len);
+    map = malloc(nr);
+    memset(content, CONTENT, mapping.len);
+    filled = ww_fill(ctx, mapping.base, content, mapping.len);
+    if (WORKS(filled, EEXIST, EOPNOTSUPP, EINVAL)) {
+        expect_content(filled / page_size());
+    }
+    forget_map(map, '?');
+    if (!flags && filled > 0) {
+        memset(map, '.', filled / page_size());
+    }
+    expect(map);
+    write_pages(map, 2);
+    expect(map);
+    ck_assert_int_eq(ww_unwatch(ctx, mapping.base, mapping.len), 0);
+    free(content);
+    free(map);
+}
+
+START_TEST(a_mapping_is_filled_or_that_is_refused)
+{
+    for (size_t i = 0; i < NR_FLAGS && make(_i); i++) {
+        try_filling(watch_flags[i]);
+        unmake_mapping(&mapping);
+    }
+}
+END_TEST
+
+static int put_content(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    (void)addr;
+    if (arg) {
+        return -1;
+    }
+    memset(page, CONTENT, len);
+    return 0;
+}
+
+/* How pages are first touched, or that the callback fails. */
+enum way { BY_READING, BY_WRITING, FAILING, NR_WAYS };
+
+static void try_on_demand(unsigned int flags, enum way way)
+{
+    bool fails = way == FAILING;
+    char *map;
+
+    if (!watch(flags)) {
+        return;
+    }
+    if (!WORKS(ww_fill_on_demand(ctx, mapping.base, mapping.len, put_content, fails ? mapping.base : NULL),
+               EINVAL, EOPNOTSUPP)) {
+        ck_assert_int_eq(ww_unwatch(ctx, mapping.base, mapping.len), 0);
+        return;
+    }
+    map = malloc(nr);
+    forget_map(map, '?');
+    if (way == BY_WRITING) {
+        write_pages(map, 1);
+        expect(map);
+    }
+    for (size_t i = 0; i < nr; i++) {
+        char value = 0;
+        int sig = touch(i, false, &value);
+
+        ck_assert_msg(!mapping.ordinary || (fails ? sig == SIGBUS : !sig && value == CONTENT),
+                      "%s, %s: page %zu: signal %d, content %d", backend->name, mapping.name, i, sig, value);
+    }
+    write_pages(map, 1);
+    expect(map);
+    ck_assert_int_eq(ww_unwatch(ctx, mapping.base, mapping.len), 0);
+    write_pages(map, 1);
+    free(map);
+}
+
+START_TEST(a_mapping_is_on_demand_or_that_is_refused)
+{
+    for (int i = 0; i < 2 * NR_WAYS && make(_i); i++) {
+        try_on_demand(i % 2 ? WW_WATCH_LAZY : 0, i / 2);
+        unmake_mapping(&mapping);
+    }
+}
+END_TEST
+
+/* ---- ordinary memory whose place another mapping takes ---- */
+
+/* Moves the mapping over watched memory; false where the kernel does not move it. */
+static bool take_place(char *place)
+{
+    if (mremap(mapping.base, mapping.len, mapping.len, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
+        return false;
+    }
+    mapping.base = place;
+    return true;
+}
+
+static void try_taking_place(bool on_demand, bool discard)
+{
+    char *area = map_pages(2 * nr), *place, *map;
+
+    place = (char *)(((uintptr_t)area + mapping.len - 1) & ~(mapping.len - 1));
+    ck_assert_int_eq(ww_watch(ctx, place, mapping.len, WW_WATCH_FRESH), 0);
+    if (on_demand) {
+        WORKS(ww_fill_on_demand(ctx, place, mapping.len, put_content, NULL), EOPNOTSUPP);
+    }
+    if (!take_place(place)) {
+        ck_assert_int_eq(ww_unwatch(ctx, place, mapping.len), 0);
+        return;
+    }
+    map = malloc(nr);
+    forget_map(map, '?');
+    if (discard) {
+        WORKS(ww_discard(ctx, place, mapping.len), EINVAL, EPERM, ENOMEM);
+    }
+    for (int round = 0; round < 2; round++) {
+        forget_map(map, '?');
+        write_pages(map, 2);
+        if (has_cap(WW_CAP_LOST_DETECTED) || discard) {
+            expect(map);
+            ck_assert_int_eq(ww_reset(ctx, place, mapping.len), 0);
+        }
+    }
+    expect_control();
+    expect_content(0);
+    ck_assert_int_eq(ww_unwatch(ctx, place, mapping.len), 0);
+    free(map);
+}
+
+START_TEST(a_mapping_takes_the_place_of_watched_memory)
+{
+    for (int i = 0; i < 4 && make(_i); i++) {
+        try_taking_place(i & 1, i & 2);
+        unmake_mapping(&mapping);
+    }
+}
+END_TEST
+
+static int run(void)
+{
+    Suite *suite = suite_create(backend->name);
+    TCase *tcase = tcase_create("mappings");
+    int makers = nr_mappings();
+
+    tcase_set_timeout(tcase, 20);
+    tcase_add_checked_fixture(tcase, open_context, close_context);
+    tcase_add_loop_test(tcase, a_mapping_is_watched_or_refused, 0, makers);
+    tcase_add_loop_test(tcase, a_mapping_is_changed_or_that_is_refused, 0, makers);
+    tcase_add_loop_test(tcase, a_mapping_is_filled_or_that_is_refused, 0, makers);
+    tcase_add_loop_test(tcase, a_mapping_is_on_demand_or_that_is_refused, 0, makers);
+    tcase_add_loop_test(tcase, a_mapping_takes_the_place_of_watched_memory, 0, makers);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}
+
+int main(void)
+{
+    int failed = 0;
+
+    nr_backends = find_backends(backends, 0);
+    for (size_t i = 0; i < nr_backends; i++) {
+        backend = &backends[i];
+        failed += run();
+    }
+    if (!nr_backends) {
+        printf("SKIP: no backend works here\n");
+        return EXIT_SKIPPED;
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
