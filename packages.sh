@@ -51,14 +51,6 @@ fi
 [ -z "$as_root" ] || command -v sudo >/dev/null || exit 0
 # Not gcc-multilib itself, beside which no cross compiler can be, as README.md has people install one.
 i386_packages="gcc-$(gcc -dumpversion)-multilib libffi-dev:i386 check:i386"
-# Not every kernel runs such programs. An emulator runs some of the units where it does not.
-add_emulator() {
-    for loader in /lib/ld-linux.so.2 /lib32/ld-linux.so.2; do
-        [ ! -e $loader ] || $loader --help >/dev/null 2>&1 || i386_packages="$i386_packages qemu-user"
-        [ ! -e $loader ] || break
-    done
-}
-add_emulator
 find_missing $i386_packages
 [ -n "$missing" ] || exit 0
 if ! dpkg --print-foreign-architectures | grep -qx i386; then
@@ -66,11 +58,5 @@ if ! dpkg --print-foreign-architectures | grep -qx i386; then
     update
 fi
 # Nothing is removed for them: another compiler that cannot be there beside these stays.
-if install --no-remove; then
-    add_emulator
-    find_missing $i386_packages
-    [ -z "$missing" ] || install --no-remove ||
-        echo "packages.sh: no emulator for i386; the units are not run for it" >&2
-else
+install --no-remove ||
     echo "packages.sh: the packages for i386 cannot be installed; the units are not built for it" >&2
-fi

@@ -297,7 +297,14 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
 
 static int mprotect_disarm(struct ww_region *region)
 {
-    return disarm_map(region->priv) == -ENOMEM ? -ENOMEM : 0;
+    int err = disarm_map(region->priv);
+
+    /* The same errno tells that part of it is not mapped any more: what is armed still is kept then. */
+    if (err == -ENOMEM &&
+        msync((void *)region->range.start, region->range.end - region->range.start, MS_ASYNC)) {
+        err = 0;
+    }
+    return err == -ENOMEM ? err : 0;
 }
 
 static void mprotect_release(struct ww_region *region)

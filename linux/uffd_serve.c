@@ -168,9 +168,8 @@ static int serve_poison(struct ww_server *server, uintptr_t addr)
 }
 
 /*
- * The kernel calls memory missing that it lets nobody fill, as where /dev/zero is mapped, or a sandbox has
- * come to deny the ioctls. Whoever waits would wait and ask for ever. Behind the end of a file every access
- * ends in SIGBUS.
+ * The kernel calls memory missing that it lets nobody fill, as where /dev/zero is mapped. Whoever waits would
+ * wait and ask for ever. Behind the end of a file every access ends in SIGBUS.
  */
 static void serve_bury(struct ww_server *server, uintptr_t addr)
 {
@@ -218,6 +217,7 @@ static size_t sort_pages(const struct uffd_msg *messages, size_t nr_messages, ui
 static void serve_messages(struct uffd_server *server, size_t nr_messages)
 {
     uintptr_t pages[NR_MESSAGES], page = ww_page_size();
+    struct uffdio_range bell = { .start = (uintptr_t)server->bell, .len = page };
     size_t nr = sort_pages(server->messages, nr_messages, pages), last;
 
     for (size_t first = 0; first < nr; first = last) {
@@ -228,6 +228,10 @@ static void serve_messages(struct uffd_server *server, size_t nr_messages)
         }
         ww_supply_serve(&server->base, pages[first], pages[last - 1] + page);
         server->rung |= pages[first] <= (uintptr_t)server->bell && pages[last - 1] >= (uintptr_t)server->bell;
+    }
+    if (server->rung) {
+        /* Who rang goes on even where nothing could be installed. */
+        ioctl(server->uffd->fd, UFFDIO_UNREGISTER, &bell);
     }
 }
 

@@ -88,20 +88,25 @@ static void free_worker(struct ww_worker *worker)
 
 static struct ww_worker *new_worker(size_t stack_bytes)
 {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
     struct ww_worker *worker = ww_heap_alloc(sizeof(*worker));
+    size_t guard = ww_page_size();
 
     if (!worker) {
         return NULL;
     }
     worker->stack_bytes = stack_bytes;
-    worker->stack = mmap(NULL, stack_bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    worker->stack = mmap(NULL, stack_bytes, PROT_NONE, flags, -1, 0);
     if (worker->stack == MAP_FAILED) {
         ww_heap_free(worker);
         return NULL;
     }
-    /* What is deeper than the stack ends in a fault. Without this page it works all the same. */
-    mprotect(worker->stack, ww_page_size(), PROT_NONE);
+    /* What is deeper than the stack ends in a fault. No mprotect(2): a seccomp filter may end who uses it. */
+    if (mmap((char *)worker->stack + guard, stack_bytes - guard, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+             -1, 0) == MAP_FAILED) {
+        free_worker(worker);
+        return NULL;
+    }
     return worker;
 }
 

@@ -275,11 +275,16 @@ START_TEST(a_replaced_mapping_is_noticed)
     expect_map(ctx, base, map);
     ck_assert_int_gt(ww_get_pages(ctx, base, 16 * page, WW_GET_RESET, pages, 16), 0);
     /* From here on it is exact again, but for holes where pages were known before: to read one
-     * may report it, since a page that was known may have become a zero page. */
+     * may report it, since a page that was known may have become a zero page. In a kernel without one, so
+     * may a read of any hole in the new mapping. */
     expect_map(ctx, base, "................");
     write_map(base, "....#...#.....#.");
     read_page(base, 7);
-    expect_map(ctx, base, _i % 2 && from <= 7 && 7 < to ? "....#..?#.....#." : "....#...#.....#.");
+    if ((_i % 2 || !reads_map_zero_page()) && from <= 7 && 7 < to) {
+        expect_map(ctx, base, "....#..?#.....#.");
+    } else {
+        expect_map(ctx, base, "....#...#.....#.");
+    }
 }
 END_TEST
 

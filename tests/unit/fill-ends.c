@@ -375,6 +375,7 @@ START_TEST(a_failing_tracker_still_serves)
     size_t page = page_size();
     void *pages[8];
     char *base = demand_pages(4, false);
+    ssize_t nr;
 
     ck_assert(has_image(base, SEED, 0));
     if (!close_all("/pagemap")) {
@@ -383,7 +384,9 @@ START_TEST(a_failing_tracker_still_serves)
     }
     ck_assert_int_eq(ww_get_pages(ctx, base, 4 * page, WW_GET_RESET, pages, 8), 4);
     expect_image(base, SEED, 0, 4);
-    ck_assert_int_eq(ww_count(ctx, base, 4 * page), 4);
+    /* All of them again, or none: the next tracker's file may have the number by now, and tells. */
+    nr = ww_count(ctx, base, 4 * page);
+    ck_assert_msg(nr == 4 || nr == 0, "%zd pages", nr);
     ck_assert_int_eq(ww_unwatch(ctx, base, 4 * page), 0);
     /* New regions are exact again, by another tracker. */
     base = demand_pages(4, false);
