@@ -60,7 +60,10 @@ static struct ww_sync *map_sync(void)
     if (area == MAP_FAILED) {
         return NULL;
     }
-    if (madvise(area + head, page, MADV_WIPEONFORK) || mprotect(area + len - page, page, PROT_NONE)) {
+    /* No mprotect(2): a seccomp filter may end who uses it. */
+    if (madvise(area + head, page, MADV_WIPEONFORK) ||
+        mmap(area + len - page, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+            MAP_FAILED) {
         munmap(area, len);
         return NULL;
     }

@@ -110,24 +110,27 @@ static void warn_if_unusable(const struct backends *backends)
     }
 }
 
+#define ANSWER_BYTES 128
+
 /*
  * What is only asked to be said runs in a child, which has some seconds: whatever comes of it, the
- * command runs. Returns what @ask did, 0 where that never came.
+ * command runs. Returns what @ask answered, "" where that never came.
  */
-static int in_child(int (*ask)(const void *), const void *arg)
+static void in_child(void (*ask)(const void *arg, char *ret_answer), const void *arg,
+                     char ret_answer[ANSWER_BYTES])
 {
-    unsigned char answer = 0;
     struct pollfd end;
     int fds[2];
     pid_t child;
 
+    memset(ret_answer, 0, ANSWER_BYTES);
     if (pipe2(fds, O_CLOEXEC)) {
-        return 0;
+        return;
     }
     child = fork();
     if (!child) {
-        answer = ask(arg);
-        _exit(write(fds[1], &answer, 1) != 1);
+        ask(arg, ret_answer);
+        _exit(write(fds[1], ret_answer, ANSWER_BYTES) != ANSWER_BYTES);
     }
     close(fds[1]);
     end = (struct pollfd){ .fd = fds[0], .events = POLLIN };
@@ -138,25 +141,24 @@ static int in_child(int (*ask)(const void *), const void *arg)
         if (!end.revents) {
             kill(child, SIGKILL);
         }
-        if (read(fds[0], &answer, 1) != 1) {
-            answer = 0;
+        if (read(fds[0], ret_answer, ANSWER_BYTES) != ANSWER_BYTES) {
+            ret_answer[0] = '\0';
         }
         while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
             ;
         }
     }
     close(fds[0]);
-    return answer;
 }
 
-static int warn_of_backends(const void *arg)
+static void warn_of_backends(const void *arg, char *ret_answer)
 {
     struct backends backends;
 
     (void)arg;
+    (void)ret_answer;
     probe_backends(&backends);
     warn_if_unusable(&backends);
-    return 0;
 }
 
 bool run_prepare(const char *backend, bool verbose)
@@ -169,7 +171,9 @@ bool run_prepare(const char *backend, bool verbose)
         return false;
     }
     if (verbose || !preload_is_disabled()) {
-        in_child(warn_of_backends, NULL);
+        char nothing[ANSWER_BYTES];
+
+        in_child(warn_of_backends, NULL, nothing);
     }
     return true;
 }
@@ -234,31 +238,29 @@ static int execute_and_tell(char **command, struct stats_file *file)
     return err ? run_failed(command[0], -err) : child_end_as(status);
 }
 
-struct backend_question {
-    const char *command, *name;
-};
-
-static int look_for_backend(const void *arg)
+/* Answers with the names that there are, if this is none of them. */
+static void look_for_backend(const void *name, char *ret_answer)
 {
-    const struct backend_question *question = arg;
     struct backends backends;
-    char names[128] = "";
 
     probe_backends(&backends);
-    if (find_backend(&backends, question->name)) {
-        return 0;
+    if (find_backend(&backends, name)) {
+        return;
     }
-    for (size_t i = 0, len = 0; i < backends.nr && len < sizeof(names); i++) {
-        len += snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "", backends.probe[i].name);
+    for (size_t i = 0, len = 0; i < backends.nr && len < ANSWER_BYTES; i++) {
+        len += snprintf(ret_answer + len, ANSWER_BYTES - len, "%s%s", i ? ", " : "", backends.probe[i].name);
     }
-    return usage_error(question->command, "unknown backend '%s'; there are: %s", question->name, names);
 }
 
 bool check_backend(const char *command, const char *name)
 {
-    struct backend_question question = { .command = command, .name = name };
+    char names[ANSWER_BYTES];
 
-    return !in_child(look_for_backend, &question);
+    in_child(look_for_backend, name, names);
+    if (names[0]) {
+        usage_error(command, "unknown backend '%s'; there are: %s", name, names);
+    }
+    return !names[0];
 }
 
 int run_main(int argc, char **argv)

@@ -64,6 +64,9 @@ static void look(const char *function)
     }
 }
 
+/* Where everything is hidden by default, the C library would go on to call its own. */
+#pragma GCC visibility push(default)
+
 void *malloc(size_t size)
 {
     look("malloc");
@@ -109,6 +112,8 @@ void free(void *block)
     }
     __libc_free(block);
 }
+
+#pragma GCC visibility pop
 
 /* ---- in the child: no check of libcheck's, which belong to its own processes ---- */
 
