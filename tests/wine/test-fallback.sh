@@ -10,11 +10,12 @@ deny=$build/tests/unit/deny
 [ -x "$deny" ] || skip "tests/unit/deny was not built: libseccomp is missing"
 failed=0
 
-# check NAME EXPECTED-LINE COMMAND...: the command runs a Windows program right and says the line.
+# check NAME EXPECTED-LINE COMMAND...: the command runs a Windows program right and says the line. $mode: whose
+# answers are right, Wine's by default.
 check() {
     name=$1 expected=$2
     shift 2
-    out=$(timeout -k 5 100 "$@" "$pe/conformance.exe" permissive 2>"$build/tests/wine/fallback.err")
+    out=$(timeout -k 5 100 "$@" "$pe/conformance.exe" "${mode:-permissive}" 2>"$build/tests/wine/fallback.err")
     status=$?
     if [ $status != 0 ] || ! echo "$out" | grep -q ' 0 failed'; then
         echo "$name: exit code $status"
@@ -37,7 +38,9 @@ check missing 'stay with Wine: .*not offer' "$deny" $every_way ENOSYS $run wine
 check trapped 'stay with Wine: a seccomp filter ends programs that use UFFDIO_API' "$deny" uffdio_api trap $run wine
 check killed 'staying out: uffd: a seccomp filter ends programs that use PAGEMAP_SCAN' \
     "$deny" pagemap_scan kill $run --verbose wine
+mode=strict
 check by-device 'attached to .*backend uffd' "$deny" userfaultfd trap $run --verbose wine
+mode=
 check no-ioctl 'stay with Wine: PAGEMAP_SCAN fails (ENOTTY)' "$deny" pagemap_scan ENOTTY $run wine
 check mprotect 'staying out: mprotect: system calls' $run --verbose --backend=mprotect wine
 check bogus 'staying out: bogus: no such backend' env WW_BACKEND=bogus $run --verbose wine
