@@ -51,7 +51,8 @@ static bool work(struct ww_worker *worker, unsigned int state)
 {
     worker->run(worker->arg);
     prctl(PR_SET_NAME, "ww-idle");
-    if (!atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + IDLE)) {
+    if (state % NR_STATES == ORPHAN ||
+        !atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + IDLE)) {
         return false;
     }
     syscall(SYS_futex, &worker->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
@@ -69,7 +70,8 @@ static void *worker_main(void *arg)
     while (goes_on) {
         unsigned int state = atomic_load(&worker->state);
 
-        if (state % NR_STATES == BUSY) {
+        /* Also one whose end nobody waits for by now: it may have been given just before. */
+        if (state % NR_STATES == BUSY || state % NR_STATES == ORPHAN) {
             goes_on = work(worker, state);
         } else if (state % NR_STATES == LEAVING) {
             goes_on = false;

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A thread that was made in advance (linux/worker.c), two who have work for it, and who ends it. A word says what
+ * the thread is at and counts its jobs; whoever waits sleeps in a futex until that word is not what it was.
+ *
+ * Each of the two gives one job, if the thread is idle, and waits for its end or leaves it. When both are over,
+ * the third ends the thread, or leaves it alone with a job that is not over. Checked: a job that was given is run
+ * once, with what it was given, and is over for who waits for it; and nobody sleeps for ever.
+ *
+ * Without its guards it fails:
+ *   NO_CLAIM     the thread is not claimed before it is told what to do: one job takes the place of another
+ *   NO_COMPARE   who sleeps does not compare the word first: the wake comes before the sleep
+ *   NO_ORPHAN    a thread that is at work is told to leave, and its job's end overwrites that
+ *
+ * MUTATIONS: -DNO_CLAIM -DNO_COMPARE -DNO_ORPHAN
+ */
+mtype = { IDLE, CLAIMED, BUSY, ORPHAN, LEAVING };
+
+mtype state = IDLE;
+byte turn;              /* the rest of the word */
+byte arg;               /* what the thread is to run */
+bool asleep[5];         /* by process */
+byte nr_runs[3];        /* of each job */
+bool has_left;
+byte nr_over;           /* of those who give jobs */
+
+inline wake()
+{
+    d_step { asleep[0] = 0; asleep[1] = 0; asleep[2] = 0; asleep[3] = 0; asleep[4] = 0 }
+}
+
+/* sleep_while(): the kernel compares the word and puts the thread to sleep in one step. */
+inline sleep_while(seen, seen_turn)
+{
+    d_step {
+        if
+#ifndef NO_COMPARE
+        :: state == seen && turn == seen_turn -> asleep[_pid] = 1
+        :: else
+#else
+        :: asleep[_pid] = 1
+#endif
+        fi
+    }
+    !asleep[_pid]
+}
+
+proctype Worker()
+{
+    mtype seen;
+    byte seen_turn;
+
+    do
+    :: d_step { seen = state; seen_turn = turn }
+       if
+#ifndef NO_ORPHAN
+       :: seen == ORPHAN ->
+           nr_runs[arg]++;
+           break
+#endif
+       :: seen == BUSY ->
+           nr_runs[arg]++;
+           if
+           :: atomic { state == BUSY && turn == seen_turn -> state = IDLE }
+               wake()
+#ifdef NO_ORPHAN
+           :: atomic { state == LEAVING -> state = IDLE }
+#else
+           :: state == ORPHAN -> break
+#endif
+           fi
+       :: seen == LEAVING -> break
+       :: else -> sleep_while(seen, seen_turn)
+       fi
+    od;
+    has_left = 1
+}
+
+proctype Giver(byte job)
+{
+    byte my_turn;
+
+    if
+#ifdef NO_CLAIM
+    :: state == IDLE -> my_turn = turn + 1
+#else
+    :: atomic { state == IDLE -> state = CLAIMED; turn++; my_turn = turn }
+#endif
+        arg = job;
+        d_step { state = BUSY; turn = my_turn }
+        wake();
+        if
+        :: true ->
+            do
+            :: state == BUSY && turn == my_turn -> sleep_while(BUSY, my_turn)
+            :: else -> break
+            od;
+            assert(nr_runs[job] == 1)
+        :: true
+        fi
+    :: else
+    fi;
+    nr_over++
+}
+
+proctype Ender()
+{
+    nr_over == 2;
+    if
+#ifndef NO_ORPHAN
+    :: atomic { state == BUSY -> state = ORPHAN }
+        has_left;
+        assert(nr_runs[1] + nr_runs[2] > 0)
+    :: else ->
+#else
+    :: true ->
+#endif
+        state = LEAVING;
+        wake();
+        has_left
+    fi;
+    assert(nr_runs[1] <= 1 && nr_runs[2] <= 1)
+}
+
+init {
+    atomic {
+        run Worker();
+        run Giver(1);
+        run Giver(2);
+        run Ender()
+    }
+}
