@@ -224,6 +224,10 @@ int ww_mapped_private_file(uintptr_t start, uintptr_t end, struct ww_range *ret)
 /* Watched memory is neither huge nor merged; holes are passed over. 0 or a negative errno. */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
+/* Pages of our own are missing again, also those that the kernel has brought in and keeps (mlockall(2)). 0 or
+ * a negative errno. */
+int ww_drop_pages(const volatile void *addr, size_t len);
+
 /* Whether the kernel gives new memory its pages at once (mlockall(2)), tried by its effect. */
 bool ww_kernel_populates(void);
 

@@ -11,6 +11,10 @@
 #include "internal.h"
 #include "maps.h"
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+
 /* Files behind the mapping, or other processes: somebody else can bring pages in. */
 static bool is_private_anonymous(const struct ww_mapping *mapping)
 {
@@ -135,4 +139,12 @@ bool ww_kernel_populates(void)
     populates = !mincore(area, page, &there) && (there & 1);
     munmap(area, page);
     return populates;
+}
+
+int ww_drop_pages(const volatile void *addr, size_t len)
+{
+    bool done =
+        !madvise((void *)addr, len, MADV_DONTNEED_LOCKED) || !madvise((void *)addr, len, MADV_DONTNEED);
+
+    return done ? 0 : -errno;
 }

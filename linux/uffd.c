@@ -311,6 +311,7 @@ static int uffd_check(struct ww_tracker *tracker)
     if (!ww_fd_look(&uffd->opened[0]) || !ww_fd_look(&uffd->opened[1])) {
         err = ww_note(&tracker->failure, WW_STEP_FSTAT, -EBADF);
     } else if (area != MAP_FAILED && vec != MAP_FAILED) {
+        ww_drop_pages(area, len);
         err = try_effect(tracker, area, vec);
         memset(vec, 0, vec_len);
         if (!err && !reads_map_zero_page(uffd, area + len - ww_page_size(), vec)) {
@@ -320,7 +321,7 @@ static int uffd_check(struct ww_tracker *tracker)
         if (!err && (tracker->barred & FILL_STEPS)) {
             fill_err = -EOPNOTSUPP;
         } else if (!err) {
-            fill_err = madvise(area, len, MADV_DONTNEED) ? -EIO : try_fill(uffd, area, vec);
+            fill_err = ww_drop_pages(area, len) ? -EIO : try_fill(uffd, area, vec);
         }
         if (fill_err == -ENOMEM) {
             err = ww_note(&tracker->failure, WW_STEP_COPY, fill_err);

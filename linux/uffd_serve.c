@@ -308,6 +308,9 @@ static int new_server(struct uffd *uffd, struct uffd_server **ret)
     server->base.buffer = map_buffer(WW_SERVE_BYTES + ww_page_size(), MAP_POPULATE);
     server->base.zeros = (char *)server->base.buffer + WW_SERVE_BYTES;
     server->bell = map_buffer(ww_page_size(), 0);
+    if (server->bell) {
+        ww_drop_pages(server->bell, ww_page_size());
+    }
     reg.range.start = (uintptr_t)server->bell;
     if (!server->base.buffer || !server->bell) {
         err = -ENOMEM;

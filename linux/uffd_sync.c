@@ -73,6 +73,7 @@ static struct ww_sync *map_sync(void)
     sync->bell = area + head + page;
     sync->zeroes = area + head + 2 * page;
     sync->trap = area + len - page;
+    ww_drop_pages(sync->bell, page);
     /* Mapped from now on, so that UFFDIO_COPY finds them at its first try. */
     for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
         (void)*(const volatile char *)(sync->zeroes + i * page);

@@ -132,12 +132,13 @@ int ww_sync_check(struct ww_tracker *tracker)
     if (area == MAP_FAILED) {
         return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
+    ww_drop_pages(area, len);
     err = try_requests(tracker, (uintptr_t)area + page);
     if (err) {
         munmap(area, len);
         return err;
     }
-    madvise(area + page, 2 * page, MADV_DONTNEED);
+    ww_drop_pages(area + page, 2 * page);
     area[0] = area[len - 1] = 1;
     err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_uffd_sync.arm(&region));
     if (!err) {

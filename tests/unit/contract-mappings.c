@@ -404,6 +404,39 @@ START_TEST(pages_that_the_kernel_populates_are_no_writes)
 }
 END_TEST
 
+static int put_nothing(void *arg, uintptr_t addr, void *buffer, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    (void)buffer;
+    (void)len;
+    return 0;
+}
+
+/* What tries itself out on new memory, or waits for a page of its own to be missing, must not mind. */
+START_TEST(a_backend_opens_in_a_process_that_locks_its_memory)
+{
+    struct ww_context *other;
+    char *base;
+
+    if (mlockall(MCL_CURRENT | MCL_FUTURE)) {
+        printf("SKIP %s: mlockall: %s\n", __func__, strerror(errno));
+        return;
+    }
+    ck_assert_int_eq(ww_open(&other, backend->name), 0);
+    base = map_pages(8);
+    ck_assert_int_eq(ww_watch(other, base, 8 * page_size(), 0), 0);
+    expect_map(other, base, "........");
+    write_map(base, "#....#..");
+    expect_map(other, base, "#....#..");
+    ck_assert_int_eq(ww_unwatch(other, base, 8 * page_size()), 0);
+    ck_assert_int_eq(ww_watch(other, base, 8 * page_size(), 0), 0);
+    ww_fill_on_demand(other, base, 8 * page_size(), put_nothing, NULL);
+    ww_close(other);
+    munlockall();
+}
+END_TEST
+
 /* Without it, a page that is there when memory is watched as fresh, or dropped, was written meanwhile. */
 START_TEST(a_write_before_a_discard_is_not_taken_for_the_kernels)
 {
@@ -526,6 +559,7 @@ void add_mapping_cases(Suite *suite)
     tcase_add_loop_test(tcase, a_hole_leaves_the_rest_exact, 0, 2);
     tcase_add_loop_test(tcase, advice_behind_our_back_loses_no_later_write, 0, 10);
     tcase_add_loop_test(tcase, pages_that_the_kernel_populates_are_no_writes, 0, 6);
+    tcase_add_test(tcase, a_backend_opens_in_a_process_that_locks_its_memory);
     tcase_add_test(tcase, a_write_before_a_discard_is_not_taken_for_the_kernels);
     tcase_add_loop_test(tcase, a_write_to_a_huge_page_marks_one_page, 0, 2);
     tcase_add_test(tcase, watched_memory_is_neither_huge_nor_merged);
