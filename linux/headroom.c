@@ -9,7 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,20 +41,21 @@ static ssize_t read_some(int fd, char *buffer, size_t len)
     return nr;
 }
 
+/* Not by strtol(), which from glibc 2.38 on is a function that older ones do not have. */
 long ww_mapping_limit(void)
 {
     int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    char text[32];
-    ssize_t nr = fd < 0 ? -1 : read_some(fd, text, sizeof(text) - 1);
+    char text[24];
+    ssize_t len = fd < 0 ? 0 : read_some(fd, text, sizeof(text));
+    long limit = 0;
 
     if (fd >= 0) {
         close(fd);
     }
-    if (nr <= 0) {
-        return WW_DEFAULT_MAPPING_LIMIT;
+    for (ssize_t i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++) {
+        limit = limit < LONG_MAX / 10 ? limit * 10 + text[i] - '0' : LONG_MAX;
     }
-    text[nr] = '\0';
-    return strtol(text, NULL, 10);
+    return limit ? limit : WW_DEFAULT_MAPPING_LIMIT;
 }
 
 /* Negative where /proc/self/maps cannot be read. */

@@ -3,15 +3,13 @@
  * The SIGSEGV handler of the mprotect backend, and the table of ranges it reads.
  *
  * The handler takes no lock, uses no thread-local storage (Wine runs Windows
- * code with other segment registers), touches errno by no way, and waits for nothing but the
+ * code with other segment registers), never touches errno, and waits for nothing but the
  * end of a fill, when it counts as at work no more (mprotect_grace.c).
  * It opens the page first and sets the dirty bit after that; whoever reads bits
  * calls ww_fault_synchronize() first, so a page that was opened before has its
  * bit by then. Faults that are not ours go on to the handler that was there.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -304,23 +302,6 @@ static int install_handler(void)
     return 0;
 }
 
-/* Without stdio, which uses malloc(): a lock is held. */
-static void read_limits(void)
-{
-    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    char text[24];
-    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text));
-    long max = 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    for (ssize_t i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++) {
-        max = max < LONG_MAX / 10 ? max * 10 + text[i] - '0' : LONG_MAX;
-    }
-    max_islands = (max ? max : 65530) / 4;
-}
-
 /* ---- the table ---- */
 
 /* A fork may have been made in the middle of other threads' faults, fills and table
@@ -421,7 +402,7 @@ int ww_fault_add(struct ww_prot_map *map)
         }
         next->maps[i] = map;
         if (!max_islands) {
-            read_limits();
+            max_islands = ww_mapping_limit() / 4;
         }
         publish(next);
     }
