@@ -32,8 +32,8 @@ check() {
 
 run="$build/writewatch run"
 every_way=userfaultfd,userfaultfd_ioc_new
-check denied 'stay with Wine: .*denied' "$deny" $every_way EPERM $run wine
-check denied-debug 'staying out: uffd: .*denied' "$deny" $every_way EPERM $run --verbose wine
+check denied 'stay with Wine: .*(EPERM): .*denies it' "$deny" $every_way EPERM $run wine
+check denied-debug 'staying out: uffd: .*(EPERM): .*denies it' "$deny" $every_way EPERM $run --verbose wine
 check missing 'stay with Wine: .*not offer' "$deny" $every_way ENOSYS $run wine
 check trapped 'stay with Wine: a seccomp filter ends programs that use UFFDIO_API' "$deny" uffdio_api trap $run wine
 check killed 'staying out: uffd: a seccomp filter ends programs that use PAGEMAP_SCAN' \
