@@ -250,7 +250,7 @@ static int play_once(uint64_t steps, struct stage *stage, struct ww_failure *fai
     return refuse(failure, at, ended ? WW_OUTCOME_END : WW_OUTCOME_HANG);
 }
 
-/* The same for steps of which nothing is known yet, in as many children as it takes. */
+/* The same, with the memory that it needs. */
 static int play_all(uint64_t steps, struct ww_failure *failure)
 {
     struct stage *stage =

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -405,7 +404,7 @@ static bool is_populated(const struct ww_region *region, uintptr_t start, uintpt
     return uffd_peek(region->tracker, start, end) && ww_kernel_populates();
 }
 
-/* Takes the write-protect bit from pages that exist in the range. */
+/* Takes the write-protect bit from pages that exist in the range. In steps, as above. */
 static int unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     while (start < end) {
@@ -413,7 +412,7 @@ static int unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t
         struct pm_scan_arg arg = {
             .size = sizeof(arg),
             .start = start,
-            .end = end,
+            .end = end - start < WW_SCAN_BYTES ? end : start + WW_SCAN_BYTES,
             .vec = (uintptr_t)&found,
             .vec_len = 1,
             .category_mask = PAGE_IS_PRESENT,
@@ -523,19 +522,20 @@ static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *
 /* Whether missing pages of a private mapping can be filled: those of tmpfs and memfds can, and those of
  * /dev/zero look like anonymous memory and cannot. The kernel says which, without a change: only the former
  * have minor faults, and -EBUSY says that nothing but our own registration is in the way. */
-static int check_missing(const struct uffd *uffd, const struct ww_range *part)
+static int check_missing(const struct ww_tracker *tracker, const struct ww_range *part)
 {
-    struct uffdio_api api = { .api = UFFD_API };
+    struct ww_failure unused;
     struct uffdio_register reg = {
         .range = { .start = part->start, .len = part->end - part->start },
         .mode = UFFDIO_REGISTER_MODE_MINOR,
     };
-    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | (uffd->full ? 0 : UFFD_USER_MODE_ONLY)), err;
+    bool full;
+    int fd = ww_userfaultfd_open(UFFD_FEATURE_WP_ASYNC, tracker->barred, &full, &unused), err;
 
     if (fd < 0) {
         return 0; /* nobody knows; a page that cannot be filled is buried then */
     }
-    err = !ioctl(fd, UFFDIO_API, &api) && ioctl(fd, UFFDIO_REGISTER, &reg) && errno == EINVAL ? -EINVAL : 0;
+    err = ioctl(fd, UFFDIO_REGISTER, &reg) && errno == EINVAL ? -EINVAL : 0;
     close(fd);
     return err;
 }
@@ -546,7 +546,7 @@ static int check_supply(const struct ww_region *region, uintptr_t start, uintptr
     int err = 0;
 
     while (!err && region->private_file && ww_mapped_private_file(start, end, &part) > 0) {
-        err = check_missing(region->tracker->priv, &part);
+        err = check_missing(region->tracker, &part);
         start = part.end;
     }
     return err;
