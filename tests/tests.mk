@@ -75,6 +75,8 @@ tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--
 UNIT_TESTS += tests/unit/test-malloc
 tests_unit_test_malloc_SOURCES = tests/unit/test-malloc.c tests/unit/util.h
 tests_unit_test_malloc_CPPFLAGS = $(UNIT_CPPFLAGS)
+# Its malloc() stands before libc's, in a static program as well.
+tests_unit_test_malloc_LDFLAGS = -Wl,-z,muldefs
 tests_unit_test_malloc_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
 
 UNIT_TESTS += tests/unit/test-watch
