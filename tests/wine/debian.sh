@@ -29,9 +29,22 @@ unpack() {
     mv "$4.new" "$4"
 }
 
+# Ends the script where this kernel runs no programs for ARCH.
+need_kernel_for() {
+    [ "$1" = i386 ] || return 0
+    try=$(mktemp)
+    echo 'void _start(void) { __asm__("movl $1, %eax; xorl %ebx, %ebx; int $0x80"); }' |
+        gcc -m32 -static -nostdlib -o "$try" -x c - && { "$try"; } 2>/dev/null || {
+        rm -f "$try"
+        skip "this kernel runs no programs for i386"
+    }
+    rm -f "$try"
+}
+
 # bootstrap SUITE ARCH FOLDER LOG: a minimal system, which reaches packages as this one does.
 bootstrap() {
     need_debootstrap
+    need_kernel_for "$2"
     rm -rf "$3"
     mkdir -p "$(dirname "$3")"
     debootstrap --arch="$2" --variant=minbase "$1" "$3" >"$4" 2>&1 || skip "debootstrap of $1 failed, see $4"
