@@ -32,6 +32,7 @@ EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/expect.sh
 UNIT_TESTS =
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 UNIT_LDADD = libengine.la $(CHECK_LIBS)
+ON_EACH_BACKEND = tests/unit/backends.c tests/unit/backends.h tests/unit/contract.h tests/unit/deny-call.h tests/unit/util.h
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-pageset
 tests_unit_test_pageset_SOURCES = tests/unit/test-pageset.c tests/unit/util.h
@@ -62,7 +63,7 @@ tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-refusal
-tests_unit_test_refusal_SOURCES = tests/unit/test-refusal.c tests/unit/util.h
+tests_unit_test_refusal_SOURCES = tests/unit/test-refusal.c $(ON_EACH_BACKEND)
 tests_unit_test_refusal_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_refusal_LDADD = $(UNIT_LDADD)
 
@@ -73,7 +74,7 @@ tests_unit_test_heap_LDADD = $(UNIT_LDADD)
 tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
 UNIT_TESTS += tests/unit/test-malloc
-tests_unit_test_malloc_SOURCES = tests/unit/test-malloc.c tests/unit/util.h
+tests_unit_test_malloc_SOURCES = tests/unit/test-malloc.c tests/unit/deny-call.h tests/unit/util.h
 tests_unit_test_malloc_CPPFLAGS = $(UNIT_CPPFLAGS)
 # Its malloc() stands before libc's, in a static program as well.
 tests_unit_test_malloc_LDFLAGS = -Wl,-z,muldefs
@@ -103,7 +104,7 @@ tests_unit_test_pagemap_LDADD = $(UNIT_LDADD)
 
 # The contract, over every backend that works here.
 UNIT_TESTS += tests/unit/test-contract
-tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
+tests_unit_test_contract_SOURCES = tests/unit/test-contract.c $(ON_EACH_BACKEND) \
 	tests/unit/contract-answers.c tests/unit/contract-arguments.c tests/unit/contract-choice.c \
 	tests/unit/contract-handover.c tests/unit/contract-mappings.c tests/unit/contract-process.c tests/unit/contract-quiet.c \
 	tests/unit/contract-odd.c tests/unit/contract-random.c tests/unit/contract-shared.c tests/unit/contract-sizes.c \
@@ -113,13 +114,13 @@ tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_contract_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-mappings
-tests_unit_test_mappings_SOURCES = tests/unit/test-mappings.c tests/unit/contract.h tests/unit/mappings.c \
-	tests/unit/mappings.h tests/unit/util.h
+tests_unit_test_mappings_SOURCES = tests/unit/test-mappings.c $(ON_EACH_BACKEND) tests/unit/mappings.c \
+	tests/unit/mappings.h
 tests_unit_test_mappings_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mappings_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-fill
-tests_unit_test_fill_SOURCES = tests/unit/test-fill.c tests/unit/fill.h tests/unit/contract.h tests/unit/util.h \
+tests_unit_test_fill_SOURCES = tests/unit/test-fill.c $(ON_EACH_BACKEND) tests/unit/fill.h \
 	tests/unit/fill-at-once.c tests/unit/fill-ends.c tests/unit/fill-on-demand.c
 tests_unit_test_fill_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fill_LDADD = $(UNIT_LDADD)
@@ -135,15 +136,15 @@ tests_unit_test_mprotect_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mprotect_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-waits
-tests_unit_test_waits_SOURCES = tests/unit/test-waits.c tests/unit/util.h
+tests_unit_test_waits_SOURCES = tests/unit/test-waits.c tests/unit/deny-call.h tests/unit/util.h
 tests_unit_test_waits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_waits_LDADD = $(UNIT_LDADD)
 tests_unit_test_waits_LDFLAGS = -Wl,--wrap=ioctl,--wrap=pwrite64,--wrap=ww_heap_alloc
 
 # Facts of the kernel that the engine stands on, bare and through the library.
 UNIT_TESTS += tests/unit/test-kernel
-tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c tests/unit/kernel.h tests/unit/contract.h \
-	tests/unit/util.h tests/unit/kernel-bare.c tests/unit/kernel-fork.c tests/unit/kernel-ksm.c \
+tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c $(ON_EACH_BACKEND) tests/unit/kernel.h \
+	tests/unit/kernel-bare.c tests/unit/kernel-fork.c tests/unit/kernel-ksm.c \
 	tests/unit/kernel-marker.c tests/unit/kernel-odd.c tests/unit/kernel-pages.c tests/unit/kernel-pinned.c \
 	tests/unit/kernel-replace.c tests/unit/kernel-sandbox.c tests/unit/kernel-scan.c \
 	tests/unit/kernel-stress.c tests/unit/kernel-writes.c
