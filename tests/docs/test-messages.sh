@@ -95,7 +95,8 @@ for file in $(find programs -name '*.c' | sort); do
     has "$homes" 'fprintf\\(stderr|fprintf\\(out,PROGRAM|usage_error\\(|warn_without\\(' "$file"
 done
 some 90
-has 'doctor probe run' 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' $(find programs -name 'doctor*.c')
+has 'doctor probe run' 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' \
+    $(find programs -name 'doctor*.c' -o -path 'programs/doctor/*.c')
 some 40
 has probe 'printf\\(|print_sysctl\\(' $(find programs -name probe.c)
 some 15
