@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Each relative link of the documents leads to a file that is in the tree and in the source archive, and to a heading of
-# it. What README.md links is in the Debian package that has README.md, where the link finds it.
+# it. What README.md links is in the Debian package that has README.md, where the link finds it. README.md is short enough
+# to be read.
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 failed=0
@@ -72,6 +73,8 @@ trap 'rm -f "$list"' EXIT
 for document in *.md docs/*.md docs/*/*.md; do
     links "$(dirname "$document")" "$document"
 done
+words=$(wc -w <README.md)
+[ "$words" -le 1200 ] || fail "README.md has $words words"
 # A name with another ending would be packed and no link found it.
 grep -q 'dh_compress.*-X\.md' debian/rules || fail "debian/rules compresses documents, so that links between them break"
 exit $failed
