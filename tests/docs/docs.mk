@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- manual pages, installed headers and documents, against what they describe ----
-DOCS_TESTS = tests/docs/test-abi.sh tests/docs/test-examples.sh tests/docs/test-guide.sh tests/docs/test-header.sh \
+DOCS_TESTS = tests/docs/test-abi.sh tests/docs/test-ci.sh tests/docs/test-examples.sh tests/docs/test-guide.sh tests/docs/test-header.sh \
 	tests/docs/test-links.sh tests/docs/test-man.sh tests/docs/test-messages.sh
 TESTS += $(DOCS_TESTS)
 EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk tests/docs/links.awk tests/docs/messages.awk tests/docs/libwritewatch.abi tests/docs/libwritewatch.constants \
