@@ -9,7 +9,7 @@ EXTRA_DIST += $(DOCS_TESTS) tests/docs/blocks.awk tests/docs/links.awk tests/doc
 	tests/docs/examples/ww_probe.c tests/docs/examples/ww_win32_open.c
 AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
 
-# ---- what README.md has people type, in a fresh Debian; no part of `make check` ----
+# ---- what README.md and CONTRIBUTING.md have people type, in a fresh Debian; no part of `make check` ----
 EXTRA_DIST += tests/docs/check-docs.sh tests/docs/run-readme.sh tests/docs/commands.awk
 
 check-docs: all
