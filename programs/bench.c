@@ -24,7 +24,7 @@ const char bench_help[] =
     "                      may be given several times, and ratios are to the first\n"
     "  --workload=PATTERN  only workloads with such a name, as 'dense_*'; several times too\n"
     "  --rounds=N          rounds, 1 to 99; 9 without it\n"
-    "  --json              the results for programs, see writewatch(1)\n"
+    "  --json              the results for programs, see writewatch-json(5)\n"
     "  --plot=FOLDER       draw cost by dirty fraction and by size of the region, as SVG, by\n"
     "                      gnuplot\n"
     "  -h, --help          shows this help\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The benchmark's results as one JSON object. Its names are documented in
- * writewatch(1) and do not change.
+ * writewatch-json(5) and do not change.
  */
 #include <json-c/json.h>
 #include <string.h>

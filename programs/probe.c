@@ -3,7 +3,7 @@
  * `writewatch probe`: what this kernel lets this process do, what is missing for
  * more, and what Wine programs get. It asks the library, which tries each
  * backend by its effect; only the words are made here. The names in the JSON
- * form are documented in writewatch(1) and do not change.
+ * form are documented in writewatch-json(5) and do not change.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@ const char probe_help[] = "usage: writewatch probe [--json]\n"
                           "Says which backends work on this kernel in this process, why others do not and\n"
                           "what would help, and what programs get under 'writewatch run -- wine ...'.\n"
                           "\n"
-                          "  --json      the same for programs, see writewatch(1)\n"
+                          "  --json      the same for programs, see writewatch-json(5)\n"
                           "  -h, --help  shows this help\n"
                           "\n"
                           "The exit code is 0 if kernel-tracked write watches (uffd) work here, 77 if not,\n"

@@ -2,7 +2,7 @@
 /*
  * `writewatch record`: runs a command as `run --stats` does, or looks at one that runs so already, and writes
  * down, interval by interval, what was asked about and what was dirty: a JSON object a line
- * (writewatch(1), RECORDS), for `writewatch plot` and others. A line is written whole or not at all: where
+ * (writewatch-json(5), RECORDS), for `writewatch plot` and others. A line is written whole or not at all: where
  * the disk is full the record ends with the last whole one.
  */
 #include <errno.h>

@@ -3,7 +3,7 @@
  * `writewatch scan`: the pages of a process by category, as text or as JSON. It
  * reads the command line, asks the library range by range and writes each region
  * as it comes, so that any number of them fits. It never write-protects. The
- * names in the JSON form are documented in writewatch(1) and do not change.
+ * names in the JSON form are documented in writewatch-json(5) and do not change.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +32,7 @@ const char scan_help[] =
     "                   and with --require=written)\n"
     "  --return=LIST    the categories to show (default: all that can be told)\n"
     "  --max-pages=N    stops after N pages\n"
-    "  --json           the same for programs, see writewatch(1)\n"
+    "  --json           the same for programs, see writewatch-json(5)\n"
     "  -h, --help       shows this help\n"
     "\n"
     "LIST is separated by commas, of: wpallowed, written, file, present, swapped,\n"

@@ -41,7 +41,7 @@ int stats_file_open(struct stats_file *file, const char *path);
 /* There is nothing to write: what is new is removed. */
 void stats_file_drop(struct stats_file *file);
 
-/* The same summary into the file, as JSON (writewatch(1)), and closes it. 0 or a negative errno. */
+/* The same summary into the file, as JSON (writewatch-json(5)), and closes it. 0 or a negative errno. */
 int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file);
 
 void put_number(struct json_object *object, const char *name, uint64_t value);

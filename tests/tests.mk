@@ -332,8 +332,8 @@ bench: all tests/bench/native
 # The same with a report; about half an hour, in which the machine should have nothing else to do.
 benchmarks: all tests/bench/native
 	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh --rounds=$(ROUNDS) \
-		--targets=$(abs_srcdir)/tests/bench/targets --report=$(abs_srcdir)/docs/BENCHMARKS.md \
-		--plot=$(abs_srcdir)/docs/plots >benchmarks.lines
+		--targets=$(abs_srcdir)/tests/bench/targets --report=$(abs_srcdir)/docs/evidence/BENCHMARKS.md \
+		--plot=$(abs_srcdir)/docs/evidence/plots >benchmarks.lines
 
 # A short subset, ratios only, against what is committed.
 bench-check: tests/bench/native
@@ -354,7 +354,7 @@ EXTRA_DIST += tests/wine/debian.sh tests/wine/root.sh tests/wine/matrix.sh tests
 check-wine: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/winetest/winetest.sh build
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/wine/matrix.sh >CONFORMANCE.md.new
-	mv CONFORMANCE.md.new $(srcdir)/docs/CONFORMANCE.md
+	mv CONFORMANCE.md.new $(srcdir)/docs/evidence/CONFORMANCE.md
 
 # ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
 # What runs there: in every configuration that tracks as usual; besides in the plain one; where a backend's way is
@@ -375,7 +375,7 @@ tests_kernels_test_moving_LDADD = $(UNIT_LDADD)
 CLEANFILES += tests/kernels/merge tests/kernels/test-moving kernel-programs.list
 
 check-kernels: all
-	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/kernels/matrix.sh $(srcdir)/docs/KERNELS.md || test $$? -eq 77
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/kernels/matrix.sh $(srcdir)/docs/evidence/KERNELS.md || test $$? -eq 77
 
 # For tests/kernels/build.sh, in a build folder of its own. What is run only when it is asked for by name is there as well.
 kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(KERNEL_TESTS_MOVING) tests/unit/deny tests/kernels/merge writewatch \

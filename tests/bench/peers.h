@@ -36,7 +36,7 @@ int bounds_read(const char *path, struct bounds *ret, size_t *ret_line);
 /* Prints a line a bound. Returns how many are over, or could not be measured though both peers are here. */
 size_t bounds_check(const struct bounds *bounds, struct bench_results *results, FILE *out);
 
-/* report.c: docs/BENCHMARKS.md. @targets are bounds to be shown with what was measured. */
+/* report.c: docs/evidence/BENCHMARKS.md. @targets are bounds to be shown with what was measured. */
 void report_print(const struct bench_results *results, const struct bounds *targets, FILE *out);
 
 #endif

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # matrix.sh [SUITE-ARCH...]: every Wine that a user meets, each in a Debian of its
-# own (root.sh), and the table of docs/CONFORMANCE.md on standard output. Takes
+# own (root.sh), and the table of docs/evidence/CONFORMANCE.md on standard output. Takes
 # about ten minutes a row; progress on standard error.
 set -u
 here=$(dirname "$0")
