@@ -274,7 +274,7 @@ static int open_successor(struct ww_context *ctx, const struct ww_tracker *faili
         /* Its self test may have met the end of the failing one. */
         err = open_tracker(failing->backend, &ctx->workers, ret);
     }
-    if (err && !is_shortage(err) && !ctx->named) {
+    if (err && !is_passing(ctx, err) && !ctx->named) {
         err = choose(ret, &ctx->workers, failing->caps & WW_CAP_KERNEL_WRITES,
                      ~failing->caps & WW_CAP_OWNS_PROT);
     }
