@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch bench`: its options, which peers take part, and where the results
- * go. What is measured and how is the core's (bench.h); the same core serves
+ * go. What is measured and how is the core's (bench/bench.h); the same core serves
  * tests/bench/native, which adds peers that are of no use to users.
  */
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 #include "programs.h"
 
 const char bench_help[] =

@@ -2,7 +2,7 @@
 /*
  * `writewatch doctor`: everything between a Windows program and its write watches, one after the
  * other, and what would mend what is amiss. Each check is a function in one table and leaves findings; they
- * are shown at once or written as JSON. What needs Wine is in doctor_wine.c.
+ * are shown at once or written as JSON. What needs Wine is in doctor/wine.c.
  */
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "doctor.h"
+#include "doctor/doctor.h"
 #include "programs.h"
 
 const char doctor_help[] =

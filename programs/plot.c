@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch plot`: draws what `writewatch record` has written down: pages and time over the time of the
- * run, and a map of which memory was dirty when. Reading is here, drawing in plot_draw.c.
+ * run, and a map of which memory was dirty when. Reading is here, drawing in record/draw.c.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plot.h"
+#include "record/record.h"
 #include "programs.h"
 
 const char plot_help[] =

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
+ * What the files of the `writewatch` command share. main.c reads the command line and dispatches to a file
+ * for each subcommand. common/survey.c finds out what is here, launch/child.c waits for a command, counters/
+ * reads what the preload publishes, bench/ measures (see bench/bench.h). The command stands on the public
+ * contract alone: nothing here may include the engine's internal headers; bench/bare.c takes the kernel's own
+ * interface from uapi.h.
+ */
+/*
  * What the files of the `writewatch` command share. main.c reads the command
- * line and dispatches, survey.c finds out what is here, probe.c shows it, run.c
- * puts the preload in front of a program (child.c waits for it, stats.c says what it did, over
- * counters.c, which reads what the preload publishes), scan.c shows the pages of a process, bench.c
- * measures (over bench_*.c, see bench.h). The command stands on the public contract alone: nothing here may
- * include the engine's internal headers; bench_bare.c takes the kernel's own interface from uapi.h.
+ * line and dispatches, common/survey.c finds out what is here, probe.c shows it, run.c
+ * puts the preload in front of a program (launch/child.c waits for it, counters/summary.c says what it did,
+ * over counters/counters.c, which reads what the preload publishes), scan.c shows the pages of a process,
+ * bench.c measures (over bench/, see bench/bench.h). The command stands on the public contract alone: nothing
+ * here may include the engine's internal headers; bench/bare.c takes the kernel's own interface from uapi.h.
  */
 #ifndef WW_PROGRAMS_H
 #define WW_PROGRAMS_H
@@ -65,7 +72,7 @@ int parse_seconds(const char *text, double least, double most, double *ret);
 int show(const char *text);
 int finish_output(int status);
 
-/* ---- survey.c ---- */
+/* ---- common/survey.c ---- */
 
 #define PRELOAD_NAME "libwritewatch-ntdll.so"
 #define NR_PLACES 4
@@ -103,7 +110,7 @@ const char *forced_backend(void);
 bool preload_is_disabled(void);
 struct ww_probe wine_backend(const struct backends *backends);
 
-/* ---- child.c: one command at a time ---- */
+/* ---- launch/child.c: one command at a time ---- */
 
 #define CHILD_FOR_EVER UINT64_MAX
 

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "choose.h"
-#include "lines.h"
+#include "counters/choose.h"
+#include "record/lines.h"
 #include "programs.h"
-#include "stats.h"
+#include "counters/summary.h"
 
 const char record_help[] =
     "usage: writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"

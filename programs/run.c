@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "counters.h"
+#include "counters/counters.h"
 #include "programs.h"
-#include "stats.h"
+#include "counters/summary.h"
 
 const char run_help[] = "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
                         "\n"

@@ -2,7 +2,7 @@
 /*
  * `writewatch top`: what a running program does with its write watches, again and again, in a terminal;
  * or one interval of it as JSON. What is shown is the difference of two samples (counters.h). Drawing
- * is in top_screen.c.
+ * is in top/screen.c.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "choose.h"
+#include "counters/choose.h"
 #include "programs.h"
-#include "stats.h"
-#include "top.h"
+#include "counters/summary.h"
+#include "top/top.h"
 
 const char top_help[] = "usage: writewatch top [--pid=PID] [--interval=SECONDS] [--json]\n"
                         "\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's workloads (programs/bench.h) on Windows: what they take from the
- * system, as programs/bench_system.c has it for Linux, and write watches as the one
+ * The benchmark's workloads (programs/bench/bench.h) on Windows: what they take from the
+ * system, as programs/bench/system.c has it for Linux, and write watches as the one
  * way to track writes. What is to be known outside goes to standard output, a line
  * each, as tests/bench/command.c reads it.
  */

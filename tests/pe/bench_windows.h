@@ -5,7 +5,7 @@
 #ifndef WW_TESTS_PE_BENCH_WINDOWS_H
 #define WW_TESTS_PE_BENCH_WINDOWS_H
 
-#include "../../programs/bench.h"
+#include "../../programs/bench/bench.h"
 
 extern const struct bench_way bench_windows_way;
 

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "counters.h"
-#include "programs.h"
-#include "stats.h"
+#include "../programs.h"
+#include "summary.h"
 
 const char *const call_names[COUNTERS_NR_CALLS] = {
     [COUNTERS_ALLOCATE] = "NtAllocateVirtualMemory",

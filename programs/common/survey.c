@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "programs.h"
+#include "../programs.h"
 
 /* Where the preload is in a directory for libraries. */
 #define BELOW_LIB "/writewatch/" PRELOAD_NAME

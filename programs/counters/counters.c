@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "counters.h"
-#include "tree.h"
+#include "../common/tree.h"
 
 #define FOLDER_PREFIX "run-"
 

@@ -2,15 +2,15 @@
 /*
  * The benchmark's core, for `writewatch bench` and tests/bench/native alike: peers
  * (ways to track writes), workloads, and the results of running each workload
- * with each peer in turn. It prints nothing but what bench_print.c and
- * bench_plot.c are for, and progress.
+ * with each peer in turn. It prints nothing but what print.c and
+ * curves.c are for, and progress.
  *
- *   bench_peers.c     the peers: the library's backends (bench_library.c), the bare ioctl (bench_bare.c)
- *   bench_run.c       START HERE: rounds, a child a measurement, its time limit
- *   bench_results.c   samples, medians, ratios
- *   bench_work.c      the table of workloads, and what they share; bench_system.c has what is Linux' of it
- *   bench_dense.c  bench_sparse.c  bench_threads.c  bench_mixes.c   the workloads
- *   bench_print.c     lines for programs, a table for people; bench_json.c, bench_plot.c
+ *   peers.c           the peers: the library's backends (library.c), the bare ioctl (bare.c)
+ *   rounds.c          START HERE: rounds, a child a measurement, its time limit
+ *   results.c         samples, medians, ratios
+ *   workloads.c       the table of workloads, and what they share; system.c has what is Linux' of it
+ *   dense.c  sparse.c  threads.c  mixes.c   the workloads
+ *   print.c           lines for programs, a table for people; json.c, curves.c
  */
 #ifndef WW_BENCH_H
 #define WW_BENCH_H
@@ -83,10 +83,10 @@ struct bench_peers {
     size_t nr;
 };
 
-/* bench_library.c, bench_bare.c */
+/* library.c, bare.c */
 extern const struct bench_way bench_library_way, bench_bare_way;
 
-/* bench_bare.c: also for other peers that use the kernel's interface alone. */
+/* bare.c: also for other peers that use the kernel's interface alone. */
 struct bench_kernel {
     int fd;      /* userfaultfd with WP_ASYNC */
     int pagemap; /* /proc/self/pagemap */
@@ -119,7 +119,7 @@ int bench_kernel_way_release(void *state, const struct bench_area *area);
 int bench_kernel_way_commit(void *state, const struct bench_area *area, size_t nr, size_t stride);
 int bench_kernel_way_protect(void *state, const struct bench_area *area, bool writable);
 
-/* bench_peers.c. A reason is a sentence without a full stop. */
+/* peers.c. A reason is a sentence without a full stop. */
 int bench_add_backend(struct bench_peers *peers, const char *name, const char **ret_reason);
 int bench_add_bare(struct bench_peers *peers, const char **ret_reason);
 int bench_add_peer(struct bench_peers *peers, const struct bench_peer *peer, const char **ret_reason);
@@ -213,7 +213,7 @@ struct bench_workload {
 extern const struct bench_workload bench_workloads[];
 extern const size_t bench_nr_workloads;
 
-/* bench_system.c, or a file of its kind for another system */
+/* system.c, or a file of its kind for another system */
 double bench_now_us(void);
 void bench_end(struct bench_run *run, int status) __attribute__((noreturn));
 long bench_status_kb(pid_t pid, const char *field); /* a number of /proc/PID/status; negative: not known */
@@ -227,7 +227,7 @@ int bench_unmap(const struct bench_area *area);
 int bench_drop(const struct bench_area *area); /* its pages are zero again */
 int bench_protect_memory(const struct bench_area *area, bool writable);
 
-/* bench_work.c */
+/* workloads.c */
 uint64_t bench_random(uint64_t *state);
 /* These end the child with a message: a wrong answer, and what cannot be had here. */
 void bench_wrong(struct bench_run *run, const char *format, ...)
@@ -254,7 +254,7 @@ void bench_emit_sample(struct bench_run *run, const struct bench_sample *sample)
 /* "64m" for 64 MB. */
 const char *bench_size_name(size_t len, char ret_name[16]);
 
-/* bench_work.c: not in the table; whether a peer can tell one written page from the rest. */
+/* workloads.c: not in the table; whether a peer can tell one written page from the rest. */
 extern const struct bench_workload bench_trial;
 
 /* the workloads' files */
@@ -302,7 +302,7 @@ void bench_humanize(double value, const char *unit, char ret_text[32]);
 void bench_print_lines(const struct bench_results *results, FILE *out);
 void bench_print_table(const struct bench_results *results, FILE *out);
 void bench_print_notes(const struct bench_results *results, FILE *out, const char *before);
-/* bench_json.c, of the command alone. */
+/* json.c, of the command alone. */
 void bench_print_json(const struct bench_results *results, FILE *out);
 /* 0 or a negative errno: -ENODATA: nothing to draw; others as gnuplot_run() has them. */
 int bench_plot(const struct bench_results *results, const char *folder);

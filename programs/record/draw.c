@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gnuplot.h"
-#include "plot.h"
+#include "../common/gnuplot.h"
+#include "record.h"
 
 #define MAX_BANDS 12
 #define MAX_COLUMNS 300

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "choose.h"
-#include "programs.h"
+#include "../programs.h"
 
 static bool is_running(pid_t pid)
 {

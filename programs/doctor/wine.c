@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "capture.h"
-#include "counters.h"
+#include "../counters/counters.h"
 #include "doctor.h"
-#include "tree.h"
+#include "../common/tree.h"
 
 #define VERSION_SECONDS 20
 #define PREFIX_SECONDS 180

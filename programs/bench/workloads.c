@@ -2,7 +2,7 @@
 /*
  * The table of workloads, and what they share: time, memory, writes, answers
  * that are checked, and how a figure leaves the child. Everything here runs in a
- * child of bench_run.c; ending early means ending the process.
+ * child of rounds.c; ending early means ending the process.
  */
 #include <math.h>
 #include <stdarg.h>

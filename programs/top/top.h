@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What `writewatch top` shows: rates out of two samples. top.c makes them, top_screen.c draws them. */
+/* What `writewatch top` shows: rates out of two samples. top.c makes them, top/screen.c draws them. */
 #ifndef WW_PROGRAMS_TOP_H
 #define WW_PROGRAMS_TOP_H
 
-#include "counters.h"
+#include "../counters/counters.h"
 
 /* All by the second; busy is the time inside calls, waiting included and threads added. */
 struct region_rate {
@@ -31,7 +31,7 @@ double top_rates(const struct sample *before, const struct sample *now, struct r
 /* Takes the next sample. */
 void top_next(struct top *top);
 
-/* top_screen.c: until it is ended, by key or with the process. Returns an exit code. */
+/* top/screen.c: until it is ended, by key or with the process. Returns an exit code. */
 int top_screen(struct top *top);
 
 #endif

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "capture.h"
-#include "programs.h"
+#include "../programs.h"
 
 extern char **environ;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A record that was read (plot.c), to be drawn (plot_draw.c). Numbers are as the record has them. */
+/* A record that was read (plot.c), to be drawn (record/draw.c). Numbers are as the record has them. */
 #ifndef WW_PROGRAMS_PLOT_H
 #define WW_PROGRAMS_PLOT_H
 

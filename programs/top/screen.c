@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choose.h"
-#include "programs.h"
-#include "stats.h"
+#include "../counters/choose.h"
+#include "../programs.h"
+#include "../counters/summary.h"
 #include "top.h"
 
 #define MIN_COLUMNS 60

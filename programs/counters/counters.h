@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../dlls/ntdll/counters.h"
+#include "../../dlls/ntdll/counters.h"
 
 /* One region, at one moment. */
 struct region_sample {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The benchmark's results as pictures: SVG files by gnuplot, one line a peer, from the
- * figures that are points of a curve (bench_dense.c). gnuplot gets a script with
+ * figures that are points of a curve (dense.c). gnuplot gets a script with
  * the numbers in it and runs inside the folder, so that no name needs quoting.
  */
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <sys/utsname.h>
 
 #include "bench.h"
-#include "gnuplot.h"
+#include "../common/gnuplot.h"
 
 static const struct plot {
     const char *file, *title, *x_label;

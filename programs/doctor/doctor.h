@@ -3,7 +3,7 @@
 #ifndef WW_PROGRAMS_DOCTOR_H
 #define WW_PROGRAMS_DOCTOR_H
 
-#include "programs.h"
+#include "../programs.h"
 
 #define MAX_FINDINGS 32
 
@@ -37,7 +37,7 @@ void found(struct doctor *doctor, enum severity severity, const char *subject, c
 /* Findings that need mending, so far. */
 size_t count_fixes(const struct doctor *doctor);
 
-/* doctor_wine.c */
+/* doctor/wine.c */
 void doctor_find_wine(struct doctor *doctor);
 void doctor_try_wine(struct doctor *doctor);
 

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "counters.h"
-#include "programs.h"
+#include "../counters/counters.h"
+#include "../programs.h"
 
 extern char **environ;
 
