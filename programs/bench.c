@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "common/options.h"
+#include "common/survey.h"
 #include "programs.h"
 
 const char bench_help[] =
@@ -42,7 +44,7 @@ struct request {
     size_t nr_backends;
     const char *pattern[16];
     size_t nr_patterns;
-    size_t nr_rounds; /* 0: not said */
+    uint64_t nr_rounds; /* 0: not said */
     bool quick, json;
     const char *plot; /* a folder, or NULL */
 };
@@ -61,8 +63,9 @@ static const char *backend_names(const struct backends *backends, char *ret_text
     return ret_text;
 }
 
-static int parse_backend(struct request *request, const char *name)
+static int take_backend(const struct option_row *row, const char *name)
 {
+    struct request *request = row->to;
     struct backends backends;
     char names[200];
 
@@ -77,11 +80,12 @@ static int parse_backend(struct request *request, const char *name)
         }
     }
     request->backend[request->nr_backends++] = name; /* there are fewer names than places */
-    return 0;
+    return GO_ON;
 }
 
-static int parse_pattern(struct request *request, const char *pattern)
+static int take_pattern(const struct option_row *row, const char *pattern)
 {
+    struct request *request = row->to;
     const struct bench_plan plan = { .patterns = &pattern, .nr_patterns = 1 };
     char names[300];
     size_t used = 0;
@@ -92,50 +96,13 @@ static int parse_pattern(struct request *request, const char *pattern)
                 return usage_error("bench", "too many workloads are named");
             }
             request->pattern[request->nr_patterns++] = pattern;
-            return 0;
+            return GO_ON;
         }
     }
     for (size_t i = 0; i < bench_nr_workloads && used < sizeof(names); i++) {
         used += snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", bench_workloads[i].name);
     }
     return usage_error("bench", "no workload is like '%s'; there are: %s", pattern, names);
-}
-
-static int parse_rounds(struct request *request, const char *text)
-{
-    char *end;
-    unsigned long value;
-
-    errno = 0;
-    value = strtoul(text, &end, 10);
-    if (*end || text[0] < '0' || text[0] > '9' || errno || !value || value > MAX_ROUNDS) {
-        return usage_error("bench", "'%s' is no number of rounds, 1 to %d", text, MAX_ROUNDS);
-    }
-    request->nr_rounds = value;
-    return 0;
-}
-
-static int parse_option(int option, struct request *request)
-{
-    switch (option) {
-    case OPTION_QUICK:
-        request->quick = true;
-        return 0;
-    case OPTION_BACKEND:
-        return parse_backend(request, optarg);
-    case OPTION_WORKLOAD:
-        return parse_pattern(request, optarg);
-    case OPTION_ROUNDS:
-        return parse_rounds(request, optarg);
-    case OPTION_JSON:
-        request->json = true;
-        return 0;
-    case OPTION_PLOT:
-        request->plot = optarg;
-        return 0;
-    default:
-        return EXIT_USAGE;
-    }
 }
 
 /* A backend that was asked for by name must work; of all the others, those that do. */
@@ -233,27 +200,20 @@ static int measure(const struct request *request)
 
 int bench_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "quick", no_argument, NULL, OPTION_QUICK },
-        { "backend", required_argument, NULL, OPTION_BACKEND },
-        { "workload", required_argument, NULL, OPTION_WORKLOAD },
-        { "rounds", required_argument, NULL, OPTION_ROUNDS },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "plot", required_argument, NULL, OPTION_PLOT },
-        { "help", no_argument, NULL, OPTION_HELP },
+    struct request request = { .nr_rounds = 0 };
+    const struct option_row options[] = {
+        { "quick", OPTION_FLAG, .to = &request.quick },
+        { "backend", OPTION_OTHER, .to = &request, .take = take_backend },
+        { "workload", OPTION_OTHER, .to = &request, .take = take_pattern },
+        { "rounds", OPTION_ROUNDS, .to = &request.nr_rounds, .least = 1, .most = MAX_ROUNDS },
+        { "json", OPTION_FLAG, .to = &request.json },
+        { "plot", OPTION_TEXT, .to = &request.plot },
         { 0 },
     };
-    struct request request = { .nr_rounds = 0 };
-    int option, status = 0;
+    int status = read_options("bench", bench_help, options, argc, argv);
 
-    while (!status && (option = next_option("bench", argc, argv, options)) != OPTION_END) {
-        if (option == OPTION_HELP) {
-            return show(bench_help);
-        }
-        status = parse_option(option, &request);
-    }
-    if (!status && optind < argc) {
+    if (status == GO_ON && optind < argc) {
         status = usage_error("bench", "bench takes no '%s'", argv[optind]);
     }
-    return status ? status : measure(&request);
+    return status == GO_ON ? measure(&request) : status;
 }

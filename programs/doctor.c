@@ -4,14 +4,14 @@
  * other, and what would mend what is amiss. Each check is a function in one table and leaves findings; they
  * are shown at once or written as JSON. What needs Wine is in doctor/wine.c.
  */
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "common/json.h"
+#include "common/options.h"
+#include "common/proc.h"
 #include "doctor/doctor.h"
 #include "programs.h"
 
@@ -93,33 +93,13 @@ size_t count_fixes(const struct doctor *doctor)
 static void check_kernel(struct doctor *doctor)
 {
     const struct ww_probe *uffd = find_backend(&doctor->backends, WINE_BACKEND);
-    struct utsname name;
 
-    if (uname(&name)) {
-        strcpy(name.release, "unknown");
-    }
     if (!uffd || uffd->error) {
         found(doctor, FINDING_FIX, "kernel", uffd && uffd->remedy ? uffd->remedy : "use another kernel",
-              "Linux %s: %s", name.release, uffd ? uffd->reason : "no backend " WINE_BACKEND);
+              "Linux %s: %s", kernel_release(), uffd ? uffd->reason : "no backend " WINE_BACKEND);
     } else {
-        found(doctor, FINDING_GOOD, "kernel", NULL, "Linux %s tracks writes", name.release);
+        found(doctor, FINDING_GOOD, "kernel", NULL, "Linux %s tracks writes", kernel_release());
     }
-}
-
-/* The mode of the seccomp filter in force; 0: none, or nobody knows. */
-static int read_seccomp(void)
-{
-    FILE *file = fopen("/proc/self/status", "re");
-    char line[256];
-    int mode = 0;
-
-    while (file && fgets(line, sizeof(line), file) && sscanf(line, "Seccomp: %d", &mode) != 1) {
-        ;
-    }
-    if (file) {
-        fclose(file);
-    }
-    return mode;
 }
 
 static void check_settings(struct doctor *doctor)
@@ -166,7 +146,7 @@ static const char *find_sandbox(void)
 static void check_sandbox(struct doctor *doctor)
 {
     const char *sandbox = find_sandbox();
-    int seccomp = read_seccomp();
+    long seccomp = read_status(getpid(), "Seccomp"); /* the mode of the filter in force */
 
     if (sandbox) {
         found(doctor, FINDING_NOTE, "sandbox", NULL,
@@ -250,19 +230,17 @@ static void print_json(const struct doctor *doctor)
         const struct finding *finding = &doctor->finding[i];
         struct json_object *one = json_object_new_object();
 
-        json_object_object_add(one, "subject", json_object_new_string(finding->subject));
-        json_object_object_add(one, "severity", json_object_new_string(severity_names[finding->severity]));
-        json_object_object_add(one, "text", json_object_new_string(finding->text));
-        json_object_object_add(one, "remedy",
-                               finding->remedy[0] ? json_object_new_string(finding->remedy) : NULL);
+        put_text(one, "subject", finding->subject);
+        put_text(one, "severity", severity_names[finding->severity]);
+        put_text(one, "text", finding->text);
+        put_text(one, "remedy", finding->remedy[0] ? finding->remedy : NULL);
         json_object_array_add(findings, one);
     }
-    json_object_object_add(object, "version", json_object_new_string(ww_version()));
+    put_text(object, "version", ww_version());
     json_object_object_add(object, "findings", findings);
-    json_object_object_add(object, "fixes", json_object_new_int64((int64_t)count_fixes(doctor)));
-    json_object_object_add(object, "program_run", json_object_new_boolean(doctor->has_run));
-    printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
-    json_object_put(object);
+    put_number(object, "fixes", count_fixes(doctor));
+    put_truth(object, "program_run", doctor->has_run);
+    print_object(object, stdout);
 }
 
 static int examine(struct doctor *doctor, bool quick)
@@ -284,33 +262,18 @@ static int examine(struct doctor *doctor, bool quick)
 
 int doctor_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "wine", required_argument, NULL, OPTION_WINE },
-        { "quick", no_argument, NULL, OPTION_QUICK },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { 0 },
-    };
     struct doctor doctor = { .wine = "wine" };
     bool quick = false;
-    int option;
+    const struct option_row options[] = {
+        { "wine", OPTION_TEXT, .to = &doctor.wine },
+        { "quick", OPTION_FLAG, .to = &quick },
+        { "json", OPTION_FLAG, .to = &doctor.json },
+        { 0 },
+    };
+    int status = read_options("doctor", doctor_help, options, argc, argv);
 
-    while ((option = next_option("doctor", argc, argv, options)) != OPTION_END) {
-        switch (option) {
-        case OPTION_WINE:
-            doctor.wine = optarg;
-            break;
-        case OPTION_QUICK:
-            quick = true;
-            break;
-        case OPTION_JSON:
-            doctor.json = true;
-            break;
-        case OPTION_HELP:
-            return show(doctor_help);
-        default:
-            return EXIT_USAGE;
-        }
+    if (status != GO_ON) {
+        return status;
     }
     if (optind < argc) {
         return usage_error("doctor", "unexpected '%s'", argv[optind]);

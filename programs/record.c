@@ -6,17 +6,21 @@
  * the disk is full the record ends with the last whole one.
  */
 #include <errno.h>
-#include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/json.h"
+#include "common/options.h"
+#include "common/proc.h"
 #include "counters/choose.h"
-#include "record/lines.h"
-#include "programs.h"
 #include "counters/summary.h"
+#include "launch/launch.h"
+#include "programs.h"
+#include "record/lines.h"
+#include "writewatch.h"
 
 const char record_help[] =
     "usage: writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"
@@ -61,23 +65,18 @@ static void interrupt(int number)
 
 static double seconds_since(uint64_t began_ns)
 {
-    return (counters_now() - began_ns) / 1e9;
+    return (now_ns() - began_ns) / 1e9;
 }
 
 /* ---- what a line has ---- */
-
-static void put(struct json_object *object, const char *name, double value)
-{
-    json_object_object_add(object, name, json_object_new_double(value));
-}
 
 static void write_header(struct recorder *recorder)
 {
     struct json_object *object = json_object_new_object();
 
-    json_object_object_add(object, "record", json_object_new_string("writewatch"));
+    put_text(object, "record", "writewatch");
     put_number(object, "format", 1);
-    json_object_object_add(object, "version", json_object_new_string(ww_version()));
+    put_text(object, "version", ww_version());
     put_number(object, "parts", COUNTERS_NR_PARTS);
     lines_write(&recorder->lines, object);
 }
@@ -87,8 +86,8 @@ static void write_process(struct recorder *recorder, const struct sample *sample
     struct json_object *object = json_object_new_object();
 
     put_number(object, "pid", sample->pid);
-    json_object_object_add(object, "name", json_object_new_string(sample->name));
-    json_object_object_add(object, "backend", json_object_new_string(sample->backend));
+    put_text(object, "name", sample->name);
+    put_text(object, "backend", sample->backend);
     put_number(object, "page_size", sample->page_size);
     lines_write(&recorder->lines, object);
 }
@@ -107,8 +106,8 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
     struct json_object *object = json_object_new_object(), *regions = json_object_new_array();
 
     put_number(object, "pid", now->pid);
-    put(object, "t", seconds_since(recorder->began_ns));
-    put(object, "seconds", (now->now_ns - before->now_ns) / 1e9);
+    put_real(object, "t", seconds_since(recorder->began_ns));
+    put_real(object, "seconds", (now->now_ns - before->now_ns) / 1e9);
     put_number(object, "gets", now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr);
     put_number(object, "resets", now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr);
     put_number(object, "pages", now->nr_pages - before->nr_pages);
@@ -211,7 +210,7 @@ static int begin(struct recorder *recorder, const char *path)
     if (err) {
         return err;
     }
-    recorder->began_ns = counters_now();
+    recorder->began_ns = now_ns();
     write_header(recorder);
     return recorder->lines.err ? lines_close(&recorder->lines) : 0;
 }
@@ -298,11 +297,11 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
 /* Until then, or its end, or ctrl-C. A process that is not our child does not wake us. */
 static void wait_for_process(const struct counters_file *file, uint64_t limit_ns)
 {
-    const uint64_t last_ns = counters_now() + limit_ns;
-    uint64_t now_ns;
+    const uint64_t last_ns = now_ns() + limit_ns;
+    uint64_t at_ns;
 
-    while (!interrupted && !process_has_ended(file) && (now_ns = counters_now()) < last_ns) {
-        uint64_t rest_ns = last_ns - now_ns < LOOK_NS ? last_ns - now_ns : LOOK_NS;
+    while (!interrupted && !process_has_ended(file) && (at_ns = now_ns()) < last_ns) {
+        uint64_t rest_ns = last_ns - at_ns < LOOK_NS ? last_ns - at_ns : LOOK_NS;
 
         nanosleep(&(struct timespec){ .tv_nsec = rest_ns }, NULL);
     }
@@ -354,47 +353,20 @@ static int record(const char *path, const struct plan *plan, char **command)
 
 int record_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "output", required_argument, NULL, OPTION_OUTPUT },
-        { "interval", required_argument, NULL, OPTION_INTERVAL },
-        { "seconds", required_argument, NULL, OPTION_SECONDS },
-        { "backend", required_argument, NULL, OPTION_BACKEND },
-        { "pid", required_argument, NULL, OPTION_PID },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { 0 },
-    };
     struct plan plan = { .interval = 0.1, .seconds = 1e9 };
     const char *path = NULL;
-    int option;
+    const struct option_row options[] = {
+        { "output", OPTION_TEXT, .to = &path },
+        { "interval", OPTION_SECONDS, .to = &plan.interval, .least = 0.01, .most = 60 },
+        { "seconds", OPTION_DURATION, .to = &plan.seconds, .least = 0.01, .most = 1e9 },
+        { "backend", OPTION_TEXT, .to = &plan.backend },
+        { "pid", OPTION_PID, .to = &plan.pid },
+        { 0 },
+    };
+    int status = read_options("record", record_help, options, argc, argv);
 
-    while ((option = next_option("record", argc, argv, options)) != OPTION_END) {
-        switch (option) {
-        case OPTION_OUTPUT:
-            path = optarg;
-            break;
-        case OPTION_INTERVAL:
-            if (parse_seconds(optarg, 0.01, 60, &plan.interval)) {
-                return usage_error("record", "'%s' is not a number of seconds from 0.01 to 60", optarg);
-            }
-            break;
-        case OPTION_SECONDS:
-            if (parse_seconds(optarg, 0.01, 1e9, &plan.seconds)) {
-                return usage_error("record", "'%s' is not a number of seconds", optarg);
-            }
-            break;
-        case OPTION_BACKEND:
-            plan.backend = optarg;
-            break;
-        case OPTION_PID:
-            if (parse_pid(optarg, &plan.pid)) {
-                return usage_error("record", "'%s' is no number of a process", optarg);
-            }
-            break;
-        case OPTION_HELP:
-            return show(record_help);
-        default:
-            return EXIT_USAGE;
-        }
+    if (status != GO_ON) {
+        return status;
     }
     if (!path || !path[0]) {
         return usage_error("record", "--output=FILE is missing");
@@ -402,8 +374,8 @@ int record_main(int argc, char **argv)
     if ((optind < argc) == (plan.pid != 0)) {
         return usage_error("record", plan.pid ? "either --pid or a command" : "no command to run");
     }
-    if (plan.backend && !check_backend("record", plan.backend)) {
-        return EXIT_USAGE;
+    if (plan.backend) {
+        status = check_backend("record", plan.backend);
     }
-    return record(path, &plan, argv + optind);
+    return status == GO_ON ? record(path, &plan, argv + optind) : status;
 }

@@ -216,8 +216,7 @@ extern const size_t bench_nr_workloads;
 /* system.c, or a file of its kind for another system */
 double bench_now_us(void);
 void bench_end(struct bench_run *run, int status) __attribute__((noreturn));
-long bench_status_kb(pid_t pid, const char *field); /* a number of /proc/PID/status; negative: not known */
-long bench_page_tables_kb(struct bench_run *run);   /* of this process; negative: not known */
+long bench_page_tables_kb(struct bench_run *run); /* of this process; negative: not known */
 /* Private, anonymous, untouched memory, for peers that watch what is there. 0 or a negative errno. */
 int bench_map(size_t len, struct bench_area *ret_area);
 /* The same, and @watch for it; as allocate() of struct bench_way. */

@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
-#include "bench.h"
 #include "../common/gnuplot.h"
+#include "../common/proc.h"
+#include "bench.h"
 
 static const struct plot {
     const char *file, *title, *x_label;
@@ -86,8 +86,7 @@ static size_t write_points(const struct bench_results *results, const struct plo
 }
 
 /* Returns whether there is anything to draw. */
-static bool write_plot(const struct bench_results *results, const struct plot *plot, const char *kernel,
-                       FILE *script)
+static bool write_plot(const struct bench_results *results, const struct plot *plot, FILE *script)
 {
     const char *separator = "plot ";
     size_t nr[MAX_PEERS], sum = 0;
@@ -111,7 +110,7 @@ static bool write_plot(const struct bench_results *results, const struct plot *p
             "set linetype 9 lc rgb '#a6761d'\nset linetype 10 lc rgb '#7f7f7f'\n"
             "set linetype 11 lc rgb '#f781bf'\nset linetype 12 lc rgb '#a6d854'\n",
             plot->file, plot->title, plot->fraction < 0 ? ", region of " : "",
-            plot->fraction < 0 ? bench_size_name(medium_bytes(results), size) : "", kernel,
+            plot->fraction < 0 ? bench_size_name(medium_bytes(results), size) : "", kernel_release(),
             results->nr_rounds, plot->x_label);
     for (size_t peer = 0; peer < results->peers.nr; peer++) {
         if (nr[peer]) {
@@ -128,19 +127,15 @@ static bool write_plot(const struct bench_results *results, const struct plot *p
 int bench_plot(const struct bench_results *results, const char *folder)
 {
     FILE *script;
-    struct utsname kernel;
     bool any = false;
     int err;
 
-    if (uname(&kernel)) {
-        strcpy(kernel.release, "unknown");
-    }
     script = tmpfile();
     if (!script) {
         return -errno;
     }
     for (size_t i = 0; i < sizeof(plots) / sizeof(plots[0]); i++) {
-        any |= write_plot(results, &plots[i], kernel.release, script);
+        any |= write_plot(results, &plots[i], script);
     }
     err = any ? gnuplot_run(script, folder) : -ENODATA;
     fclose(script);

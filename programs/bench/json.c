@@ -3,18 +3,13 @@
  * The benchmark's results as one JSON object. Its names are documented in
  * writewatch(1) and do not change.
  */
-#include <json-c/json.h>
-#include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "../common/json.h"
+#include "../common/proc.h"
 #include "bench.h"
 
-static void add_string(struct json_object *object, const char *name, const char *value)
-{
-    json_object_object_add(object, name, json_object_new_string(value));
-}
-
+/* With six digits. */
 static void add_number(struct json_object *object, const char *name, double value)
 {
     char text[32];
@@ -25,7 +20,7 @@ static void add_number(struct json_object *object, const char *name, double valu
 
 static void add_summary(struct json_object *object, const struct bench_summary *all)
 {
-    json_object_object_add(object, "n", json_object_new_int64(all->n));
+    put_number(object, "n", all->n);
     add_number(object, "min", all->min);
     add_number(object, "q1", all->q1);
     add_number(object, "median", all->median);
@@ -40,15 +35,15 @@ static struct json_object *figure_to_json(const struct bench_results *results,
     struct bench_summary all = bench_summarize(figure->sample[peer], results->nr_rounds);
     struct bench_summary to_first = bench_ratio(results, figure, peer, 0);
 
-    add_string(object, "workload", figure->workload);
-    add_string(object, "figure", figure->name);
-    add_string(object, "peer", results->peers.peer[peer].name);
-    add_string(object, "unit", figure->unit);
-    json_object_object_add(object, "pages", json_object_new_int64(figure->pages));
+    put_text(object, "workload", figure->workload);
+    put_text(object, "figure", figure->name);
+    put_text(object, "peer", results->peers.peer[peer].name);
+    put_text(object, "unit", figure->unit);
+    put_number(object, "pages", figure->pages);
     add_summary(object, &all);
     if (peer && to_first.n) {
         ratio = json_object_new_object();
-        add_string(ratio, "to", results->peers.peer[0].name);
+        put_text(ratio, "to", results->peers.peer[0].name);
         add_summary(ratio, &to_first);
         json_object_object_add(object, "ratio", ratio);
     } else {
@@ -61,16 +56,11 @@ void bench_print_json(const struct bench_results *results, FILE *out)
 {
     struct json_object *object = json_object_new_object(), *peers = json_object_new_array();
     struct json_object *figures = json_object_new_array(), *notes = json_object_new_array();
-    struct utsname kernel;
-    const char *text;
 
-    if (uname(&kernel)) {
-        strcpy(kernel.release, "unknown");
-    }
-    add_string(object, "version", ww_version());
-    add_string(object, "kernel", kernel.release);
-    json_object_object_add(object, "page_size", json_object_new_int64(sysconf(_SC_PAGESIZE)));
-    json_object_object_add(object, "rounds", json_object_new_int64(results->nr_rounds));
+    put_text(object, "version", ww_version());
+    put_text(object, "kernel", kernel_release());
+    put_number(object, "page_size", sysconf(_SC_PAGESIZE));
+    put_number(object, "rounds", results->nr_rounds);
     for (size_t peer = 0; peer < results->peers.nr; peer++) {
         json_object_array_add(peers, json_object_new_string(results->peers.peer[peer].name));
     }
@@ -87,8 +77,6 @@ void bench_print_json(const struct bench_results *results, FILE *out)
         json_object_array_add(notes, json_object_new_string(results->notes[i]));
     }
     json_object_object_add(object, "notes", notes);
-    json_object_object_add(object, "nr_wrong", json_object_new_int64(results->nr_wrong));
-    text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-    fprintf(out, "%s\n", text ? text : "null");
-    json_object_put(object);
+    put_number(object, "nr_wrong", results->nr_wrong);
+    print_object(object, out);
 }

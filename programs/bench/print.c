@@ -6,13 +6,13 @@
  */
 #include <math.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "../common/proc.h"
 #include "bench.h"
 
 static void print_figure(const struct bench_results *results, const struct bench_figure *figure, size_t peer,
-                         const char *kernel, FILE *out)
+                         FILE *out)
 {
     struct bench_summary all = bench_summarize(figure->sample[peer], results->nr_rounds);
     const char *unit = figure->unit;
@@ -21,7 +21,7 @@ static void print_figure(const struct bench_results *results, const struct bench
         return;
     }
     fprintf(out, "bench workload=%s peer=%s kernel=%s page=%ld pages=%zu n=%zu", figure->name,
-            results->peers.peer[peer].name, kernel, sysconf(_SC_PAGESIZE), figure->pages, all.n);
+            results->peers.peer[peer].name, kernel_release(), sysconf(_SC_PAGESIZE), figure->pages, all.n);
     fprintf(out, " min_%s=%.2f median_%s=%.2f max_%s=%.2f", unit, all.min, unit, all.median, unit, all.max);
     if (figure->pages) {
         fprintf(out, " ns_per_page=%.2f", all.median * 1000 / figure->pages);
@@ -31,16 +31,11 @@ static void print_figure(const struct bench_results *results, const struct bench
 
 void bench_print_lines(const struct bench_results *results, FILE *out)
 {
-    struct utsname kernel;
-
-    if (uname(&kernel)) {
-        strcpy(kernel.release, "unknown");
-    }
     for (size_t i = 0; i < results->nr_figures; i++) {
         const struct bench_figure *figure = &results->figure[i];
 
         for (size_t peer = 0; peer < results->peers.nr; peer++) {
-            print_figure(results, figure, peer, kernel.release, out);
+            print_figure(results, figure, peer, out);
         }
         for (size_t peer = 1; peer < results->peers.nr; peer++) {
             struct bench_summary ratio = bench_ratio(results, figure, peer, 0);

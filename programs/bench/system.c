@@ -5,20 +5,15 @@
  * tests/pe/bench_windows.c.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../common/proc.h"
 #include "bench.h"
 
 double bench_now_us(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
+    return now_ns() / 1e3;
 }
 
 /* The report is in memory that the parent sees. */
@@ -28,31 +23,10 @@ void bench_end(struct bench_run *run, int status)
     _exit(status);
 }
 
-long bench_status_kb(pid_t pid, const char *field)
-{
-    char path[64], line[256];
-    size_t len = strlen(field);
-    long kb = -1;
-    FILE *file;
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    file = fopen(path, "re");
-    while (file && fgets(line, sizeof(line), file)) {
-        if (!strncmp(line, field, len) && line[len] == ':') {
-            kb = atol(line + len + 1);
-            break;
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return kb;
-}
-
 long bench_page_tables_kb(struct bench_run *run)
 {
     (void)run;
-    return bench_status_kb(getpid(), "VmPTE");
+    return read_status(getpid(), "VmPTE");
 }
 
 int bench_map(size_t len, struct bench_area *ret_area)

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../programs.h"
+#include "options.h"
+#include "survey.h"
 
 /* Where the preload is in a directory for libraries. */
 #define BELOW_LIB "/writewatch/" PRELOAD_NAME
@@ -210,16 +211,4 @@ struct ww_probe wine_backend(const struct backends *backends)
         .reason = "WW_BACKEND names no backend",
         .remedy = "unset it, or take one that '" PROGRAM " probe' lists",
     };
-}
-
-struct sysctl read_sysctl(const char *path)
-{
-    struct sysctl sysctl = { .known = false };
-    FILE *file = fopen(path, "re");
-
-    if (file) {
-        sysctl.known = fscanf(file, "%ld", &sysctl.value) == 1;
-        fclose(file);
-    }
-    return sysctl;
 }

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/options.h"
 #include "choose.h"
-#include "../programs.h"
 
 static bool is_running(pid_t pid)
 {

@@ -14,11 +14,11 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "counters.h"
+#include "../common/proc.h"
 #include "../common/tree.h"
+#include "counters.h"
 
 #define FOLDER_PREFIX "run-"
 
@@ -316,14 +316,6 @@ bool counters_in_use(const struct counters_file *file)
 
 /* ---- samples ---- */
 
-uint64_t counters_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
-}
-
 /* The last part of the first word that ends in .exe, or else of the second word, or the first. */
 static void find_name(const struct counters *counters, char *ret, size_t size)
 {
@@ -385,7 +377,7 @@ void counters_read(const struct counters_file *file, struct sample *ret)
     struct counters *counters = file->counters;
 
     *ret = (struct sample){ .pid = file->pid, .page_size = counters->page_size };
-    ret->now_ns = counters_now();
+    ret->now_ns = now_ns();
     ret->began_ns = counters->began_ns;
     memcpy(ret->backend, counters->backend, sizeof(ret->backend) - 1);
     memcpy(ret->convention, counters->convention, sizeof(ret->convention) - 1);

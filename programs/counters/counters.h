@@ -74,7 +74,4 @@ bool counters_in_use(const struct counters_file *file);
 
 void counters_read(const struct counters_file *file, struct sample *ret);
 
-/* CLOCK_MONOTONIC in nanoseconds, by which the preload tells the time as well. */
-uint64_t counters_now(void);
-
 #endif

@@ -5,15 +5,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "counters.h"
-#include "../programs.h"
+#include "../common/json.h"
+#include "../common/options.h"
 #include "summary.h"
+#include "writewatch.h"
 
 const char *const call_names[COUNTERS_NR_CALLS] = {
     [COUNTERS_ALLOCATE] = "NtAllocateVirtualMemory",
@@ -155,12 +155,6 @@ void stats_print(const struct counters_file *files, size_t nr, double seconds, F
 
 /* ---- JSON ---- */
 
-void put_number(struct json_object *object, const char *name, uint64_t value)
-{
-    json_object_object_add(object, name,
-                           json_object_new_int64(value < INT64_MAX ? (int64_t)value : INT64_MAX));
-}
-
 static struct json_object *calls_json(const struct sample *sample)
 {
     struct json_object *calls = json_object_new_object();
@@ -199,9 +193,9 @@ struct json_object *sample_json(const struct sample *sample)
     struct json_object *object = json_object_new_object(), *regions = json_object_new_array();
 
     put_number(object, "pid", sample->pid);
-    json_object_object_add(object, "name", json_object_new_string(sample->name));
-    json_object_object_add(object, "backend", json_object_new_string(sample->backend));
-    json_object_object_add(object, "convention", json_object_new_string(sample->convention));
+    put_text(object, "name", sample->name);
+    put_text(object, "backend", sample->backend);
+    put_text(object, "convention", sample->convention);
     put_number(object, "page_size", sample->page_size);
     put_number(object, "age_ns", sample->now_ns - sample->began_ns);
     json_object_object_add(object, "calls", calls_json(sample));
@@ -256,8 +250,8 @@ int stats_write(const struct counters_file *files, size_t nr, double seconds, st
     struct sample *sample = malloc(sizeof(*sample));
     int err;
 
-    json_object_object_add(object, "version", json_object_new_string(ww_version()));
-    json_object_object_add(object, "seconds", json_object_new_double(seconds));
+    put_text(object, "version", ww_version());
+    put_real(object, "seconds", seconds);
     for (size_t i = 0; sample && i < nr; i++) {
         counters_read(&files[i], sample);
         json_object_array_add(processes, sample_json(sample));

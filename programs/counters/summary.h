@@ -44,8 +44,6 @@ void stats_file_drop(struct stats_file *file);
 /* The same summary into the file, as JSON (writewatch(1)), and closes it. 0 or a negative errno. */
 int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file);
 
-void put_number(struct json_object *object, const char *name, uint64_t value);
-
 /* One process, and one region with its parts under this name, as JSON. */
 struct json_object *sample_json(const struct sample *sample);
 struct json_object *region_json(const struct region_sample *region, const char *parts_name);

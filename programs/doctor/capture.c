@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../launch/launch.h"
 #include "capture.h"
-#include "../programs.h"
 
 extern char **environ;
 

@@ -3,7 +3,7 @@
 #ifndef WW_PROGRAMS_DOCTOR_H
 #define WW_PROGRAMS_DOCTOR_H
 
-#include "../programs.h"
+#include "../common/survey.h"
 
 #define MAX_FINDINGS 32
 

@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "capture.h"
-#include "../counters/counters.h"
-#include "doctor.h"
 #include "../common/tree.h"
+#include "../counters/counters.h"
+#include "capture.h"
+#include "doctor.h"
 
 #define VERSION_SECONDS 20
 #define PREFIX_SECONDS 180

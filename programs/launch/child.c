@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../counters/counters.h"
-#include "../programs.h"
+#include "../common/proc.h"
+#include "launch.h"
 
 extern char **environ;
 
@@ -87,7 +87,7 @@ int child_start(char **command)
 
 bool child_wait(uint64_t limit_ns, int *ret_status)
 {
-    const uint64_t began_ns = counters_now();
+    const uint64_t began_ns = now_ns();
     uint64_t past_ns = 0;
 
     /* Its signal is blocked, and so is not missed between the two calls. */
@@ -100,7 +100,7 @@ bool child_wait(uint64_t limit_ns, int *ret_status)
         rest.tv_sec = (limit_ns - past_ns) / 1000000000;
         rest.tv_nsec = (limit_ns - past_ns) % 1000000000;
         sigtimedwait(&child_signal, NULL, limit_ns == CHILD_FOR_EVER ? NULL : &rest);
-        past_ns = counters_now() - began_ns;
+        past_ns = now_ns() - began_ns;
     }
     return true;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A record that was read (plot.c), to be drawn (record/draw.c). Numbers are as the record has them. */
+/* A record in memory, from read.c to draw.c. Numbers are as the record has them. */
 #ifndef WW_PROGRAMS_PLOT_H
 #define WW_PROGRAMS_PLOT_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #define RECORD_NR_PARTS 64
 
@@ -31,7 +32,12 @@ struct record {
     size_t nr;
 };
 
-/* pages.svg and heat.png in the folder. 0 or a negative errno, as gnuplot_run(). */
+/* read.c: 0 or a negative errno: -EINVAL: a line is none of a record's. @ret_line is the last one that was
+ * read. */
+int read_record(FILE *file, struct record *ret, size_t *ret_line);
+void free_record(struct record *record);
+
+/* draw.c: pages.svg and heat.png in the folder. 0 or a negative errno, as gnuplot_run(). */
 int plot_draw(const struct recorded_process *process, const char *folder);
 
 #endif

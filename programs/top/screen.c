@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/options.h"
 #include "../counters/choose.h"
-#include "../programs.h"
 #include "../counters/summary.h"
 #include "top.h"
 

@@ -80,10 +80,10 @@ has() {
 }
 
 has docs/TROUBLESHOOTING.md 'stay_out\\(|say\\(|return@' dlls/ntdll/*.c
-has docs/TROUBLESHOOTING.md 'fprintf\\(stderr|fprintf\\(out,PROGRAM|usage_error\\(|warn_without\\(' programs/*.c programs/*/*.c
+has docs/TROUBLESHOOTING.md 'fprintf\\(stderr|fprintf\\(out,PROGRAM|usage_error\\(|wrong_number\\[\\]=|warn_without\\(' programs/*.c programs/*/*.c
 has docs/TROUBLESHOOTING.md 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' programs/doctor.c programs/doctor/*.c
 has docs/TROUBLESHOOTING.md 'printf\\(|print_sysctl\\(' programs/probe.c
-has docs/TROUBLESHOOTING.md 'snprintf\\(ret_text' programs/scan.c
+has docs/TROUBLESHOOTING.md 'reasons\\[\\]=' programs/scan.c
 has docs/TROUBLESHOOTING.md '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' programs/common/survey.c
 has docs/TROUBLESHOOTING.md 'bench_wrong\\(|bench_note\\(|bench_remark\\(|ret_reason=|report->message' \
     programs/bench/*.c
