@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's floor: PAGEMAP_SCAN in a loop and the stores into the address
- * array, with nothing round them: no table, no lock, no rule for zero pages. Its
- * answers are right only for what the workloads do. It is told which areas are dense
- * and asks for those in the kernel's fastest form. The system calls are here for
- * other peers of the bare kernel as well.
+ * The lower bound: PAGEMAP_SCAN in a loop and the stores into the address array, without a table, a lock or a
+ * rule for zero pages. Its answers are right only for what the workloads do. The caller marks dense areas,
+ * which this peer scans in the kernel's fastest form. Other peers of the bare kernel use the system calls
+ * here as well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +92,7 @@ static struct pm_scan_arg scan_arg(const struct bench_area *area, const struct b
     };
 }
 
-/* One ioctl; the next begins where it ended. Returns the number of regions, or a negative errno. */
+/* Makes one ioctl, and sets @arg up for the next. Returns the number of regions, or a negative errno. */
 static long scan_on(const struct bench_kernel *kernel, struct pm_scan_arg *arg)
 {
     long nr;
@@ -111,7 +110,7 @@ static long scan_on(const struct bench_kernel *kernel, struct pm_scan_arg *arg)
     return nr;
 }
 
-/* Scans the area to its end or until @capacity pages were found; EPERM, a lost registration, is an error. */
+/* Scans until the end of the area or @capacity pages. A lost registration (EPERM) is an error. */
 ssize_t bench_kernel_scan(const struct bench_kernel *kernel, const struct bench_area *area,
                           const struct bench_scan *how, void **ret_pages, size_t capacity)
 {
@@ -132,7 +131,7 @@ ssize_t bench_kernel_scan(const struct bench_kernel *kernel, const struct bench_
     return found;
 }
 
-/* The regions are of no use, but without a vector the kernel ignores masks, and some versions crash. */
+/* Ignores the regions; but without a vector the kernel ignores masks, and some versions crash. */
 int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_area *area,
                        const struct bench_scan *how)
 {
@@ -149,7 +148,7 @@ int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_are
     return 0;
 }
 
-int bench_kernel_way_open(const struct bench_peer *peer, void **ret_state)
+int bench_kernel_ops_open(const struct bench_peer *peer, void **ret_state)
 {
     struct bench_kernel *kernel = malloc(sizeof(*kernel));
     int err = kernel ? bench_kernel_open(kernel) : -ENOMEM;
@@ -163,13 +162,13 @@ int bench_kernel_way_open(const struct bench_peer *peer, void **ret_state)
     return 0;
 }
 
-void bench_kernel_way_close(void *state)
+void bench_kernel_ops_close(void *state)
 {
     bench_kernel_close(state);
     free(state);
 }
 
-/* A huge page would be reported as 512 pages for one write. */
+/* For one write to a huge page, the kernel would report 512 pages. */
 static int bare_watch(void *state, const struct bench_area *area)
 {
     if (madvise(area->base, area->len, MADV_NOHUGEPAGE) && errno != EINVAL) {
@@ -184,15 +183,15 @@ static int bare_allocate(void *state, size_t len, bool sparse, struct bench_area
     return bench_map_watched(bare_watch, state, len, ret_area);
 }
 
-int bench_kernel_way_release(void *state, const struct bench_area *area)
+int bench_kernel_ops_release(void *state, const struct bench_area *area)
 {
     int err = bench_kernel_unregister(state, area);
 
     return err ? err : bench_unmap(area);
 }
 
-/* Memory that was mapped is there. */
-int bench_kernel_way_commit(void *state, const struct bench_area *area, size_t nr, size_t stride)
+/* Mapped memory needs no commit. */
+int bench_kernel_ops_commit(void *state, const struct bench_area *area, size_t nr, size_t stride)
 {
     (void)state;
     (void)area;
@@ -201,50 +200,51 @@ int bench_kernel_way_commit(void *state, const struct bench_area *area, size_t n
     return 0;
 }
 
-static ssize_t bare_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
-                        size_t capacity)
+static struct bench_scan scan_of(const struct bench_area *area, bool reset)
 {
-    const struct bench_scan how = {
+    return (struct bench_scan){
         .anyof_mask = area->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .vec_len = BENCH_VEC_LEN,
         .reset = reset,
     };
+}
+
+static ssize_t bare_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
+                        size_t capacity)
+{
+    const struct bench_scan how = scan_of(area, reset);
 
     return bench_kernel_scan(state, area, &how, ret_pages, capacity);
 }
 
 static int bare_reset(void *state, const struct bench_area *area)
 {
-    const struct bench_scan how = {
-        .anyof_mask = area->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-        .vec_len = BENCH_VEC_LEN,
-        .reset = true,
-    };
+    const struct bench_scan how = scan_of(area, true);
 
     return bench_kernel_reset(state, area, &how);
 }
 
-/* Pages that were dropped do not exist, and so are not written. */
+/* Dropped pages do not exist, so the scan does not report them. */
 static int bare_decommit(void *state, const struct bench_area *area)
 {
     (void)state;
     return bench_drop(area);
 }
 
-int bench_kernel_way_protect(void *state, const struct bench_area *area, bool writable)
+int bench_kernel_ops_protect(void *state, const struct bench_area *area, bool writable)
 {
     (void)state;
     return bench_protect_memory(area, writable);
 }
 
-const struct bench_way bench_bare_way = {
-    .open = bench_kernel_way_open,
-    .close = bench_kernel_way_close,
+const struct bench_ops bench_bare_ops = {
+    .open = bench_kernel_ops_open,
+    .close = bench_kernel_ops_close,
     .allocate = bare_allocate,
-    .release = bench_kernel_way_release,
-    .commit = bench_kernel_way_commit,
+    .release = bench_kernel_ops_release,
+    .commit = bench_kernel_ops_commit,
     .get = bare_get,
     .reset = bare_reset,
     .decommit = bare_decommit,
-    .protect = bench_kernel_way_protect,
+    .protect = bench_kernel_ops_protect,
 };

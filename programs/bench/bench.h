@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The benchmark's core, for `writewatch bench` and tests/bench/native alike: peers
- * (ways to track writes), workloads, and the results of running each workload
+ * (what tracks writes), workloads, and the results of running each workload
  * with each peer in turn. It prints nothing but what print.c and
  * curves.c are for, and progress.
  *
@@ -33,7 +33,7 @@
 struct bench_area {
     char *base;
     size_t len;
-    bool dense; /* every page exists and was reported before; only a peer without tables of its own looks */
+    bool dense; /* every page exists and was reported before; for peers without tables of their own */
 };
 
 struct bench_peer;
@@ -41,15 +41,14 @@ struct bench_workload;
 struct bench_run;
 
 /*
- * A way to track writes. No entry is NULL; what a peer cannot do is -EOPNOTSUPP.
- * Calls return 0, a count or a negative errno. get and reset may be made by several threads on
- * different areas at once.
+ * What a peer does. No entry is NULL; what a peer cannot do returns -EOPNOTSUPP. Calls return 0, a count or a
+ * negative errno. Several threads may call get and reset on different areas at once.
  */
-struct bench_way {
+struct bench_ops {
     int (*open)(const struct bench_peer *peer, void **ret_state);
     void (*close)(void *state);
 
-    /* New private memory, zero and under watch. Of a sparse one pages are only written after commit(). */
+    /* New private memory, zero and under watch. In a sparse area, commit() comes before a page is written. */
     int (*allocate)(void *state, size_t len, bool sparse, struct bench_area *ret_area);
     int (*release)(void *state, const struct bench_area *area);
     int (*commit)(void *state, const struct bench_area *area, size_t nr, size_t stride);
@@ -58,7 +57,7 @@ struct bench_way {
     ssize_t (*get)(void *state, const struct bench_area *area, bool reset, void **ret_pages, size_t capacity);
     int (*reset)(void *state, const struct bench_area *area);
 
-    /* Drops all pages, and what was written with them; they read as zeros and are clean. */
+    /* Drops all pages with their contents; they read as zeros and are clean. */
     int (*decommit)(void *state, const struct bench_area *area);
 
     /* As Windows' VirtualProtect(), to read-only or back: what was written before stays reported. */
@@ -67,11 +66,11 @@ struct bench_way {
 
 struct bench_peer {
     const char *name;
-    const struct bench_way *way;
-    uint32_t caps; /* enum ww_cap: what answers to expect */
+    const struct bench_ops *ops;
+    uint32_t caps; /* enum ww_cap: which answers to expect */
 
-    /* A peer that is another program: runs the workload, whose name is all that counts, and returns how that
-     * ended, see enum bench_end. NULL: the workload runs in the child itself. */
+    /* For a peer that is another program: runs the workload by its name, and returns an enum bench_end. NULL:
+     * the child runs the workload itself. */
     int (*run)(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run);
     const char *command; /* for run */
 };
@@ -84,7 +83,7 @@ struct bench_peers {
 };
 
 /* library.c, bare.c */
-extern const struct bench_way bench_library_way, bench_bare_way;
+extern const struct bench_ops bench_library_ops, bench_bare_ops;
 
 /* bare.c: also for other peers that use the kernel's interface alone. */
 struct bench_kernel {
@@ -99,8 +98,7 @@ struct bench_scan {
     bool reset;
 };
 
-/* Up to 341 regions the kernel's own buffer for them fits in 8 kB, which is cheaper to get than the next
- * size. */
+/* Up to 341 regions fit the kernel's own buffer of 8 kB, which is cheaper to allocate than the next size. */
 #define BENCH_VEC_LEN 256
 
 int bench_kernel_open(struct bench_kernel *ret);
@@ -112,12 +110,12 @@ ssize_t bench_kernel_scan(const struct bench_kernel *kernel, const struct bench_
 int bench_kernel_reset(const struct bench_kernel *kernel, const struct bench_area *area,
                        const struct bench_scan *how);
 
-/* Entries of struct bench_way for peers whose state is a struct bench_kernel. */
-int bench_kernel_way_open(const struct bench_peer *peer, void **ret_state);
-void bench_kernel_way_close(void *state);
-int bench_kernel_way_release(void *state, const struct bench_area *area);
-int bench_kernel_way_commit(void *state, const struct bench_area *area, size_t nr, size_t stride);
-int bench_kernel_way_protect(void *state, const struct bench_area *area, bool writable);
+/* Entries of struct bench_ops for peers whose state is a struct bench_kernel. */
+int bench_kernel_ops_open(const struct bench_peer *peer, void **ret_state);
+void bench_kernel_ops_close(void *state);
+int bench_kernel_ops_release(void *state, const struct bench_area *area);
+int bench_kernel_ops_commit(void *state, const struct bench_area *area, size_t nr, size_t stride);
+int bench_kernel_ops_protect(void *state, const struct bench_area *area, bool writable);
 
 /* peers.c. A reason is a sentence without a full stop. */
 int bench_add_backend(struct bench_peers *peers, const char *name, const char **ret_reason);
@@ -148,7 +146,7 @@ struct bench_results {
     size_t nr_rounds;
     struct bench_figure figure[MAX_FIGURES];
     size_t nr_figures;
-    size_t nr_wrong; /* answers of peers that were wrong, children that died */
+    size_t nr_wrong; /* wrong answers of peers, children that died */
     size_t nr_notes;
     char (*notes)[200]; /* what was left out or cut off, and what was wrong, a line each */
 };
@@ -189,7 +187,7 @@ struct bench_report {
     char message[160]; /* why the child ended early, or a remark */
 };
 
-/* What a workload has to work with: one peer, in a process of its own. */
+/* What a workload works with: one peer, in a process of its own. */
 struct bench_run {
     const struct bench_peer *peer;
     void *state;
@@ -197,16 +195,16 @@ struct bench_run {
     uint64_t seed; /* the same for all peers of a round */
     size_t page;   /* bytes */
     struct bench_report *report;
-    void (*on_sample)(const struct bench_sample *sample); /* NULL, or who wants to know at once */
+    void (*on_sample)(const struct bench_sample *sample); /* NULL, or called for each sample at once */
     void **pages;                                         /* touched, capacity entries */
     size_t capacity;
 };
 
 struct bench_workload {
     const char *name;
-    const char *unit;                   /* what an operation is, for people */
-    uint32_t needs;                     /* enum ww_cap: peers without them are left out */
-    const char *why;                    /* what is wrong with those; NULL where needs is 0 */
+    const char *unit;                   /* what it does, for people */
+    uint32_t needs;                     /* enum ww_cap: it leaves out peers without them */
+    const char *why;                    /* what is wrong with those peers; NULL where needs is 0 */
     void (*run)(struct bench_run *run); /* NULL: only for peers that are other programs */
 };
 
@@ -217,9 +215,10 @@ extern const size_t bench_nr_workloads;
 double bench_now_us(void);
 void bench_end(struct bench_run *run, int status) __attribute__((noreturn));
 long bench_page_tables_kb(struct bench_run *run); /* of this process; negative: not known */
-/* Private, anonymous, untouched memory, for peers that watch what is there. 0 or a negative errno. */
+size_t bench_max_map_count(void);
+/* Maps private, anonymous, untouched memory. 0 or a negative errno. */
 int bench_map(size_t len, struct bench_area *ret_area);
-/* The same, and @watch for it; as allocate() of struct bench_way. */
+/* The same, and calls @watch for it. */
 int bench_map_watched(int (*watch)(void *state, const struct bench_area *area), void *state, size_t len,
                       struct bench_area *ret_area);
 int bench_unmap(const struct bench_area *area);
@@ -228,32 +227,31 @@ int bench_protect_memory(const struct bench_area *area, bool writable);
 
 /* workloads.c */
 uint64_t bench_random(uint64_t *state);
-/* These end the child with a message: a wrong answer, and what cannot be had here. */
-void bench_wrong(struct bench_run *run, const char *format, ...)
-    __attribute__((format(printf, 2, 3), noreturn));
-void bench_unable(struct bench_run *run, const char *format, ...)
-    __attribute__((format(printf, 2, 3), noreturn));
-/* Something that is to be said of this peer, and no reason to stop. */
+/* These end the child with a message: after a wrong answer, and where the system lacks something. */
+#define bench_wrong(run, ...) (bench_remark(run, __VA_ARGS__), bench_end(run, BENCH_WRONG))
+#define bench_unable(run, ...) (bench_remark(run, __VA_ARGS__), bench_end(run, BENCH_UNABLE))
+/* Leaves a message about this peer without stopping. */
 void bench_remark(struct bench_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* @result is of a call to the peer: ends the child if it is negative. Returns it. */
+/* Ends the child if @result, which a call of the peer returned, is negative. Returns it. */
 ssize_t bench_must(struct bench_run *run, const char *what, ssize_t result);
-/* Room for @nr addresses in run->pages, all of it touched. */
+/* Makes room for @nr addresses in run->pages, and touches it. */
 void bench_reserve_pages(struct bench_run *run, size_t nr);
 struct bench_area bench_allocate(struct bench_run *run, size_t len);
 void bench_release(struct bench_run *run, const struct bench_area *area);
-/* A byte of every stride-th page. */
+/* Writes a byte of every stride-th page. */
 void bench_write(const struct bench_run *run, const struct bench_area *area, size_t nr, size_t stride);
-/* One get, timed in us; exactly every stride-th page must come out, nr of them. */
+/* Times one get in us. It must report exactly every stride-th page, nr of them. */
 double bench_get(struct bench_run *run, const struct bench_area *area, bool reset, size_t nr, size_t stride);
-/* Writes every page once and harvests it: the area is dense from then on. */
+/* Writes and harvests every page: the area is dense from then on. */
 void bench_make_dense(struct bench_run *run, struct bench_area *area);
+/* A time in us. */
 void bench_emit(struct bench_run *run, size_t pages, double value, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void bench_emit_sample(struct bench_run *run, const struct bench_sample *sample);
 /* "64m" for 64 MB. */
 const char *bench_size_name(size_t len, char ret_name[16]);
 
-/* workloads.c: not in the table; whether a peer can tell one written page from the rest. */
+/* workloads.c: not in the table; tests whether a peer can tell one written page from the rest. */
 extern const struct bench_workload bench_trial;
 
 /* the workloads' files */
@@ -281,16 +279,16 @@ struct bench_plan {
     const struct bench_workload *extra; /* more workloads than the table has */
     size_t nr_extra;
     bool quick;
-    double limit_s;              /* a workload of a peer in a round is cut off after this */
+    double limit_s;              /* after this, a peer's workload in a round is cut off */
     const char *const *patterns; /* names of workloads, as fnmatch(3) takes them; none: all */
     size_t nr_patterns;
     FILE *progress; /* NULL: silent */
 };
 
 bool bench_is_wanted(const struct bench_plan *plan, const struct bench_workload *workload);
-/* Runs what is wanted and fills @results. 0 or a negative errno. */
+/* Runs the wanted workloads and fills @results. 0 or a negative errno. */
 int bench_run_all(const struct bench_plan *plan, struct bench_results *results);
-/* What bench_run_all() does with one peer at a time, of an arbitrary workload: 0, or the child's reason. */
+/* Runs any workload with one peer, once: 0, or the child's reason. */
 int bench_try(const struct bench_peer *peer, const struct bench_workload *workload, double limit_s,
               struct bench_report *report);
 
@@ -303,7 +301,7 @@ void bench_print_table(const struct bench_results *results, FILE *out);
 void bench_print_notes(const struct bench_results *results, FILE *out, const char *before);
 /* json.c, of the command alone. */
 void bench_print_json(const struct bench_results *results, FILE *out);
-/* 0 or a negative errno: -ENODATA: nothing to draw; others as gnuplot_run() has them. */
+/* 0 or a negative errno: -ENODATA: nothing to draw; others as those of gnuplot_run(). */
 int bench_plot(const struct bench_results *results, const char *folder);
 
 #endif

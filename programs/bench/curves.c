@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's results as pictures: SVG files by gnuplot, one line a peer, from the
- * figures that are points of a curve (dense.c). gnuplot gets a script with
- * the numbers in it and runs inside the folder, so that no name needs quoting.
+ * The benchmark's results as SVG files by gnuplot, a line for each peer, from the figures that are points of
+ * a curve (dense.c). The script has the numbers in it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -34,7 +33,7 @@ static bool ends_in(const char *name, const char *end)
     return len >= end_len && !strcmp(name + len - end_len, end);
 }
 
-/* Whether the figure is a point of the plot; and its place on the x axis. */
+/* Whether the figure is a point of the plot; sets its place on the x axis. */
 static bool is_point(const struct plot *plot, const struct bench_figure *figure, double *ret_x)
 {
     bool right_operation =
@@ -53,7 +52,7 @@ static bool is_point(const struct plot *plot, const struct bench_figure *figure,
            (figure->fraction == 100 || ends_in(figure->name, plot->layout));
 }
 
-/* The size of the region that curves by fraction are about. */
+/* The size of the region in the curves by dirty fraction. */
 static size_t medium_bytes(const struct bench_results *results)
 {
     for (size_t i = 0; i < results->nr_figures; i++) {
@@ -64,7 +63,7 @@ static size_t medium_bytes(const struct bench_results *results)
     return 0;
 }
 
-/* A block of points. Returns how many. */
+/* Writes a block of points. Returns how many. */
 static size_t write_points(const struct bench_results *results, const struct plot *plot, size_t peer,
                            FILE *script)
 {
@@ -123,7 +122,6 @@ static bool write_plot(const struct bench_results *results, const struct plot *p
     return true;
 }
 
-/* 0 or a negative errno: -ENODATA: nothing to draw; others as gnuplot_run() has them. */
 int bench_plot(const struct bench_results *results, const char *folder)
 {
     FILE *script;

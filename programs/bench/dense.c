@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's workloads on one region that is written throughout: first
- * writes, harvests by how much is dirty, decommit and commit, protections. One figure
- * each operation, named by operation, size, dirty fraction and layout.
+ * The workloads on one region, all of which is written: first writes, harvests by dirty fraction, decommit
+ * and commit, protections. Each operation is a figure, named by operation, size, dirty fraction and layout.
  */
 #include "bench.h"
 
@@ -53,8 +52,8 @@ static const struct fraction {
     { "100pct_contiguous", 100, 1, false },
 };
 
-/* Times @repeat operations on an area of which the same pages are dirty each time; if they are short, after
- * one that is not counted. */
+/* Times @repeat operations, each with the same dirty pages; unless @repeat is 1, the first run warms up and
+ * is not counted. */
 static void dense_point(struct bench_run *run, const struct bench_area *area, const struct fraction *fraction,
                         size_t repeat)
 {
@@ -74,7 +73,7 @@ static void dense_point(struct bench_run *run, const struct bench_area *area, co
         get_reset += bench_get(run, area, true, nr, stride);
         bench_write(run, area, nr, stride);
         start = bench_now_us();
-        bench_must(run, "reset", run->peer->way->reset(run->state, area));
+        bench_must(run, "reset", run->peer->ops->reset(run->state, area));
         reset += bench_now_us() - start;
         if (i == repeat) {
             bench_get(run, area, false, 0, 1);
@@ -141,7 +140,7 @@ void bench_isolated(struct bench_run *run)
 
 /* ---- allocate, decommit, commit again ---- */
 
-/* Time since *mark, which is set to now. */
+/* Returns the time since *mark, and sets that to now. */
 static double lap(double *mark)
 {
     double now = bench_now_us(), us = now - *mark;
@@ -150,11 +149,11 @@ static double lap(double *mark)
     return us;
 }
 
-/* The total leaves out what is only there to check the answers. */
+/* The total leaves out the harvests that only check an answer. */
 void bench_cycle(struct bench_run *run)
 {
     size_t len = run->quick ? 2 * MB : 64 * MB, nr = len / run->page;
-    const struct bench_way *way = run->peer->way;
+    const struct bench_ops *ops = run->peer->ops;
     struct bench_area area;
     double allocate, write, decommit, harvest, release, mark;
     char size[16];
@@ -169,7 +168,7 @@ void bench_cycle(struct bench_run *run)
     mark = bench_now_us();
     bench_write(run, &area, nr, 1);
     write += lap(&mark);
-    bench_must(run, "decommit", way->decommit(run->state, &area));
+    bench_must(run, "decommit", ops->decommit(run->state, &area));
     decommit = lap(&mark);
     bench_get(run, &area, false, 0, 1);
     mark = bench_now_us();
@@ -193,7 +192,7 @@ void bench_protect(struct bench_run *run)
 {
     size_t len = run->quick ? 2 * MB : 64 * MB, nr = (len / run->page + 9) / 10;
     struct bench_area area = bench_allocate(run, len);
-    const struct bench_way *way = run->peer->way;
+    const struct bench_ops *ops = run->peer->ops;
     double start;
     char size[16];
 
@@ -201,8 +200,8 @@ void bench_protect(struct bench_run *run)
     bench_make_dense(run, &area);
     bench_write(run, &area, nr, 10);
     start = bench_now_us();
-    bench_must(run, "protect", way->protect(run->state, &area, false));
-    bench_must(run, "protect", way->protect(run->state, &area, true));
+    bench_must(run, "protect", ops->protect(run->state, &area, false));
+    bench_must(run, "protect", ops->protect(run->state, &area, true));
     bench_emit(run, nr, bench_now_us() - start, "protect_and_back_%s_10pct_scattered",
                bench_size_name(len, size));
     bench_get(run, &area, true, nr, 10);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's results as one JSON object. Its names are documented in
- * writewatch(1) and do not change.
+ * The benchmark's results as one JSON object. writewatch(1) documents its names, which do not change.
  */
 #include <unistd.h>
 
@@ -9,7 +8,7 @@
 #include "../common/proc.h"
 #include "bench.h"
 
-/* With six digits. */
+/* Writes six digits. */
 static void add_number(struct json_object *object, const char *name, double value)
 {
     char text[32];

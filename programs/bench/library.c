@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's peer over the public contract: any backend of the library, by
- * its name. What a caller with fresh private memory would do, and no more.
+ * The peer over the public contract: any backend of the library, by its name. It does what a caller with
+ * fresh private memory would do, and no more.
  */
 #include <sys/mman.h>
 
@@ -66,12 +66,12 @@ static int library_protect(void *state, const struct bench_area *area, bool writ
     return err ? err : ww_protect(state, area->base, area->len, PROT_READ | (writable ? PROT_WRITE : 0));
 }
 
-const struct bench_way bench_library_way = {
+const struct bench_ops bench_library_ops = {
     .open = library_open,
     .close = library_close,
     .allocate = library_allocate,
     .release = library_release,
-    .commit = bench_kernel_way_commit,
+    .commit = bench_kernel_ops_commit,
     .get = library_get,
     .reset = library_reset,
     .decommit = library_decommit,

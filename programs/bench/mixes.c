@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's workloads that resemble programs: many small regions, a
- * generational collector that finds its old-to-young pointers by dirty pages, and a texture
- * cache that asks each buffer in each frame. Random, but the same for all peers
- * of a round.
+ * The workloads that resemble programs: many small regions, a generational collector that finds its
+ * old-to-young pointers by dirty pages, and a texture cache that polls every buffer in each frame. They are
+ * random, but the same for all peers of a round.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +34,7 @@ void bench_regions(struct bench_run *run)
     for (size_t i = 0; i < nr; i++) {
         bench_make_dense(run, &area[i]);
     }
-    /* The first time and later: a way may note what it was asked. */
+    /* The first poll and a later one: a peer may cache what it was asked. */
     for (int round = 0; round < 3; round++) {
         us = 0;
         for (size_t i = 0; i < nr; i++) {
@@ -97,12 +96,12 @@ static void mutate(struct bench_run *run, struct heap *heap)
     }
 }
 
-/* The world stands still: dirty pages, and the words in them that might be pointers. */
+/* Stops the world: harvests, and reads the words of dirty pages that might be pointers. */
 static ssize_t pause_world(struct bench_run *run, struct heap *heap)
 {
     double start = bench_now_us();
     ssize_t nr =
-        bench_must(run, "get", run->peer->way->get(run->state, &heap->old, true, run->pages, run->capacity));
+        bench_must(run, "get", run->peer->ops->get(run->state, &heap->old, true, run->pages, run->capacity));
 
     for (ssize_t i = 0; i < nr; i++) {
         const volatile uint64_t *words = run->pages[i];
@@ -179,7 +178,7 @@ static size_t texture_bytes(size_t i, size_t smallest)
     return smallest * factor;
 }
 
-/* A frame: some buffers were drawn into, all are asked. Returns the time of asking. */
+/* Draws into some buffers, and polls all. Returns the time of the polls. */
 static double frame(struct bench_run *run, const struct bench_area *texture, size_t nr, size_t nr_drawn,
                     uint64_t *random)
 {

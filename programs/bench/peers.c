@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which peers take part in a benchmark. Each is tried first, in a process of its
- * own: one that does not work here, or that cannot tell a written page from another, is
- * refused with the reason. Names beyond the library's backends and the bare ioctl are
- * for the caller to add.
+ * The peers of a benchmark. Each is tried first, in a process of its own: a peer that does not work here, or
+ * that cannot tell a written page from another, is refused with the reason. Callers add what is neither a
+ * backend of the library nor the bare ioctl.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 
 #define TRIAL_LIMIT_S 20
 
-/* 0, or -EOPNOTSUPP with the reason, or -ENOSPC. */
+/* Returns 0, or -EOPNOTSUPP or -ENOSPC with the reason. */
 int bench_add_peer(struct bench_peers *peers, const struct bench_peer *peer, const char **ret_reason)
 {
     static struct bench_report report;
@@ -45,7 +44,7 @@ int bench_add_backend(struct bench_peers *peers, const char *name, const char **
         }
         return bench_add_peer(
             peers,
-            &(struct bench_peer){ .name = probe[i].name, .way = &bench_library_way, .caps = probe[i].caps },
+            &(struct bench_peer){ .name = probe[i].name, .ops = &bench_library_ops, .caps = probe[i].caps },
             ret_reason);
     }
     *ret_reason = "there is no such backend";
@@ -56,7 +55,7 @@ int bench_add_bare(struct bench_peers *peers, const char **ret_reason)
 {
     static const struct bench_peer bare = {
         .name = "bare",
-        .way = &bench_bare_way,
+        .ops = &bench_bare_ops,
         .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_FREE_ARMING | WW_CAP_EXACT,
     };
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's results in writing: a line a figure and a line a ratio for
- * programs, and a table with a column a peer for people. Figures that no peer has are
- * left out.
+ * The benchmark's results in text: a line for each figure and each ratio for programs, and a table with a
+ * column for each peer for people. Figures without a peer are left out.
  */
 #include <math.h>
 #include <string.h>
@@ -75,7 +74,7 @@ void bench_humanize(double value, const char *unit, char ret_text[32])
     };
     size_t nr = sizeof(scales) / sizeof(scales[0]), at = nr;
 
-    /* The first unit that leaves a digit before the point, or the smallest there is. */
+    /* Takes the first unit that leaves a digit before the point, or the smallest one. */
     for (size_t i = 0; i < nr; i++) {
         if (!strcmp(scales[i].unit, unit)) {
             at = i;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's results: samples by figure, peer and round, and what is made of
- * them: quartiles, and the ratio of two peers as the median over the rounds, since
- * both were measured one after the other in each round and a machine's mood is no
- * part of a ratio. Knows neither workloads nor peers beyond their number.
+ * The benchmark's results: samples by figure, peer and round, their quartiles, and ratios of two peers. A
+ * ratio is the median over the rounds, in each of which both peers ran one after the other, so that a slow
+ * moment of the machine slows both. Knows neither workloads nor peers beyond their number.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -41,7 +40,7 @@ struct bench_figure *bench_figure_find(struct bench_results *results, const char
     return NULL;
 }
 
-/* The figure of this name, a new one without samples if need be. NULL: there are too many. */
+/* Finds the figure of this name, or adds it without samples. NULL: there are too many. */
 struct bench_figure *bench_figure_get(struct bench_results *results, const char *name, const char *unit)
 {
     struct bench_figure *figure = bench_figure_find(results, name);
@@ -81,7 +80,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Between the two neighbours of the place, in proportion. */
+/* Interpolates between the two neighbours. */
 static double quantile(const double *sorted, size_t nr, double part)
 {
     double place = part * (nr - 1);
@@ -91,7 +90,7 @@ static double quantile(const double *sorted, size_t nr, double part)
                           : sorted[nr - 1];
 }
 
-/* NANs are skipped. At most MAX_ROUNDS values. */
+/* Skips NANs. Takes at most MAX_ROUNDS values. */
 struct bench_summary bench_summarize(const double *values, size_t nr)
 {
     double sorted[MAX_ROUNDS];
@@ -116,7 +115,7 @@ struct bench_summary bench_summarize(const double *values, size_t nr)
     };
 }
 
-/* The ratios of the rounds in which both were measured. */
+/* Takes the rounds in which both peers were measured. */
 struct bench_summary bench_ratio(const struct bench_results *results, const struct bench_figure *figure,
                                  size_t peer, size_t to)
 {

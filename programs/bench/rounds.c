@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runs workloads: in rounds, in each of which all peers take their turn, in
- * another order each time, so that what disturbs the machine disturbs all of them. A
- * measurement is a child of its own: no peer sees the memory, the threads or the signal
- * handlers of another, one that hangs is ended after its time, and one that
- * crashes takes nothing with it.
+ * Runs workloads in rounds. In each round every peer takes its turn, in a different order each time, so that
+ * what disturbs the machine disturbs all peers. A child makes each measurement: no peer sees the memory, the
+ * threads or the signal handlers of another, a child that hangs is killed after its time, and one that
+ * crashes damages nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,16 +44,16 @@ static void child(const struct job *job, struct bench_report *report)
     if (job->peer->run) {
         _exit(job->peer->run(job->peer, job->workload, &run));
     }
-    err = job->peer->way->open(job->peer, &run.state);
+    err = job->peer->ops->open(job->peer, &run.state);
     if (err) {
         bench_unable(&run, "it cannot be opened: %s", strerror(-err));
     }
     job->workload->run(&run);
-    job->peer->way->close(run.state);
+    job->peer->ops->close(run.state);
     _exit(BENCH_DONE);
 }
 
-/* Waits until the other end of the pipe is closed, which a child's end does. False: the time is over. */
+/* Waits until the child has ended, which closes the other end of the pipe. False: the time is over. */
 static bool wait_for_end(int fd, double limit_s)
 {
     double end = bench_now_us() + limit_s * 1e6, left;
@@ -89,7 +88,7 @@ static int status_of(pid_t pid, struct bench_report *report)
     return BENCH_WRONG;
 }
 
-/* One measurement. What was measured before a bad end is in the report as well. */
+/* Makes one measurement. The report also has what was measured before a bad end. */
 static int run_job(const struct job *job, struct bench_report *report)
 {
     bool in_time;
@@ -153,7 +152,7 @@ int bench_try(const struct bench_peer *peer, const struct bench_workload *worklo
     return status;
 }
 
-/* Takes over what a child measured. */
+/* Adds the samples of a child to the results. */
 static int collect(struct bench_results *results, const struct job *job, size_t peer, size_t round,
                    const struct bench_report *report)
 {
@@ -175,7 +174,7 @@ static int collect(struct bench_results *results, const struct job *job, size_t 
     return 0;
 }
 
-/* Once, however many rounds it is made in. */
+/* Notes a remark once, even if several rounds make it. */
 static void note_remark(struct bench_results *results, const struct job *job,
                         const struct bench_report *report)
 {
@@ -194,7 +193,7 @@ static void note_remark(struct bench_results *results, const struct job *job,
     bench_note(results, "%s", note);
 }
 
-/* Whether the peer may go on with this workload in the next round. */
+/* Returns whether the peer runs this workload in the next round. */
 static bool judge(struct bench_results *results, const struct job *job, int status,
                   const struct bench_report *report)
 {

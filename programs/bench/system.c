@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the benchmark's workloads take from Linux: time, memory, the size of the
- * page tables, and how a child ends. Windows programs have the same in
- * tests/pe/bench_windows.c.
+ * What the workloads take from Linux: time, memory, limits, the size of the page tables, and the end of a
+ * child. tests/pe/bench_windows.c has the same for Windows programs.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -16,11 +15,18 @@ double bench_now_us(void)
     return now_ns() / 1e3;
 }
 
-/* The report is in memory that the parent sees. */
+/* The report needs no sending: the parent shares it. */
 void bench_end(struct bench_run *run, int status)
 {
     (void)run;
     _exit(status);
+}
+
+size_t bench_max_map_count(void)
+{
+    struct sysctl maps = read_sysctl("/proc/sys/vm/max_map_count");
+
+    return maps.known ? maps.value : 65530;
 }
 
 long bench_page_tables_kb(struct bench_run *run)

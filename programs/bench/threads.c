@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's workloads with several threads: writers that run while one
- * thread harvests, and threads that poll regions of their own and should not
- * notice each other.
+ * The workloads with several threads: threads that write while another one harvests, and threads that poll
+ * regions of their own and should not slow each other.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,7 +34,7 @@ struct writer {
     pthread_t thread;
 };
 
-/* Round after round over its pages; a page holds the number of the round that wrote it last. */
+/* Writes its pages round after round; a page holds the number of the round that wrote it last. */
 static void *write_on(void *arg)
 {
     struct writer *writer = arg;
@@ -49,7 +48,7 @@ static void *write_on(void *arg)
     return NULL;
 }
 
-/* What a tool that copies dirty pages would have, a word a page. */
+/* The copy of a tool that copies dirty pages: a word for each page. */
 struct copy {
     uint64_t *words;
     size_t nr_pages; /* harvested so far */
@@ -60,7 +59,7 @@ struct copy {
 static void harvest(struct bench_run *run, const struct bench_area *area, struct copy *copy)
 {
     double start = bench_now_us();
-    ssize_t nr = run->peer->way->get(run->state, area, true, run->pages, run->capacity);
+    ssize_t nr = run->peer->ops->get(run->state, area, true, run->pages, run->capacity);
 
     copy->harvest_us += bench_now_us() - start;
     copy->nr_pages += bench_must(run, "get", nr);
@@ -70,7 +69,7 @@ static void harvest(struct bench_run *run, const struct bench_area *area, struct
     }
 }
 
-/* Once everything stands still, a copy that was kept by harvests alone holds what the memory does. */
+/* Once the writers have ended, the copy that harvests alone keep must equal the memory. */
 static void compare_copy(struct bench_run *run, const struct bench_area *area, const struct copy *copy)
 {
     size_t nr_lost = 0;
@@ -90,7 +89,7 @@ static void begin_copy(struct bench_run *run, const struct bench_area *area, str
     }
 }
 
-/* Whether each thread got to run. */
+/* Whether every thread has run. */
 static bool all_have_written(struct writer *writer, size_t nr)
 {
     for (size_t i = 0; i < nr; i++) {
@@ -107,7 +106,7 @@ static void emit_writers(struct bench_run *run, size_t nr_threads, const struct 
 
     snprintf(sample.name, sizeof(sample.name), "writers_%zu_throughput", nr_threads);
     bench_emit_sample(run, &sample);
-    /* How many pages a harvest finds depends on the peer: a faster one lets the writers get further. */
+    /* The number of pages in a harvest depends on the peer: a faster one lets the writers get further. */
     bench_emit(run, 0, copy->harvest_us / copy->nr_harvests, "writers_%zu_harvest", nr_threads);
     if (copy->nr_pages) {
         bench_emit(run, 1, copy->harvest_us / copy->nr_pages, "writers_%zu_harvest_per_page", nr_threads);
@@ -185,7 +184,7 @@ static void *poll_on(void *arg)
     pthread_barrier_wait(poller->barrier);
     start = bench_now_us();
     for (size_t i = 0; i < poller->nr_polls; i++) {
-        ssize_t nr = run->peer->way->get(run->state, &poller->area, true, pages, 16);
+        ssize_t nr = run->peer->ops->get(run->state, &poller->area, true, pages, 16);
 
         if (nr < 0 || (nr > 0 && (run->peer->caps & WW_CAP_EXACT))) {
             bench_wrong(run, "a poll of clean memory returns %zd", nr);

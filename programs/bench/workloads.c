@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of workloads, and what they share: time, memory, writes, answers
- * that are checked, and how a figure leaves the child. Everything here runs in a
- * child of rounds.c; ending early means ending the process.
+ * The table of workloads, and what they share: memory, writes, checked answers, and samples for the parent.
+ * All of it runs in a child of rounds.c, which ends early by ending the process.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -37,7 +36,7 @@ const size_t bench_nr_workloads = sizeof(bench_workloads) / sizeof(bench_workloa
 
 #define TRIAL_PAGES 64
 
-/* Of pages that were all written and reset, one is written again. */
+/* Writes and resets all pages, then writes one again. */
 static void trial(struct bench_run *run)
 {
     struct bench_area area = bench_allocate(run, TRIAL_PAGES * run->page);
@@ -45,9 +44,9 @@ static void trial(struct bench_run *run)
 
     bench_reserve_pages(run, TRIAL_PAGES + 1);
     bench_write(run, &area, TRIAL_PAGES, 1);
-    bench_must(run, "reset", run->peer->way->reset(run->state, &area));
+    bench_must(run, "reset", run->peer->ops->reset(run->state, &area));
     bench_write(run, &area, 1, 1);
-    nr = bench_must(run, "get", run->peer->way->get(run->state, &area, false, run->pages, TRIAL_PAGES));
+    nr = bench_must(run, "get", run->peer->ops->get(run->state, &area, false, run->pages, TRIAL_PAGES));
     if (nr == TRIAL_PAGES) {
         bench_unable(run, "it reports every page, written or not");
     }
@@ -67,24 +66,13 @@ uint64_t bench_random(uint64_t *state)
     return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-void bench_wrong(struct bench_run *run, const char *format, ...)
+void bench_remark(struct bench_run *run, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
     vsnprintf(run->report->message, sizeof(run->report->message), format, args);
     va_end(args);
-    bench_end(run, BENCH_WRONG);
-}
-
-void bench_unable(struct bench_run *run, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(run->report->message, sizeof(run->report->message), format, args);
-    va_end(args);
-    bench_end(run, BENCH_UNABLE);
 }
 
 ssize_t bench_must(struct bench_run *run, const char *what, ssize_t result)
@@ -129,16 +117,16 @@ struct bench_area bench_allocate(struct bench_run *run, size_t len)
 {
     struct bench_area area = { .len = len };
 
-    bench_must(run, "allocate", run->peer->way->allocate(run->state, len, false, &area));
+    bench_must(run, "allocate", run->peer->ops->allocate(run->state, len, false, &area));
     return area;
 }
 
 void bench_release(struct bench_run *run, const struct bench_area *area)
 {
-    bench_must(run, "release", run->peer->way->release(run->state, area));
+    bench_must(run, "release", run->peer->ops->release(run->state, area));
 }
 
-/* Never a zero: a page of zeros may be merged away. */
+/* Writes no zero: the kernel may merge pages of zeros. */
 void bench_write(const struct bench_run *run, const struct bench_area *area, size_t nr, size_t stride)
 {
     volatile char *base = area->base;
@@ -148,36 +136,14 @@ void bench_write(const struct bench_run *run, const struct bench_area *area, siz
     }
 }
 
-void bench_remark(struct bench_run *run, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(run->report->message, sizeof(run->report->message), format, args);
-    va_end(args);
-}
-
-/* Each isolated dirty page takes two mappings of a peer that changes protections. The contract
- * lets it report whole runs where it comes near vm.max_map_count. */
+/* Each isolated dirty page takes two mappings of a peer that changes protections. Near vm.max_map_count the
+ * contract lets such a peer report whole runs. */
 static bool is_near_limit(const struct bench_run *run, size_t nr, size_t stride)
 {
-    FILE *file;
-    long max = 65530;
-
-    if (!(run->peer->caps & WW_CAP_OWNS_PROT) || stride < 2) {
-        return false;
-    }
-    file = fopen("/proc/sys/vm/max_map_count", "re");
-    if (file) {
-        if (fscanf(file, "%ld", &max) != 1) {
-            max = 65530;
-        }
-        fclose(file);
-    }
-    return 2 * nr > (size_t)max / 2;
+    return (run->peer->caps & WW_CAP_OWNS_PROT) && stride > 1 && 2 * nr > bench_max_map_count() / 2;
 }
 
-/* Every answer of an exact peer is compared page by page; the rest may report more, never less. */
+/* Compares every answer of an exact peer page by page; the others may report more, never less. */
 static void check(struct bench_run *run, const struct bench_area *area, ssize_t found, size_t nr,
                   size_t stride)
 {
@@ -205,7 +171,7 @@ static void check(struct bench_run *run, const struct bench_area *area, ssize_t 
 double bench_get(struct bench_run *run, const struct bench_area *area, bool reset, size_t nr, size_t stride)
 {
     double start = bench_now_us(), us;
-    ssize_t found = run->peer->way->get(run->state, area, reset, run->pages, run->capacity);
+    ssize_t found = run->peer->ops->get(run->state, area, reset, run->pages, run->capacity);
 
     us = bench_now_us() - start;
     check(run, area, bench_must(run, "get", found), nr, stride);
@@ -235,7 +201,6 @@ void bench_emit_sample(struct bench_run *run, const struct bench_sample *sample)
     }
 }
 
-/* A time in us. */
 void bench_emit(struct bench_run *run, size_t pages, double value, const char *format, ...)
 {
     struct bench_sample sample = { .unit = "us", .pages = pages, .fraction = -1, .value = value };

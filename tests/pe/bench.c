@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 {
     static const struct bench_peer peer = {
         .name = "windows",
-        .way = &bench_windows_way,
+        .ops = &bench_windows_ops,
         .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_FREE_ARMING | WW_CAP_EXACT,
     };
     static struct bench_report report;
