@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch plot`: draws what `writewatch record` has written down: pages and time over the time of the
- * run, and a map of which memory was dirty when. record/read.c reads, record/draw.c draws; which process is
- * chosen here.
+ * `writewatch plot`: draws what `writewatch record` has written: pages and time over the time of the run, and
+ * a map of dirty memory over time. record/read.c reads, record/draw.c draws; this file chooses the process.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,16 +19,16 @@ const char plot_help[] =
     "second, and heat.png, which parts of memory were dirty when.\n"
     "\n"
     "  --output=FOLDER  where the pictures go (default: FILE.plot)\n"
-    "  --pid=PID        of several processes this one (default: the busiest)\n"
+    "  --pid=PID        this process, if there are several (default: the busiest)\n"
     "  -h, --help       shows this help\n"
     "\n"
     "Example:\n"
     "  writewatch record --output=game.ww -- wine game.exe && writewatch plot game.ww\n"
     "\n"
-    "The exit code is 0; 1 if the file is no record or has nothing to draw, gnuplot is\n"
+    "The exit code is 0; 1 if the file is not a record or has nothing to draw, gnuplot is\n"
     "missing or failed, or these options are wrong.\n";
 
-/* The one with most pages, or the one that was named. NULL: there is none. */
+/* Returns the process that @pid names, or the one with most pages. NULL: there is none. */
 static const struct recorded_process *choose(const struct record *record, pid_t pid)
 {
     const struct recorded_process *best = NULL;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch probe`: what this kernel lets this process do, what is missing for
- * more, and what Wine programs get. It asks the library, which tries each
- * backend by its effect; only the words are made here. The names in the JSON
- * form are documented in writewatch(1) and do not change.
+ * `writewatch probe`: what this kernel lets this process do, what is missing for more, and what Wine programs
+ * get. The library tries each backend by its effect; only the words are made here. writewatch(1) documents
+ * the names in the JSON form, which do not change.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +16,10 @@
 
 const char probe_help[] = "usage: writewatch probe [--json]\n"
                           "\n"
-                          "Says which backends work on this kernel in this process, why others do not and\n"
+                          "Tells which backends work on this kernel in this process, why others do not and\n"
                           "what would help, and what programs get under 'writewatch run -- wine ...'.\n"
                           "\n"
-                          "  --json      the same for programs, see writewatch(1)\n"
+                          "  --json      the same as JSON, see writewatch(1)\n"
                           "  -h, --help  shows this help\n"
                           "\n"
                           "The exit code is 0 if kernel-tracked write watches (uffd) work here, 77 if not,\n"
@@ -49,7 +48,7 @@ static const struct {
 
 #define NR_CAPABILITIES (sizeof(capabilities) / sizeof(capabilities[0]))
 
-/* All that is shown, in one form or the other. */
+/* What both forms of output show. */
 struct report {
     const char *kernel;
     struct sysctl unprivileged;
@@ -62,7 +61,7 @@ struct report {
     const char *obstacle; /* why the preload cannot be loaded, or NULL */
 };
 
-/* The name of what ww_open() takes by default: it is asked, not guessed at. */
+/* Opens a context to learn which backend ww_open() takes by default. */
 static const char *library_backend(void)
 {
     struct ww_context *ctx;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch record`: runs a command as `run --stats` does, or looks at one that runs so already, and writes
- * down, interval by interval, what was asked about and what was dirty: a JSON object a line
- * (writewatch(1), RECORDS), for `writewatch plot` and others. A line is written whole or not at all: where
- * the disk is full the record ends with the last whole one.
+ * `writewatch record`: runs a command as `run --stats` does, or follows one that already runs so, and writes
+ * for each interval which regions the program asked about and which pages were dirty: a JSON object a line
+ * (writewatch(1), RECORDS), for `writewatch plot` and others. If the disk is full, the record ends with its
+ * last whole line.
  */
 #include <errno.h>
 #include <signal.h>
@@ -26,12 +26,12 @@ const char record_help[] =
     "usage: writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"
     "       writewatch record --output=FILE [OPTION...] --pid=PID\n"
     "\n"
-    "Writes down what a program does with its write watches while it runs: how often it\n"
+    "Records what a program does with its write watches while it runs: how often it\n"
     "asks, what it gets, which parts of its memory are dirty. 'writewatch plot' draws it.\n"
     "\n"
     "  --output=FILE       the record, a JSON object a line\n"
     "  --interval=SECONDS  from 0.01 to 60 (default: 0.1)\n"
-    "  --seconds=SECONDS   ends the record, not the command, after so long\n"
+    "  --seconds=SECONDS   ends the record, not the command, after this time\n"
     "  --backend=NAME      as for 'writewatch run'\n"
     "  --pid=PID           a program that was started with 'writewatch run --stats'\n"
     "  -h, --help          shows this help\n"
@@ -48,11 +48,11 @@ struct recorder {
     uint64_t began_ns;
     struct counters_file *files;
     size_t nr_files, nr_before;
-    struct sample **before; /* of each file; NULL: not used yet */
+    struct sample **before; /* by file; NULL: the process has not used a write watch yet */
     struct sample *now;
 };
 
-/* How often it is looked whether a process still runs. */
+/* The interval of checks whether a process still runs. */
 #define LOOK_NS 500000000
 
 static volatile sig_atomic_t interrupted;
@@ -68,7 +68,7 @@ static double seconds_since(uint64_t began_ns)
     return (now_ns() - began_ns) / 1e9;
 }
 
-/* ---- what a line has ---- */
+/* ---- lines ---- */
 
 static void write_header(struct recorder *recorder)
 {
@@ -92,7 +92,7 @@ static void write_process(struct recorder *recorder, const struct sample *sample
     lines_write(&recorder->lines, object);
 }
 
-/* What one region was asked since the sample before. NULL: nothing. */
+/* The gets and resets of one region since the sample before. NULL: there were none. */
 static struct json_object *region_line(const struct sample *before, const struct region_sample *now)
 {
     struct region_sample since;
@@ -126,7 +126,7 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
 
 /* ---- processes ---- */
 
-/* Says which process comes; its sample before the first interval. */
+/* Writes the line about a process, and returns its first sample. */
 static struct sample *introduce(struct recorder *recorder, const struct counters_file *file)
 {
     struct sample *before = malloc(sizeof(*before));
@@ -140,7 +140,7 @@ static struct sample *introduce(struct recorder *recorder, const struct counters
     return before;
 }
 
-/* A place for what comes before each file, empty where it is new. */
+/* Makes an empty place in recorder->before for each new file. */
 static int make_room(struct recorder *recorder)
 {
     struct sample **more = reallocarray(recorder->before, recorder->nr_files, sizeof(*more));
@@ -155,7 +155,7 @@ static int make_room(struct recorder *recorder)
     return 0;
 }
 
-/* Processes come and go while a command runs. */
+/* Looks for new processes of the command. */
 static void look_for_files(struct recorder *recorder, const char *folder)
 {
     int err = counters_look_into(folder, &recorder->files, &recorder->nr_files);
@@ -186,7 +186,7 @@ static void sample_all(struct recorder *recorder)
         if (!recorder->before[i] && counters_in_use(&recorder->files[i])) {
             recorder->before[i] = introduce(recorder, &recorder->files[i]);
             if (recorder->before[i]) {
-                /* All that it has done was done under this record. */
+                /* The record has run since before this process began. */
                 *recorder->before[i] = (struct sample){ .now_ns = recorder->files[i].counters->began_ns };
             }
         }
@@ -215,7 +215,7 @@ static int begin(struct recorder *recorder, const char *path)
     return recorder->lines.err ? lines_close(&recorder->lines) : 0;
 }
 
-/* Returns whether the record is complete, and says so if it is not. */
+/* Returns whether the record is complete, and prints a message if it is not. */
 static bool end(struct recorder *recorder)
 {
     const char *path = recorder->lines.path;
@@ -250,7 +250,7 @@ struct plan {
     pid_t pid;
 };
 
-/* How long to wait for the next sample; 0: the record is over. */
+/* The time until the next sample; 0: the record is over. */
 static uint64_t next_wait_ns(const struct recorder *recorder, const struct plan *plan)
 {
     double rest = plan->seconds - seconds_since(recorder->began_ns);
@@ -261,7 +261,7 @@ static uint64_t next_wait_ns(const struct recorder *recorder, const struct plan 
     return (rest < plan->interval ? rest : plan->interval) * 1e9;
 }
 
-/* Until the command has ended; what comes after the record is over runs on without it. */
+/* Records until the command has ended. It may run longer than the record. */
 static int record_command(struct recorder *recorder, const struct plan *plan, char **command)
 {
     struct counters_folder folder;
@@ -294,7 +294,8 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
     return code ? code : complete ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Until then, or its end, or ctrl-C. A process that is not our child does not wake us. */
+/* Waits so long, but not beyond the end of the process or ctrl-C. No signal tells the end of a process that
+ * is not our child. */
 static void wait_for_process(const struct counters_file *file, uint64_t limit_ns)
 {
     const uint64_t last_ns = now_ns() + limit_ns;

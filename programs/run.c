@@ -17,27 +17,28 @@
 #include "launch/launch.h"
 #include "programs.h"
 
-const char run_help[] = "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
-                        "\n"
-                        "Runs COMMAND with the writewatch preload, which gives programs under Wine write\n"
-                        "watches that the kernel tracks. Other programs do not notice it.\n"
-                        "\n"
-                        "  --backend=NAME  uses this backend only (default: uffd; where it does not work,\n"
-                        "                  Wine's own write watches stay)\n"
-                        "  --stats[=FILE]  says on stderr in the end what was watched and what it cost, or\n"
-                        "                  writes it to FILE as JSON; meanwhile 'writewatch top' shows it\n"
-                        "  --verbose       the preload says on stderr what it did\n"
-                        "  -h, --help      shows this help\n"
-                        "\n"
-                        "Options behind COMMAND are the command's.\n"
-                        "\n"
-                        "Examples:\n"
-                        "  writewatch run -- wine game.exe\n"
-                        "  writewatch run --stats -- wine game.exe\n"
-                        "  writewatch run -- %command%       # launch option in Steam\n"
-                        "\n"
-                        "The exit code is the command's; 127 if it was not found, 126 if it cannot be\n"
-                        "executed, 1 if these options are wrong or FILE cannot be written.\n";
+const char run_help[] =
+    "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
+    "\n"
+    "Runs COMMAND with the writewatch preload, which gives programs under Wine write\n"
+    "watches that the kernel tracks. Other programs do not notice it.\n"
+    "\n"
+    "  --backend=NAME  uses this backend only (default: uffd; where it does not work,\n"
+    "                  Wine's own write watches stay)\n"
+    "  --stats[=FILE]  prints to stderr at the end what was watched and what it cost,\n"
+    "                  or writes it to FILE as JSON; meanwhile 'writewatch top' shows it\n"
+    "  --verbose       the preload prints to stderr what it did\n"
+    "  -h, --help      shows this help\n"
+    "\n"
+    "Options after COMMAND belong to the command.\n"
+    "\n"
+    "Examples:\n"
+    "  writewatch run -- wine game.exe\n"
+    "  writewatch run --stats -- wine game.exe\n"
+    "  writewatch run -- %command%       # launch option in Steam\n"
+    "\n"
+    "The exit code is the command's; 127 if it was not found, 126 if it cannot be\n"
+    "executed, 1 if these options are wrong or FILE cannot be written.\n";
 
 static int execute(char **command)
 {
@@ -47,7 +48,7 @@ static int execute(char **command)
 
 /* ---- with statistics ---- */
 
-/* What the processes in the folder have done: into the file, or for people where there is none. */
+/* Writes what the processes in the folder have done to the file, or for people to standard error. */
 static void tell(const struct counters_folder *folder, double seconds, struct stats_file *file)
 {
     struct counters_file *files = NULL;
@@ -68,7 +69,7 @@ static void tell(const struct counters_folder *folder, double seconds, struct st
     counters_close(files, nr);
 }
 
-/* Runs the command as a child, so that somebody is there when it has ended. */
+/* Runs the command as a child, and prints the summary when it has ended. */
 static int execute_and_tell(char **command, struct stats_file *file)
 {
     struct counters_folder folder;
@@ -133,7 +134,7 @@ int run_main(int argc, char **argv)
     if (request.stats_path && !request.stats_path[0]) {
         return usage_error("run", "--stats= needs the name of a file");
     }
-    /* Who waits for a file must not learn after hours that there is none. */
+    /* If the file cannot be written, the user should learn it before the command has run for hours. */
     err = request.stats_path ? stats_file_open(&file, request.stats_path) : 0;
     if (err) {
         fprintf(stderr, PROGRAM ": cannot write statistics to '%s': %s\n", request.stats_path,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch scan`: the pages of a process by category, as text or as JSON. It
- * reads the command line, asks the library range by range and writes each region
- * as it comes, so that any number of them fits. It never write-protects. The
- * names in the JSON form are documented in writewatch(1) and do not change.
+ * `writewatch scan`: the pages of a process by category, as text or as JSON. Scans range by range, and writes
+ * each region at once, so that memory limits nothing. Never write-protects. writewatch(1) documents the names
+ * in the JSON form, which do not change.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +19,7 @@
 const char scan_help[] =
     "usage: writewatch scan --pid=PID [OPTION...]\n"
     "\n"
-    "Shows the pages of a process by what they are. Reads only, changes nothing.\n"
+    "Shows the pages of a process by category. Reads only, changes nothing.\n"
     "\n"
     "  --pid=PID        the process\n"
     "  --range=A-B      only addresses from A up to, not including, B, in hexadecimal,\n"
@@ -30,14 +29,14 @@ const char scan_help[] =
     "  --exclude=LIST   only pages that have none of these\n"
     "                   (--any=present,swapped holds where none of the three is given,\n"
     "                   and with --require=written)\n"
-    "  --return=LIST    the categories to show (default: all that can be told)\n"
+    "  --return=LIST    the categories to show (default: all that this system can tell)\n"
     "  --max-pages=N    stops after N pages\n"
-    "  --json           the same for programs, see writewatch(1)\n"
+    "  --json           the same as JSON, see writewatch(1)\n"
     "  -h, --help       shows this help\n"
     "\n"
     "LIST is separated by commas, of: wpallowed, written, file, present, swapped,\n"
-    "pfnzero, huge, soft-dirty, guard. Neighbouring pages that are alike in what is\n"
-    "shown come in one line: addresses, number of pages, categories.\n"
+    "pfnzero, huge, soft-dirty, guard. Neighbouring pages with the same categories\n"
+    "share a line: addresses, number of pages, categories.\n"
     "\n"
     "Examples:\n"
     "  writewatch scan --pid=1234\n"
@@ -78,7 +77,7 @@ struct request {
     bool json;
 };
 
-/* What came out. */
+/* The sums of the scan. */
 struct totals {
     uint64_t pages;
     uint64_t regions;
@@ -88,16 +87,13 @@ struct totals {
 /* The categories of @bits by name, "-" for none. */
 static const char *name_categories(uint64_t bits, const char *separator, char *ret_names)
 {
-    size_t len = 0;
-
-    strcpy(ret_names, "-");
+    ret_names[0] = '\0';
     for (size_t i = 0; i < NR_CATEGORIES; i++) {
         if (bits & categories[i].bit) {
-            len +=
-                snprintf(ret_names + len, NAMES_LEN - len, "%s%s", len ? separator : "", categories[i].name);
+            append_name(ret_names, NAMES_LEN, separator, categories[i].name);
         }
     }
-    return ret_names;
+    return ret_names[0] ? ret_names : "-";
 }
 
 /* ---- the command line ---- */
@@ -153,7 +149,7 @@ static int take_range(const struct option_row *row, const char *text)
     return GO_ON;
 }
 
-/* What can be said wrong only by several options together. */
+/* Checks what depends on several options. */
 static int check_request(struct request *request)
 {
     bool has_filter = request->require || request->any || request->exclude;
@@ -258,7 +254,7 @@ static void print_tail(const struct request *request, const struct totals *total
 
 /* ---- the scan ---- */
 
-/* Regions that a call ends and the next one goes on with come out as one. */
+/* Joins a region that one call ends with and the next one goes on with. */
 struct joiner {
     struct ww_page_region region; /* empty: none */
 };
@@ -277,7 +273,7 @@ static void join_region(const struct request *request, struct joiner *joiner,
     joiner->region = region ? *region : (struct ww_page_region){ .end = 0 };
 }
 
-/* One range. Returns 0 or a negative errno; @left is the number of pages still wanted, 0: any. */
+/* Scans one range. 0 or a negative errno; @left is the number of pages still wanted, 0: any. */
 static int scan_range(const struct request *request, struct ww_pagemap *pagemap, const struct range *range,
                       uint64_t *left, struct totals *totals)
 {
@@ -360,7 +356,7 @@ static int scan_all(struct request *request, struct ww_pagemap *pagemap)
     return finish_output(status);
 }
 
-/* Whether all that is asked for can be told. */
+/* Checks that this system can tell all categories in the request. */
 static int check_categories(struct request *request, const struct ww_pagemap *pagemap)
 {
     uint64_t known = ww_pagemap_categories(pagemap);

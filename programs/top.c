@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch top`: what a running program does with its write watches, again and again, in a terminal;
- * or one interval of it as JSON. What is shown is the difference of two samples (counters.h). Drawing
- * is in top/screen.c.
+ * `writewatch top`: what a running program does with its write watches, in a terminal (top/screen.c), or one
+ * interval of it as JSON. The rates are the difference of two samples (counters/counters.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +21,7 @@
 const char top_help[] = "usage: writewatch top [--pid=PID] [--interval=SECONDS] [--json]\n"
                         "\n"
                         "Shows what a program that was started with 'writewatch run --stats' does with its\n"
-                        "write watches: regions, how often they are asked about, which of their pages are\n"
+                        "write watches: regions, how often it asks about them, which of their pages are\n"
                         "dirty, and what it costs.\n"
                         "\n"
                         "  --pid=PID           this process (default: the only one that uses write watches)\n"

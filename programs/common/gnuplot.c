@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runs gnuplot on a script in a temporary file, and tells its absence from its failure. It draws in a
- * folder of its own inside the one that is meant, since it does not look whether what it writes arrives:
- * pictures move out when all are whole, and otherwise what was there stays as it was.
+ * Runs gnuplot on a script, and tells a missing gnuplot from one that fails. gnuplot does not check whether
+ * its output arrives, so it draws into a new folder inside the one that is meant: the pictures move out when
+ * all are whole, and otherwise the old ones stay.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ static void become_gnuplot(FILE *script, const char *folder)
     _exit(CANNOT_EXECUTE);
 }
 
-/* Ctrl-C ends gnuplot, and us only when its folder is gone. */
+/* Ctrl-C ends gnuplot alone, so that its folder can be removed. */
 static int run_inside(FILE *script, const char *folder)
 {
     struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
@@ -56,7 +56,7 @@ static int run_inside(FILE *script, const char *folder)
     return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
 }
 
-/* Whether a picture has its end; other files are what they are. */
+/* Whether a picture has its end. Other files pass. */
 static bool is_whole(int dir, const char *name)
 {
     const char *type = strrchr(name, '.');
@@ -72,8 +72,8 @@ static bool is_whole(int dir, const char *name)
     return nr >= 0 && memmem(tail, nr, end, strlen(end));
 }
 
-/* Looks at each file of the folder, or moves it out. 0 or a negative errno; a picture that is not whole had
- * no room. */
+/* Checks each file of the folder, or moves it out. 0 or a negative errno: -ENOSPC if a picture is not whole.
+ */
 static int each_file(const char *folder, bool move)
 {
     DIR *dir = opendir(folder);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Members of JSON objects, and objects on paper: for all that writes JSON. */
+/* Adds members to JSON objects, and prints objects. */
 #ifndef WW_PROGRAMS_COMMON_JSON_H
 #define WW_PROGRAMS_COMMON_JSON_H
 
@@ -20,7 +20,7 @@ void put_truth(struct json_object *object, const char *name, bool truth);
 /* "null" if there was no memory for it. */
 const char *json_text(struct json_object *object, int flags);
 
-/* Writes an object in lines for people, and frees it. */
+/* Prints an object with line breaks and indents, and frees it. */
 void print_object(struct json_object *object, FILE *out);
 
 #endif

@@ -60,6 +60,13 @@ int show(const char *text)
     return finish_output(EXIT_SUCCESS);
 }
 
+void append_name(char *text, size_t size, const char *separator, const char *name)
+{
+    size_t len = strlen(text);
+
+    snprintf(text + len, size - len, "%s%s", len ? separator : "", name);
+}
+
 /* ---- values ---- */
 
 bool parse_number(const char *text, int base, char end, uint64_t *ret_number, const char **ret_end)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The command line of a subcommand: a table of its options, and what it says of them that is wrong. One
- * reader (options.c) serves all subcommands.
+ * The command line of a subcommand: a table of its options, read in one place for all subcommands, and the
+ * messages about wrong ones.
  */
 #ifndef WW_PROGRAMS_COMMON_OPTIONS_H
 #define WW_PROGRAMS_COMMON_OPTIONS_H
@@ -54,6 +54,9 @@ int read_options(const char *command, const char *help, const struct option_row 
 
 /* One line that says what is wrong and where help is. Returns EXIT_USAGE. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends a name to the list in @text. What does not fit is cut off. */
+void append_name(char *text, size_t size, const char *separator, const char *name);
 
 /* Reads a number that is the whole text up to @end: neither blanks nor signs. @ret_end is where it stopped.
  */

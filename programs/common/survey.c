@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the subcommands find here: the preload, the backends, and which of them
- * Wine programs get. Says nothing to anybody.
+ * Finds the preload, the backends, and which of them Wine programs get. Prints nothing.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -13,7 +12,7 @@
 #include "options.h"
 #include "survey.h"
 
-/* Where the preload is in a directory for libraries. */
+/* The preload below a directory for libraries. */
 #define BELOW_LIB "/writewatch/" PRELOAD_NAME
 
 bool own_directory(char *ret, size_t size)
@@ -42,7 +41,7 @@ static void set_place(char *ret, const char *directory, const char *below)
     }
 }
 
-/* The dynamic loaders of x86 by their fixed paths: this program's, and that of the other word size. */
+/* The fixed paths of the dynamic loaders of x86: this program's, and the one of the other word size. */
 #ifdef __x86_64__
 static const char own_loader[] = "/lib64/ld-linux-x86-64.so.2", other_loader[] = "/lib/ld-linux.so.2";
 #else
@@ -50,9 +49,8 @@ static const char own_loader[] = "/lib/ld-linux.so.2", other_loader[] = "/lib64/
 #endif
 
 /*
- * What $LIB stands for in this dynamic loader, such as lib64 or lib/i386-linux-gnu: glibc takes it from the
- * directory that it was configured for, and there the file is that the fixed path leads to. False: there is
- * no such loader.
+ * What $LIB stands for in this dynamic loader, such as lib64 or lib/i386-linux-gnu: the directory that its
+ * glibc was configured for, where the fixed path of the loader leads to. False: there is no such loader.
  */
 static bool loader_directory(char ret[PATH_MAX], const char *loader)
 {
@@ -73,9 +71,8 @@ static bool loader_directory(char ret[PATH_MAX], const char *loader)
 }
 
 /*
- * What goes into LD_PRELOAD: the path. Only if the preload lies where $LIB leads this word size, and another
- * lies where it leads the other one, then with $LIB, so that each dynamic loader takes its own and complains
- * of none.
+ * Sets what goes into LD_PRELOAD: the path, but with $LIB if there is a preload for each word size where $LIB
+ * leads. Then each dynamic loader takes its own, and complains about neither.
  */
 static void set_entry(struct preload *preload)
 {
@@ -101,8 +98,8 @@ static void set_entry(struct preload *preload)
 }
 
 /*
- * The build tree comes first, then the places next to this program, so that a
- * relocated installation takes its own preload, then the configured place.
+ * The build tree comes first, then the places next to this program, so that a relocated installation takes
+ * its own preload, then the configured place.
  */
 void find_preload(struct preload *ret)
 {
@@ -134,7 +131,6 @@ void find_preload(struct preload *ret)
     }
 }
 
-/* Why the preload cannot be loaded; NULL: nothing is in the way. */
 const char *preload_obstacle(const struct preload *preload)
 {
     if (!preload->path) {
@@ -164,7 +160,6 @@ const struct ww_probe *find_backend(const struct backends *backends, const char 
     return NULL;
 }
 
-/* As ww_open() reads it. */
 const char *forced_backend(void)
 {
     const char *name = secure_getenv("WW_BACKEND");
@@ -172,7 +167,6 @@ const char *forced_backend(void)
     return name && name[0] ? name : NULL;
 }
 
-/* As the preload reads it. */
 bool preload_is_disabled(void)
 {
     const char *value = secure_getenv("WW_DISABLE");
@@ -180,7 +174,6 @@ bool preload_is_disabled(void)
     return value && value[0];
 }
 
-/* What the preload is going to use: the forced backend or the usual one, whether it works or not. */
 struct ww_probe wine_backend(const struct backends *backends)
 {
     const char *forced = forced_backend();

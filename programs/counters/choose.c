@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which process to look at: the one that was named, or the only one that uses write watches among
- * all that this user runs with --stats. What is not to be had is said in one line.
+ * Chooses the process to look at: the one that --pid names, or the only one that uses write watches among all
+ * that this user runs with --stats. If there is none, or more than one, one line says so.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +17,7 @@ static bool is_running(pid_t pid)
     return !kill(pid, 0) || errno != ESRCH;
 }
 
-/* Why a process that was named is not among those that publish. */
+/* Says why a process that --pid names has no counters. */
 static int refuse(const char *command, pid_t pid)
 {
     if (!is_running(pid)) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Folders and files of counters (counters.h). What lies in a folder may have been written by anything
- * that this user runs: a file is looked at before it is believed, and numbers are bounded where
- * they are used. Folders that are not this user's own are not used.
+ * Folders and files of counters (counters.h). Any program of this user may have written to them: a file is
+ * checked before it is used, and users of its numbers bound them. A folder that belongs to somebody else is
+ * not used.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +24,8 @@
 
 /* ---- folders ---- */
 
-/* Whether a directory is this user's, and nobody else's: 0, -EPERM, or what keeps it from being looked at. */
+/* Checks that a directory belongs to this user and is closed to others: 0, -EPERM, or the error of lstat().
+ */
 static int check_private(const char *path)
 {
     struct stat stat;
@@ -35,7 +36,7 @@ static int check_private(const char *path)
     return S_ISDIR(stat.st_mode) && stat.st_uid == geteuid() && !(stat.st_mode & 077) ? 0 : -EPERM;
 }
 
-/* Where the folders of this user are. It may not exist. */
+/* Makes the path of the directory for this user's folders, which may not exist. */
 static int find_base(char *ret, size_t size)
 {
     const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
@@ -49,8 +50,8 @@ static int find_base(char *ret, size_t size)
     return len > 0 && (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
-/* Locks a folder. The descriptor that holds the lock, or a negative errno: -EWOULDBLOCK: somebody else has
- * it. */
+/* Locks a folder. Returns the descriptor that holds the lock, or a negative errno: -EWOULDBLOCK if another
+ * process holds it. */
 static int lock_folder(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), err;
@@ -66,7 +67,7 @@ static int lock_folder(const char *path)
     return fd;
 }
 
-/* Whether a locked folder is still there. Its last owner may have removed it before the lock was had. */
+/* Whether a locked folder still exists. Its last owner may have removed it before the lock was taken. */
 static bool is_there(int lock, const char *path)
 {
     struct stat locked, found;
@@ -108,7 +109,7 @@ static void remove_abandoned(const char *path, void *arg)
     }
 }
 
-/* Makes the base, which whoever was the last to use it may remove again at any time. */
+/* Makes the base, which the last process that uses it may remove again at any time. */
 static int make_base(const char *base)
 {
     int err = mkdir(base, 0700) && errno != EEXIST ? -errno : 0;
@@ -117,9 +118,9 @@ static int make_base(const char *base)
 }
 
 /*
- * Makes a folder and locks it. Until it is locked it looks as if it was left by somebody who was killed:
- * another start may remove it, or hold its lock at this moment to find out. -ENOENT and -EWOULDBLOCK: that
- * has happened, or the base is gone.
+ * Makes a folder and locks it. An unlocked folder looks as if its owner was killed: another start may remove
+ * it, or hold its lock for a moment to find out. -ENOENT and -EWOULDBLOCK say that this has happened, or that
+ * the base is gone.
  */
 static int make_locked(const char *base, struct counters_folder *ret)
 {
@@ -142,7 +143,7 @@ static int make_locked(const char *base, struct counters_folder *ret)
     return 0;
 }
 
-/* Each time that others were in the way, one of them has started or ended: this comes to an end. */
+/* Each failed try means that another command has started or ended, so the number of tries is small. */
 #define MAX_TRIES 10000
 
 int counters_folder_make(struct counters_folder *ret)
@@ -172,7 +173,7 @@ void counters_folder_remove(struct counters_folder *folder)
 
     remove_tree(folder->path);
     close(folder->lock);
-    /* The last one takes the base along. */
+    /* The last command removes the base as well. */
     slash = strrchr(folder->path, '/');
     *slash = '\0';
     rmdir(folder->path);
@@ -181,7 +182,7 @@ void counters_folder_remove(struct counters_folder *folder)
 
 /* ---- files ---- */
 
-/* NULL: it is none of ours, or of another version. */
+/* Maps a file. NULL: it is not one of ours, or of another version. */
 static struct counters *map_file(int folder, const char *name)
 {
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -213,7 +214,7 @@ struct list {
     int err;
 };
 
-/* By inode, which no other file can have while this one is mapped. */
+/* Compares inodes: while this file is mapped, no other one can have its inode. */
 static bool is_known(const struct list *list, ino_t inode)
 {
     for (size_t i = 0; i < list->nr; i++) {
@@ -271,7 +272,7 @@ int counters_look_into(const char *path, struct counters_file **files, size_t *n
     return list.err;
 }
 
-/* A folder that nobody holds is about to go. */
+/* Passes over a folder that no command holds: it is about to be removed. */
 static void add_held_folder(const char *path, void *arg)
 {
     int lock = lock_folder(path);
@@ -316,7 +317,7 @@ bool counters_in_use(const struct counters_file *file)
 
 /* ---- samples ---- */
 
-/* The last part of the first word that ends in .exe, or else of the second word, or the first. */
+/* Takes the last part of the first word that ends in .exe, or else of the first word. */
 static void find_name(const struct counters *counters, char *ret, size_t size)
 {
     char command[sizeof(counters->command) + 1], *name = command, *part;
@@ -338,7 +339,7 @@ static void find_name(const struct counters *counters, char *ret, size_t size)
         }
     }
     snprintf(ret, size, "%.*s", (int)size - 1, *name ? name : "?");
-    /* It is shown on terminals. */
+    /* Terminals show it. */
     for (part = ret; *part; part++) {
         *part = *part < ' ' || *part == 127 ? '?' : *part;
     }
@@ -365,7 +366,7 @@ static void read_region(struct counters_of_region *slot, struct sample *sample)
     for (size_t i = 0; i < COUNTERS_NR_PARTS; i++) {
         region->part[i] = atomic_load(&slot->part[i]);
     }
-    /* Not one that is being made, or became another one meanwhile. */
+    /* Skips a slot that is being filled, or that became another region meanwhile. */
     if (region->start > 1 && region->end > region->start && region->start == atomic_load(&slot->start) &&
         region->serial == atomic_load(&slot->serial)) {
         sample->nr_regions++;

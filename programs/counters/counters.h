@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The other side of what the preload publishes (dlls/ntdll/counters.h): the folders, and the
- * counters of a process as numbers of one moment. For run --stats, top and record.
+ * Reads what the preload publishes (dlls/ntdll/counters.h): the folders, and the counters of a process as
+ * numbers of one moment. For run --stats, top, record and doctor.
  *
- * A command that is run with --stats has a folder of its own, run-XXXXXX, below $XDG_RUNTIME_DIR/writewatch,
- * or /tmp/writewatch-UID where there is no such directory. It is locked (flock) while the command runs, so
- * that one that was left behind is known, and removed by whoever comes next.
+ * A command under --stats has a folder of its own, run-XXXXXX, below $XDG_RUNTIME_DIR/writewatch, or below
+ * /tmp/writewatch-UID where there is no such directory. The folder is locked (flock) while the command runs;
+ * the next start removes a folder that nobody has locked.
  */
 #ifndef WW_PROGRAMS_COUNTERS_H
 #define WW_PROGRAMS_COUNTERS_H
@@ -39,37 +39,37 @@ struct sample {
     struct region_sample region[COUNTERS_NR_REGIONS]; /* by address */
 };
 
-/* The file of one process, mapped. It stays readable when the process has ended and the file is gone. */
+/* The mapped file of one process. It stays readable after the process has ended and the file is gone. */
 struct counters_file {
     struct counters *counters;
     pid_t pid;
     ino_t inode;
 };
 
-/* A folder for a command about to be run, and the lock that says so. */
+/* The folder of a command that is about to run, and its lock. */
 struct counters_folder {
     char path[PATH_MAX - 16];
     int lock;
 };
 
-/* Makes a folder, and removes those that nobody holds any more. 0 or a negative errno. */
+/* Makes a folder, and removes abandoned ones. 0 or a negative errno. */
 int counters_folder_make(struct counters_folder *ret);
 
-/* Removes it, with all files in it. */
+/* Removes the folder with all its files. */
 void counters_folder_remove(struct counters_folder *folder);
 
-/* Maps every file in a folder that is one of this version's, and adds it to *files unless it is there
- * already; a list begins with NULL and 0, and ends with counters_close(). 0 or a negative errno, and then the
- * list has what was found. */
+/* Maps every file of this version in a folder, and adds it to *files unless it is in it already. A list
+ * begins with NULL and 0, and ends with counters_close(). 0 or a negative errno; the list has what was found
+ * in both cases. */
 int counters_look_into(const char *path, struct counters_file **files, size_t *nr);
 
-/* Maps those of all commands of this user that run. Returns how many there are in *ret_files, to be closed as
- * well, or a negative errno. */
+/* Maps the files of all running commands of this user. Returns their number in *ret_files, which the caller
+ * closes, or a negative errno. */
 ssize_t counters_open_all(struct counters_file **ret_files);
 
 void counters_close(struct counters_file *files, size_t nr);
 
-/* Whether the process has asked for a write watch at any time. */
+/* Whether the process has ever used a write watch. */
 bool counters_in_use(const struct counters_file *file);
 
 void counters_read(const struct counters_file *file, struct sample *ret);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The summary of `writewatch run --stats`: what the processes of a command have published (counters.h),
- * as text or as a JSON object.
+ * What the processes of a command have published (counters.h), as text and as JSON: the summary of run
+ * --stats, and the parts of it that top and record share.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -228,7 +228,7 @@ void stats_file_drop(struct stats_file *file)
     }
 }
 
-/* A file that is no regular one has no length. */
+/* Only a regular file has a length. */
 static int write_object(struct stats_file *file, struct json_object *object)
 {
     int err = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runs a program in a process group of its own and reads what it says until it has ended. What it leaves
- * behind, such as a server that keeps the outputs open, is not waited for.
+ * Runs a program in a process group of its own and reads its output until it ends. Does not wait for what the
+ * program leaves behind, such as a server that holds the outputs open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,7 @@ static int start(char *const command[], int output, pid_t *ret)
     return -err;
 }
 
-/* Takes what is there, and throws away what does not fit. */
+/* Reads all that is there, and discards what does not fit. */
 static void drain(int fd, char *ret, size_t size, size_t *len)
 {
     char rest[512] = "";
@@ -64,7 +64,7 @@ static int wait_for_end(pid_t pid, int fd, unsigned int seconds, char *ret, size
     do {
         poll(&event, 1, TICK_MS);
         if (event.revents & POLLHUP) {
-            /* All outputs are closed: poll() would not wait any more. */
+            /* All outputs are closed, so poll() no longer waits. */
             nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000 }, NULL);
         }
         drain(fd, ret, size, &len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Another program's words, within bounds of time and size. */
+/* The output of another program, within limits of time and size. */
 #ifndef WW_PROGRAMS_CAPTURE_H
 #define WW_PROGRAMS_CAPTURE_H
 
@@ -8,9 +8,9 @@
 #define CAPTURE_TIMED_OUT (-1000)
 
 /*
- * Runs a program, found in PATH, with no input, and keeps the beginning of what it says on both outputs in
- * @ret, a string. Returns its exit code (128 and more: by a signal), a negative errno if it does not run, or
- * CAPTURE_TIMED_OUT after so many seconds, when it and what it has started are killed.
+ * Runs a program, found in PATH, without input, and keeps the beginning of both its outputs in @ret, a
+ * string. Returns its exit code (128 and more: a signal ended it), a negative errno if it does not run, or
+ * CAPTURE_TIMED_OUT if it took longer and was killed with all that it had started.
  */
 int capture(char *const command[], unsigned int seconds, char *ret, size_t size);
 

@@ -23,18 +23,18 @@ struct doctor {
     struct backends backends;
     struct preload preload;
     const char *wine; /* the program's name or path */
-    bool has_wine;    /* it runs */
-    bool has_run;     /* a Windows program was run under it */
+    bool has_wine;    /* @wine runs */
+    bool has_run;     /* a Windows program ran under it */
     bool json, colored;
     struct finding finding[MAX_FINDINGS];
     size_t nr;
 };
 
-/* Leaves a finding, and shows it unless JSON is wanted. @remedy may be NULL but for a fix. */
-void found(struct doctor *doctor, enum severity severity, const char *subject, const char *remedy,
-           const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Adds a finding, and prints it unless JSON is wanted. A fix must have a @remedy. */
+void add_finding(struct doctor *doctor, enum severity severity, const char *subject, const char *remedy,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Findings that need mending, so far. */
+/* The number of fixes so far. */
 size_t count_fixes(const struct doctor *doctor);
 
 /* doctor/wine.c */

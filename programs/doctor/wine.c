@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The part of `writewatch doctor` that needs Wine: its version, and a small Windows program
- * (tests/pe/hello.c) that is run with the preload, in a new Wine prefix that is removed afterwards. Wine
- * starts services beside it, so what the preload publishes (counters.h) tells whether the program was
- * answered; what the preload says (dlls/ntdll/attach.c) names the ntdll.so, or why it stayed out.
+ * The checks of `writewatch doctor` that need Wine: its version, and a small Windows program
+ * (tests/pe/hello.c), which runs with the preload in a new Wine prefix. Wine starts services beside the
+ * program, so the counters that the preload publishes tell whether it answered the program; the messages of
+ * the preload (dlls/ntdll/attach.c) name the ntdll.so, or the reason why it stayed out.
  */
 #include <elf.h>
 #include <errno.h>
@@ -24,8 +24,8 @@
 #define PREFIX_SECONDS 180
 #define PROGRAM_SECONDS 60
 
-/* Wine from 10.7 on has this in its ntdll.so where it can track writes in the kernel itself, and so has
- * Proton. */
+/* The ntdll.so of Wine 10.7 and later, and of Proton, has this text if it can track writes in the kernel
+ * itself. */
 static const char own_watches[] = "sing kernel write watches";
 
 static const char report[] = "see 'writewatch run --verbose', and report it with this output";
@@ -38,27 +38,27 @@ void doctor_find_wine(struct doctor *doctor)
     int status = capture(command, VERSION_SECONDS, said, sizeof(said));
 
     if (status == -ENOENT) {
-        found(doctor, FINDING_NOTE, "wine", NULL,
-              "'%s' is not installed: nothing of it was looked at; for Proton that does not matter",
-              doctor->wine);
+        add_finding(doctor, FINDING_NOTE, "wine", NULL,
+                    "'%s' is not installed: nothing of it was looked at; for Proton that does not matter",
+                    doctor->wine);
         return;
     }
     line = strstr(said, "wine-");
     if (status || !line) {
-        found(doctor, FINDING_FIX, "wine", "mend that Wine, or name another one by --wine",
-              "'%s --version' %s", doctor->wine,
-              status == CAPTURE_TIMED_OUT ? "does not end" : "says no version");
+        add_finding(doctor, FINDING_FIX, "wine", "mend that Wine, or name another one by --wine",
+                    "'%s --version' %s", doctor->wine,
+                    status == CAPTURE_TIMED_OUT ? "does not end" : "says no version");
         return;
     }
     line[strcspn(line, "\r\n")] = '\0';
-    found(doctor, FINDING_GOOD, "wine", NULL, "%s is %s", doctor->wine, line);
+    add_finding(doctor, FINDING_GOOD, "wine", NULL, "%s is %s", doctor->wine, line);
     doctor->has_wine = true;
 }
 
 /* ---- the program ---- */
 
-/* Where the test program is: in the build tree, in an installation that was moved, or where it was
- * configured. */
+/* Looks for the test program in the build tree, in an installation that was moved, and where configure put
+ * it. */
 static bool find_program(const char *name, char ret[PATH_MAX])
 {
     const char *const below[] = { "programs", "../share/writewatch" };
@@ -72,7 +72,7 @@ static bool find_program(const char *name, char ret[PATH_MAX])
     return snprintf(ret, PATH_MAX, "%s/%s", PKGDATADIR, name) < PATH_MAX && !access(ret, R_OK);
 }
 
-/* Whether a file has this text somewhere. */
+/* Whether a file contains this text. */
 static bool file_has(const char *path, const char *text)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -93,7 +93,7 @@ static bool file_has(const char *path, const char *text)
     return has;
 }
 
-/* 64 or 32 by the head of an ELF file, 0 for all else. */
+/* The word size of an ELF file by its head, 0 for other files. */
 static int word_size(const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -109,21 +109,21 @@ static int word_size(const char *path)
     return bits;
 }
 
-/* One of the two programs, and what became of it. */
+/* One of the two programs, and how it ran. */
 struct trial {
     const char *subject, *name;
     int bits;
-    int status;      /* as capture() has it */
+    int status;      /* as capture() returns it */
     bool is_there;   /* the program is installed */
-    bool answered;   /* it said what is dirty, rightly or not */
-    bool had_watch;  /* the preload answered a process of it */
-    char said[8192]; /* by everything that ran meanwhile, Wine's services too */
+    bool answered;   /* it printed dirty pages, the right ones or not */
+    bool had_watch;  /* the preload answered one of its processes */
+    char said[8192]; /* by all that ran meanwhile, Wine's services too */
 };
 
 #define ATTACHED "writewatch: attached to "
 #define REFUSED "writewatch: staying out: "
 
-/* The preload's words about an ntdll.so of this word size, and its path. False: there is none. */
+/* Finds the preload's message about an ntdll.so of this word size, and the path in it. */
 static bool find_attached(const struct trial *trial, int bits, char words[PATH_MAX], char path[PATH_MAX])
 {
     for (const char *at = trial->said; (at = strstr(at, ATTACHED));) {
@@ -149,7 +149,7 @@ static bool answered_rightly(const struct trial *trial)
            strstr(trial->said, "dirty pages: 2");
 }
 
-/* It works; a 32-bit program may run in a 64-bit process of Wine. */
+/* Reports that it works. A 32-bit program may run in a 64-bit process of Wine. */
 static void praise(struct doctor *doctor, const struct trial *trial)
 {
     char words[PATH_MAX] = "", ntdll[PATH_MAX] = "";
@@ -157,31 +157,31 @@ static void praise(struct doctor *doctor, const struct trial *trial)
     if (!find_attached(trial, trial->bits, words, ntdll)) {
         find_attached(trial, 64, words, ntdll);
     }
-    found(doctor, FINDING_GOOD, trial->subject, NULL,
-          "a Windows program has its write watches from the kernel: %s", words);
+    add_finding(doctor, FINDING_GOOD, trial->subject, NULL,
+                "a Windows program has its write watches from the kernel: %s", words);
     if (file_has(ntdll, own_watches)) {
-        found(doctor, FINDING_NOTE, trial->subject, NULL,
-              "this Wine can track writes in the kernel itself; that rests while the preload is there");
+        add_finding(doctor, FINDING_NOTE, trial->subject, NULL,
+                    "this Wine can track writes in the kernel itself; that rests while the preload is there");
     }
 }
 
-/* The preload has answered nothing, and Wine's own write watch has answered rightly. */
+/* Reports why the preload did not answer, though Wine's own write watch answered rightly. */
 static void explain_absence(struct doctor *doctor, const struct trial *trial)
 {
     const char *refused = strstr(trial->said, REFUSED);
 
     if (refused) {
         refused += strlen(REFUSED);
-        found(doctor, FINDING_FIX, trial->subject, count_fixes(doctor) ? above : report,
-              "the preload stays out: %.*s", (int)strcspn(refused, "\r\n"), refused);
+        add_finding(doctor, FINDING_FIX, trial->subject, count_fixes(doctor) ? above : report,
+                    "the preload stays out: %.*s", (int)strcspn(refused, "\r\n"), refused);
     } else {
-        found(doctor, FINDING_FIX, trial->subject,
-              "install the preload for this word size (Debian: writewatch-preload, also for i386)",
-              "the preload was not loaded into a Windows program");
+        add_finding(doctor, FINDING_FIX, trial->subject,
+                    "install the preload for this word size (Debian: writewatch-preload, also for i386)",
+                    "the preload was not loaded into a Windows program");
     }
 }
 
-/* What one run of a program comes to; @other_answered: that of the other word size works. */
+/* Reports on one program; @other_answered: the one of the other word size works. */
 static void judge(struct doctor *doctor, const struct trial *trial, bool other_answered)
 {
     const char *subject = trial->subject;
@@ -191,15 +191,16 @@ static void judge(struct doctor *doctor, const struct trial *trial, bool other_a
     char words[PATH_MAX], ntdll[PATH_MAX];
 
     if (!trial->is_there) {
-        found(doctor, FINDING_NOTE, subject, NULL, "%s is not installed, so no program was run", trial->name);
+        add_finding(doctor, FINDING_NOTE, subject, NULL, "%s is not installed, so no program was run",
+                    trial->name);
     } else if (trial->status == CAPTURE_TIMED_OUT) {
-        found(doctor, FINDING_FIX, subject, remedy, "a Windows program did not end within %d s",
-              PROGRAM_SECONDS);
+        add_finding(doctor, FINDING_FIX, subject, remedy, "a Windows program did not end within %d s",
+                    PROGRAM_SECONDS);
     } else if (!trial->answered && other_answered && !find_attached(trial, trial->bits, words, ntdll)) {
-        found(doctor, FINDING_NOTE, subject, NULL, "this Wine runs no programs of this word size");
+        add_finding(doctor, FINDING_NOTE, subject, NULL, "this Wine runs no programs of this word size");
     } else if (!answered_rightly(trial)) {
-        found(doctor, FINDING_FIX, subject, remedy, "a Windows program ended with exit code %d and %s",
-              trial->status, trial->answered ? "the wrong answer" : "no answer");
+        add_finding(doctor, FINDING_FIX, subject, remedy, "a Windows program ended with exit code %d and %s",
+                    trial->status, trial->answered ? "the wrong answer" : "no answer");
     } else if (trial->had_watch) {
         praise(doctor, trial);
     } else {
@@ -207,7 +208,7 @@ static void judge(struct doctor *doctor, const struct trial *trial, bool other_a
     }
 }
 
-/* Whether a process that published in this folder was answered by the preload, and not by Wine. */
+/* Whether the preload, and not Wine, answered a process that published in this folder. */
 static bool had_watch(const char *folder)
 {
     struct counters_file *files = NULL;
@@ -224,7 +225,7 @@ static bool had_watch(const char *folder)
     return had;
 }
 
-/* Runs it with a folder of its own for what the preload publishes. */
+/* Runs a program with a folder of its own for counters. */
 static void try_program(const struct doctor *doctor, const char *prefix, struct trial *trial)
 {
     char path[PATH_MAX], folder[PATH_MAX];
@@ -248,16 +249,15 @@ static const char *temporary_folder(void)
     return folder && folder[0] == '/' ? folder : "/tmp";
 }
 
-/* A folder of its own: what the user has in his stays as it is. */
+/* Makes a new prefix: nothing changes in the user's. */
 static bool make_prefix(char ret[PATH_MAX])
 {
     return snprintf(ret, PATH_MAX, "%s/writewatch-doctor-XXXXXX", temporary_folder()) < PATH_MAX &&
            mkdtemp(ret);
 }
 
-/* The server of Debian's Wine has its socket in a folder wine-XXXXXX among the temporary ones, which it
- * leaves there; a file in the prefix has the name. It cannot be had elsewhere: 10.0 ends by abort() wherever
- * TMPDIR is set. */
+/* The server of Debian's Wine leaves the folder wine-XXXXXX of its socket among the temporary files; a file
+ * in the prefix has its name. TMPDIR cannot move it: Wine 10.0 aborts where that is set. */
 static void remove_servers_folder(const char *prefix)
 {
     char path[PATH_MAX], name[32] = "";
@@ -273,7 +273,7 @@ static void remove_servers_folder(const char *prefix)
     fclose(file);
 }
 
-/* What the programs that follow are started with. */
+/* Sets the environment of the programs that follow. */
 static bool set_environment(const struct doctor *doctor, const char *prefix)
 {
     return !setenv("WINEPREFIX", prefix, 1) && !unsetenv("WINEARCH") && !setenv("WINEDEBUG", "-all", 1) &&
@@ -292,12 +292,13 @@ static void run_in_prefix(struct doctor *doctor, const char *prefix)
     int status = capture(boot, PREFIX_SECONDS, said, sizeof(said));
 
     if (status) {
-        found(doctor, FINDING_FIX, "wine",
-              getenv("TMPDIR")
-                  ? "unset TMPDIR, with which Debian's Wine 10.0 aborts; if it is not that, mend that Wine"
-                  : "mend that Wine: 'wineboot -i' in a new prefix must work",
-              "a new Wine prefix could not be made (%s)",
-              status == CAPTURE_TIMED_OUT ? "it took too long" : "exit code not 0");
+        add_finding(
+            doctor, FINDING_FIX, "wine",
+            getenv("TMPDIR")
+                ? "unset TMPDIR, with which Debian's Wine 10.0 aborts; if it is not that, mend that Wine"
+                : "mend that Wine: 'wineboot -i' in a new prefix must work",
+            "a new Wine prefix could not be made (%s)",
+            status == CAPTURE_TIMED_OUT ? "it took too long" : "exit code not 0");
         return;
     }
     for (int i = 0; i < 2; i++) {
@@ -309,7 +310,7 @@ static void run_in_prefix(struct doctor *doctor, const char *prefix)
     }
 }
 
-/* That of the Wine in question, which need not be the one in PATH. */
+/* Finds the server of this Wine, which need not be the one in PATH. */
 static void find_server(const char *wine, char ret[PATH_MAX])
 {
     const char *slash = strrchr(wine, '/');
@@ -320,7 +321,7 @@ static void find_server(const char *wine, char ret[PATH_MAX])
     }
 }
 
-/* Ends what runs in the prefix, by Wine's own means. */
+/* Ends what runs in the prefix by Wine's own server, and removes it. */
 static void end_prefix(const struct doctor *doctor, const char *prefix)
 {
     char server[PATH_MAX], said[256];
@@ -341,8 +342,8 @@ void doctor_try_wine(struct doctor *doctor)
         return;
     }
     if (!make_prefix(prefix)) {
-        found(doctor, FINDING_NOTE, "wine", NULL, "no folder for a Wine prefix (%s), so no program was run",
-              strerror(errno));
+        add_finding(doctor, FINDING_NOTE, "wine", NULL,
+                    "no folder for a Wine prefix (%s), so no program was run", strerror(errno));
         return;
     }
     if (!doctor->json) {

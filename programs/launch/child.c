@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A command that runs while this program stays: starts it, passes signals on to it, waits, and ends
- * as it ended. A shell that asks for our exit code is to find the command's.
+ * Starts a command while this program stays, passes signals on to it, waits for it, and ends as it ended: a
+ * shell that looks at our exit code finds the command's.
  */
 #include <errno.h>
 #include <signal.h>
@@ -21,9 +21,9 @@ extern char **environ;
 static volatile pid_t child;
 static sigset_t child_signal;
 
-/* The terminal sends these to the command as well; it is the command that decides what becomes of it. */
+/* The terminal sends these to the command as well, and the command decides whether to end. */
 static const int left_alone[] = { SIGINT, SIGQUIT };
-/* These come to us alone. */
+/* Only this program receives these. */
 static const int passed_on[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
@@ -38,8 +38,9 @@ static void pass_on(int number)
     errno = saved;
 }
 
-/* Signals that the command has to find as they were for us; one that was ignored stays so, but for SIGCHLD:
- * who ignores it cannot wait. That one is blocked here, for child_wait(). */
+/* Sets our signals, and collects what the command must find as it was: signals to reset, and the mask. An
+ * ignored signal stays ignored, except SIGCHLD, without which waitpid() fails. Blocks SIGCHLD for
+ * child_wait(). */
 static void set_signals(sigset_t *ret_default, sigset_t *ret_mask)
 {
     struct sigaction ignore = { .sa_handler = SIG_IGN },
@@ -90,7 +91,7 @@ bool child_wait(uint64_t limit_ns, int *ret_status)
     const uint64_t began_ns = now_ns();
     uint64_t past_ns = 0;
 
-    /* Its signal is blocked, and so is not missed between the two calls. */
+    /* SIGCHLD is blocked, so it is not missed between the two calls. */
     while (!waitpid(child, ret_status, WNOHANG)) {
         struct timespec rest;
 
@@ -115,7 +116,7 @@ int child_end_as(int status)
     const struct rlimit no_core = { .rlim_cur = 0 };
 
     if (WIFSIGNALED(status)) {
-        /* The command has left a core file, if any. */
+        /* The core file, if any, is the command's. */
         setrlimit(RLIMIT_CORE, &no_core);
         fflush(NULL);
         signal(WTERMSIG(status), SIG_DFL);

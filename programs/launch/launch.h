@@ -9,26 +9,26 @@
 
 /* ---- prepare.c ---- */
 
-/* LD_PRELOAD and the backend for what is started from now on; says why if it runs without them. */
+/* Sets LD_PRELOAD and the backend for programs that start from now on. Warns if it cannot. */
 void run_prepare(const char *backend, bool verbose);
 
-/* Returns GO_ON, or says that there is no backend of this name. */
+/* Returns GO_ON, or prints a message if there is no backend of this name. */
 int check_backend(const char *command, const char *name);
 
-/* Says that a command cannot be run. Returns the exit code for it. */
+/* Prints that a command cannot be run. Returns the exit code for it. */
 int run_failed(const char *command, int err);
 
 /* ---- child.c: one command at a time ---- */
 
 #define CHILD_FOR_EVER UINT64_MAX
 
-/* Starts it; signals that come to us from now on are passed on. 0 or a negative errno: it does not run. */
+/* Starts the command, and passes signals on to it from then on. 0 or a negative errno. */
 int child_start(char **command);
 
-/* Waits for its end for at most so long. True: it has ended, with this status, as waitpid(2) gives it. */
+/* Waits for its end, at most so long. True: it has ended with this status, as of waitpid(2). */
 bool child_wait(uint64_t limit_ns, int *ret_status);
 
-/* As a shell has it. */
+/* The exit code that a shell reports for a status. */
 int child_exit_code(int status);
 
 /* Ends this program by the signal that ended the command, or returns the exit code. */

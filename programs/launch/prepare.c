@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Puts the preload in front of LD_PRELOAD for a command that is about to run. Harmless by design: what is in
- * the way is said in one line, and the command runs all the same. Whether the preload then steps in is its
- * own decision, made inside the program.
+ * Puts the preload in front of LD_PRELOAD for a command that is about to run. If something prevents that, one
+ * line says so, and the command runs without it. The preload decides inside the program whether it steps in.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +41,7 @@ static void warn_not_found(const struct preload *preload)
     fprintf(stderr, "); running without it\n");
 }
 
-/* Puts the preload in front of what LD_PRELOAD holds already. False: it was left as it is. */
+/* Puts the preload in front of the present value of LD_PRELOAD. False: LD_PRELOAD is unchanged. */
 static bool add_preload(void)
 {
     const char *present = getenv("LD_PRELOAD"), *obstacle;
@@ -74,7 +73,7 @@ static bool add_preload(void)
     return !err;
 }
 
-/* Says so if Wine programs will not get what they are run for. Who has switched it off knows. */
+/* Warns if the preload will leave write watches to Wine. */
 static void warn_if_unusable(const struct backends *backends)
 {
     struct ww_probe wine = wine_backend(backends);
@@ -88,8 +87,8 @@ static void warn_if_unusable(const struct backends *backends)
 #define ANSWER_BYTES 128
 
 /*
- * What is only asked to be said runs in a child, which has some seconds: whatever comes of it, the
- * command runs. Returns what @ask answered, "" where that never came.
+ * Runs @ask in a child with a time limit: a seccomp filter may kill whatever probes a backend, and the
+ * command must run all the same. Returns its answer, or "" if there was none.
  */
 static void in_child(void (*ask)(const void *arg, char *ret_answer), const void *arg,
                      char ret_answer[ANSWER_BYTES])
@@ -153,7 +152,7 @@ int run_failed(const char *command, int err)
     return err == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
 }
 
-/* Answers with the names that there are, if this is none of them. */
+/* Answers with the names of all backends, unless @name is one of them. */
 static void look_for_backend(const void *name, char *ret_answer)
 {
     struct backends backends;
@@ -162,8 +161,8 @@ static void look_for_backend(const void *name, char *ret_answer)
     if (find_backend(&backends, name)) {
         return;
     }
-    for (size_t i = 0, len = 0; i < backends.nr && len < ANSWER_BYTES; i++) {
-        len += snprintf(ret_answer + len, ANSWER_BYTES - len, "%s%s", i ? ", " : "", backends.probe[i].name);
+    for (size_t i = 0; i < backends.nr; i++) {
+        append_name(ret_answer, ANSWER_BYTES, ", ", backends.probe[i].name);
     }
 }
 

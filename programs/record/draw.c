@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Draws a record: pages and time by the second as curves, and a heat map in which each of the busiest
- * regions is a band of rows, from its first address at the bottom to its last, and a column is a moment.
+ * Draws a record: pages and time by the second as curves, and a heat map. In the map each of the busiest
+ * regions is a band of rows, from its first address at the bottom to its last, and a column is an interval of
+ * time.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static struct band *find_band(struct band *bands, size_t nr, const struct record
     return NULL;
 }
 
-/* The busiest regions, by address. Returns how many; *ret is to be freed. */
+/* Finds the busiest regions, by address. Returns how many; the caller frees *ret. */
 static size_t find_bands(const struct recorded_process *process, struct band **ret)
 {
     struct band *bands = NULL, *band;
@@ -81,7 +82,8 @@ static size_t find_bands(const struct recorded_process *process, struct band **r
 
 /* ---- the heat map ---- */
 
-/* A cell is the pages that were found dirty, by those that were asked about. */
+/* The value of a cell is the number of pages reported, divided by the number of pages in the ranges of the
+ * gets. */
 struct map {
     double *dirty, *asked;
     size_t columns, rows;
@@ -206,7 +208,7 @@ static void write_pages(FILE *script, const struct recorded_process *process)
             process->name);
 }
 
-/* The name goes into a script in single quotes. */
+/* The script has the name in single quotes. */
 static void take_quotes_out(char *name)
 {
     for (; *name; name++) {

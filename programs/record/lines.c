@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file to which JSON objects are added, each on a line of its own. A line is there as a whole or not at
- * all, also where the disk is full.
+ * Writes a file of JSON objects, a line each. A line is written whole or not at all, also where the disk is
+ * full.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ int lines_open(struct lines *lines, const char *path)
     return lines->fd < 0 ? -errno : 0;
 }
 
-/* What has been written of a line that does not fit is taken back. */
+/* If a line does not fit, removes its beginning again. */
 static void write_whole(struct lines *lines, const char *line, size_t len)
 {
     size_t done = 0;
@@ -38,7 +38,7 @@ static void write_whole(struct lines *lines, const char *line, size_t len)
     if (!lines->err) {
         lines->len += len;
     } else if (ftruncate(lines->fd, lines->len)) {
-        /* Nothing more can be done, and that the file is not whole is said in any case. */
+        /* lines->err says that the file is not whole. */
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads a record, line by line. The file may be anybody's: types and ranges are checked, and a line of an
- * unknown kind is passed over, since it belongs to a later version.
+ * Reads a record line by line. Anybody may have written the file: types and ranges are checked. A later
+ * version may have lines of other kinds, which are skipped.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -99,8 +99,7 @@ static int read_interval(struct json_object *object, struct recorded_process *pr
     return read_regions(regions, interval);
 }
 
-/* One line but the first. Lines of kinds that are not known belong to a later version, and are passed over.
- */
+/* Reads any line but the first. */
 static int read_line(struct record *record, struct json_object *object)
 {
     struct recorded_process *process;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A record in memory, from read.c to draw.c. Numbers are as the record has them. */
+/* A record in memory, from read.c to draw.c. Numbers have the units of the record. */
 #ifndef WW_PROGRAMS_PLOT_H
 #define WW_PROGRAMS_PLOT_H
 
@@ -32,12 +32,11 @@ struct record {
     size_t nr;
 };
 
-/* read.c: 0 or a negative errno: -EINVAL: a line is none of a record's. @ret_line is the last one that was
- * read. */
+/* read.c: 0 or a negative errno: -EINVAL: line @ret_line does not belong in a record. */
 int read_record(FILE *file, struct record *ret, size_t *ret_line);
 void free_record(struct record *record);
 
-/* draw.c: pages.svg and heat.png in the folder. 0 or a negative errno, as gnuplot_run(). */
+/* draw.c: draws pages.svg and heat.png into the folder. 0 or a negative errno, as gnuplot_run(). */
 int plot_draw(const struct recorded_process *process, const char *folder);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch top` in a terminal, by ncurses: a head, and a row for each region with a heat map of its
- * pages. It draws what top.c has worked out, and reads keys; nothing else.
+ * `writewatch top` in a terminal, by ncurses: a head, and a row for each region with a heat map of its pages.
+ * Draws the rates of top.c and reads keys; nothing else.
  */
 #include <curses.h>
 #include <locale.h>
@@ -18,7 +18,7 @@
 #define HEAD_LINES 5
 #define FIXED_COLUMNS 58 /* of a row, in front of its heat map */
 
-/* From no page to all of them at each get. */
+/* By the share of pages that a get reports, from none to all. */
 static const char heat_marks[] = ".:-=+*#%@";
 #define NR_MARKS (sizeof(heat_marks) - 1)
 
@@ -27,13 +27,13 @@ static const char *const order_names[NR_ORDERS] = { "address", "pages", "gets", 
 
 struct view {
     enum order order;
-    size_t first; /* row that is shown first */
+    size_t first; /* the first visible row */
     bool paused, quit;
 };
 
 /* ---- heat ---- */
 
-/* Which mark for a share from 0 to 1; each is for half as much as the next one. */
+/* Returns the mark for a share from 0 to 1; each stands for half as much as the next one. */
 static size_t heat_level(double share)
 {
     size_t level = NR_MARKS - 1;
@@ -52,7 +52,7 @@ static int heat_color(size_t level)
     return 1 + (int)(level * 4 / NR_MARKS);
 }
 
-/* The parts of a region in so many columns: what share of the pages each get has found dirty. */
+/* Draws the parts of a region in so many columns: the share of their pages that a get reports, on average. */
 static void draw_heat(const struct region_rate *region, uint32_t page_size, int columns)
 {
     double pages_per_part = (double)(region->end - region->start) / page_size / COUNTERS_NR_PARTS;

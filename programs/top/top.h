@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What `writewatch top` shows: rates out of two samples. top.c makes them, top/screen.c draws them. */
+/* What `writewatch top` shows: rates out of two samples. top.c makes them, screen.c draws them. */
 #ifndef WW_PROGRAMS_TOP_H
 #define WW_PROGRAMS_TOP_H
 
 #include "../counters/counters.h"
 
-/* All by the second; busy is the time inside calls, waiting included and threads added. */
+/* Everything by the second; busy is the time inside calls, waits included, summed over threads. */
 struct region_rate {
     uint64_t start, end;
     double gets, pages, busy;
@@ -22,7 +22,7 @@ struct top {
     struct counters_file file;
     struct sample *before, *now;
     struct rates *rates;
-    double interval, seconds; /* as wished, and as it was */
+    double interval, seconds; /* as wanted, and as measured */
 };
 
 /* Returns the seconds between the two. */
@@ -31,7 +31,7 @@ double top_rates(const struct sample *before, const struct sample *now, struct r
 /* Takes the next sample. */
 void top_next(struct top *top);
 
-/* top/screen.c: until it is ended, by key or with the process. Returns an exit code. */
+/* screen.c: shows rates until a key or the end of the process ends it. Returns an exit code. */
 int top_screen(struct top *top);
 
 #endif
