@@ -264,7 +264,7 @@ static uint64_t next_wait_ns(const struct recorder *recorder, const struct plan 
 /* Records until the command has ended. It may run longer than the record. */
 static int record_command(struct recorder *recorder, const struct plan *plan, char **command)
 {
-    struct counters_folder folder;
+    struct counters_folder folder = { .lock = -1 };
     int err = counters_folder_make(&folder), status, code;
     bool complete, ended;
     uint64_t wait_ns;

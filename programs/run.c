@@ -72,7 +72,7 @@ static void tell(const struct counters_folder *folder, double seconds, struct st
 /* Runs the command as a child, and prints the summary when it has ended. */
 static int execute_and_tell(char **command, struct stats_file *file)
 {
-    struct counters_folder folder;
+    struct counters_folder folder = { .lock = -1 };
     uint64_t began = now_ns();
     int err = counters_folder_make(&folder), status;
 

@@ -166,7 +166,7 @@ int read_options(const char *command, const char *help, const struct option_row 
     struct option options[MAX_OPTIONS + 2] = { { .name = NULL } };
     int status = GO_ON, nr = 0, option;
 
-    for (; rows[nr].name && nr < MAX_OPTIONS; nr++) {
+    for (; nr < MAX_OPTIONS && rows[nr].name; nr++) {
         options[nr] = (struct option){ rows[nr].name, argument_of(rows[nr].kind), NULL, FIRST_ROW + nr };
     }
     options[nr] = (struct option){ "help", no_argument, NULL, FIRST_ROW + nr };
