@@ -185,6 +185,8 @@ static int softdirty_check(struct ww_tracker *tracker)
         return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     madvise(area, len, MADV_NOHUGEPAGE);
+    /* In a process that has all of its memory locked the pages are there already. */
+    ww_drop_pages(area, len);
     lock_owner(&saved);
     sd->scans = true;
     err = try_effect(tracker, area);

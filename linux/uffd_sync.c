@@ -224,16 +224,19 @@ static void sync_join(struct ww_region *region, struct ww_region *upper)
 
 /* ---- scan ---- */
 
-/* Protects the span of @nr runs whose bits were taken. If that fails they are dirty again. Where it fails
- * because a part is not tracked, that is no error here: the next scan tracks it. */
+/* Protects the span of @nr runs whose bits were taken. If that fails they are dirty again. If a part is not
+ * tracked, the next scan tracks it: that is no error here, and the other runs are protected one by one, since
+ * older kernels (6.1) refuse the whole span for it. */
 static int protect_runs(const struct ww_region *region, const struct page_region *runs, size_t nr)
 {
     struct ww_sync_pages *pages = region->priv;
     int err = nr ? ww_sync_protect(region->tracker->priv, runs[0].start, runs[nr - 1].end) : 0;
 
     for (size_t i = 0; err && i < nr; i++) {
-        ww_bits_change(pages->dirty, ww_sync_page_index(pages, runs[i].start),
-                       ww_sync_page_index(pages, runs[i].end), true);
+        if (err != -ENOENT || nr == 1 || ww_sync_protect(region->tracker->priv, runs[i].start, runs[i].end)) {
+            ww_bits_change(pages->dirty, ww_sync_page_index(pages, runs[i].start),
+                           ww_sync_page_index(pages, runs[i].end), true);
+        }
     }
     return err == -ENOENT ? 0 : err;
 }

@@ -2,7 +2,9 @@
 # ---- manual pages: written ones, and for each other function one that leads to its group's ----
 # A page's own name is its first function; a further one is one more word here. That
 # each function has a page is seen by tests/docs/test-man.sh.
-dist_man_MANS = man/writewatch.1 man/writewatch.3 man/writewatch.7 \
+dist_man_MANS = man/writewatch.1 man/writewatch-bench.1 man/writewatch-doctor.1 man/writewatch-plot.1 \
+	man/writewatch-probe.1 man/writewatch-record.1 man/writewatch-run.1 man/writewatch-scan.1 man/writewatch-top.1 \
+	man/writewatch-json.5 man/writewatch.3 man/writewatch.7 \
 	man/ww_fill.3 man/ww_get_pages.3 man/ww_latch.3 man/ww_open.3 man/ww_pagemap_open.3 \
 	man/ww_pagemap_scan.3 man/ww_probe.3 man/ww_watch.3 man/ww_win32_open.3
 

@@ -25,7 +25,7 @@ const char bench_help[] =
     "                      may be given several times, and ratios are to the first\n"
     "  --workload=PATTERN  only workloads whose names match, as 'dense_*'; several times too\n"
     "  --rounds=N          rounds, 1 to 99 (default: 9)\n"
-    "  --json              the results as JSON, see writewatch(1)\n"
+    "  --json              the results as JSON, see writewatch-json(5)\n"
     "  --plot=FOLDER       draws cost by dirty fraction and by size of the region, as SVG, with\n"
     "                      gnuplot\n"
     "  -h, --help          shows this help\n"

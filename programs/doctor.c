@@ -24,7 +24,7 @@ const char doctor_help[] =
     "\n"
     "  --wine=PROGRAM  this Wine (default: wine)\n"
     "  --quick         does not run a Windows program; that takes half a minute\n"
-    "  --json          the same as JSON, see writewatch(1)\n"
+    "  --json          the same as JSON, see writewatch-json(5)\n"
     "  -h, --help      shows this help\n"
     "\n"
     "Examples:\n"

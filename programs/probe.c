@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch probe`: what this kernel lets this process do, what is missing for more, and what Wine programs
- * get. The library tries each backend by its effect; only the words are made here. writewatch(1) documents
+ * get. The library tries each backend by its effect; only the words are made here. writewatch-json(5) documents
  * the names in the JSON form, which do not change.
  */
 #include <stdio.h>
@@ -19,7 +19,7 @@ const char probe_help[] = "usage: writewatch probe [--json]\n"
                           "Tells which backends work on this kernel in this process, why others do not and\n"
                           "what would help, and what programs get under 'writewatch run -- wine ...'.\n"
                           "\n"
-                          "  --json      the same as JSON, see writewatch(1)\n"
+                          "  --json      the same as JSON, see writewatch-json(5)\n"
                           "  -h, --help  shows this help\n"
                           "\n"
                           "The exit code is 0 if kernel-tracked write watches (uffd) work here, 77 if not,\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch scan`: the pages of a process by category, as text or as JSON. Scans range by range, and writes
- * each region at once, so that memory limits nothing. Never write-protects. writewatch(1) documents the names
+ * each region at once, so that memory limits nothing. Never write-protects. writewatch-json(5) documents the names
  * in the JSON form, which do not change.
  */
 #include <errno.h>
@@ -31,7 +31,7 @@ const char scan_help[] =
     "                   and with --require=written)\n"
     "  --return=LIST    the categories to show (default: all that this system can tell)\n"
     "  --max-pages=N    stops after N pages\n"
-    "  --json           the same as JSON, see writewatch(1)\n"
+    "  --json           the same as JSON, see writewatch-json(5)\n"
     "  -h, --help       shows this help\n"
     "\n"
     "LIST is separated by commas, of: wpallowed, written, file, present, swapped,\n"

@@ -12,7 +12,7 @@ $(TEST_PRELOADS): %.so: $(srcdir)/%.c
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-environment
-tests_unit_test_environment_SOURCES = tests/unit/test-environment.c tests/unit/env.h tests/unit/contract.h tests/unit/util.h \
+tests_unit_test_environment_SOURCES = tests/unit/test-environment.c $(ON_EACH_BACKEND) tests/unit/env.h \
 	tests/unit/env-children.c tests/unit/env-contexts.c tests/unit/env-descriptors.c tests/unit/env-limits.c tests/unit/env-mappings.c \
 	tests/unit/env-sandbox.c
 tests_unit_test_environment_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -32,6 +32,7 @@ EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/expect.sh
 UNIT_TESTS =
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 UNIT_LDADD = libengine.la $(CHECK_LIBS)
+ON_EACH_BACKEND = tests/unit/backends.c tests/unit/backends.h tests/unit/contract.h tests/unit/deny-call.h tests/unit/util.h
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-pageset
 tests_unit_test_pageset_SOURCES = tests/unit/test-pageset.c tests/unit/util.h
@@ -62,7 +63,7 @@ tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-refusal
-tests_unit_test_refusal_SOURCES = tests/unit/test-refusal.c tests/unit/util.h
+tests_unit_test_refusal_SOURCES = tests/unit/test-refusal.c $(ON_EACH_BACKEND)
 tests_unit_test_refusal_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_refusal_LDADD = $(UNIT_LDADD)
 
@@ -73,8 +74,10 @@ tests_unit_test_heap_LDADD = $(UNIT_LDADD)
 tests_unit_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
 UNIT_TESTS += tests/unit/test-malloc
-tests_unit_test_malloc_SOURCES = tests/unit/test-malloc.c tests/unit/util.h
+tests_unit_test_malloc_SOURCES = tests/unit/test-malloc.c tests/unit/deny-call.h tests/unit/util.h
 tests_unit_test_malloc_CPPFLAGS = $(UNIT_CPPFLAGS)
+# Its malloc() stands before libc's, in a static program as well.
+tests_unit_test_malloc_LDFLAGS = -Wl,-z,muldefs
 tests_unit_test_malloc_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
 
 UNIT_TESTS += tests/unit/test-watch
@@ -101,7 +104,7 @@ tests_unit_test_pagemap_LDADD = $(UNIT_LDADD)
 
 # The contract, over every backend that works here.
 UNIT_TESTS += tests/unit/test-contract
-tests_unit_test_contract_SOURCES = tests/unit/test-contract.c tests/unit/contract.h tests/unit/util.h \
+tests_unit_test_contract_SOURCES = tests/unit/test-contract.c $(ON_EACH_BACKEND) \
 	tests/unit/contract-answers.c tests/unit/contract-arguments.c tests/unit/contract-choice.c \
 	tests/unit/contract-handover.c tests/unit/contract-mappings.c tests/unit/contract-process.c tests/unit/contract-quiet.c \
 	tests/unit/contract-odd.c tests/unit/contract-random.c tests/unit/contract-shared.c tests/unit/contract-sizes.c \
@@ -111,13 +114,13 @@ tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_contract_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-mappings
-tests_unit_test_mappings_SOURCES = tests/unit/test-mappings.c tests/unit/contract.h tests/unit/mappings.c \
-	tests/unit/mappings.h tests/unit/util.h
+tests_unit_test_mappings_SOURCES = tests/unit/test-mappings.c $(ON_EACH_BACKEND) tests/unit/mappings.c \
+	tests/unit/mappings.h
 tests_unit_test_mappings_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mappings_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-fill
-tests_unit_test_fill_SOURCES = tests/unit/test-fill.c tests/unit/fill.h tests/unit/contract.h tests/unit/util.h \
+tests_unit_test_fill_SOURCES = tests/unit/test-fill.c $(ON_EACH_BACKEND) tests/unit/fill.h \
 	tests/unit/fill-at-once.c tests/unit/fill-ends.c tests/unit/fill-on-demand.c
 tests_unit_test_fill_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_fill_LDADD = $(UNIT_LDADD)
@@ -133,15 +136,15 @@ tests_unit_test_mprotect_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_mprotect_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-waits
-tests_unit_test_waits_SOURCES = tests/unit/test-waits.c tests/unit/util.h
+tests_unit_test_waits_SOURCES = tests/unit/test-waits.c tests/unit/deny-call.h tests/unit/util.h
 tests_unit_test_waits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_waits_LDADD = $(UNIT_LDADD)
 tests_unit_test_waits_LDFLAGS = -Wl,--wrap=ioctl,--wrap=pwrite64,--wrap=ww_heap_alloc
 
 # Facts of the kernel that the engine stands on, bare and through the library.
 UNIT_TESTS += tests/unit/test-kernel
-tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c tests/unit/kernel.h tests/unit/contract.h \
-	tests/unit/util.h tests/unit/kernel-bare.c tests/unit/kernel-fork.c tests/unit/kernel-ksm.c \
+tests_unit_test_kernel_SOURCES = tests/unit/test-kernel.c $(ON_EACH_BACKEND) tests/unit/kernel.h \
+	tests/unit/kernel-bare.c tests/unit/kernel-fork.c tests/unit/kernel-ksm.c \
 	tests/unit/kernel-marker.c tests/unit/kernel-odd.c tests/unit/kernel-pages.c tests/unit/kernel-pinned.c \
 	tests/unit/kernel-replace.c tests/unit/kernel-sandbox.c tests/unit/kernel-scan.c \
 	tests/unit/kernel-stress.c tests/unit/kernel-writes.c
@@ -329,8 +332,8 @@ bench: all tests/bench/native
 # The same with a report; about half an hour, in which the machine should have nothing else to do.
 benchmarks: all tests/bench/native
 	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/tests/bench/wine.sh --rounds=$(ROUNDS) \
-		--targets=$(abs_srcdir)/tests/bench/targets --report=$(abs_srcdir)/docs/BENCHMARKS.md \
-		--plot=$(abs_srcdir)/docs/plots >benchmarks.lines
+		--targets=$(abs_srcdir)/tests/bench/targets --report=$(abs_srcdir)/docs/evidence/BENCHMARKS.md \
+		--plot=$(abs_srcdir)/docs/evidence/plots >benchmarks.lines
 
 # A short subset, ratios only, against what is committed.
 bench-check: tests/bench/native
@@ -351,7 +354,7 @@ EXTRA_DIST += tests/wine/debian.sh tests/wine/root.sh tests/wine/matrix.sh tests
 check-wine: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/winetest/winetest.sh build
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/wine/matrix.sh >CONFORMANCE.md.new
-	mv CONFORMANCE.md.new $(srcdir)/docs/CONFORMANCE.md
+	mv CONFORMANCE.md.new $(srcdir)/docs/evidence/CONFORMANCE.md
 
 # ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
 # What runs there: in every configuration that tracks as usual; besides in the plain one; where a backend's way is
@@ -372,7 +375,7 @@ tests_kernels_test_moving_LDADD = $(UNIT_LDADD)
 CLEANFILES += tests/kernels/merge tests/kernels/test-moving kernel-programs.list
 
 check-kernels: all
-	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/kernels/matrix.sh $(srcdir)/docs/KERNELS.md || test $$? -eq 77
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/kernels/matrix.sh $(srcdir)/docs/evidence/KERNELS.md || test $$? -eq 77
 
 # For tests/kernels/build.sh, in a build folder of its own. What is run only when it is asked for by name is there as well.
 kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(KERNEL_TESTS_MOVING) tests/unit/deny tests/kernels/merge writewatch \

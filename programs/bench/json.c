@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's results as one JSON object. writewatch(1) documents its names, which do not change.
+ * The benchmark's results as one JSON object. writewatch-json(5) documents its names, which do not change.
  */
 #include <unistd.h>
 

@@ -39,7 +39,7 @@ int stats_file_open(struct stats_file *file, const char *path);
 /* Closes the file without writing, and removes it if it is new. */
 void stats_file_drop(struct stats_file *file);
 
-/* Writes the same summary as JSON (writewatch(1)), and closes the file. 0 or a negative errno. */
+/* Writes the same summary as JSON (writewatch-json(5)), and closes the file. 0 or a negative errno. */
 int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file);
 
 /* One process, and one region with its parts under this name, as JSON. */

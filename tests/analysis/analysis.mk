@@ -3,7 +3,7 @@
 TESTS += tests/analysis/test-hardening.sh
 ANALYSIS_FILES = tests/analysis/allowed tests/analysis/analyze.sh tests/analysis/asan.sh tests/analysis/cppcheck.supp \
 	tests/analysis/test-hardening.sh tests/analysis/valgrind.sh tests/analysis/valgrind.supp
-EXTRA_DIST += $(ANALYSIS_FILES) .clang-tidy SECURITY.md
+EXTRA_DIST += $(ANALYSIS_FILES)
 
 check_PROGRAMS += tests/analysis/maps-host
 EXTRA_DIST += tests/analysis/maps.c

@@ -79,9 +79,11 @@ for test in $(cat sanitized-programs.list); do
     */test-pagemap) echo "test-pagemap: not run: see the list at the top" ;;
     # Hundreds of processes a backend, half a second each to look for leaks: that is done for one of them.
     */test-contract)
-        run test-contract-leaks 900 env CK_RUN_SUITE=uffd "$test"
-        run test-contract 900 env CHECK_LEAKS=0 "$test"
+        run test-contract-leaks 3600 env CK_RUN_SUITE=uffd "$test"
+        run test-contract 3600 env CHECK_LEAKS=0 "$test"
         ;;
+    # As many, and most of them under a filter that the search for leaks does not survive.
+    */test-refusal) run test-refusal 900 env CHECK_LEAKS=0 "$test" ;;
     *) run "$(basename "$test")" 900 "$test" ;;
     esac
 done

@@ -5,6 +5,7 @@
  * checked although both peers took part counts as broken.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "peers.h"
@@ -14,16 +15,18 @@
 /* Returns 1 for a bound, 0 for a comment or an empty line, -EINVAL for anything else. */
 static int read_line(char *line, struct bound *ret)
 {
-    struct bound bound;
-    char rest;
+    struct bound bound = { .needs_free_arming = false };
+    char word[16] = "", rest;
     int nr;
 
     line[strcspn(line, "#\n")] = '\0';
     if (!line[strspn(line, " \t")]) {
         return 0;
     }
-    nr = sscanf(line, "%63s %31s %31s %lf %c", bound.figure, bound.peer, bound.to, &bound.max_ratio, &rest);
-    if (nr != 4 || !(bound.max_ratio > 0)) {
+    nr = sscanf(line, "%63s %31s %31s %lf %15s %c", bound.figure, bound.peer, bound.to, &bound.max_ratio,
+                word, &rest);
+    bound.needs_free_arming = nr == 5 && !strcmp(word, "free-arming");
+    if (nr != 4 + bound.needs_free_arming || !(bound.max_ratio > 0)) {
         return -EINVAL;
     }
     *ret = bound;
@@ -68,6 +71,33 @@ int bounds_read(const char *path, struct bounds *ret, size_t *ret_line)
     return 0;
 }
 
+static void print_skipped(const struct bound *bound, FILE *out, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void print_skipped(const struct bound *bound, FILE *out, const char *format, ...)
+{
+    va_list arguments;
+
+    fprintf(out, "bound workload=%s peer=%s to=%s skipped: ", bound->figure, bound->peer, bound->to);
+    va_start(arguments, format);
+    vfprintf(out, format, arguments);
+    va_end(arguments);
+    fputc('\n', out);
+}
+
+/* The ratio of the kernel's own call without any tables, or 0: no peer that makes that call can be below it.
+ */
+static double floor_of(const struct bound *bound, const struct bench_figure *figure,
+                       struct bench_results *results)
+{
+    const struct bench_peer *bare = bench_find_peer(&results->peers, "bare");
+    const struct bench_peer *to = bench_find_peer(&results->peers, bound->to);
+
+    return bare && bare != to
+               ? bench_ratio(results, figure, bare - results->peers.peer, to - results->peers.peer).median
+               : 0;
+}
+
 /* Whether the bound is kept, with a line about it. */
 static bool check(const struct bound *bound, struct bench_results *results, FILE *out)
 {
@@ -77,8 +107,11 @@ static bool check(const struct bound *bound, struct bench_results *results, FILE
     struct bench_summary ratio = { .n = 0 };
 
     if (!peer || !to) {
-        fprintf(out, "bound workload=%s peer=%s to=%s skipped: %s does not work here\n", bound->figure,
-                bound->peer, bound->to, peer ? bound->to : bound->peer);
+        print_skipped(bound, out, "%s does not work here", peer ? bound->to : bound->peer);
+        return true;
+    }
+    if (bound->needs_free_arming && !(peer->caps & WW_CAP_FREE_ARMING)) {
+        print_skipped(bound, out, "%s arms page by page in this kernel (no WW_CAP_FREE_ARMING)", bound->peer);
         return true;
     }
     if (figure) {
@@ -87,6 +120,12 @@ static bool check(const struct bound *bound, struct bench_results *results, FILE
     if (!ratio.n) {
         fprintf(out, "bound workload=%s peer=%s to=%s NOT MEASURED\n", bound->figure, bound->peer, bound->to);
         return false;
+    }
+    if (ratio.median > bound->max_ratio && floor_of(bound, figure, results) > bound->max_ratio) {
+        print_skipped(bound, out,
+                      "median=%.4g, and %.4g of the kernel's call alone: max=%g cannot be had here",
+                      ratio.median, floor_of(bound, figure, results), bound->max_ratio);
+        return true;
     }
     fprintf(out, "bound workload=%s peer=%s to=%s median=%.4g q1=%.4g q3=%.4g n=%zu max=%g %s\n",
             bound->figure, bound->peer, bound->to, ratio.median, ratio.q1, ratio.q3, ratio.n,

@@ -167,7 +167,7 @@ static int read_bounds(const char *path, struct bounds *ret)
 
     if (err) {
         fprintf(stderr, "native: %s, line %zu: %s\n", path, line,
-                err == -EINVAL ? "not 'FIGURE PEER TO MAX_RATIO'" : strerror(-err));
+                err == -EINVAL ? "not 'FIGURE PEER TO MAX_RATIO [free-arming]'" : strerror(-err));
         return EXIT_BAD_OPTIONS;
     }
     return 0;

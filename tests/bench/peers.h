@@ -14,12 +14,13 @@ extern const struct bench_peer marker_peer;
 /* command.c: for struct bench_peer, with its command. */
 int command_run(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run);
 
-/* bounds.c: a line "FIGURE PEER TO MAX_RATIO" each, '#' begins a comment, '##' a heading. */
+/* bounds.c: a line "FIGURE PEER TO MAX_RATIO [free-arming]" each, '#' begins a comment, '##' a heading. */
 struct bound {
     char heading[200]; /* a line "## TEXT" that stands before it, or empty */
     char figure[FIGURE_NAME];
     char peer[32], to[32];
     double max_ratio;
+    bool needs_free_arming; /* only where the peer has WW_CAP_FREE_ARMING */
 };
 
 #define MAX_BOUNDS 100
@@ -35,7 +36,7 @@ int bounds_read(const char *path, struct bounds *ret, size_t *ret_line);
 /* Prints a line a bound. Returns how many are over, or could not be measured though both peers are here. */
 size_t bounds_check(const struct bounds *bounds, struct bench_results *results, FILE *out);
 
-/* report.c: docs/BENCHMARKS.md. @targets are bounds to be shown with what was measured. */
+/* report.c: docs/evidence/BENCHMARKS.md. @targets are bounds to be shown with what was measured. */
 void report_print(const struct bench_results *results, const struct bounds *targets, FILE *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A full run as docs/BENCHMARKS.md shows it: the targets with what was measured, then all
+ * A full run as docs/evidence/BENCHMARKS.md shows it: the targets with what was measured, then all
  * figures, of native peers and of Windows programs in a table each.
  */
 #include <string.h>

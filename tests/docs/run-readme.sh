@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# run-readme.sh: types the commands of README.md one after the other, as a user of the machine, in the folder of the clone.
-# The game is the soak test, which keeps write watches busy for ten seconds; program.c is README's. Prints each command,
-# the end of what it says, and a verdict: the exit code must be 0.
+# run-readme.sh: types the commands of README.md, then those of CONTRIBUTING.md, one after the other, as a user of the
+# machine, in the folder of the clone. The game is the soak test, which keeps write watches busy for ten seconds;
+# program.c is README's. Prints each command, the end of what it says, and a verdict: the exit code must be 0.
 set -u
 failed=0
 export WINEDEBUG=-all TERM=xterm
@@ -39,8 +39,8 @@ both() {
 }
 
 echo "== $(. /etc/os-release && echo "$PRETTY_NAME"), kernel $(uname -r), user $(id -un)"
-awk -f tests/docs/commands.awk README.md >/tmp/commands
-[ "$(wc -l </tmp/commands)" -gt 20 ] || verdict "FAILED: README.md has but $(wc -l </tmp/commands) commands"
+awk -f tests/docs/commands.awk README.md CONTRIBUTING.md >/tmp/commands
+[ "$(wc -l </tmp/commands)" -gt 20 ] || verdict "FAILED: the documents have but $(wc -l </tmp/commands) commands"
 awk '/^```c$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md >program.c
 tab=$(printf '\t')
 while IFS= read -r line <&3; do
@@ -60,5 +60,5 @@ done 3</tmp/commands
 for file in game.exe game.ww.plot/pages.svg game.ww.plot/heat.png; do
     [ -s "$file" ] || verdict "FAILED: there is no $file"
 done
-[ $failed = 0 ] && echo "ok: README.md, $(wc -l </tmp/commands) lines" || echo "$failed commands failed"
+[ $failed = 0 ] && echo "ok: README.md and CONTRIBUTING.md, $(wc -l </tmp/commands) lines" || echo "$failed commands failed"
 [ $failed = 0 ]

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The manual pages against what they describe: they are clean for mandoc and groff; each
 # exported function has a page of its name, a declaration and a versioned symbol, and
-# nothing else is exported; environment variables and options are those of the code; and
-# references between our pages lead somewhere. What they say of them, people have to check.
+# nothing else is exported; each subcommand has a page; environment variables and options
+# are those of the code; titles name the project and its version; and references between
+# our pages lead somewhere. What they say of them, people have to check.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../.." && pwd)
 library=$build/.libs/libwritewatch.so
@@ -97,7 +98,6 @@ check_functions() {
     done
     for page in "$top"/man/*.3; do
         each_in "$(names_of "$page")" "writewatch $mapped" "in $page, but not exported"
-        names_of "$page" | grep -qx "$(basename "$page" .3)" || fail "$page does not have its own name"
     done
 }
 
@@ -116,7 +116,7 @@ help_options() {
     "$build/writewatch" $1 --help | sed "s/'[^']*'//g; /^  writewatch /d" | grep -oE "(^|[^[:alnum:]_-])--?[a-z][a-z-]*" | sed 's/^[^-]//' | sort -u
 }
 
-# Options in a part of writewatch(1), on standard input.
+# Options that a part of a page mentions, on standard input.
 page_options() {
     awk '{
         for (i = 1; i < NF; i++) {
@@ -129,27 +129,62 @@ page_options() {
     }' | sort -u
 }
 
-# The options of a subcommand in the synopsis; those that all have are told once.
-synopsis() {
-    awk -v subcommand="$1" '
-        /^\.Sh /{ inside = $2 == "SYNOPSIS" }
-        inside && $1 == ".Nm" { mine = 0 }
-        inside && $1 == ".Cm" { mine = $2 == subcommand }
-        mine' "$top/man/writewatch.1" | page_options
+# section NAME PAGE
+section() {
+    awk -v name="$1" '/^\.Sh /{ inside = $2 == name } inside' "$2"
 }
 
+# A subcommand's synopsis and the items of its description have the options of its --help; those that all subcommands
+# have are told once, in writewatch(1). What any page says of options exists.
 check_options() {
+    overview=$top/man/writewatch.1
     subcommands=$("$build/writewatch" --help | sed -n 's/.*writewatch \([a-z]*\) .*\[.*/\1/p')
-    described=$(awk '/^\.Sh /{ inside = $2 != "SYNOPSIS" } inside' "$top/man/writewatch.1" | page_options)
-    known=$(help_options)
     [ -n "$subcommands" ] || fail "the help names no subcommand"
+    listed=$(section DESCRIPTION "$overview" | sed -n 's/^\.It Cm \([a-z]*\).*/\1/p')
+    both_ways "$subcommands" "in the help" "$listed" "in writewatch(1)"
+    known=$(help_options)
+    own=$("$build/writewatch" --help | grep -oE '^  -.*--[a-z]+|^  --[a-z]+' | tr -d ',')
+    each_in "$own" "$(page_options <"$overview")" "in the help, not in writewatch(1)"
     for subcommand in $subcommands; do
         options=$(help_options "$subcommand" | grep -vx -e -h -e --help)
-        each_in "$options" "$(synopsis "$subcommand")" "in the help of $subcommand, not in its synopsis"
-        each_in "$(synopsis "$subcommand")" "$options" "in the synopsis of $subcommand, not in its help"
+        page=$top/man/writewatch-$subcommand.1
+        if [ "$subcommand" = help ]; then
+            [ -z "$options" ] || fail "help has options: $options"
+            continue
+        elif [ ! -f "$page" ]; then
+            fail "$subcommand has no page"
+            continue
+        fi
+        grep -qx ".Cm $subcommand" "$page" || fail "$page: no synopsis of $subcommand"
+        both_ways "$options" "in the help of $subcommand" "$(section SYNOPSIS "$page" | page_options)" "in its synopsis"
+        both_ways "$options" "in the help of $subcommand" "$(section DESCRIPTION "$page" | grep '^\.It Fl' | page_options)" \
+            "in its description"
         known="$known $options"
     done
-    both_ways "$known" "in a --help" "$described" "described in writewatch(1)"
+    both_ways "$known" "in a --help" "$(cat "$top"/man/writewatch*.1 | page_options)" "in a page of the command"
+    for page in "$top"/man/writewatch-*.1; do
+        subcommand=${page##*/writewatch-}
+        each_in "${subcommand%.1}" "$subcommands" "has a page, but is no subcommand"
+    done
+}
+
+# A page has its own name, and its first and last line are the project's: no other system's, and this version.
+check_titles() {
+    release=$("$build/writewatch" --version)
+    for page in $pages; do
+        name=${page##*/}
+        names_of "$page" | grep -qx "${name%.*}" || fail "$page does not have its own name"
+        for formatter in "mandoc -T ascii" "groff -t -man -T ascii -P -c"; do
+            command -v "${formatter%% *}" >/dev/null || continue
+            said=$($formatter "$page" 2>/dev/null | grep . | sed -n '1p; $p')
+            case $said in
+            *BSD* | *Debian*) fail "$page: the title of another system: $said" ;;
+            *"
+$release "*) ;;
+            *) fail "$page: the last line has not $release: $said" ;;
+            esac
+        done
+    done
 }
 
 check_references() {
@@ -162,5 +197,6 @@ check_markup
 check_functions
 check_variables
 check_options
+check_titles
 check_references
 exit $failed

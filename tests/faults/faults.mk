@@ -6,8 +6,8 @@ WRAP_FAULTS = $(FAULT_CALLS:%=-Wl,--wrap=%)
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-faults
-tests_unit_test_faults_SOURCES = tests/unit/test-faults.c tests/unit/contract.h tests/unit/model.c tests/unit/model.h \
-	tests/unit/model-behind.c tests/unit/model-changes.c tests/unit/model-ops.h tests/unit/util.h tests/faults/inject.c tests/faults/inject.h
+tests_unit_test_faults_SOURCES = tests/unit/test-faults.c $(ON_EACH_BACKEND) tests/unit/model.c tests/unit/model.h \
+	tests/unit/model-behind.c tests/unit/model-changes.c tests/unit/model-ops.h tests/faults/inject.c tests/faults/inject.h
 tests_unit_test_faults_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/faults
 tests_unit_test_faults_LDADD = $(UNIT_LDADD)
 tests_unit_test_faults_LDFLAGS = $(WRAP_FAULTS)

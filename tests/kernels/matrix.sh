@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # matrix.sh FILE: boots each kernel of WW_KERNELS in each configuration (run.sh),
-# WW_KERNEL_JOBS machines at a time, and writes the tables of docs/KERNELS.md to FILE,
+# WW_KERNEL_JOBS machines at a time, and writes the tables of docs/evidence/KERNELS.md to FILE,
 # which is replaced at the end and in one step. WW_CONFIGURATIONS takes a part of them.
 # With WW_KERNEL_RESUME=1 a machine that came to its end before, with nothing failing,
 # is not run again, as long as what it wrote is still there.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Makes the tables of docs/KERNELS.md from what the machines wrote (run.sh), each
+# Makes the tables of docs/evidence/KERNELS.md from what the machines wrote (run.sh), each
 # introduced by a line "@machine RELEASE CONFIGURATION PACKAGE VERSION". Ends with
 # exit code 1 if anything failed. A machine or a program without an end, and a
 # configuration whose effect did not show, are failures, never left out.

@@ -69,7 +69,7 @@ expect() {
     fi
 }
 
-# All the tests of what Windows programs see. Wine by itself does not pass them (docs/CONFORMANCE.md).
+# All the tests of what Windows programs see. Wine by itself does not pass them (docs/evidence/CONFORMANCE.md).
 conforms() {
     if told=$($as "$home/bin/writewatch" run -- $container sh -c "$wine" sh conformance.exe strict 2>&1 \
         </dev/null); then

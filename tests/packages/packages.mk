@@ -2,7 +2,7 @@
 # ---- Debian packages, the source archive, older systems; nothing of it is part of `make check` ----
 EXTRA_DIST += tests/packages/check-packages.sh tests/packages/build-in-root.sh tests/packages/try-in-root.sh \
 	tests/packages/fresh.sh tests/packages/older.sh tests/packages/wine.sh tests/packages/container.sh \
-	tests/packages/test-dist.sh docs/CONTAINERS.md
+	tests/packages/test-dist.sh
 
 EXTRA_DIST += debian/changelog debian/control debian/copyright debian/libwritewatch-dev.examples \
 	debian/libwritewatch-dev.install debian/libwritewatch0.install debian/libwritewatch0.symbols debian/not-installed \

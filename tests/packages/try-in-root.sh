@@ -79,6 +79,16 @@ pages() {
     done
 }
 
+# What README.md links lies where a reader of the package finds it.
+documents() {
+    folder=/usr/share/doc/writewatch
+    linked=$(grep -o '](\(docs/\)\?[A-Za-z/-]*\.[a-z]*)' $folder/README.md | sed 's/^](//; s/)$//' | sort -u)
+    [ -n "$linked" ] || verdict "FAILED: the packages have no README.md with links"
+    for file in $linked; do
+        step '' "test -f $folder/$file"
+    done
+}
+
 # Every name in the file system, but for what packages, programs and apt keep for themselves.
 names() {
     find / -xdev \( -path /proc -o -path /dev -o -path /sys -o -path /tmp -o -path /root -o -path /run -o -path /var/log \
@@ -114,6 +124,7 @@ attached
 statistics
 step '^== ./texture-cache.c' 'AUTOPKGTEST_TMP=/tmp sh /srv/autopkgtest/examples'
 pages
+documents
 wineserver -k 2>/dev/null
 step '' "apt-get -qq purge -y --auto-remove '?name(writewatch)' >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; false; }"
 names >/tmp/after

@@ -8,20 +8,9 @@
 #define WW_TESTS_UNIT_CONTRACT_H
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 
-#include "util.h"
-
-/* The backend in use, and all that work here. */
-extern const struct ww_probe *backend;
-extern struct ww_probe backends[MAX_BACKENDS];
-extern size_t nr_backends;
-
-/* Opened for each test, in its process. */
-extern struct ww_context *ctx;
+#include "backends.h"
+#include "deny-call.h"
 
 static inline bool has_cap(uint32_t cap)
 {
@@ -59,19 +48,7 @@ static inline void reset_pages(char *base, size_t nr)
  * is @arg, if that is not 0. */
 static inline void deny(long nr, unsigned int arg, int error)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 3),
-        /* The low half, which comes first on the machines we know. */
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-        BPF_JUMP(BPF_JMP | (arg ? BPF_JEQ : BPF_JGE) | BPF_K, arg, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_msg(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "seccomp: %s", strerror(errno));
+    ck_assert_msg(deny_call(nr, 1, arg, error, 0), "seccomp: %s", strerror(errno));
 }
 
 /* A part of the suite with the context opened and closed around each test. */

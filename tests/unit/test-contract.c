@@ -6,29 +6,9 @@
  */
 #include "contract.h"
 
-const struct ww_probe *backend;
-struct ww_probe backends[MAX_BACKENDS];
-size_t nr_backends;
-struct ww_context *ctx;
-
-static void open_context(void)
-{
-    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
-}
-
-static void close_context(void)
-{
-    ww_close(ctx);
-}
-
 TCase *new_case(Suite *suite, const char *name)
 {
-    TCase *tcase = tcase_create(name);
-
-    tcase_set_timeout(tcase, 1200);
-    tcase_add_checked_fixture(tcase, open_context, close_context);
-    suite_add_tcase(suite, tcase);
-    return tcase;
+    return new_context_case(suite, name, 1200);
 }
 
 static int run(void)
@@ -51,16 +31,5 @@ static int run(void)
 
 int main(void)
 {
-    int failed = 0;
-
-    nr_backends = find_backends(backends, 0);
-    for (size_t i = 0; i < nr_backends; i++) {
-        backend = &backends[i];
-        failed += run();
-    }
-    if (!nr_backends) {
-        printf("SKIP: no backend works here\n");
-        return EXIT_SKIPPED;
-    }
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_on_each_backend(run);
 }

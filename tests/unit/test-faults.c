@@ -13,11 +13,6 @@
 #include "inject.h"
 #include "model.h"
 
-const struct ww_probe *backend;
-struct ww_probe backends[MAX_BACKENDS];
-size_t nr_backends;
-struct ww_context *ctx;
-
 static const struct model_faults faults = {
     .resume = fault_resume,
     .pause = fault_pause,
@@ -48,7 +43,7 @@ static void report(void)
 }
 
 /* Opens a context while calls fail. Where that is an error, nothing happened, and without faults it works. */
-static void open_context(void)
+static void open_while_calls_fail(void)
 {
     struct ww_context *const untouched = (struct ww_context *)&ctx;
     int err;
@@ -66,7 +61,7 @@ static void open_context(void)
     }
 }
 
-static void close_context(void)
+static void close_while_calls_fail(void)
 {
     fault_resume();
     ww_close(ctx);
@@ -79,7 +74,7 @@ static unsigned long run_part(unsigned long seed, unsigned long nr_steps)
     struct model *model;
     unsigned long nr_failed;
 
-    open_context();
+    open_while_calls_fail();
     fault_stop();
     model = model_new(ctx, backend->name, seed, seed % 3 ? 0 : WW_WATCH_MARKERS);
     fault_start();
@@ -90,7 +85,7 @@ static unsigned long run_part(unsigned long seed, unsigned long nr_steps)
     nr_failed = model->nr_failed;
     model_end(model);
     fault_start();
-    close_context();
+    close_while_calls_fail();
     return nr_failed;
 }
 
@@ -211,7 +206,7 @@ START_TEST(a_latch_without_memory_marks_all)
     char *base;
 
     fault_plan(NULL, 0);
-    open_context();
+    open_while_calls_fail();
     base = watch_pages(8);
     write_map(base, "#..#....");
     fault_add(FAULT_MMAP, ENOMEM, 1, 0, true);
@@ -240,7 +235,7 @@ START_TEST(a_passing_shortage_takes_no_capability)
         uint32_t caps;
 
         fault_plan(NULL, 0);
-        open_context();
+        open_while_calls_fail();
         base = watch_pages(8);
         caps = ww_backend_caps(ctx);
         /* What an answer needs is there from the one before. */
@@ -265,7 +260,7 @@ START_TEST(a_shortage_at_the_opening_takes_no_capability)
     int err;
 
     fault_plan(NULL, 0);
-    open_context();
+    open_while_calls_fail();
     ck_assert(fault_plan("copy:1:ENOMEM", 0));
     fault_start();
     fault_resume();
@@ -288,7 +283,7 @@ START_TEST(what_could_not_be_unregistered_is_watched_again)
     char *base;
 
     fault_plan(NULL, 0);
-    open_context();
+    open_while_calls_fail();
     base = watch_pages(8);
     fault_plan("scan:1:ENOTTY,scan:2:ENOTTY,unregister:1+:EINVAL", 0);
     fault_start();
@@ -319,26 +314,23 @@ static void add_case(Suite *suite, const char *name, const TTest *test, int nr)
     suite_add_tcase(suite, tcase);
 }
 
+static int run(void)
+{
+    Suite *suite = suite_create(backend->name);
+
+    add_case(suite, "once", one_call_fails, NR_KINDS);
+    add_case(suite, "for good", a_call_fails_from_some_time_on, NR_KINDS);
+    add_case(suite, "random", random_calls_fail, NR_SEEDS);
+    add_case(suite, "hold", a_latch_without_memory_marks_all, 1);
+    add_case(suite, "leftovers", what_could_not_be_unregistered_is_watched_again, 1);
+    add_case(suite, "shortage", a_passing_shortage_takes_no_capability, 1);
+    add_case(suite, "shortage at the opening", a_shortage_at_the_opening_takes_no_capability, 1);
+    return run_suite(suite);
+}
+
 int main(void)
 {
-    int failed = 0;
-
     /* In this thread and its forks calls fail only where a test says so; in those of the library, always. */
     fault_pause();
-    nr_backends = find_backends(backends, 0);
-    for (size_t i = 0; i < nr_backends; i++) {
-        Suite *suite;
-
-        backend = &backends[i];
-        suite = suite_create(backend->name);
-        add_case(suite, "once", one_call_fails, NR_KINDS);
-        add_case(suite, "for good", a_call_fails_from_some_time_on, NR_KINDS);
-        add_case(suite, "random", random_calls_fail, NR_SEEDS);
-        add_case(suite, "hold", a_latch_without_memory_marks_all, 1);
-        add_case(suite, "leftovers", what_could_not_be_unregistered_is_watched_again, 1);
-        add_case(suite, "shortage", a_passing_shortage_takes_no_capability, 1);
-        add_case(suite, "shortage at the opening", a_shortage_at_the_opening_takes_no_capability, 1);
-        failed += run_suite(suite);
-    }
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_on_each_backend(run);
 }

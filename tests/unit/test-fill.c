@@ -9,13 +9,9 @@
 #include <linux/capability.h>
 #include <sys/syscall.h>
 
-const struct ww_probe *backend;
-struct ww_probe backends[MAX_BACKENDS];
-size_t nr_backends;
-struct ww_context *ctx;
-
 /* Whether the tests give the right away that lets a userfaultfd see the faults of system calls. */
 static bool unprivileged;
+static bool any_fills;
 
 static bool drop_ptrace(void)
 {
@@ -34,17 +30,11 @@ static bool drop_ptrace(void)
     return had && !syscall(SYS_capset, &header, data);
 }
 
-static void open_context(void)
+static void drop_rights(void)
 {
     if (unprivileged) {
         ck_assert(drop_ptrace());
     }
-    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
-}
-
-static void close_context(void)
-{
-    ww_close(ctx);
 }
 
 TCase *new_case(Suite *suite, const char *name)
@@ -52,6 +42,7 @@ TCase *new_case(Suite *suite, const char *name)
     TCase *tcase = tcase_create(name);
 
     tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, drop_rights, NULL);
     tcase_add_checked_fixture(tcase, open_context, close_context);
     suite_add_tcase(suite, tcase);
     return tcase;
@@ -75,25 +66,26 @@ static int run(const char *suffix)
     return run_suite(suite);
 }
 
+static int run_both(void)
+{
+    int failed = run("");
+
+    any_fills |= backend->caps & WW_CAP_FILL;
+    if ((backend->caps & WW_CAP_KERNEL_FILLS) && !geteuid()) {
+        unprivileged = true;
+        failed += run(" without CAP_SYS_PTRACE");
+        unprivileged = false;
+    }
+    return failed;
+}
+
 int main(void)
 {
-    int failed = 0;
-    bool any = false;
+    int status = run_on_each_backend(run_both);
 
-    nr_backends = find_backends(backends, 0);
-    for (size_t i = 0; i < nr_backends; i++) {
-        backend = &backends[i];
-        any |= backend->caps & WW_CAP_FILL;
-        failed += run("");
-        if ((backend->caps & WW_CAP_KERNEL_FILLS) && !geteuid()) {
-            unprivileged = true;
-            failed += run(" without CAP_SYS_PTRACE");
-            unprivileged = false;
-        }
-    }
-    if (!any && !failed) {
+    if (status == EXIT_SUCCESS && !any_fills) {
         printf("SKIP: no backend that works here has WW_CAP_FILL\n");
         return EXIT_SKIPPED;
     }
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }

@@ -57,11 +57,6 @@
 
 #include "kernel.h"
 
-const struct ww_probe *backend;
-struct ww_probe backends[MAX_BACKENDS];
-size_t nr_backends;
-struct ww_context *ctx;
-
 /* Shared with the processes that the tests run in. */
 static struct {
     atomic_ulong nr_begun, nr_skipped;
@@ -124,15 +119,10 @@ static void close_bare(void)
     bare_close(&bare);
 }
 
-static void open_context(void)
+static void begin_with_context(void)
 {
     begin();
-    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
-}
-
-static void close_context(void)
-{
-    ww_close(ctx);
+    open_context();
 }
 
 static TCase *make_case(Suite *suite, const char *name, SFun setup, SFun teardown)
@@ -157,7 +147,7 @@ TCase *new_bare_case(Suite *suite, const char *name)
 
 TCase *new_case(Suite *suite, const char *name)
 {
-    return make_case(suite, name, open_context, close_context);
+    return make_case(suite, name, begin_with_context, close_context);
 }
 
 /* ---- suites ---- */

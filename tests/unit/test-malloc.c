@@ -10,8 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -21,6 +19,7 @@
 #include <sys/wait.h>
 
 #include "uapi.h"
+#include "deny-call.h"
 #include "util.h"
 #include "writewatch-pagemap.h"
 #include "writewatch-win32.h"
@@ -395,31 +394,14 @@ static void close_own(void)
     }
 }
 
-/* deny() of contract.h without libcheck's checks. */
-static void deny_call(long nr, unsigned int arg, int error)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-        BPF_JUMP(BPF_JMP | (arg ? BPF_JEQ : BPF_JGE) | BPF_K, arg, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-
-    MUST(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    MUST(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
-}
-
 static void deny_scan(void)
 {
-    deny_call(SYS_ioctl, (unsigned int)PAGEMAP_SCAN, ENOTTY);
+    MUST(deny_call(SYS_ioctl, 1, (unsigned int)PAGEMAP_SCAN, ENOTTY, 0));
 }
 
 static void deny_userfaultfd(void)
 {
-    deny_call(SYS_userfaultfd, 0, EPERM);
+    MUST(deny_call(SYS_userfaultfd, 0, 0, EPERM, 0));
     close_own();
 }
 

@@ -16,11 +16,6 @@
 #define NR_CONTROL 8
 #define CONTENT 0x5a
 
-const struct ww_probe *backend;
-struct ww_probe backends[MAX_BACKENDS];
-size_t nr_backends;
-struct ww_context *ctx;
-
 static char *control; /* ordinary memory, watched */
 static struct mapping mapping;
 static size_t nr; /* of its pages */
@@ -51,13 +46,13 @@ static int touch(size_t page, bool write, char *ret_value)
 
 /* ---- what every test begins and ends with ---- */
 
-static void open_context(void)
+static void open_all(void)
 {
     struct sigaction action = { .sa_handler = on_signal };
 
     ck_assert_int_eq(sigaction(SIGSEGV, &action, NULL), 0);
     ck_assert_int_eq(sigaction(SIGBUS, &action, NULL), 0);
-    ck_assert_int_eq(ww_open(&ctx, backend->name), 0);
+    open_context();
     control = watch_pages(NR_CONTROL);
     write_map(control, "#.#.");
     reset_pages(control, NR_CONTROL);
@@ -73,10 +68,10 @@ static void expect_control(void)
     }
 }
 
-static void close_context(void)
+static void close_all(void)
 {
     expect_control();
-    ww_close(ctx);
+    close_context();
     unmake_mapping(&mapping);
 }
 
@@ -380,7 +375,7 @@ static int run(void)
     int makers = nr_mappings();
 
     tcase_set_timeout(tcase, 20);
-    tcase_add_checked_fixture(tcase, open_context, close_context);
+    tcase_add_checked_fixture(tcase, open_all, close_all);
     tcase_add_loop_test(tcase, a_mapping_is_watched_or_refused, 0, makers);
     tcase_add_loop_test(tcase, a_mapping_is_changed_or_that_is_refused, 0, makers);
     tcase_add_loop_test(tcase, a_mapping_is_filled_or_that_is_refused, 0, makers);
@@ -392,16 +387,5 @@ static int run(void)
 
 int main(void)
 {
-    int failed = 0;
-
-    nr_backends = find_backends(backends, 0);
-    for (size_t i = 0; i < nr_backends; i++) {
-        backend = &backends[i];
-        failed += run();
-    }
-    if (!nr_backends) {
-        printf("SKIP: no backend works here\n");
-        return EXIT_SKIPPED;
-    }
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_on_each_backend(run);
 }

@@ -22,7 +22,7 @@
 #include <time.h>
 
 #include "uapi.h"
-#include "util.h"
+#include "backends.h"
 
 #ifndef SECCOMP_RET_KILL_PROCESS
 #define SECCOMP_RET_KILL_PROCESS 0x80000000U
@@ -34,9 +34,6 @@
 
 #define NOBODY 65534
 
-static struct ww_probe backends[MAX_BACKENDS];
-static size_t nr_backends;
-
 #define SKIP(...)                                                                                            \
     do {                                                                                                     \
         printf("SKIP: ");                                                                                    \
@@ -45,34 +42,10 @@ static size_t nr_backends;
         return;                                                                                              \
     } while (0)
 
-static bool works(const char *name)
-{
-    for (size_t i = 0; i < nr_backends; i++) {
-        if (!strcmp(backends[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct ww_probe probe(const char *name)
-{
-    struct ww_probe probes[MAX_BACKENDS];
-    ssize_t nr = ww_probe(probes, MAX_BACKENDS);
-
-    for (ssize_t i = 0; i < nr; i++) {
-        if (!strcmp(probes[i].name, name)) {
-            return probes[i];
-        }
-    }
-    ck_abort_msg("there is no backend %s", name);
-    return (struct ww_probe){ .error = -EINVAL };
-}
-
 /* What ww_probe() says of a backend, which ww_open() must agree with. */
 static void expect_reason(const char *backend, int error, const char *reason)
 {
-    struct ww_probe said = probe(backend);
+    struct ww_probe said = probe_backend(backend);
     struct ww_context *ctx;
 
     ck_assert_msg(said.error == error && !strcmp(said.reason, reason),
@@ -155,7 +128,7 @@ static const struct {
 
 static bool can_fail(int step)
 {
-    return works(steps[step].backend) || !strcmp(steps[step].backend, "softdirty");
+    return backend_works(steps[step].backend) || !strcmp(steps[step].backend, "softdirty");
 }
 
 static size_t nr_denied(int step)
@@ -192,7 +165,7 @@ START_TEST(a_reason_names_step_and_errno)
     }
     snprintf(wanted, sizeof(wanted), "%s %s (%s)", steps[step].what,
              steps[step].is_file ? "cannot be opened" : "fails", errors[error].name);
-    said = probe(steps[step].backend);
+    said = probe_backend(steps[step].backend);
     ck_assert_msg(said.error == errors[error].returned, "%s: %d, \"%s\"", wanted, said.error, said.reason);
     ck_assert_msg(!strncmp(said.reason, wanted, strlen(wanted)), "\"%s\" in place of \"%s\"", said.reason,
                   wanted);
@@ -275,7 +248,7 @@ START_TEST(the_program_notices_nothing)
         SKIP("seccomp: %s", strerror(errno));
     }
     for (int i = 0; i < 3; i++) {
-        ck_assert_int_lt(probe("uffd").error, 0);
+        ck_assert_int_lt(probe_backend("uffd").error, 0);
         expect_use(NULL);
     }
     ck_assert_int_eq(atomic_load(&nr_signals), 0);
@@ -334,7 +307,7 @@ START_TEST(a_supervisor_may_allow_it)
     pthread_t supervisor;
     int listener;
 
-    if (!works("uffd")) {
+    if (!backend_works("uffd")) {
         SKIP("uffd does not work here");
     }
     listener = close_filter(denied, 1, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
@@ -369,7 +342,7 @@ START_TEST(a_filter_that_came_later)
     char *base = map_pages(6);
     struct ww_context *ctx;
 
-    if (!works("uffd")) {
+    if (!backend_works("uffd")) {
         SKIP("uffd does not work here");
     }
     ck_assert_int_eq(ww_open(&ctx, "uffd"), 0);
@@ -399,14 +372,14 @@ START_TEST(the_device_does_where_the_call_is_denied)
 {
     static const struct denial denied[] = { { SYS_userfaultfd, 0 } };
 
-    if (!works("uffd") || access("/dev/userfaultfd", R_OK | W_OK)) {
+    if (!backend_works("uffd") || access("/dev/userfaultfd", R_OK | W_OK)) {
         SKIP("/dev/userfaultfd: %s", strerror(errno));
     }
     if (close_filter(denied, 1, denials[_i], 0)) {
         SKIP("seccomp: %s", strerror(errno));
     }
-    ck_assert_int_eq(probe("uffd").error, 0);
-    ck_assert_int_eq(probe("uffd-sync").error, 0);
+    ck_assert_int_eq(probe_backend("uffd").error, 0);
+    ck_assert_int_eq(probe_backend("uffd-sync").error, 0);
     expect_use("uffd");
     expect_use("uffd-sync");
 }
@@ -423,9 +396,9 @@ START_TEST(the_remedy_names_the_device)
     if (close_filter(denied, 1, denials[_i], 0)) {
         SKIP("seccomp: %s", strerror(errno));
     }
-    ck_assert_ptr_nonnull(probe("uffd").remedy);
-    ck_assert_msg(!strstr(probe("uffd").remedy, "let this user open /dev/userfaultfd") == !there, "%s",
-                  probe("uffd").remedy);
+    ck_assert_ptr_nonnull(probe_backend("uffd").remedy);
+    ck_assert_msg(!strstr(probe_backend("uffd").remedy, "let this user open /dev/userfaultfd") == !there,
+                  "%s", probe_backend("uffd").remedy);
 }
 END_TEST
 
@@ -433,7 +406,7 @@ END_TEST
 
 START_TEST(a_process_that_is_not_dumpable)
 {
-    if (!works("uffd") || !become_nobody() || prctl(PR_SET_DUMPABLE, 0)) {
+    if (!backend_works("uffd") || !become_nobody() || prctl(PR_SET_DUMPABLE, 0)) {
         SKIP("it cannot become another user, or uffd does not work here");
     }
     expect_reason("uffd", -EACCES,
@@ -441,7 +414,7 @@ START_TEST(a_process_that_is_not_dumpable)
     expect_reason("softdirty", -EACCES,
                   "/proc/self/pagemap cannot be opened (EACCES): the process is not dumpable");
     /* Its maps it may read. */
-    ck_assert_int_eq(probe("mprotect").error, 0);
+    ck_assert_int_eq(probe_backend("mprotect").error, 0);
 }
 END_TEST
 
@@ -449,7 +422,7 @@ START_TEST(there_is_no_proc)
 {
     char path[] = "/tmp/writewatch-XXXXXX";
 
-    if (!works("uffd") || (geteuid() && unshare(CLONE_NEWUSER)) || !mkdtemp(path) || chroot(path)) {
+    if (!backend_works("uffd") || (geteuid() && unshare(CLONE_NEWUSER)) || !mkdtemp(path) || chroot(path)) {
         SKIP("no right to change the root directory, or uffd does not work here");
     }
     rmdir("/");
@@ -487,7 +460,7 @@ static void limit_descriptors(int spare)
 
 START_TEST(no_descriptor_is_free)
 {
-    if (!works("uffd")) {
+    if (!backend_works("uffd")) {
         SKIP("uffd does not work here");
     }
     limit_descriptors(_i);
@@ -495,7 +468,7 @@ START_TEST(no_descriptor_is_free)
         "uffd", -EMFILE,
         _i ? "/proc/self/pagemap cannot be opened (EMFILE): no file descriptor is free in this process"
            : "userfaultfd(2) fails (EMFILE): no file descriptor is free in this process");
-    ck_assert_str_eq(probe("uffd").remedy, "raise ulimit -n");
+    ck_assert_str_eq(probe_backend("uffd").remedy, "raise ulimit -n");
 }
 END_TEST
 

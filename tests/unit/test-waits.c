@@ -7,19 +7,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "deny-call.h"
 #include "internal.h"
 #include "mprotect.h"
 #include "util.h"
@@ -383,18 +381,7 @@ static void begin_late_store(struct call *call, char *base)
 /* As on kernels before 5.14. */
 static void deny_populate_write(void)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 23, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, (SECCOMP_RET_ERRNO | EINVAL)),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    ck_assert_msg(deny_call(SYS_madvise, 2, 23, EINVAL, 0), "seccomp: %s", strerror(errno));
 }
 
 START_TEST(a_store_whose_page_is_watched_no_more_goes_through)

@@ -10,10 +10,41 @@ skip() {
     exit 77
 }
 
-# bootstrap SUITE ARCH FOLDER LOG: a minimal system, which reaches packages as this one does.
-bootstrap() {
+need_debootstrap() {
     command -v debootstrap >/dev/null || apt-get -qq install -y debootstrap >/dev/null 2>&1 ||
         skip "debootstrap is not installed"
+}
+
+# unpack SUITE ARCH PACKAGE,PACKAGE... FOLDER LOG: packages and what they need, unpacked; none of their programs is run.
+unpack() {
+    need_debootstrap
+    rm -rf "$4.new" "$4.part"
+    debootstrap --foreign --variant=minbase --arch="$2" --include="$3" "$1" "$4.part" >"$5" 2>&1 ||
+        skip "debootstrap of $1 failed, see $5"
+    mkdir -p "$4.new"
+    for deb in "$4.part"/var/cache/apt/archives/*.deb; do
+        dpkg-deb -x "$deb" "$4.new"
+    done
+    rm -rf "$4.part"
+    mv "$4.new" "$4"
+}
+
+# Ends the script where this kernel runs no programs for ARCH.
+need_kernel_for() {
+    [ "$1" = i386 ] || return 0
+    try=$(mktemp)
+    echo 'void _start(void) { __asm__("movl $1, %eax; xorl %ebx, %ebx; int $0x80"); }' |
+        gcc -m32 -static -nostdlib -o "$try" -x c - && { "$try"; } 2>/dev/null || {
+        rm -f "$try"
+        skip "this kernel runs no programs for i386"
+    }
+    rm -f "$try"
+}
+
+# bootstrap SUITE ARCH FOLDER LOG: a minimal system, which reaches packages as this one does.
+bootstrap() {
+    need_debootstrap
+    need_kernel_for "$2"
     rm -rf "$3"
     mkdir -p "$(dirname "$3")"
     debootstrap --arch="$2" --variant=minbase "$1" "$3" >"$4" 2>&1 || skip "debootstrap of $1 failed, see $4"

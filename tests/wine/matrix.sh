@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # matrix.sh [SUITE-ARCH...]: every Wine that a user meets, each in a Debian of its
-# own (root.sh), and the table of docs/CONFORMANCE.md on standard output. Takes
+# own (root.sh), and the table of docs/evidence/CONFORMANCE.md on standard output. Takes
 # about ten minutes a row; progress on standard error.
 set -u
 here=$(dirname "$0")
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
-cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch
+. "$here/debian.sh"
 rows=${*:-bookworm-amd64 bookworm-i386 trixie-amd64 trixie-i386 trixie-wow64}
 status=0
 
@@ -31,9 +31,10 @@ for row in $rows; do
     if [ "$arch" = wow64 ]; then
         # 32-bit programs in the 64-bit Wine: the Windows libraries for them come from the i386 package.
         arch=amd64 env="env WINEDLLPATH=/opt/wow64"
-        sh "$here/root.sh" "$suite" i386 true && sh "$here/root.sh" "$suite" amd64 true &&
-            mkdir -p "$cache/$suite-amd64/opt/wow64" &&
-            cp -alf "$cache/$suite-i386/usr/lib/i386-linux-gnu/wine/i386-windows" "$cache/$suite-amd64/opt/wow64/"
+        libraries=$cache/$suite-i386-libwine
+        [ -d "$libraries" ] || (unpack "$suite" i386 libwine "$libraries" "$libraries.log") >&2
+        sh "$here/root.sh" "$suite" amd64 true && mkdir -p "$cache/$suite-amd64/opt/wow64" &&
+            cp -alf "$libraries/usr/lib/i386-linux-gnu/wine/i386-windows" "$cache/$suite-amd64/opt/wow64/"
     fi
     sh "$here/root.sh" "$suite" "$arch" $env sh tests/wine/matrix-one.sh "$row" "$pe" >"$build/matrix.out"
     one=$?
