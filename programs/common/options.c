@@ -83,10 +83,12 @@ bool parse_number(const char *text, int base, char end, uint64_t *ret_number, co
     return !errno && stop != text && *stop == end;
 }
 
-/* No number counts from 0 on. */
+/* Refuses 0, which no option takes. */
 static bool take_whole_number(const struct option_row *row, const char *text)
 {
-    double most = row->kind == OPTION_PID ? INT_MAX : row->kind == OPTION_PAGES ? UINT64_MAX : row->most;
+    uint64_t most = row->kind == OPTION_PID     ? INT_MAX
+                    : row->kind == OPTION_PAGES ? UINT64_MAX
+                                                : (uint64_t)row->most;
     const char *end;
     uint64_t number;
 
