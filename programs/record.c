@@ -2,8 +2,8 @@
 /*
  * `writewatch record`: runs a command as `run --stats` does, or follows one that already runs so, and writes
  * for each interval which regions the program asked about and which pages were dirty: a JSON object a line
- * (writewatch-json(5), RECORDS), for `writewatch plot` and others. If the disk is full, the record ends with its
- * last whole line.
+ * (writewatch-json(5), RECORDS), for `writewatch plot` and others. If the disk is full, the record ends with
+ * its last whole line.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch scan`: the pages of a process by category, as text or as JSON. Scans range by range, and writes
- * each region at once, so that memory limits nothing. Never write-protects. writewatch-json(5) documents the names
- * in the JSON form, which do not change.
+ * each region at once, so that memory limits nothing. Never write-protects. writewatch-json(5) documents the
+ * names in the JSON form, which do not change.
  */
 #include <errno.h>
 #include <inttypes.h>
