@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch bench`: its options, which peers take part, and where the results
- * go. What is measured and how is the core's (bench.h); the same core serves
- * tests/bench/native, which adds peers that are of no use to users.
+ * `writewatch bench`: its options, the choice of peers, and the output. The core (bench/bench.h) measures; it
+ * also serves tests/bench/native, which adds peers that are of no use to users.
  */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
+#include "common/options.h"
+#include "common/survey.h"
 #include "programs.h"
 
 const char bench_help[] =
     "usage: writewatch bench [--quick] [--backend=NAME...] [--workload=PATTERN...] [--rounds=N]\n"
     "                        [--json] [--plot=FOLDER]\n"
     "\n"
-    "Measures what each way to track writes costs on this machine: all of them in turn,\n"
-    "round after round, every answer checked. Takes many minutes; --quick takes seconds.\n"
+    "Measures what each method of tracking writes costs on this machine, all of them in turn,\n"
+    "round after round, and checks every answer. Takes many minutes; --quick takes seconds.\n"
     "\n"
     "  --quick             small regions and 3 rounds: to see that it works, not what it costs\n"
     "  --backend=NAME      only this backend, or 'bare', the kernel's PAGEMAP_SCAN in a loop;\n"
     "                      may be given several times, and ratios are to the first\n"
-    "  --workload=PATTERN  only workloads with such a name, as 'dense_*'; several times too\n"
-    "  --rounds=N          rounds, 1 to 99; 9 without it\n"
-    "  --json              the results for programs, see writewatch-json(5)\n"
-    "  --plot=FOLDER       draw cost by dirty fraction and by size of the region, as SVG, by\n"
+    "  --workload=PATTERN  only workloads whose names match, as 'dense_*'; several times too\n"
+    "  --rounds=N          rounds, 1 to 99 (default: 9)\n"
+    "  --json              the results as JSON, see writewatch-json(5)\n"
+    "  --plot=FOLDER       draws cost by dirty fraction and by size of the region, as SVG, with\n"
     "                      gnuplot\n"
     "  -h, --help          shows this help\n"
     "\n"
     "Progress goes to standard error. The exit code is 0, 77 if none of the backends works\n"
-    "here, 1 if an answer was wrong, these options are or the output cannot be written.\n";
+    "here, 1 if an answer or these options are wrong, or the output cannot be written.\n";
 
 #define LIMIT_S 30
 #define QUICK_LIMIT_S 10
@@ -42,34 +43,24 @@ struct request {
     size_t nr_backends;
     const char *pattern[16];
     size_t nr_patterns;
-    size_t nr_rounds; /* 0: not said */
+    uint64_t nr_rounds; /* 0: not given */
     bool quick, json;
     const char *plot; /* a folder, or NULL */
 };
 
-/* What --backend takes, in a list. */
-static const char *backend_names(const struct backends *backends, char *ret_text, size_t size)
+static int take_backend(const struct option_row *row, const char *name)
 {
-    size_t used = 0;
-
-    for (size_t i = 0; i < backends->nr && used < size; i++) {
-        used += snprintf(ret_text + used, size - used, "%s, ", backends->probe[i].name);
-    }
-    if (used < size) {
-        snprintf(ret_text + used, size - used, "bare");
-    }
-    return ret_text;
-}
-
-static int parse_backend(struct request *request, const char *name)
-{
+    struct request *request = row->to;
     struct backends backends;
-    char names[200];
+    char names[200] = "";
 
     probe_backends(&backends);
     if (strcmp(name, "bare") && !find_backend(&backends, name)) {
-        return usage_error("bench", "unknown backend '%s'; there are: %s", name,
-                           backend_names(&backends, names, sizeof(names)));
+        for (size_t i = 0; i < backends.nr; i++) {
+            append_name(names, sizeof(names), ", ", backends.probe[i].name);
+        }
+        append_name(names, sizeof(names), ", ", "bare");
+        return usage_error("bench", "unknown backend '%s'; there are: %s", name, names);
     }
     for (size_t i = 0; i < request->nr_backends; i++) {
         if (!strcmp(request->backend[i], name)) {
@@ -77,14 +68,14 @@ static int parse_backend(struct request *request, const char *name)
         }
     }
     request->backend[request->nr_backends++] = name; /* there are fewer names than places */
-    return 0;
+    return GO_ON;
 }
 
-static int parse_pattern(struct request *request, const char *pattern)
+static int take_pattern(const struct option_row *row, const char *pattern)
 {
+    struct request *request = row->to;
     const struct bench_plan plan = { .patterns = &pattern, .nr_patterns = 1 };
-    char names[300];
-    size_t used = 0;
+    char names[300] = "";
 
     for (size_t i = 0; i < bench_nr_workloads; i++) {
         if (bench_is_wanted(&plan, &bench_workloads[i])) {
@@ -92,53 +83,16 @@ static int parse_pattern(struct request *request, const char *pattern)
                 return usage_error("bench", "too many workloads are named");
             }
             request->pattern[request->nr_patterns++] = pattern;
-            return 0;
+            return GO_ON;
         }
     }
-    for (size_t i = 0; i < bench_nr_workloads && used < sizeof(names); i++) {
-        used += snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", bench_workloads[i].name);
+    for (size_t i = 0; i < bench_nr_workloads; i++) {
+        append_name(names, sizeof(names), ", ", bench_workloads[i].name);
     }
     return usage_error("bench", "no workload is like '%s'; there are: %s", pattern, names);
 }
 
-static int parse_rounds(struct request *request, const char *text)
-{
-    char *end;
-    unsigned long value;
-
-    errno = 0;
-    value = strtoul(text, &end, 10);
-    if (*end || text[0] < '0' || text[0] > '9' || errno || !value || value > MAX_ROUNDS) {
-        return usage_error("bench", "'%s' is no number of rounds, 1 to %d", text, MAX_ROUNDS);
-    }
-    request->nr_rounds = value;
-    return 0;
-}
-
-static int parse_option(int option, struct request *request)
-{
-    switch (option) {
-    case OPTION_QUICK:
-        request->quick = true;
-        return 0;
-    case OPTION_BACKEND:
-        return parse_backend(request, optarg);
-    case OPTION_WORKLOAD:
-        return parse_pattern(request, optarg);
-    case OPTION_ROUNDS:
-        return parse_rounds(request, optarg);
-    case OPTION_JSON:
-        request->json = true;
-        return 0;
-    case OPTION_PLOT:
-        request->plot = optarg;
-        return 0;
-    default:
-        return EXIT_USAGE;
-    }
-}
-
-/* A backend that was asked for by name must work; of all the others, those that do. */
+/* Adds the named backends, each of which must work, or else all that work. */
 static int add_peers(const struct request *request, struct bench_peers *peers)
 {
     struct backends backends;
@@ -233,27 +187,20 @@ static int measure(const struct request *request)
 
 int bench_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "quick", no_argument, NULL, OPTION_QUICK },
-        { "backend", required_argument, NULL, OPTION_BACKEND },
-        { "workload", required_argument, NULL, OPTION_WORKLOAD },
-        { "rounds", required_argument, NULL, OPTION_ROUNDS },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "plot", required_argument, NULL, OPTION_PLOT },
-        { "help", no_argument, NULL, OPTION_HELP },
+    struct request request = { .nr_rounds = 0 };
+    const struct option_row options[] = {
+        { "quick", OPTION_FLAG, .to = &request.quick },
+        { "backend", OPTION_OTHER, .to = &request, .take = take_backend },
+        { "workload", OPTION_OTHER, .to = &request, .take = take_pattern },
+        { "rounds", OPTION_ROUNDS, .to = &request.nr_rounds, .least = 1, .most = MAX_ROUNDS },
+        { "json", OPTION_FLAG, .to = &request.json },
+        { "plot", OPTION_TEXT, .to = &request.plot },
         { 0 },
     };
-    struct request request = { .nr_rounds = 0 };
-    int option, status = 0;
+    int status = read_options("bench", bench_help, options, argc, argv);
 
-    while (!status && (option = next_option("bench", argc, argv, options)) != OPTION_END) {
-        if (option == OPTION_HELP) {
-            return show(bench_help);
-        }
-        status = parse_option(option, &request);
-    }
-    if (!status && optind < argc) {
+    if (status == GO_ON && optind < argc) {
         status = usage_error("bench", "bench takes no '%s'", argv[optind]);
     }
-    return status ? status : measure(&request);
+    return status == GO_ON ? measure(&request) : status;
 }

@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch doctor`: everything between a Windows program and its write watches, one after the
- * other, and what would mend what is amiss. Each check is a function in one table and leaves findings; they
- * are shown at once or written as JSON. What needs Wine is in doctor_wine.c.
+ * `writewatch doctor`: checks everything between a Windows program and its write watches, and names remedies.
+ * Each check is a function in one table and adds findings, which are printed at once or written as JSON. The
+ * checks that need Wine are in doctor/wine.c.
  */
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-#include "doctor.h"
+#include "common/json.h"
+#include "common/options.h"
+#include "common/proc.h"
+#include "doctor/doctor.h"
 #include "programs.h"
 
 const char doctor_help[] =
     "usage: writewatch doctor [--wine=PROGRAM] [--quick] [--json]\n"
     "\n"
-    "Looks at all that write watches of Windows programs need here: kernel, sandbox,\n"
+    "Checks what write watches of Windows programs need on this system: kernel, sandbox,\n"
     "preload, Wine; then runs a small Windows program under Wine, in a Wine prefix of its\n"
-    "own that is removed afterwards. Ends with \"Looks good.\" or with what to mend.\n"
+    "own that is removed afterwards. Ends with \"Looks good.\" or with a list of remedies.\n"
     "\n"
     "  --wine=PROGRAM  this Wine (default: wine)\n"
     "  --quick         does not run a Windows program; that takes half a minute\n"
-    "  --json          the same for programs, see writewatch-json(5)\n"
+    "  --json          the same as JSON, see writewatch-json(5)\n"
     "  -h, --help      shows this help\n"
     "\n"
     "Examples:\n"
     "  writewatch doctor\n"
     "  writewatch doctor --wine=/opt/wine-staging/bin/wine\n"
     "\n"
-    "The exit code is 0 if nothing needs mending, 1 if something does or these options are\n"
+    "The exit code is 0 if nothing has to be fixed, 1 if something has or these options are\n"
     "wrong.\n";
 
 static const char *const severity_names[] = {
@@ -56,8 +56,8 @@ static void print_finding(const struct doctor *doctor, const struct finding *fin
     fflush(stdout);
 }
 
-void found(struct doctor *doctor, enum severity severity, const char *subject, const char *remedy,
-           const char *format, ...)
+void add_finding(struct doctor *doctor, enum severity severity, const char *subject, const char *remedy,
+                 const char *format, ...)
 {
     struct finding *finding = &doctor->finding[doctor->nr];
     va_list args;
@@ -93,33 +93,13 @@ size_t count_fixes(const struct doctor *doctor)
 static void check_kernel(struct doctor *doctor)
 {
     const struct ww_probe *uffd = find_backend(&doctor->backends, WINE_BACKEND);
-    struct utsname name;
 
-    if (uname(&name)) {
-        strcpy(name.release, "unknown");
-    }
     if (!uffd || uffd->error) {
-        found(doctor, FINDING_FIX, "kernel", uffd && uffd->remedy ? uffd->remedy : "use another kernel",
-              "Linux %s: %s", name.release, uffd ? uffd->reason : "no backend " WINE_BACKEND);
+        add_finding(doctor, FINDING_FIX, "kernel", uffd && uffd->remedy ? uffd->remedy : "use another kernel",
+                    "Linux %s: %s", kernel_release(), uffd ? uffd->reason : "no backend " WINE_BACKEND);
     } else {
-        found(doctor, FINDING_GOOD, "kernel", NULL, "Linux %s tracks writes", name.release);
+        add_finding(doctor, FINDING_GOOD, "kernel", NULL, "Linux %s tracks writes", kernel_release());
     }
-}
-
-/* The mode of the seccomp filter in force; 0: none, or nobody knows. */
-static int read_seccomp(void)
-{
-    FILE *file = fopen("/proc/self/status", "re");
-    char line[256];
-    int mode = 0;
-
-    while (file && fgets(line, sizeof(line), file) && sscanf(line, "Seccomp: %d", &mode) != 1) {
-        ;
-    }
-    if (file) {
-        fclose(file);
-    }
-    return mode;
 }
 
 static void check_settings(struct doctor *doctor)
@@ -128,21 +108,22 @@ static void check_settings(struct doctor *doctor)
     struct sysctl maps = read_sysctl("/proc/sys/vm/max_map_count");
 
     if (access("/proc/self/pagemap", R_OK)) {
-        found(doctor, FINDING_FIX, "settings", "mount /proc, and do not make programs undumpable",
-              "/proc/self/pagemap cannot be read");
+        add_finding(doctor, FINDING_FIX, "settings", "mount /proc, and do not make programs undumpable",
+                    "/proc/self/pagemap cannot be read");
     }
     if (unprivileged.known) {
-        found(doctor, FINDING_GOOD, "settings", NULL, "vm.unprivileged_userfaultfd is %ld; 0 is enough",
-              unprivileged.value);
+        add_finding(doctor, FINDING_GOOD, "settings", NULL, "vm.unprivileged_userfaultfd is %ld; 0 is enough",
+                    unprivileged.value);
     }
     if (maps.known) {
-        found(doctor, FINDING_GOOD, "settings", NULL,
-              "vm.max_map_count is %ld: room for %ld watches apart from each other; written pages need none",
-              maps.value, (maps.value - maps.value / 16) / 2);
+        add_finding(
+            doctor, FINDING_GOOD, "settings", NULL,
+            "vm.max_map_count is %ld: room for %ld watches apart from each other; written pages need none",
+            maps.value, (maps.value - maps.value / 16) / 2);
     }
 }
 
-/* What kind of sandbox this is, by what it leaves behind. NULL: none that is known. */
+/* The kind of sandbox, by the files that it leaves. NULL: no known one. */
 static const char *find_sandbox(void)
 {
     static const struct {
@@ -166,19 +147,19 @@ static const char *find_sandbox(void)
 static void check_sandbox(struct doctor *doctor)
 {
     const char *sandbox = find_sandbox();
-    int seccomp = read_seccomp();
+    long seccomp = read_status(getpid(), "Seccomp"); /* the mode of the filter in force */
 
     if (sandbox) {
-        found(doctor, FINDING_NOTE, "sandbox", NULL,
-              "this is %s: what is said here holds in it; other programs may live under other rules",
-              sandbox);
+        add_finding(doctor, FINDING_NOTE, "sandbox", NULL,
+                    "this is %s: what is said here holds in it; other programs may live under other rules",
+                    sandbox);
     }
     if (seccomp > 0) {
-        found(doctor, FINDING_NOTE, "sandbox", NULL,
-              "a seccomp filter is in force; what it denies is said above");
+        add_finding(doctor, FINDING_NOTE, "sandbox", NULL,
+                    "a seccomp filter is in force; what it denies is said above");
     }
     if (!sandbox && seccomp <= 0) {
-        found(doctor, FINDING_GOOD, "sandbox", NULL, "none");
+        add_finding(doctor, FINDING_GOOD, "sandbox", NULL, "none");
     }
 }
 
@@ -187,10 +168,10 @@ static void check_preload(struct doctor *doctor)
     const char *obstacle = preload_obstacle(&doctor->preload);
 
     if (obstacle) {
-        found(doctor, FINDING_FIX, "preload",
-              "install writewatch whole, in a folder without spaces and colons", "%s", obstacle);
+        add_finding(doctor, FINDING_FIX, "preload",
+                    "install writewatch whole, in a folder without spaces and colons", "%s", obstacle);
     } else {
-        found(doctor, FINDING_GOOD, "preload", NULL, "%s", doctor->preload.path);
+        add_finding(doctor, FINDING_GOOD, "preload", NULL, "%s", doctor->preload.path);
     }
 }
 
@@ -199,17 +180,17 @@ static void check_environment(struct doctor *doctor)
     const struct ww_probe wine = wine_backend(&doctor->backends);
     const char *preload = getenv("LD_PRELOAD");
 
-    /* Without a word of the user's, the kernel is to blame, and was. */
+    /* If no variable chose the backend, check_kernel() has already reported it. */
     if (wine.error && (forced_backend() || preload_is_disabled())) {
-        found(doctor, FINDING_FIX, "settings", wine.remedy ? wine.remedy : "unset WW_BACKEND", "%s",
-              wine.reason);
+        add_finding(doctor, FINDING_FIX, "settings", wine.remedy ? wine.remedy : "unset WW_BACKEND", "%s",
+                    wine.reason);
     } else if (!wine.error && !(wine.caps & WW_CAP_EXACT)) {
-        found(doctor, FINDING_FIX, "settings", "unset WW_BACKEND",
-              "with the backend '%s' pages count as written that were not", wine.name);
+        add_finding(doctor, FINDING_FIX, "settings", "unset WW_BACKEND",
+                    "with the backend '%s' pages count as written that were not", wine.name);
     }
     if (preload && preload[0]) {
-        found(doctor, FINDING_NOTE, "settings", NULL, "LD_PRELOAD has %.200s, which stays behind ours",
-              preload);
+        add_finding(doctor, FINDING_NOTE, "settings", NULL, "LD_PRELOAD has %.200s, which stays behind ours",
+                    preload);
     }
 }
 
@@ -250,19 +231,17 @@ static void print_json(const struct doctor *doctor)
         const struct finding *finding = &doctor->finding[i];
         struct json_object *one = json_object_new_object();
 
-        json_object_object_add(one, "subject", json_object_new_string(finding->subject));
-        json_object_object_add(one, "severity", json_object_new_string(severity_names[finding->severity]));
-        json_object_object_add(one, "text", json_object_new_string(finding->text));
-        json_object_object_add(one, "remedy",
-                               finding->remedy[0] ? json_object_new_string(finding->remedy) : NULL);
+        put_text(one, "subject", finding->subject);
+        put_text(one, "severity", severity_names[finding->severity]);
+        put_text(one, "text", finding->text);
+        put_text(one, "remedy", finding->remedy[0] ? finding->remedy : NULL);
         json_object_array_add(findings, one);
     }
-    json_object_object_add(object, "version", json_object_new_string(ww_version()));
+    put_text(object, "version", ww_version());
     json_object_object_add(object, "findings", findings);
-    json_object_object_add(object, "fixes", json_object_new_int64((int64_t)count_fixes(doctor)));
-    json_object_object_add(object, "program_run", json_object_new_boolean(doctor->has_run));
-    printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
-    json_object_put(object);
+    put_number(object, "fixes", count_fixes(doctor));
+    put_truth(object, "program_run", doctor->has_run);
+    print_object(object, stdout);
 }
 
 static int examine(struct doctor *doctor, bool quick)
@@ -284,33 +263,18 @@ static int examine(struct doctor *doctor, bool quick)
 
 int doctor_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "wine", required_argument, NULL, OPTION_WINE },
-        { "quick", no_argument, NULL, OPTION_QUICK },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { 0 },
-    };
     struct doctor doctor = { .wine = "wine" };
     bool quick = false;
-    int option;
+    const struct option_row options[] = {
+        { "wine", OPTION_TEXT, .to = &doctor.wine },
+        { "quick", OPTION_FLAG, .to = &quick },
+        { "json", OPTION_FLAG, .to = &doctor.json },
+        { 0 },
+    };
+    int status = read_options("doctor", doctor_help, options, argc, argv);
 
-    while ((option = next_option("doctor", argc, argv, options)) != OPTION_END) {
-        switch (option) {
-        case OPTION_WINE:
-            doctor.wine = optarg;
-            break;
-        case OPTION_QUICK:
-            quick = true;
-            break;
-        case OPTION_JSON:
-            doctor.json = true;
-            break;
-        case OPTION_HELP:
-            return show(doctor_help);
-        default:
-            return EXIT_USAGE;
-        }
+    if (status != GO_ON) {
+        return status;
     }
     if (optind < argc) {
         return usage_error("doctor", "unexpected '%s'", argv[optind]);

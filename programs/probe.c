@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch probe`: what this kernel lets this process do, what is missing for
- * more, and what Wine programs get. It asks the library, which tries each
- * backend by its effect; only the words are made here. The names in the JSON
- * form are documented in writewatch-json(5) and do not change.
+ * `writewatch probe`: what this kernel lets this process do, what is missing for more, and what Wine programs
+ * get. The library tries each backend by its effect; only the words are made here. writewatch-json(5)
+ * documents the names in the JSON form, which do not change.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <json-c/json.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "common/json.h"
+#include "common/options.h"
+#include "common/proc.h"
+#include "common/survey.h"
 #include "programs.h"
 
 const char probe_help[] = "usage: writewatch probe [--json]\n"
                           "\n"
-                          "Says which backends work on this kernel in this process, why others do not and\n"
+                          "Tells which backends work on this kernel in this process, why others do not and\n"
                           "what would help, and what programs get under 'writewatch run -- wine ...'.\n"
                           "\n"
-                          "  --json      the same for programs, see writewatch-json(5)\n"
+                          "  --json      the same as JSON, see writewatch-json(5)\n"
                           "  -h, --help  shows this help\n"
                           "\n"
                           "The exit code is 0 if kernel-tracked write watches (uffd) work here, 77 if not,\n"
@@ -51,9 +48,9 @@ static const struct {
 
 #define NR_CAPABILITIES (sizeof(capabilities) / sizeof(capabilities[0]))
 
-/* All that is shown, in one form or the other. */
+/* What both forms of output show. */
 struct report {
-    struct utsname kernel;
+    const char *kernel;
     struct sysctl unprivileged;
     struct sysctl max_map_count;
     struct backends backends;
@@ -64,7 +61,7 @@ struct report {
     const char *obstacle; /* why the preload cannot be loaded, or NULL */
 };
 
-/* The name of what ww_open() takes by default: it is asked, not guessed at. */
+/* Opens a context to learn which backend ww_open() takes by default. */
 static const char *library_backend(void)
 {
     struct ww_context *ctx;
@@ -80,9 +77,7 @@ static const char *library_backend(void)
 
 static void make_report(struct report *ret)
 {
-    if (uname(&ret->kernel)) {
-        strcpy(ret->kernel.release, "unknown");
-    }
+    ret->kernel = kernel_release();
     ret->unprivileged = read_sysctl("/proc/sys/vm/unprivileged_userfaultfd");
     ret->max_map_count = read_sysctl("/proc/sys/vm/max_map_count");
     probe_backends(&ret->backends);
@@ -134,7 +129,7 @@ static void print_wine(const struct report *report)
 static void print_text(const struct report *report)
 {
     printf("%-28s %s\n", "writewatch", ww_version());
-    printf("%-28s %s\n", "kernel", report->kernel.release);
+    printf("%-28s %s\n", "kernel", report->kernel);
     printf("%-28s %ld\n", "page size", sysconf(_SC_PAGESIZE));
     print_sysctl("vm.unprivileged_userfaultfd", report->unprivileged, " (0 is enough)");
     print_sysctl("vm.max_map_count", report->max_map_count, "");
@@ -155,26 +150,24 @@ static void print_text(const struct report *report)
     }
 }
 
-/* NULL stands for JSON's null. */
-static void add_string(struct json_object *object, const char *name, const char *value)
-{
-    json_object_object_add(object, name, value ? json_object_new_string(value) : NULL);
-}
-
 static void add_sysctl(struct json_object *object, const char *name, struct sysctl sysctl)
 {
-    json_object_object_add(object, name, sysctl.known ? json_object_new_int64(sysctl.value) : NULL);
+    if (sysctl.known) {
+        put_number(object, name, sysctl.value);
+    } else {
+        put_text(object, name, NULL);
+    }
 }
 
 static struct json_object *backend_to_json(const struct ww_probe *probe)
 {
     struct json_object *object = json_object_new_object(), *caps = json_object_new_array();
 
-    add_string(object, "name", probe->name);
-    json_object_object_add(object, "usable", json_object_new_boolean(!probe->error));
-    json_object_object_add(object, "errno", json_object_new_int(-probe->error));
-    add_string(object, "reason", probe->reason);
-    add_string(object, "remedy", probe->remedy);
+    put_text(object, "name", probe->name);
+    put_truth(object, "usable", !probe->error);
+    put_number(object, "errno", -probe->error);
+    put_text(object, "reason", probe->reason);
+    put_text(object, "remedy", probe->remedy);
     for (size_t i = 0; i < NR_CAPABILITIES; i++) {
         if (probe->caps & capabilities[i].cap) {
             json_object_array_add(caps, json_object_new_string(capabilities[i].name));
@@ -187,49 +180,34 @@ static struct json_object *backend_to_json(const struct ww_probe *probe)
 static void print_json(const struct report *report)
 {
     struct json_object *object = json_object_new_object(), *list = json_object_new_array();
-    const char *text;
 
-    add_string(object, "version", ww_version());
-    add_string(object, "kernel", report->kernel.release);
-    json_object_object_add(object, "page_size", json_object_new_int64(sysconf(_SC_PAGESIZE)));
+    put_text(object, "version", ww_version());
+    put_text(object, "kernel", report->kernel);
+    put_number(object, "page_size", sysconf(_SC_PAGESIZE));
     add_sysctl(object, "unprivileged_userfaultfd", report->unprivileged);
     add_sysctl(object, "max_map_count", report->max_map_count);
-    add_string(object, "forced_backend", report->forced);
+    put_text(object, "forced_backend", report->forced);
     for (size_t i = 0; i < report->backends.nr; i++) {
         json_object_array_add(list, backend_to_json(&report->backends.probe[i]));
     }
     json_object_object_add(object, "backends", list);
-    add_string(object, "library_backend", report->library_backend);
-    add_string(object, "wine_backend", report->obstacle || report->wine.error ? NULL : report->wine.name);
-    add_string(object, "preload", report->preload.path);
-    add_string(object, "preload_obstacle", report->obstacle);
-    text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-    puts(text ? text : "null");
-    json_object_put(object);
+    put_text(object, "library_backend", report->library_backend);
+    put_text(object, "wine_backend", report->obstacle || report->wine.error ? NULL : report->wine.name);
+    put_text(object, "preload", report->preload.path);
+    put_text(object, "preload_obstacle", report->obstacle);
+    print_object(object, stdout);
 }
 
 int probe_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { 0 },
-    };
     static struct report report;
     const struct ww_probe *kernel_tracked;
     bool json = false;
-    int option;
+    const struct option_row options[] = { { "json", OPTION_FLAG, .to = &json }, { 0 } };
+    int status = read_options("probe", probe_help, options, argc, argv);
 
-    while ((option = next_option("probe", argc, argv, options)) != OPTION_END) {
-        switch (option) {
-        case OPTION_JSON:
-            json = true;
-            break;
-        case OPTION_HELP:
-            return show(probe_help);
-        default:
-            return EXIT_USAGE;
-        }
+    if (status != GO_ON) {
+        return status;
     }
     if (optind < argc) {
         return usage_error("probe", "probe takes no '%s'", argv[optind]);

@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch record`: runs a command as `run --stats` does, or looks at one that runs so already, and writes
- * down, interval by interval, what was asked about and what was dirty: a JSON object a line
- * (writewatch-json(5), RECORDS), for `writewatch plot` and others. A line is written whole or not at all: where
- * the disk is full the record ends with the last whole one.
+ * `writewatch record`: runs a command as `run --stats` does, or follows one that already runs so, and writes
+ * for each interval which regions the program asked about and which pages were dirty: a JSON object a line
+ * (writewatch-json(5), RECORDS), for `writewatch plot` and others. If the disk is full, the record ends with
+ * its last whole line.
  */
 #include <errno.h>
-#include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "choose.h"
-#include "lines.h"
+#include "common/json.h"
+#include "common/options.h"
+#include "common/proc.h"
+#include "counters/choose.h"
+#include "counters/summary.h"
+#include "launch/launch.h"
 #include "programs.h"
-#include "stats.h"
+#include "record/lines.h"
+#include "writewatch.h"
 
 const char record_help[] =
     "usage: writewatch record --output=FILE [OPTION...] [--] COMMAND [ARG...]\n"
     "       writewatch record --output=FILE [OPTION...] --pid=PID\n"
     "\n"
-    "Writes down what a program does with its write watches while it runs: how often it\n"
+    "Records what a program does with its write watches while it runs: how often it\n"
     "asks, what it gets, which parts of its memory are dirty. 'writewatch plot' draws it.\n"
     "\n"
     "  --output=FILE       the record, a JSON object a line\n"
     "  --interval=SECONDS  from 0.01 to 60 (default: 0.1)\n"
-    "  --seconds=SECONDS   ends the record, not the command, after so long\n"
+    "  --seconds=SECONDS   ends the record, not the command, after this time\n"
     "  --backend=NAME      as for 'writewatch run'\n"
     "  --pid=PID           a program that was started with 'writewatch run --stats'\n"
     "  -h, --help          shows this help\n"
@@ -44,11 +48,11 @@ struct recorder {
     uint64_t began_ns;
     struct counters_file *files;
     size_t nr_files, nr_before;
-    struct sample **before; /* of each file; NULL: not used yet */
+    struct sample **before; /* by file; NULL: the process has not used a write watch yet */
     struct sample *now;
 };
 
-/* How often it is looked whether a process still runs. */
+/* The interval of checks whether a process still runs. */
 #define LOOK_NS 500000000
 
 static volatile sig_atomic_t interrupted;
@@ -61,23 +65,18 @@ static void interrupt(int number)
 
 static double seconds_since(uint64_t began_ns)
 {
-    return (counters_now() - began_ns) / 1e9;
+    return (now_ns() - began_ns) / 1e9;
 }
 
-/* ---- what a line has ---- */
-
-static void put(struct json_object *object, const char *name, double value)
-{
-    json_object_object_add(object, name, json_object_new_double(value));
-}
+/* ---- lines ---- */
 
 static void write_header(struct recorder *recorder)
 {
     struct json_object *object = json_object_new_object();
 
-    json_object_object_add(object, "record", json_object_new_string("writewatch"));
+    put_text(object, "record", "writewatch");
     put_number(object, "format", 1);
-    json_object_object_add(object, "version", json_object_new_string(ww_version()));
+    put_text(object, "version", ww_version());
     put_number(object, "parts", COUNTERS_NR_PARTS);
     lines_write(&recorder->lines, object);
 }
@@ -87,13 +86,13 @@ static void write_process(struct recorder *recorder, const struct sample *sample
     struct json_object *object = json_object_new_object();
 
     put_number(object, "pid", sample->pid);
-    json_object_object_add(object, "name", json_object_new_string(sample->name));
-    json_object_object_add(object, "backend", json_object_new_string(sample->backend));
+    put_text(object, "name", sample->name);
+    put_text(object, "backend", sample->backend);
     put_number(object, "page_size", sample->page_size);
     lines_write(&recorder->lines, object);
 }
 
-/* What one region was asked since the sample before. NULL: nothing. */
+/* The gets and resets of one region since the sample before. NULL: there were none. */
 static struct json_object *region_line(const struct sample *before, const struct region_sample *now)
 {
     struct region_sample since;
@@ -107,8 +106,8 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
     struct json_object *object = json_object_new_object(), *regions = json_object_new_array();
 
     put_number(object, "pid", now->pid);
-    put(object, "t", seconds_since(recorder->began_ns));
-    put(object, "seconds", (now->now_ns - before->now_ns) / 1e9);
+    put_real(object, "t", seconds_since(recorder->began_ns));
+    put_real(object, "seconds", (now->now_ns - before->now_ns) / 1e9);
     put_number(object, "gets", now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr);
     put_number(object, "resets", now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr);
     put_number(object, "pages", now->nr_pages - before->nr_pages);
@@ -127,7 +126,7 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
 
 /* ---- processes ---- */
 
-/* Says which process comes; its sample before the first interval. */
+/* Writes the line about a process, and returns its first sample. */
 static struct sample *introduce(struct recorder *recorder, const struct counters_file *file)
 {
     struct sample *before = malloc(sizeof(*before));
@@ -141,7 +140,7 @@ static struct sample *introduce(struct recorder *recorder, const struct counters
     return before;
 }
 
-/* A place for what comes before each file, empty where it is new. */
+/* Makes an empty place in recorder->before for each new file. */
 static int make_room(struct recorder *recorder)
 {
     struct sample **more = reallocarray(recorder->before, recorder->nr_files, sizeof(*more));
@@ -156,7 +155,7 @@ static int make_room(struct recorder *recorder)
     return 0;
 }
 
-/* Processes come and go while a command runs. */
+/* Looks for new processes of the command. */
 static void look_for_files(struct recorder *recorder, const char *folder)
 {
     int err = counters_look_into(folder, &recorder->files, &recorder->nr_files);
@@ -187,7 +186,7 @@ static void sample_all(struct recorder *recorder)
         if (!recorder->before[i] && counters_in_use(&recorder->files[i])) {
             recorder->before[i] = introduce(recorder, &recorder->files[i]);
             if (recorder->before[i]) {
-                /* All that it has done was done under this record. */
+                /* The record has run since before this process began. */
                 *recorder->before[i] = (struct sample){ .now_ns = recorder->files[i].counters->began_ns };
             }
         }
@@ -211,12 +210,12 @@ static int begin(struct recorder *recorder, const char *path)
     if (err) {
         return err;
     }
-    recorder->began_ns = counters_now();
+    recorder->began_ns = now_ns();
     write_header(recorder);
     return recorder->lines.err ? lines_close(&recorder->lines) : 0;
 }
 
-/* Returns whether the record is complete, and says so if it is not. */
+/* Returns whether the record is complete, and prints a message if it is not. */
 static bool end(struct recorder *recorder)
 {
     const char *path = recorder->lines.path;
@@ -251,7 +250,7 @@ struct plan {
     pid_t pid;
 };
 
-/* How long to wait for the next sample; 0: the record is over. */
+/* The time until the next sample; 0: the record is over. */
 static uint64_t next_wait_ns(const struct recorder *recorder, const struct plan *plan)
 {
     double rest = plan->seconds - seconds_since(recorder->began_ns);
@@ -262,10 +261,10 @@ static uint64_t next_wait_ns(const struct recorder *recorder, const struct plan 
     return (rest < plan->interval ? rest : plan->interval) * 1e9;
 }
 
-/* Until the command has ended; what comes after the record is over runs on without it. */
+/* Records until the command has ended. It may run longer than the record. */
 static int record_command(struct recorder *recorder, const struct plan *plan, char **command)
 {
-    struct counters_folder folder;
+    struct counters_folder folder = { .lock = -1 };
     int err = counters_folder_make(&folder), status, code;
     bool complete, ended;
     uint64_t wait_ns;
@@ -295,14 +294,15 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
     return code ? code : complete ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Until then, or its end, or ctrl-C. A process that is not our child does not wake us. */
+/* Waits so long, but not beyond the end of the process or ctrl-C. No signal tells the end of a process that
+ * is not our child. */
 static void wait_for_process(const struct counters_file *file, uint64_t limit_ns)
 {
-    const uint64_t last_ns = counters_now() + limit_ns;
-    uint64_t now_ns;
+    const uint64_t last_ns = now_ns() + limit_ns;
+    uint64_t at_ns;
 
-    while (!interrupted && !process_has_ended(file) && (now_ns = counters_now()) < last_ns) {
-        uint64_t rest_ns = last_ns - now_ns < LOOK_NS ? last_ns - now_ns : LOOK_NS;
+    while (!interrupted && !process_has_ended(file) && (at_ns = now_ns()) < last_ns) {
+        uint64_t rest_ns = last_ns - at_ns < LOOK_NS ? last_ns - at_ns : LOOK_NS;
 
         nanosleep(&(struct timespec){ .tv_nsec = rest_ns }, NULL);
     }
@@ -354,47 +354,20 @@ static int record(const char *path, const struct plan *plan, char **command)
 
 int record_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "output", required_argument, NULL, OPTION_OUTPUT },
-        { "interval", required_argument, NULL, OPTION_INTERVAL },
-        { "seconds", required_argument, NULL, OPTION_SECONDS },
-        { "backend", required_argument, NULL, OPTION_BACKEND },
-        { "pid", required_argument, NULL, OPTION_PID },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { 0 },
-    };
     struct plan plan = { .interval = 0.1, .seconds = 1e9 };
     const char *path = NULL;
-    int option;
+    const struct option_row options[] = {
+        { "output", OPTION_TEXT, .to = &path },
+        { "interval", OPTION_SECONDS, .to = &plan.interval, .least = 0.01, .most = 60 },
+        { "seconds", OPTION_DURATION, .to = &plan.seconds, .least = 0.01, .most = 1e9 },
+        { "backend", OPTION_TEXT, .to = &plan.backend },
+        { "pid", OPTION_PID, .to = &plan.pid },
+        { 0 },
+    };
+    int status = read_options("record", record_help, options, argc, argv);
 
-    while ((option = next_option("record", argc, argv, options)) != OPTION_END) {
-        switch (option) {
-        case OPTION_OUTPUT:
-            path = optarg;
-            break;
-        case OPTION_INTERVAL:
-            if (parse_seconds(optarg, 0.01, 60, &plan.interval)) {
-                return usage_error("record", "'%s' is not a number of seconds from 0.01 to 60", optarg);
-            }
-            break;
-        case OPTION_SECONDS:
-            if (parse_seconds(optarg, 0.01, 1e9, &plan.seconds)) {
-                return usage_error("record", "'%s' is not a number of seconds", optarg);
-            }
-            break;
-        case OPTION_BACKEND:
-            plan.backend = optarg;
-            break;
-        case OPTION_PID:
-            if (parse_pid(optarg, &plan.pid)) {
-                return usage_error("record", "'%s' is no number of a process", optarg);
-            }
-            break;
-        case OPTION_HELP:
-            return show(record_help);
-        default:
-            return EXIT_USAGE;
-        }
+    if (status != GO_ON) {
+        return status;
     }
     if (!path || !path[0]) {
         return usage_error("record", "--output=FILE is missing");
@@ -402,8 +375,8 @@ int record_main(int argc, char **argv)
     if ((optind < argc) == (plan.pid != 0)) {
         return usage_error("record", plan.pid ? "either --pid or a command" : "no command to run");
     }
-    if (plan.backend && !check_backend("record", plan.backend)) {
-        return EXIT_USAGE;
+    if (plan.backend) {
+        status = check_backend("record", plan.backend);
     }
-    return record(path, &plan, argv + optind);
+    return status == GO_ON ? record(path, &plan, argv + optind) : status;
 }

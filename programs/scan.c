@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch scan`: the pages of a process by category, as text or as JSON. It
- * reads the command line, asks the library range by range and writes each region
- * as it comes, so that any number of them fits. It never write-protects. The
- * names in the JSON form are documented in writewatch-json(5) and do not change.
+ * `writewatch scan`: the pages of a process by category, as text or as JSON. Scans range by range, and writes
+ * each region at once, so that memory limits nothing. Never write-protects. writewatch-json(5) documents the
+ * names in the JSON form, which do not change.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/json.h"
+#include "common/options.h"
 #include "programs.h"
 #include "writewatch-pagemap.h"
 
 const char scan_help[] =
     "usage: writewatch scan --pid=PID [OPTION...]\n"
     "\n"
-    "Shows the pages of a process by what they are. Reads only, changes nothing.\n"
+    "Shows the pages of a process by category. Reads only, changes nothing.\n"
     "\n"
     "  --pid=PID        the process\n"
     "  --range=A-B      only addresses from A up to, not including, B, in hexadecimal,\n"
@@ -30,14 +29,14 @@ const char scan_help[] =
     "  --exclude=LIST   only pages that have none of these\n"
     "                   (--any=present,swapped holds where none of the three is given,\n"
     "                   and with --require=written)\n"
-    "  --return=LIST    the categories to show (default: all that can be told)\n"
+    "  --return=LIST    the categories to show (default: all that this system can tell)\n"
     "  --max-pages=N    stops after N pages\n"
-    "  --json           the same for programs, see writewatch-json(5)\n"
+    "  --json           the same as JSON, see writewatch-json(5)\n"
     "  -h, --help       shows this help\n"
     "\n"
     "LIST is separated by commas, of: wpallowed, written, file, present, swapped,\n"
-    "pfnzero, huge, soft-dirty, guard. Neighbouring pages that are alike in what is\n"
-    "shown come in one line: addresses, number of pages, categories.\n"
+    "pfnzero, huge, soft-dirty, guard. Neighbouring pages with the same categories\n"
+    "share a line: addresses, number of pages, categories.\n"
     "\n"
     "Examples:\n"
     "  writewatch scan --pid=1234\n"
@@ -61,6 +60,7 @@ static const struct {
 
 #define NR_CATEGORIES (sizeof(categories) / sizeof(categories[0]))
 #define NAMES_LEN 128
+#define TEXT_LEN 256
 
 struct range {
     uint64_t start;
@@ -69,16 +69,15 @@ struct range {
 
 /* What the command line asks for. */
 struct request {
-    long pid; /* 0: not given */
+    pid_t pid; /* 0: not given */
     struct range *ranges;
     size_t nr_ranges;
     uint64_t require, any, exclude, show;
-    bool has_filter, has_show;
     uint64_t max_pages; /* 0: any number */
     bool json;
 };
 
-/* What came out. */
+/* The sums of the scan. */
 struct totals {
     uint64_t pages;
     uint64_t regions;
@@ -88,22 +87,21 @@ struct totals {
 /* The categories of @bits by name, "-" for none. */
 static const char *name_categories(uint64_t bits, const char *separator, char *ret_names)
 {
-    size_t len = 0;
-
-    strcpy(ret_names, "-");
+    ret_names[0] = '\0';
     for (size_t i = 0; i < NR_CATEGORIES; i++) {
         if (bits & categories[i].bit) {
-            len +=
-                snprintf(ret_names + len, NAMES_LEN - len, "%s%s", len ? separator : "", categories[i].name);
+            append_name(ret_names, NAMES_LEN, separator, categories[i].name);
         }
     }
-    return ret_names;
+    return ret_names[0] ? ret_names : "-";
 }
 
 /* ---- the command line ---- */
 
-static int parse_categories(const char *option, const char *list, uint64_t *bits)
+static int take_categories(const struct option_row *row, const char *list)
 {
+    uint64_t *bits = row->to;
+
     while (true) {
         size_t len = strcspn(list, ","), i;
 
@@ -116,33 +114,19 @@ static int parse_categories(const char *option, const char *list, uint64_t *bits
         if (i == NR_CATEGORIES) {
             char names[NAMES_LEN];
 
-            return usage_error("scan", "%s has no category '%.*s'; there are: %s", option, (int)len, list,
-                               name_categories(~UINT64_C(0), ", ", names));
+            return usage_error("scan", "--%s has no category '%.*s'; there are: %s", row->name, (int)len,
+                               list, name_categories(~UINT64_C(0), ", ", names));
         }
         if (!list[len]) {
-            return 0;
+            return GO_ON;
         }
         list += len + 1;
     }
 }
 
-/* A number that is the whole text, up to @end where that is not NULL. */
-static bool parse_number(const char *text, int base, char end, uint64_t *ret_number, const char **ret_end)
+static int take_range(const struct option_row *row, const char *text)
 {
-    char *stop;
-
-    /* strtoull() would take blanks and signs. */
-    if (!strchr("0123456789abcdefABCDEF", text[0]) || !text[0]) {
-        return false;
-    }
-    errno = 0;
-    *ret_number = strtoull(text, &stop, base);
-    *ret_end = stop;
-    return !errno && *stop == end;
-}
-
-static int parse_range(const char *text, struct request *request)
-{
+    struct request *request = row->to;
     uint64_t page = sysconf(_SC_PAGESIZE);
     struct range range, *ranges;
     const char *end;
@@ -162,60 +146,13 @@ static int parse_range(const char *text, struct request *request)
     range.start -= range.start % page;
     ranges[request->nr_ranges++] = range;
     request->ranges = ranges;
-    return 0;
+    return GO_ON;
 }
 
-static int take_pid(const char *text, struct request *request)
-{
-    pid_t pid;
-
-    if (parse_pid(text, &pid)) {
-        return usage_error("scan", "'%s' is no number of a process", text);
-    }
-    request->pid = pid;
-    return 0;
-}
-
-static int parse_max_pages(const char *text, struct request *request)
-{
-    const char *end;
-
-    if (!parse_number(text, 10, '\0', &request->max_pages, &end) || !request->max_pages) {
-        return usage_error("scan", "'%s' is no number of pages", text);
-    }
-    return 0;
-}
-
-static int parse_option(int option, struct request *request)
-{
-    switch (option) {
-    case OPTION_PID:
-        return take_pid(optarg, request);
-    case OPTION_RANGE:
-        return parse_range(optarg, request);
-    case OPTION_REQUIRE:
-        request->has_filter = true;
-        return parse_categories("--require", optarg, &request->require);
-    case OPTION_ANY:
-        request->has_filter = true;
-        return parse_categories("--any", optarg, &request->any);
-    case OPTION_EXCLUDE:
-        request->has_filter = true;
-        return parse_categories("--exclude", optarg, &request->exclude);
-    case OPTION_RETURN:
-        request->has_show = true;
-        return parse_categories("--return", optarg, &request->show);
-    case OPTION_MAX_PAGES:
-        return parse_max_pages(optarg, request);
-    default:
-        request->json = true;
-        return 0;
-    }
-}
-
-/* What can be said wrong only by several options together. */
+/* Checks what depends on several options. */
 static int check_request(struct request *request)
 {
+    bool has_filter = request->require || request->any || request->exclude;
     uint64_t both = (request->require | request->any) & request->exclude;
     char names[NAMES_LEN];
 
@@ -227,10 +164,10 @@ static int check_request(struct request *request)
                            name_categories(both, ", ", names));
     }
     /* Kernels differ in whether a page that does not exist was written. */
-    if (!request->has_filter || (!request->any && (request->require & WW_PAGE_IS_WRITTEN))) {
+    if (!has_filter || (!request->any && (request->require & WW_PAGE_IS_WRITTEN))) {
         request->any = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED;
     }
-    return 0;
+    return GO_ON;
 }
 
 /* ---- output ---- */
@@ -258,23 +195,19 @@ static struct json_object *categories_to_json(uint64_t bits)
 /* Prints "name": value, and frees it. */
 static void print_member(const char *before, const char *name, struct json_object *value)
 {
-    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
-
-    printf("%s\"%s\":%s", before, name, text ? text : "null");
+    printf("%s\"%s\":%s", before, name, json_text(value, JSON_C_TO_STRING_PLAIN));
     json_object_put(value);
 }
 
 static void print_region_json(const struct ww_page_region *region, uint64_t pages, bool first)
 {
     struct json_object *object = json_object_new_object();
-    const char *text;
 
-    json_object_object_add(object, "start", json_object_new_int64(region->start));
-    json_object_object_add(object, "end", json_object_new_int64(region->end));
-    json_object_object_add(object, "pages", json_object_new_int64(pages));
+    put_number(object, "start", region->start);
+    put_number(object, "end", region->end);
+    put_number(object, "pages", pages);
     json_object_object_add(object, "categories", categories_to_json(region->categories));
-    text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
-    printf("%s\n    %s", first ? "" : ",", text ? text : "null");
+    printf("%s\n    %s", first ? "" : ",", json_text(object, JSON_C_TO_STRING_PLAIN));
     json_object_put(object);
 }
 
@@ -321,7 +254,7 @@ static void print_tail(const struct request *request, const struct totals *total
 
 /* ---- the scan ---- */
 
-/* Regions that a call ends and the next one goes on with come out as one. */
+/* Joins a region that one call ends with and the next one goes on with. */
 struct joiner {
     struct ww_page_region region; /* empty: none */
 };
@@ -340,7 +273,7 @@ static void join_region(const struct request *request, struct joiner *joiner,
     joiner->region = region ? *region : (struct ww_page_region){ .end = 0 };
 }
 
-/* One range. Returns 0 or a negative errno; @left is the number of pages still wanted, 0: any. */
+/* Scans one range. 0 or a negative errno; @left is the number of pages still wanted, 0: any. */
 static int scan_range(const struct request *request, struct ww_pagemap *pagemap, const struct range *range,
                       uint64_t *left, struct totals *totals)
 {
@@ -372,36 +305,34 @@ static int scan_range(const struct request *request, struct ww_pagemap *pagemap,
     return nr < 0 ? nr : 0;
 }
 
-/* One line about an error of the library, and the exit code for it. */
-static int explain(const struct request *request, int error, char *ret_text, size_t size)
+/* Errors of the library; the texts may name the process, and then the error. */
+static const struct {
+    int error; /* 0: any other */
+    int status;
+    const char *text;
+} reasons[] = {
+    { ESRCH, EXIT_FAILURE,
+      "process %d does not exist, has ended, or has no memory (threads of the kernel have none)" },
+    { EACCES, EXIT_FAILURE, "not allowed to see the pages of process %d; run this as its user or as root" },
+    { EPERM, EXIT_FAILURE, "not allowed to see the pages of process %d; run this as its user or as root" },
+    { ENOENT, EXIT_FAILURE, "/proc/%d/pagemap does not exist; mount /proc" },
+    { ENOTTY, EXIT_UNUSABLE,
+      "the kernel has no PAGEMAP_SCAN; unset WW_PAGEMAP, or use kernel 6.8.10 or newer" },
+    { EINVAL, EXIT_FAILURE, "WW_PAGEMAP is neither 'ioctl' nor 'read'; unset it" },
+    { 0, EXIT_FAILURE, "the pages of process %d cannot be read: %s" },
+};
+
+/* Says why a scan failed, in one line. Returns the exit code for it. */
+static int explain(const struct request *request, int err, char ret_text[TEXT_LEN])
 {
-    switch (-error) {
-    case ESRCH:
-        snprintf(ret_text, size,
-                 "process %ld does not exist, has ended, or has no memory (threads of the kernel have none)",
-                 request->pid);
-        return EXIT_FAILURE;
-    case EACCES:
-    case EPERM:
-        snprintf(ret_text, size,
-                 "not allowed to see the pages of process %ld; run this as its user or as root",
-                 request->pid);
-        return EXIT_FAILURE;
-    case ENOENT:
-        snprintf(ret_text, size, "/proc/%ld/pagemap does not exist; mount /proc", request->pid);
-        return EXIT_FAILURE;
-    case ENOTTY:
-        snprintf(ret_text, size,
-                 "the kernel has no PAGEMAP_SCAN; unset WW_PAGEMAP, or use kernel 6.8.10 or newer");
-        return EXIT_UNUSABLE;
-    case EINVAL:
-        snprintf(ret_text, size, "WW_PAGEMAP is neither 'ioctl' nor 'read'; unset it");
-        return EXIT_FAILURE;
-    default:
-        snprintf(ret_text, size, "the pages of process %ld cannot be read: %s", request->pid,
-                 strerror(-error));
-        return EXIT_FAILURE;
+    size_t i = 0;
+
+    while (reasons[i].error && reasons[i].error != -err) {
+        i++;
     }
+    snprintf(ret_text, TEXT_LEN, reasons[i].text, request->pid, strerror(-err));
+    fprintf(stderr, PROGRAM ": %s\n", ret_text);
+    return reasons[i].status;
 }
 
 static int scan_all(struct request *request, struct ww_pagemap *pagemap)
@@ -409,7 +340,7 @@ static int scan_all(struct request *request, struct ww_pagemap *pagemap)
     static const struct range everything = { .start = 0, .end = UINT64_MAX };
     struct totals totals = { .complete = true };
     uint64_t left = request->max_pages;
-    char text[256];
+    char text[TEXT_LEN];
     int err = 0, status = EXIT_SUCCESS;
 
     print_head(request, pagemap);
@@ -419,21 +350,20 @@ static int scan_all(struct request *request, struct ww_pagemap *pagemap)
     }
     if (err) {
         totals.complete = false;
-        status = explain(request, err, text, sizeof(text));
-        fprintf(stderr, PROGRAM ": %s\n", text);
+        status = explain(request, err, text);
     }
     print_tail(request, &totals, err ? text : NULL);
     return finish_output(status);
 }
 
-/* Whether all that is asked for can be told. */
+/* Checks that this system can tell all categories in the request. */
 static int check_categories(struct request *request, const struct ww_pagemap *pagemap)
 {
     uint64_t known = ww_pagemap_categories(pagemap);
     uint64_t unknown = (request->require | request->any | request->exclude | request->show) & ~known;
     char names[NAMES_LEN], all[NAMES_LEN];
 
-    if (!request->has_show) {
+    if (!request->show) {
         request->show = known;
     }
     if (!unknown) {
@@ -449,12 +379,10 @@ static int scan_process(struct request *request)
 {
     struct ww_pagemap *pagemap;
     int err = ww_pagemap_open(&pagemap, request->pid), status;
-    char text[256];
+    char text[TEXT_LEN];
 
     if (err) {
-        status = explain(request, err, text, sizeof(text));
-        fprintf(stderr, PROGRAM ": %s\n", text);
-        return status;
+        return explain(request, err, text);
     }
     status = check_categories(request, pagemap);
     if (!status) {
@@ -466,35 +394,27 @@ static int scan_process(struct request *request)
 
 int scan_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "pid", required_argument, NULL, OPTION_PID },
-        { "range", required_argument, NULL, OPTION_RANGE },
-        { "require", required_argument, NULL, OPTION_REQUIRE },
-        { "any", required_argument, NULL, OPTION_ANY },
-        { "exclude", required_argument, NULL, OPTION_EXCLUDE },
-        { "return", required_argument, NULL, OPTION_RETURN },
-        { "max-pages", required_argument, NULL, OPTION_MAX_PAGES },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "help", no_argument, NULL, OPTION_HELP },
+    struct request request = { .pid = 0 };
+    const struct option_row options[] = {
+        { "pid", OPTION_PID, .to = &request.pid },
+        { "range", OPTION_OTHER, .to = &request, .take = take_range },
+        { "require", OPTION_OTHER, .to = &request.require, .take = take_categories },
+        { "any", OPTION_OTHER, .to = &request.any, .take = take_categories },
+        { "exclude", OPTION_OTHER, .to = &request.exclude, .take = take_categories },
+        { "return", OPTION_OTHER, .to = &request.show, .take = take_categories },
+        { "max-pages", OPTION_PAGES, .to = &request.max_pages },
+        { "json", OPTION_FLAG, .to = &request.json },
         { 0 },
     };
-    struct request request = { .pid = 0 };
-    int option, status = 0;
+    int status = read_options("scan", scan_help, options, argc, argv);
 
-    while (!status && (option = next_option("scan", argc, argv, options)) != OPTION_END) {
-        if (option == OPTION_HELP) {
-            free(request.ranges);
-            return show(scan_help);
-        }
-        status = option == OPTION_BAD ? EXIT_USAGE : parse_option(option, &request);
-    }
-    if (!status && optind < argc) {
+    if (status == GO_ON && optind < argc) {
         status = usage_error("scan", "scan takes no '%s'", argv[optind]);
     }
-    if (!status) {
+    if (status == GO_ON) {
         status = check_request(&request);
     }
-    if (!status) {
+    if (status == GO_ON) {
         status = scan_process(&request);
     }
     free(request.ranges);

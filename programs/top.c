@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `writewatch top`: what a running program does with its write watches, again and again, in a terminal;
- * or one interval of it as JSON. What is shown is the difference of two samples (counters.h). Drawing
- * is in top_screen.c.
+ * `writewatch top`: what a running program does with its write watches, in a terminal (top/screen.c), or one
+ * interval of it as JSON. The rates are the difference of two samples (counters/counters.h).
  */
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "choose.h"
+#include "common/json.h"
+#include "common/options.h"
+#include "counters/choose.h"
+#include "counters/summary.h"
 #include "programs.h"
-#include "stats.h"
-#include "top.h"
+#include "top/top.h"
 
 const char top_help[] = "usage: writewatch top [--pid=PID] [--interval=SECONDS] [--json]\n"
                         "\n"
                         "Shows what a program that was started with 'writewatch run --stats' does with its\n"
-                        "write watches: regions, how often they are asked about, which of their pages are\n"
+                        "write watches: regions, how often it asks about them, which of their pages are\n"
                         "dirty, and what it costs.\n"
                         "\n"
                         "  --pid=PID           this process (default: the only one that uses write watches)\n"
@@ -75,21 +75,16 @@ double top_rates(const struct sample *before, const struct sample *now, struct r
 
 /* ---- JSON ---- */
 
-static void put(struct json_object *object, const char *name, double value)
-{
-    json_object_object_add(object, name, json_object_new_double(value));
-}
-
 static struct json_object *rates_json(const struct rates *rates, double seconds)
 {
     struct json_object *object = json_object_new_object();
 
-    put(object, "seconds", seconds);
-    put(object, "gets_per_s", rates->gets);
-    put(object, "clean_gets_per_s", rates->clean);
-    put(object, "resets_per_s", rates->resets);
-    put(object, "pages_per_s", rates->pages);
-    put(object, "busy", rates->busy);
+    put_real(object, "seconds", seconds);
+    put_real(object, "gets_per_s", rates->gets);
+    put_real(object, "clean_gets_per_s", rates->clean);
+    put_real(object, "resets_per_s", rates->resets);
+    put_real(object, "pages_per_s", rates->pages);
+    put_real(object, "busy", rates->busy);
     return object;
 }
 
@@ -98,8 +93,7 @@ static int print_json(const struct top *top)
     struct json_object *object = sample_json(top->now);
 
     json_object_object_add(object, "rates", rates_json(top->rates, top->seconds));
-    printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
-    json_object_put(object);
+    print_object(object, stdout);
     return finish_output(EXIT_SUCCESS);
 }
 
@@ -143,38 +137,19 @@ static int run(struct top *top, bool json)
 
 int top_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "pid", required_argument, NULL, OPTION_PID },
-        { "interval", required_argument, NULL, OPTION_INTERVAL },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { 0 },
-    };
     struct top top = { .interval = 1 };
     bool json = false;
     pid_t pid = 0;
-    int option, status;
+    const struct option_row options[] = {
+        { "pid", OPTION_PID, .to = &pid },
+        { "interval", OPTION_SECONDS, .to = &top.interval, .least = 0.1, .most = 60 },
+        { "json", OPTION_FLAG, .to = &json },
+        { 0 },
+    };
+    int status = read_options("top", top_help, options, argc, argv);
 
-    while ((option = next_option("top", argc, argv, options)) != OPTION_END) {
-        switch (option) {
-        case OPTION_PID:
-            if (parse_pid(optarg, &pid)) {
-                return usage_error("top", "'%s' is no number of a process", optarg);
-            }
-            break;
-        case OPTION_INTERVAL:
-            if (parse_seconds(optarg, 0.1, 60, &top.interval)) {
-                return usage_error("top", "'%s' is not a number of seconds from 0.1 to 60", optarg);
-            }
-            break;
-        case OPTION_JSON:
-            json = true;
-            break;
-        case OPTION_HELP:
-            return show(top_help);
-        default:
-            return EXIT_USAGE;
-        }
+    if (status != GO_ON) {
+        return status;
     }
     if (optind < argc) {
         return usage_error("top", "unexpected '%s'", argv[optind]);

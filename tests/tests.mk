@@ -270,11 +270,11 @@ tests/pe/conformance.exe tests/pe/i686/conformance.exe: $(CONFORMANCE_FILES) tes
 	$(PE_BUILD)
 tests/pe/differential.exe tests/pe/i686/differential.exe: tests/pe/differential.c
 	$(PE_BUILD)
-PE_BENCH = tests/pe/bench.c tests/pe/bench_windows.c programs/bench_work.c programs/bench_dense.c programs/bench_sparse.c \
-	programs/bench_threads.c programs/bench_mixes.c
+PE_BENCH = tests/pe/bench.c tests/pe/bench_windows.c programs/bench/workloads.c programs/bench/dense.c \
+	programs/bench/sparse.c programs/bench/threads.c programs/bench/mixes.c
 tests/pe/bench.exe tests/pe/i686/bench.exe: PE_LIBS = -static -lpthread
-tests/pe/bench.exe tests/pe/i686/bench.exe: PE_CFLAGS += -D__USE_MINGW_ANSI_STDIO=1 -Wno-format -I$(top_srcdir)/programs -I$(top_srcdir)/include
-tests/pe/bench.exe tests/pe/i686/bench.exe: $(PE_BENCH) tests/pe/bench_windows.h programs/bench.h
+tests/pe/bench.exe tests/pe/i686/bench.exe: PE_CFLAGS += -D__USE_MINGW_ANSI_STDIO=1 -Wno-format -I$(top_srcdir)/include
+tests/pe/bench.exe tests/pe/i686/bench.exe: $(PE_BENCH) tests/pe/bench_windows.h programs/bench/bench.h
 	$(PE_BUILD)
 tests/pe/watch.exe tests/pe/i686/watch.exe: tests/pe/hello.c
 	$(PE_BUILD)

@@ -63,7 +63,7 @@ if command -v clang-tidy >/dev/null; then
         include="-Iinclude -Ilinux"
         [ $folder != dlls/kernel32 ] || include="$include -Idlls/ntdll"
         # A process for each file: what clang 14 remembers of one makes it take the next one's va_list for uninitialised.
-        printf '%s\n' $folder/*.c | xargs -P "$(nproc)" -I '{}' clang-tidy --quiet '{}' -- -std=gnu11 -D_GNU_SOURCE '-DPKGLIBDIR="x"' '-DPKGDATADIR="x"' '-DPACKAGE_VERSION="x"' \
+        find $folder -name '*.c' | sort | xargs -P "$(nproc)" -I '{}' clang-tidy --quiet '{}' -- -std=gnu11 -D_GNU_SOURCE '-DPKGLIBDIR="x"' '-DPKGDATADIR="x"' '-DPACKAGE_VERSION="x"' \
             $include $wine $packages 2>>"$out/clang-tidy.err"
         # A file that does not compile is not looked at.
         sed -n "s|.*\(error: .*\)|$folder compiles-not \1|p" "$out/clang-tidy.err"

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../programs/common/proc.h"
 #include "peers.h"
 
 static void exec_command(const char *command, const char *workload, const struct bench_run *run, int in,
@@ -51,7 +52,7 @@ static void hear(struct bench_run *run, const char *line, pid_t pid, int answers
         snprintf(run->report->message, sizeof(run->report->message), "%.*s", (int)strcspn(line + 8, "\r\n"),
                  line + 8);
     } else if (sscanf(line, "status %31s", field) == 1) {
-        dprintf(answers, "%ld\n", bench_status_kb(pid, field));
+        dprintf(answers, "%ld\n", read_status(pid, field));
     }
 }
 

@@ -66,20 +66,20 @@ static int marker_decommit(void *state, const struct bench_area *area)
     return err ? err : arm(state, area);
 }
 
-static const struct bench_way marker_way = {
-    .open = bench_kernel_way_open,
-    .close = bench_kernel_way_close,
+static const struct bench_ops marker_ops = {
+    .open = bench_kernel_ops_open,
+    .close = bench_kernel_ops_close,
     .allocate = marker_allocate,
-    .release = bench_kernel_way_release,
-    .commit = bench_kernel_way_commit,
+    .release = bench_kernel_ops_release,
+    .commit = bench_kernel_ops_commit,
     .get = marker_get,
     .reset = marker_reset,
     .decommit = marker_decommit,
-    .protect = bench_kernel_way_protect,
+    .protect = bench_kernel_ops_protect,
 };
 
 const struct bench_peer marker_peer = {
     .name = "marker",
-    .way = &marker_way,
+    .ops = &marker_ops,
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_EXACT,
 };

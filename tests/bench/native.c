@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What tracking writes costs: the benchmark's core (programs/bench.h) with every backend of the
+ * What tracking writes costs: the benchmark's core (programs/bench/bench.h) with every backend of the
  * library that works here, the bare ioctl, Wine's own way (marker.c), and other programs
  * (command.c) as peers. Prints a line a figure,
  *   bench workload=get_reset_64m_1pct_scattered peer=uffd kernel=6.18 page=4096 pages=164 n=9 min_us=

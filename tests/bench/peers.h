@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What tests/bench/native adds to the benchmark's core (programs/bench.h): peers
+ * What tests/bench/native adds to the benchmark's core (programs/bench/bench.h): peers
  * that are of no use to users, and the comparison with committed bounds.
  */
 #ifndef WW_TESTS_BENCH_PEERS_H
 #define WW_TESTS_BENCH_PEERS_H
 
-#include "../../programs/bench.h"
+#include "../../programs/bench/bench.h"
 
 /* marker.c */
 extern const struct bench_peer marker_peer;

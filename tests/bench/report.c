@@ -4,17 +4,16 @@
  * figures, of native peers and of Windows programs in a table each.
  */
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../../programs/common/proc.h"
 #include "peers.h"
 
 static void print_head(const struct bench_results *results, FILE *out)
 {
     FILE *cpuinfo = fopen("/proc/cpuinfo", "re");
     char line[256], cpu[200] = "an unknown processor", date[32];
-    struct utsname kernel;
     time_t now = time(NULL);
 
     while (cpuinfo && fgets(line, sizeof(line), cpuinfo)) {
@@ -24,9 +23,6 @@ static void print_head(const struct bench_results *results, FILE *out)
     }
     if (cpuinfo) {
         fclose(cpuinfo);
-    }
-    if (uname(&kernel)) {
-        strcpy(kernel.release, "unknown");
     }
     strftime(date, sizeof(date), "%Y-%m-%d", gmtime(&now));
     fprintf(
@@ -42,7 +38,8 @@ static void print_head(const struct bench_results *results, FILE *out)
         "workloads |\n"
         "| marker | the way of Wine 10.7 and later, without Wine: all of a reservation is armed up front |\n"
         "| wine-X, wine-X-shim | a Windows program under that Wine, stock and with `writewatch run` |\n",
-        date, kernel.release, sysconf(_SC_NPROCESSORS_ONLN), cpu, sysconf(_SC_PAGESIZE), results->nr_rounds);
+        date, kernel_release(), sysconf(_SC_NPROCESSORS_ONLN), cpu, sysconf(_SC_PAGESIZE),
+        results->nr_rounds);
 }
 
 /* ---- targets ---- */

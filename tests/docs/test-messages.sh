@@ -92,7 +92,7 @@ for file in $(find programs -name '*.c' | sort); do
     else
         homes=$pages
     fi
-    has "$homes" 'fprintf\\(stderr|fprintf\\(out,PROGRAM|usage_error\\(|warn_without\\(' "$file"
+    has "$homes" 'fprintf\\(stderr|fprintf\\(out,PROGRAM|usage_error\\(|wrong_number\\[\\]=|warn_without\\(' "$file"
 done
 some 90
 has 'doctor probe run' 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' \
@@ -100,7 +100,7 @@ has 'doctor probe run' 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' 
 some 40
 has probe 'printf\\(|print_sysctl\\(' $(find programs -name probe.c)
 some 15
-has scan 'snprintf\\(ret_text' $(find programs -name scan.c)
+has scan 'reasons\\[\\]=' $(find programs -name scan.c)
 has 'run probe doctor' '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' $(find programs -name survey.c)
 has bench 'bench_wrong\\(|bench_note\\(|bench_remark\\(|ret_reason=|report->message' \
     $(find programs -name 'bench_*.c' -o -path 'programs/bench/*.c')

@@ -17,11 +17,11 @@ int writewatch_main(int argc, char **argv);
 #include "../../programs/main.c"
 #undef main
 
-#include "bench.h"
-#include "capture.h"
-#include "choose.h"
+#include "bench/bench.h"
+#include "counters/choose.h"
+#include "doctor/capture.h"
 #include "fuzz.h"
-#include "lines.h"
+#include "record/lines.h"
 #include "writewatch-pagemap.h"
 
 #define MAX_ARGS 24

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The readers of /proc text: lists of mappings (linux/maps.c) and the numbers of
- * /proc/PID/status (programs/bench_system.c), over the input's bytes.
+ * /proc/PID/status (programs/common/proc.c), over the input's bytes.
  *
  * read(2) returns as little as it likes and is interrupted; how the bytes are
  * cut must not show in what is told. Mappings ascend and do not overlap, their
@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "common/proc.h"
 #include "fuzz.h"
 #include "maps.h"
 
@@ -182,7 +182,7 @@ static void status(struct input *input)
 
     status_text = (const char *)input->at;
     status_size = input->left;
-    kb = bench_status_kb(1, "VmPTE");
+    kb = read_status(1, "VmPTE");
     status_text = NULL;
     must(kb < 0 || memmem(input->at, input->left, "VmPTE:", 6), "%ld kB from nowhere", kb);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * bench.exe WORKLOAD SEED [full|quick]: one of the benchmark's workloads (programs/bench.h)
+ * bench.exe WORKLOAD SEED [full|quick]: one of the benchmark's workloads (programs/bench/bench.h)
  * as a Windows program, whose writes are tracked by whatever GetWriteWatch() is here.
  * Prints its figures as tests/bench/command.c reads them; the exit code is of enum
  * bench_end, 2 for a bad command line.
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 {
     static const struct bench_peer peer = {
         .name = "windows",
-        .way = &bench_windows_way,
+        .ops = &bench_windows_ops,
         .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_FREE_ARMING | WW_CAP_EXACT,
     };
     static struct bench_report report;

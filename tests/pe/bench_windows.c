@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's workloads (programs/bench.h) on Windows: what they take from the
- * system, as programs/bench_system.c has it for Linux, and write watches as the one
- * way to track writes. What is to be known outside goes to standard output, a line
- * each, as tests/bench/command.c reads it.
+ * The benchmark's workloads (programs/bench/bench.h) on Windows: what they take from the
+ * system, as programs/bench/system.c has it for Linux, and write watches as the only
+ * peer. Samples and messages go to standard output, a line each, where tests/bench/command.c
+ * reads them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -68,6 +68,12 @@ long bench_ask_status_kb(const char *field)
     printf("status %s\n", field);
     fflush(stdout);
     return fgets(line, sizeof(line), stdin) ? atol(line) : -1;
+}
+
+/* No peer here splits mappings. */
+size_t bench_max_map_count(void)
+{
+    return SIZE_MAX;
 }
 
 long bench_page_tables_kb(struct bench_run *run)
@@ -160,7 +166,7 @@ static int windows_protect(void *state, const struct bench_area *area, bool writ
                                                                                                      : -EIO;
 }
 
-const struct bench_way bench_windows_way = {
+const struct bench_ops bench_windows_ops = {
     .open = windows_open,
     .close = windows_close,
     .allocate = windows_allocate,

@@ -5,9 +5,9 @@
 #ifndef WW_TESTS_PE_BENCH_WINDOWS_H
 #define WW_TESTS_PE_BENCH_WINDOWS_H
 
-#include "../../programs/bench.h"
+#include "../../programs/bench/bench.h"
 
-extern const struct bench_way bench_windows_way;
+extern const struct bench_ops bench_windows_ops;
 
 /* Before the first bench_now_us(); takes 20 ms. */
 void bench_start_clock(void);

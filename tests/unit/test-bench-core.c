@@ -75,7 +75,7 @@ static enum { HONEST, ONE_LESS, ONE_MORE, WRONG_PAGE, NO_RESET, FAILS, CRASHES, 
 static ssize_t lying_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
                          size_t capacity)
 {
-    ssize_t nr = bench_library_way.get(state, area, reset && lie != NO_RESET, ret_pages, capacity);
+    ssize_t nr = bench_library_ops.get(state, area, reset && lie != NO_RESET, ret_pages, capacity);
 
     if (nr < 2) {
         return nr;
@@ -102,15 +102,15 @@ static ssize_t lying_get(void *state, const struct bench_area *area, bool reset,
 }
 
 /* The honest peer, and the one that lies. */
-static void make_peers(struct bench_peers *ret, struct bench_way *ret_way)
+static void make_peers(struct bench_peers *ret, struct bench_ops *ret_ops)
 {
     const char *reason = "";
 
-    *ret_way = bench_library_way;
-    ret_way->get = lying_get;
+    *ret_ops = bench_library_ops;
+    ret_ops->get = lying_get;
     ck_assert_msg(!bench_add_backend(ret, "mprotect", &reason), "mprotect: %s", reason);
     ret->peer[1] = ret->peer[0];
-    ret->peer[1].way = ret_way;
+    ret->peer[1].ops = ret_ops;
     ret->nr = 2;
 }
 
@@ -120,10 +120,10 @@ static struct bench_results *run_with(int which, const char *workload, double li
         .quick = true, .limit_s = limit_s, .patterns = &workload, .nr_patterns = 1
     };
     static struct bench_peers peers;
-    static struct bench_way way;
+    static struct bench_ops ops;
     struct bench_results *results;
 
-    make_peers(&peers, &way);
+    make_peers(&peers, &ops);
     lie = which;
     results = bench_results_new(&peers, 2);
     ck_assert_ptr_nonnull(results);
@@ -187,7 +187,7 @@ END_TEST
 static ssize_t forgetful_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
                              size_t capacity)
 {
-    ssize_t nr = bench_library_way.get(state, area, reset, ret_pages, capacity);
+    ssize_t nr = bench_library_ops.get(state, area, reset, ret_pages, capacity);
 
     if (nr < 1 || !area->dense || ret_pages[0] != area->base) {
         return nr;
@@ -200,11 +200,11 @@ static ssize_t forgetful_get(void *state, const struct bench_area *area, bool re
 START_TEST(lost_writes_of_threads_are_found_out)
 {
     struct bench_peers peers = { .nr = 0 };
-    struct bench_way way;
+    struct bench_ops ops;
     struct bench_report report;
 
-    make_peers(&peers, &way);
-    way.get = forgetful_get;
+    make_peers(&peers, &ops);
+    ops.get = forgetful_get;
     for (size_t i = 0; i < bench_nr_workloads; i++) {
         if (!strcmp(bench_workloads[i].name, "writers")) {
             ck_assert_int_ne(bench_try(&peers.peer[1], &bench_workloads[i], 60, &report), 0);
@@ -232,7 +232,7 @@ static struct bench_results *run_command(const char *script, double limit_s)
     struct bench_results *results = results_of_two(2);
 
     snprintf(command, sizeof(command), "sh -c '%s' sh", script);
-    results->peers.peer[0].way = &bench_library_way;
+    results->peers.peer[0].ops = &bench_library_ops;
     results->peers.peer[1].run = command_run;
     results->peers.peer[1].command = command;
     ck_assert_int_eq(bench_run_all(&plan, results), 0);

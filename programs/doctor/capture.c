@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runs a program in a process group of its own and reads its output until it ends. Does not wait for what the
+ * program leaves behind, such as a server that holds the outputs open.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../launch/launch.h"
+#include "capture.h"
+
+extern char **environ;
+
+#define TICK_MS 50
+
+static int start(char *const command[], int output, pid_t *ret)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    int err;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+    err = posix_spawnp(ret, command[0], &actions, &attr, command, environ);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&actions);
+    return -err;
+}
+
+/* Reads all that is there, and discards what does not fit. */
+static void drain(int fd, char *ret, size_t size, size_t *len)
+{
+    char rest[512] = "";
+    ssize_t nr;
+
+    do {
+        size_t room = size - 1 - *len;
+
+        nr = read(fd, room ? ret + *len : rest, room ? room : sizeof(rest));
+        *len += nr > 0 && room ? nr : 0;
+    } while (nr > 0);
+    ret[*len] = '\0';
+}
+
+static int wait_for_end(pid_t pid, int fd, unsigned int seconds, char *ret, size_t size)
+{
+    struct pollfd event = { .fd = fd, .events = POLLIN };
+    time_t last = time(NULL) + seconds;
+    size_t len = 0;
+    int status;
+    pid_t ended;
+
+    do {
+        poll(&event, 1, TICK_MS);
+        if (event.revents & POLLHUP) {
+            /* All outputs are closed, so poll() no longer waits. */
+            nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000 }, NULL);
+        }
+        drain(fd, ret, size, &len);
+        ended = waitpid(pid, &status, WNOHANG);
+    } while (!ended && time(NULL) <= last);
+    if (!ended) {
+        kill(-pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        return CAPTURE_TIMED_OUT;
+    }
+    drain(fd, ret, size, &len);
+    return child_exit_code(status);
+}
+
+int capture(char *const command[], unsigned int seconds, char *ret, size_t size)
+{
+    int ends[2], status;
+    pid_t pid;
+
+    ret[0] = '\0';
+    if (pipe2(ends, O_CLOEXEC)) {
+        return -errno;
+    }
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    status = start(command, ends[1], &pid);
+    close(ends[1]);
+    if (!status) {
+        status = wait_for_end(pid, ends[0], seconds, ret, size);
+    }
+    close(ends[0]);
+    return status;
+}

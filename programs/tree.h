@@ -1,9 +1,0 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Folders of our own, when they are no longer needed. */
-#ifndef WW_PROGRAMS_TREE_H
-#define WW_PROGRAMS_TREE_H
-
-/* Removes a folder with all that is in it, and follows no symbolic link. What cannot be removed stays. */
-void remove_tree(const char *path);
-
-#endif
