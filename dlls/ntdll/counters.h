@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The file in which the preload publishes what it does (stats.c), and which the command reads
- * (programs/counters.c): one for each process, in the folder that WW_STATS names. It is mapped by
+ * (programs/counters/counters.c): one for each process, in the folder that WW_STATS names. It is mapped by
  * both. Whoever reads it meets counters in the middle of a change; each of them is whole and only grows, but
  * for those that say so. 32-bit and 64-bit programs have the same layout.
  */
