@@ -222,15 +222,19 @@ int plot_draw(const struct recorded_process *process, const char *folder)
 {
     struct recorded_process named = *process;
     struct map map = { .rows = 0 };
-    struct band *bands = NULL;
-    size_t nr_bands = find_bands(process, &bands);
     FILE *script = tmpfile();
-    int err = script ? 0 : -errno;
+    struct band *bands = NULL;
+    size_t nr_bands;
+    int err = 0;
 
+    if (!script) {
+        return -errno;
+    }
+    nr_bands = find_bands(process, &bands);
     take_quotes_out(named.name);
-    if (!err) {
-        write_pages(script, &named);
-        err = nr_bands ? fill_map(&named, bands, nr_bands, &map) : 0;
+    write_pages(script, &named);
+    if (nr_bands) {
+        err = fill_map(&named, bands, nr_bands, &map);
     }
     if (!err && nr_bands) {
         write_heat(script, &named, bands, nr_bands, &map);
@@ -238,9 +242,7 @@ int plot_draw(const struct recorded_process *process, const char *folder)
     if (!err) {
         err = gnuplot_run(script, folder);
     }
-    if (script) {
-        fclose(script);
-    }
+    fclose(script);
     free(map.dirty);
     free(map.asked);
     free(bands);
