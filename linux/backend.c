@@ -328,10 +328,32 @@ bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing)
     return replaced;
 }
 
+/* Tracks a region by the tracker that is in use, or by none: until the next scan if something is short.
+ * Nothing is known of its pages then, so all of them are written. The region's lock is held. */
+static void track_anew(struct ww_context *ctx, struct ww_region *region)
+{
+    int err;
+
+    region->tracker = atomic_load(&ctx->tracker);
+    err = region->tracker->backend->arm(region);
+    region->arm_again = err && is_passing(ctx, err);
+    if (err) {
+        region->tracker = &ctx->floor;
+    }
+    ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end);
+    ww_pageset_add(&region->latch, region->range.start, region->range.end);
+}
+
+void ww_backend_arm_again(struct ww_context *ctx, struct ww_region *region)
+{
+    if (region->arm_again) {
+        track_anew(ctx, region);
+    }
+}
+
 /*
  * Gives a region whose scan has failed to the tracker that is in use now, if its
- * own is of no use any more. Nothing is known of its pages then: all of them are
- * written. One that is filled on demand stays where it is as long as that works: between
+ * own is of no use any more. One that is filled on demand stays where it is as long as that works: between
  * two trackers its missing pages would be zeros. The region's lock is held.
  */
 bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
@@ -351,12 +373,7 @@ bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
     failing->backend->release(region);
     region->priv = NULL;
     region->lost = true;
-    region->tracker = atomic_load(&ctx->tracker);
-    if (region->tracker->backend->arm(region)) {
-        region->tracker = &ctx->floor;
-    }
-    ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end);
-    ww_pageset_add(&region->latch, region->range.start, region->range.end);
+    track_anew(ctx, region);
     return true;
 }
 

@@ -204,7 +204,10 @@ static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const
                          struct page_region *vec, uintptr_t *ret_next)
 {
     bool lost = region->lost;
-    ssize_t nr = region->tracker->backend->scan(region, scan, vec, ret_next);
+    ssize_t nr;
+
+    ww_backend_arm_again(ctx, region);
+    nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
     if (region->lost && !lost) {
         ww_quiet_end(ctx, region); /* memory that was dense need not be any more */

@@ -77,9 +77,10 @@ struct ww_region {
     struct ww_pageset ever;  /* reported before: a zero page counts only there */
     struct ww_pageset latch; /* dirty whatever the page tables say */
     bool lost;               /* part of its mapping was replaced behind our back at some time */
-    bool markers;            /* armed page by page, holes too: not private anonymous memory */
-    bool private_file;       /* part of it is a private mapping of a file, or of a device such as /dev/zero */
-    size_t grain;            /* bytes: what the kernel tracks as one; the page size but for hugetlb */
+    bool arm_again;    /* it could not be armed for want of memory or a thread, and is tracked by nothing */
+    bool markers;      /* armed page by page, holes too: not private anonymous memory */
+    bool private_file; /* part of it is a private mapping of a file, or of a device such as /dev/zero */
+    size_t grain;      /* bytes: what the kernel tracks as one; the page size but for hugetlb */
     struct ww_supply *supply; /* the context's, if part of the range was ever filled on demand */
     struct ww_tracker *tracker;
     void *priv; /* the tracker's */
@@ -214,6 +215,7 @@ void ww_backend_prepare(void);
 int ww_backend_choose(const char *name, struct ww_context *ctx);
 bool ww_backend_replace(struct ww_context *ctx, struct ww_tracker *failing);
 bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region);
+void ww_backend_arm_again(struct ww_context *ctx, struct ww_region *region);
 void ww_backend_close(struct ww_context *ctx);
 
 /* mapping.c */

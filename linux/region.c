@@ -103,6 +103,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     region->range.end = at;
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;
+    upper->arm_again = region->arm_again;
     upper->markers = region->markers;
     upper->private_file = region->private_file;
     upper->grain = region->grain;
@@ -133,6 +134,7 @@ void ww_region_join(struct ww_region *region, struct ww_region *upper)
     region->tracker->backend->join(region, upper);
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
+    region->arm_again |= upper->arm_again;
     region->supply = region->supply ? region->supply : upper->supply;
     ww_pageset_join(&region->ever, &upper->ever);
     ww_pageset_join(&region->latch, &upper->latch);

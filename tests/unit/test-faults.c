@@ -21,6 +21,9 @@ static const struct model_faults faults = {
     .nr = fault_hits,
 };
 
+/* Which of the calls of one kind fails for want of memory. */
+#define NR_SHORTAGES 8
+
 #define NR_KINDS (NR_FAULT_CALLS * MAX_FAULT_ERRORS)
 
 static bool is_thorough(void)
@@ -253,6 +256,34 @@ START_TEST(a_passing_shortage_takes_no_capability)
 }
 END_TEST
 
+/* A context that has to open its backend anew meets a lack of memory at any of its calls, once. */
+START_TEST(a_passing_shortage_takes_no_exactness)
+{
+    static const char *const calls[] = { "register", "writeprotect", "mmap", "madvise" };
+    const char *call = calls[_i / NR_SHORTAGES];
+    char plan[80];
+    char *base;
+
+    fault_plan(NULL, 0);
+    open_while_calls_fail();
+    base = watch_pages(8);
+    snprintf(plan, sizeof(plan), "scan:1:ENOTTY,scan:2:ENOTTY,%s:%d:ENOMEM", call, _i % NR_SHORTAGES + 1);
+    ck_assert(fault_plan(plan, 0));
+    fault_start();
+    fault_resume();
+    ww_count(ctx, base, 8 * page_size());
+    fault_pause();
+    fault_stop();
+    for (int tries = 0; tries < 3; tries++) {
+        ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);
+    }
+    write_map(base, "#..#....");
+    expect_map(ctx, base, "#..#....");
+    ck_assert_str_eq(ww_backend_name(ctx), backend->name);
+    ww_close(ctx);
+}
+END_TEST
+
 /* Either it cannot be opened, or it can do all that it can do at any other time. */
 START_TEST(a_shortage_at_the_opening_takes_no_capability)
 {
@@ -324,6 +355,7 @@ static int run(void)
     add_case(suite, "hold", a_latch_without_memory_marks_all, 1);
     add_case(suite, "leftovers", what_could_not_be_unregistered_is_watched_again, 1);
     add_case(suite, "shortage", a_passing_shortage_takes_no_capability, 1);
+    add_case(suite, "shortage at a hand-over", a_passing_shortage_takes_no_exactness, 4 * NR_SHORTAGES);
     add_case(suite, "shortage at the opening", a_shortage_at_the_opening_takes_no_capability, 1);
     return run_suite(suite);
 }
