@@ -83,8 +83,8 @@ for test in $(cat sanitized-programs.list); do
         run test-contract 3600 env CHECK_LEAKS=0 "$test"
         ;;
     # As many, and most of them under a filter that the search for leaks does not survive.
-    */test-refusal) run test-refusal 900 env CHECK_LEAKS=0 "$test" ;;
-    *) run "$(basename "$test")" 900 "$test" ;;
+    */test-refusal) run test-refusal 3600 env CHECK_LEAKS=0 "$test" ;;
+    *) run "$(basename "$test")" 3600 "$test" ;;
     esac
 done
 for backend in uffd uffd-sync mprotect; do
