@@ -105,6 +105,7 @@ if command -v wine >/dev/null && [ -f "$build/tests/analysis/maps.exe" ]; then
     make_prefix
     # look HOW FILE: the mappings of the Windows program while it waits.
     look() {
+        rm -f "$out/wine.out" # it says "ready" of the one before
         $1 100 "$out/maps.exe" >"$out/wine.out" &
         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
             ! grep -q ready "$out/wine.out" 2>/dev/null || break
