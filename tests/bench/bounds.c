@@ -105,6 +105,7 @@ static bool check(const struct bound *bound, struct bench_results *results, FILE
     const struct bench_peer *peer = bench_find_peer(&results->peers, bound->peer);
     const struct bench_peer *to = bench_find_peer(&results->peers, bound->to);
     struct bench_summary ratio = { .n = 0 };
+    double floor;
 
     if (!peer || !to) {
         print_skipped(bound, out, "%s does not work here", peer ? bound->to : bound->peer);
@@ -121,10 +122,11 @@ static bool check(const struct bound *bound, struct bench_results *results, FILE
         fprintf(out, "bound workload=%s peer=%s to=%s NOT MEASURED\n", bound->figure, bound->peer, bound->to);
         return false;
     }
-    if (ratio.median > bound->max_ratio && floor_of(bound, figure, results) > bound->max_ratio) {
+    floor = ratio.median > bound->max_ratio ? floor_of(bound, figure, results) : 0;
+    if (floor > bound->max_ratio) {
         print_skipped(bound, out,
                       "median=%.4g, and %.4g of the kernel's call alone: max=%g cannot be had here",
-                      ratio.median, floor_of(bound, figure, results), bound->max_ratio);
+                      ratio.median, floor, bound->max_ratio);
         return true;
     }
     fprintf(out, "bound workload=%s peer=%s to=%s median=%.4g q1=%.4g q3=%.4g n=%zu max=%g %s\n",

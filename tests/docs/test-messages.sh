@@ -96,14 +96,14 @@ for file in $(find programs -name '*.c' | sort); do
 done
 some 90
 has 'doctor probe run' 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' \
-    $(find programs -name 'doctor*.c' -o -path 'programs/doctor/*.c')
+    programs/doctor.c programs/doctor/*.c
 some 40
-has probe 'printf\\(|print_sysctl\\(' $(find programs -name probe.c)
+has probe 'printf\\(|print_sysctl\\(' programs/probe.c
 some 15
-has scan 'reasons\\[\\]=' $(find programs -name scan.c)
-has 'run probe doctor' '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' $(find programs -name survey.c)
+has scan 'reasons\\[\\]=' programs/scan.c
+has 'run probe doctor' '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' programs/common/survey.c
 has bench 'bench_wrong\\(|bench_note\\(|bench_remark\\(|ret_reason=|report->message' \
-    $(find programs -name 'bench_*.c' -o -path 'programs/bench/*.c')
-has probe 'refusals\\[\\]=|steps\\[WW_NR_STEPS\\]=|append\\(words->|probe\\.reason=' $(find linux -name '*.c')
+    programs/bench/*.c
+has probe 'refusals\\[\\]=|steps\\[WW_NR_STEPS\\]=|append\\(words->|probe\\.reason=' linux/*.c
 some 120
 exit $failed
