@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "heap.h"
+#include "kernel/heap.h"
 #include "internal.h"
-#include "mprotect.h"
-#include "softdirty.h"
+#include "backends/mprotect/mprotect.h"
+#include "backends/softdirty/softdirty.h"
 
 unsigned int ww_page_shift;
 

@@ -22,7 +22,7 @@ struct ww_hold {
  * may be made by this thread until ww_hold_end().
  *
  * To read is to answer for the region, with a reset or without: threads that ask without a lock
- * (quiet.c) go on to do so. To change is everything else, by this library or by foreign code:
+ * (lockless.c) go on to do so. To change is everything else, by this library or by foreign code:
  * those threads wait for the lock, and nobody sees the middle of it.
  */
 int ww_hold_to_read(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);

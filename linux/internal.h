@@ -18,13 +18,13 @@
 #include <stdbool.h>
 #include <bsd/sys/tree.h>
 
-#include "lock.h"
-#include "pageset.h"
-#include "quiet.h"
-#include "refusal.h"
-#include "supply.h"
-#include "uapi.h"
-#include "worker.h"
+#include "kernel/lock.h"
+#include "page_set.h"
+#include "lockless.h"
+#include "kernel/refusal.h"
+#include "fill/demand.h"
+#include "kernel/uapi.h"
+#include "kernel/worker.h"
 #include "writewatch.h"
 
 #define WW_API __attribute__((visibility("default")))
@@ -218,7 +218,7 @@ bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region);
 void ww_backend_arm_again(struct ww_context *ctx, struct ww_region *region);
 void ww_backend_close(struct ww_context *ctx);
 
-/* mapping.c */
+/* survey.c */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 /* The first part of the range that is a private mapping of a file or a device. 1, 0 if there is none, or a
  * negative errno. */
@@ -249,7 +249,7 @@ int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, s
 /* uffd.c */
 bool ww_uffd_has_known_bug(void);
 
-/* pagemap_facts.c: PAGE_IS_GUARD where PAGEMAP_SCAN on this descriptor knows it, else 0. */
+/* facts.c: PAGE_IS_GUARD where PAGEMAP_SCAN on this descriptor knows it, else 0. */
 uint64_t ww_guard_category(int pagemap);
 
 /* none.c: the entry of a backend that can tell nothing without its lock; -EOPNOTSUPP. */
@@ -271,7 +271,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
 void ww_region_join(struct ww_region *region, struct ww_region *upper);
 void ww_region_free(struct ww_region *region);
 
-/* harvest.c: the region's lock is held. */
+/* scan_step.c: the region's lock is held. */
 struct ww_scratch *ww_scratch_get(struct ww_context *ctx);
 void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch);
 size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,

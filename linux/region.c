@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "heap.h"
+#include "kernel/heap.h"
 #include "internal.h"
 
 static int compare_regions(struct ww_region *a, struct ww_region *b)

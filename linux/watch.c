@@ -2,8 +2,8 @@
 /*
  * START HERE. The public calls, in the order of a page's way: open a context,
  * watch a range (arm), let the program write, get the written pages and reset
- * them (answer.c), change or drop them. This file checks arguments and takes the locks;
- * what is dirty is decided in harvest.c and seen by a backend (uffd.c, mprotect.c).
+ * them (get.c), change or drop them. This file checks arguments and takes the locks;
+ * what is dirty is decided in scan_step.c and seen by a backend (uffd.c, mprotect.c).
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "heap.h"
+#include "kernel/heap.h"
 #include "kernel32.h"
 
 #ifndef MAP_FIXED_NOREPLACE

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 int bench_kernel_open(struct bench_kernel *ret)
 {

@@ -9,7 +9,7 @@
 #include <errno.h>
 
 #include "peers.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 #define VEC_LEN 256
 _Static_assert(VEC_LEN <= BENCH_VEC_LEN, "the core's vector is long enough");

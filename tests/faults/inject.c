@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "inject.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 const struct fault_kind fault_kinds[NR_FAULT_CALLS] = {
     [FAULT_USERFAULTFD] = { "userfaultfd", { EPERM, ENOSYS, EMFILE, ENFILE, ENOMEM } },

@@ -14,7 +14,7 @@
 
 #include "common/proc.h"
 #include "fuzz.h"
-#include "maps.h"
+#include "kernel/proc_maps.h"
 
 /* ---- read(2) and fopen(3) of the files in question ---- */
 

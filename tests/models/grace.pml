@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The grace period of the mprotect backend: linux/mprotect_grace.c, and who stands on it in
- * linux/mprotect_fault.c and linux/mprotect.c.
+ * The grace period of the mprotect backend: linux/backends/mprotect/grace.c, and who stands on it in
+ * linux/backends/mprotect/fault.c and linux/backends/mprotect/mprotect.c.
  *
  * Two threads store to one page, one of them twice; where it is armed, their handlers open it and set its dirty bit,
  * which they find by a table. One thread gets and resets the page, one replaces the table and frees the old one, one

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Questions that are asked without a lock (linux/quiet.c), about one page.
+ * Questions that are asked without a lock (linux/lockless.c), about one page.
  *
  * A thread asks without the lock, with or without a reset, while others write, answer with
  * the lock, move the page's bit into the latch (VirtualProtect), and give the memory to another

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The handler thread of the uffd-sync backend and what others do beside it without a lock that it takes:
- * linux/uffd_sync_thread.c, linux/uffd_sync_table.c, collect_runs() of linux/uffd_sync.c.
+ * linux/backends/uffd_sync/handler.c, linux/backends/uffd_sync/table.c, collect_runs() of linux/backends/uffd_sync/uffd_sync.c.
  *
  * Two threads store to one page, one of them twice; where it is protected they wait until the handler has opened it. The
  * handler finds the dirty bit by a table. One thread gets and resets the page. The table is changed

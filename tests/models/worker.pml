@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread that was made in advance (linux/worker.c), two who have work for it, and who ends it. A word says what
+ * A thread that was made in advance (linux/kernel/worker.c), two who have work for it, and who ends it. A word says what
  * the thread is at and counts its jobs; whoever waits sleeps in a futex until that word is not what it was.
  *
  * Each of the two gives one job, if the thread is idle, and waits for its end or leaves it. When both are over,

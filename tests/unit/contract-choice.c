@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 
 #include "contract.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 /* What weighs more: loses no write, tells pages apart, breaks no system call. */
 static int rank(uint32_t caps)

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 
 #include "contract.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 #define MAX_FDS 64
 #define NR_REGIONS 3

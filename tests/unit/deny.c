@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 static const struct {
     const char *name;

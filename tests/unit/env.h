@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 
 #include "contract.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 #define NOBODY 65534
 

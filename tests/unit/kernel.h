@@ -9,7 +9,7 @@
 #define WW_TESTS_UNIT_KERNEL_H
 
 #include "contract.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */

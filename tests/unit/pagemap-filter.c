@@ -9,7 +9,7 @@
 #include <sys/utsname.h>
 
 #include "pagemap-test.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 /*
  * The world, a character a page:

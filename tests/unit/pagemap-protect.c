@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "pagemap-test.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 #define BOTH (WW_PM_SCAN_WP_MATCHING | WW_PM_SCAN_CHECK_WPASYNC)
 #define WRITTEN WW_PAGE_IS_WRITTEN

@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "fd.h"
-#include "uapi.h"
+#include "kernel/fd.h"
+#include "kernel/uapi.h"
 
 static int open_pagemap(void)
 {

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
-#include "heap.h"
+#include "kernel/heap.h"
 #include "util.h"
 
 /* ---- who calls malloc() ---- */

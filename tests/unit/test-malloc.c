@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "uapi.h"
+#include "kernel/uapi.h"
 #include "deny-call.h"
 #include "util.h"
 #include "writewatch-pagemap.h"

@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
-#include "maps.h"
+#include "kernel/proc_maps.h"
 #include "util.h"
 
 static struct ww_maps maps;

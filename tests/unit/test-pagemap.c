@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "pagemap-test.h"
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* 6.13 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Moments that no test meets by chance: what happens to a region while the kernel is
- * asked without a lock about it (quiet.c). The ioctl is wrapped: before the real one
+ * asked without a lock about it (lockless.c). The ioctl is wrapped: before the real one
  * runs, or after it, the thread itself does what another thread could do there.
  */
 #include <errno.h>

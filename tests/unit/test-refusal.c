@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "uapi.h"
+#include "kernel/uapi.h"
 #include "backends.h"
 
 #ifndef SECCOMP_RET_KILL_PROCESS

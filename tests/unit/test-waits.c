@@ -19,7 +19,7 @@
 
 #include "deny-call.h"
 #include "internal.h"
-#include "mprotect.h"
+#include "backends/mprotect/mprotect.h"
 #include "util.h"
 
 #define NR_PAGES 8

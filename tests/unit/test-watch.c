@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "uapi.h"
+#include "kernel/uapi.h"
 #include "util.h"
 
 #define NR 64

@@ -7,7 +7,7 @@
 #ifndef WW_TESTS_UNIT_UFFD_SYNC_H
 #define WW_TESTS_UNIT_UFFD_SYNC_H
 
-#include "uffd_sync.h"
+#include "backends/uffd_sync/uffd_sync.h"
 #include "util.h"
 
 #define SYNC "uffd-sync"

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "uapi.h"
+#include "kernel/uapi.h"
 
 /* The self test's memory is smaller than any that a Windows program has watched. */
 #define WATCHED_BYTES 0x10000

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The SIGSEGV handler of the mprotect backend, and the table of ranges it reads.
+ *
+ * The handler takes no lock, uses no thread-local storage (Wine runs Windows
+ * code with other segment registers), never touches errno, and waits for nothing but the
+ * end of a fill, when it counts as at work no more (grace.c).
+ * It opens the page first and sets the dirty bit after that; whoever reads bits
+ * calls ww_fault_synchronize() first, so a page that was opened before has its
+ * bit by then. Faults that are not ours go on to the handler that was there.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "kernel/heap.h"
+#include "internal.h"
+#include "backends/mprotect/mprotect.h"
+#include "kernel/raw.h"
+
+/* Ranges by address; replaced as a whole, so that the handler reads one that does not change, but for
+ * lack of memory: then a range may stand there more than once. */
+struct fault_table {
+    atomic_size_t nr;
+    _Atomic(struct ww_prot_map *) maps[];
+};
+
+static _Atomic(struct fault_table *) table;
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* How often the table was changed: before anything of a new range is armed. */
+static atomic_uint table_turn;
+
+/* How many fills are over: a futex, on which stores to what is being filled wait. */
+static atomic_uint nr_fills_over;
+
+/* The last fault of a thread that was not ours: a hash of the thread, the page and table_turn; by thread, as
+ * far as they do not share a place. */
+#define NR_MARKS 256
+static _Atomic uint64_t marks[NR_MARKS];
+
+static atomic_long nr_islands; /* of all ranges */
+static long max_islands;       /* half the mappings the process may have, at two an island */
+
+IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
+{
+    return raw_syscall(SYS_mprotect, start, end - start, prot, 0);
+}
+
+/* ---- a write to an armed page ---- */
+
+enum outcome {
+    NOT_OURS,
+    OPENED,
+    BEING_FILLED, /* nothing is opened before that is over */
+};
+
+IN_HANDLER static struct ww_prot_map *find_map(uintptr_t addr)
+{
+    const struct fault_table *now = atomic_load(&table);
+    size_t low = 0, high = now ? now->nr : 0;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (now->maps[mid]->end <= addr) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return now && low < now->nr && now->maps[low]->start <= addr ? now->maps[low] : NULL;
+}
+
+/* How many of the two pages beside the run first..last-1 are dirty. */
+IN_HANDLER static long dirty_beside(const struct ww_prot_pages *pages, size_t first, size_t last)
+{
+    return (first > 0 && ww_prot_is_dirty(pages, first - 1)) +
+           (last < pages->nr_pages && ww_prot_is_dirty(pages, last));
+}
+
+/* Returns how many islands all ranges have then. */
+IN_HANDLER static long add_islands(struct ww_prot_pages *pages, long nr)
+{
+    atomic_fetch_add(&pages->nr_islands, nr);
+    return atomic_fetch_add(&nr_islands, nr) + nr;
+}
+
+IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size_t last)
+{
+    for (size_t page = first; page < last; page++) {
+        if (page % 64 == 0 && last - page >= 64) {
+            atomic_store(&pages->dirty[page / 64], ~UINT64_C(0));
+            page += 63;
+        } else {
+            atomic_fetch_or(&pages->dirty[page / 64], UINT64_C(1) << (page % 64));
+        }
+    }
+}
+
+/* The part of the map that is being filled. The two halves may be of different times: what
+ * comes out then is kept closed for no reason, or not, but lies within the map. Who fills
+ * waits until no handler is at work with such a one. */
+IN_HANDLER static bool read_filled(const struct ww_prot_map *map, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+    *ret_start = atomic_load(&map->fill_start);
+    *ret_end = atomic_load(&map->fill_end);
+    return *ret_start >= map->start && *ret_start < *ret_end;
+}
+
+/*
+ * Each isolated writable page costs two mappings, and at vm.max_map_count
+ * mprotect() fails. Then the whole run of pages with this protection is opened,
+ * which merges mappings, and counts as written.
+ */
+IN_HANDLER static enum outcome open_run(const struct ww_prot_map *map, size_t page, int prot)
+{
+    struct ww_prot_pages *pages = map->pages;
+    size_t low = ww_prot_index(pages, map->start);
+    size_t high = ww_prot_index(pages, map->end);
+    size_t first = page, last = page + 1;
+    uintptr_t fill_start, fill_end;
+    bool filled = read_filled(map, &fill_start, &fill_end);
+
+    if (filled) {
+        /* Not this part; the page lies before or behind it. */
+        if (page < ww_prot_index(pages, fill_start)) {
+            high = ww_prot_index(pages, fill_start);
+        } else {
+            low = ww_prot_index(pages, fill_end);
+        }
+    }
+    while (first > low && pages->prot[first - 1] == prot) {
+        first--;
+    }
+    while (last < high && pages->prot[last] == prot) {
+        last++;
+    }
+    if (raw_mprotect(pages->base + (first << ww_page_shift), pages->base + (last << ww_page_shift), prot)) {
+        /* What is being filled may be in the way: the run would end where no mapping does. */
+        return filled ? BEING_FILLED : NOT_OURS;
+    }
+    set_dirty(pages, first, last);
+    atomic_fetch_sub(&nr_islands, atomic_exchange(&pages->nr_islands, 0));
+    return OPENED;
+}
+
+IN_HANDLER static enum outcome open_page(uintptr_t addr)
+{
+    const struct ww_prot_map *map = find_map(addr);
+    struct ww_prot_pages *pages;
+    uintptr_t fill_start, fill_end;
+    long new_islands;
+    size_t page;
+    int prot;
+
+    if (!map) {
+        return NOT_OURS;
+    }
+    if (read_filled(map, &fill_start, &fill_end) && fill_start <= addr && addr < fill_end) {
+        return BEING_FILLED;
+    }
+    pages = map->pages;
+    page = ww_prot_index(pages, addr);
+    prot = atomic_load(&pages->prot[page]);
+    if (!(prot & PROT_WRITE)) {
+        return NOT_OURS;
+    }
+    /* It begins a run, makes one longer, or joins two. */
+    new_islands = 1 - dirty_beside(pages, page, page + 1);
+    if (add_islands(pages, new_islands) > max_islands && new_islands > 0) {
+        return open_run(map, page, prot);
+    }
+    addr = pages->base + (page << ww_page_shift);
+    if (raw_mprotect(addr, addr + ww_page_size(), prot)) {
+        return open_run(map, page, prot);
+    }
+    set_dirty(pages, page, page + 1);
+    return OPENED;
+}
+
+IN_HANDLER static bool is_write(const ucontext_t *context)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    return context->uc_mcontext.gregs[REG_ERR] & 2;
+#else
+    (void)context;
+    return true;
+#endif
+}
+
+/*
+ * A fault that is not ours may be of a page that was watched when the store faulted, and is no more: then
+ * the store would succeed now, which nothing tells for certain but the store itself. So it is made
+ * again, and only if it faults for the second time, with the same table, the program is told: nothing there
+ * was armed in between. Where two threads have one place for their marks, a store may be made more often.
+ */
+IN_HANDLER static bool is_second_time(uintptr_t page, unsigned int turn)
+{
+    unsigned int tid = raw_syscall(SYS_gettid, 0, 0, 0, 0);
+    uint64_t mark = ((uint64_t)tid << 32 | turn) * UINT64_C(0x9e3779b97f4a7c15);
+
+    mark = ((mark ^ mark >> 32) + page) * UINT64_C(0xbf58476d1ce4e5b9);
+    mark ^= mark >> 29;
+    return atomic_exchange(&marks[tid % NR_MARKS], mark) == mark;
+}
+
+/* True: the write can be tried again. */
+IN_HANDLER static bool handle_write(const siginfo_t *info, const ucontext_t *context)
+{
+    uintptr_t addr = (uintptr_t)info->si_addr;
+    unsigned int turn, nr_over, parity;
+    enum outcome outcome;
+
+    if (info->si_code != SEGV_ACCERR || !is_write(context)) {
+        return false;
+    }
+    turn = atomic_load(&table_turn);
+    nr_over = atomic_load(&nr_fills_over);
+    parity = ww_grace_enter();
+    outcome = open_page(addr);
+    ww_grace_leave(parity);
+    if (outcome == BEING_FILLED) {
+        ww_raw_sleep(&nr_fills_over, nr_over);
+    }
+    return outcome != NOT_OURS || !is_second_time(addr & ~(ww_page_size() - 1), turn);
+}
+
+/* ---- the chain of handlers ---- */
+
+/*
+ * A handler that is installed over ours may well call ours in turn. Should we
+ * then put ourselves in front again, the one entry would call the other in a
+ * circle: so each time we go in front, we do it with an entry of its own.
+ */
+#define NR_LAYERS 4
+
+static struct sigaction previous[NR_LAYERS];
+static int nr_layers;
+
+IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *context)
+{
+    const struct sigaction *action = &previous[layer];
+    uint64_t mask, blocked;
+
+    if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
+        /* As without us: back to the default, and the same fault ends the process. */
+        sigaction(sig, action, NULL);
+        return;
+    }
+    /* The signal mask it would have had if the kernel had called it. */
+    memcpy(&mask, &action->sa_mask, sizeof(mask));
+    memcpy(&blocked, &((const ucontext_t *)context)->uc_sigmask, sizeof(blocked));
+    mask |= blocked;
+    if (!(action->sa_flags & SA_NODEFER)) {
+        mask |= UINT64_C(1) << (SIGSEGV - 1);
+    } else {
+        mask &= ~(UINT64_C(1) << (SIGSEGV - 1));
+    }
+    raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof(mask));
+    if (action->sa_flags & SA_SIGINFO) {
+        action->sa_sigaction(sig, info, context);
+    } else {
+        action->sa_handler(sig);
+    }
+}
+
+#define DEFINE_LAYER(n)                                                                                      \
+    IN_HANDLER static void layer_##n(int sig, siginfo_t *info, void *context)                                \
+    {                                                                                                        \
+        if (!handle_write(info, context)) {                                                                  \
+            call_previous(n, sig, info, context);                                                            \
+        }                                                                                                    \
+    }
+DEFINE_LAYER(0)
+DEFINE_LAYER(1)
+DEFINE_LAYER(2)
+DEFINE_LAYER(3)
+
+static void (*const layers[NR_LAYERS])(int, siginfo_t *, void *) = { layer_0, layer_1, layer_2, layer_3 };
+
+/* Puts our handler in front of the line if it is not there. registry_lock is held. 0 or a negative errno. */
+static int install_handler(void)
+{
+    struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART }, now;
+
+    if (sigaction(SIGSEGV, NULL, &now)) {
+        return -errno;
+    }
+    if ((nr_layers && now.sa_sigaction == layers[nr_layers - 1]) || nr_layers == NR_LAYERS) {
+        return 0;
+    }
+    previous[nr_layers] = now;
+    ours.sa_sigaction = layers[nr_layers];
+    sigfillset(&ours.sa_mask);
+    if (sigaction(SIGSEGV, &ours, NULL)) {
+        return -errno;
+    }
+    nr_layers++;
+    return 0;
+}
+
+/* ---- the table ---- */
+
+/* A fork may have been made in the middle of other threads' faults, fills and table
+ * changes: those threads do not exist in the child. */
+static void repair_child(void)
+{
+    const struct fault_table *now = atomic_load(&table);
+
+    pthread_mutex_init(&registry_lock, NULL);
+    ww_grace_repair_child();
+    ww_prot_forget_parent();
+    for (size_t i = 0; now && i < now->nr; i++) {
+        atomic_store(&now->maps[i]->fill_end, 0);
+        atomic_store(&now->maps[i]->fill_start, 0);
+    }
+}
+
+void ww_fault_follow_forks(void)
+{
+    pthread_atfork(NULL, NULL, repair_child);
+}
+
+static void publish(struct fault_table *next)
+{
+    struct fault_table *old = atomic_exchange(&table, next);
+
+    atomic_fetch_add(&table_turn, 1);
+    ww_fault_synchronize();
+    ww_heap_free(old);
+}
+
+/* A copy of the table with room for @extra more, without @leave_out. */
+static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *leave_out)
+{
+    const struct fault_table *now = atomic_load(&table);
+    size_t nr = now ? now->nr : 0;
+    struct fault_table *copy = ww_heap_alloc(sizeof(*copy) + (nr + extra) * sizeof(copy->maps[0]));
+
+    if (!copy) {
+        return NULL;
+    }
+    copy->nr = 0;
+    for (size_t i = 0; i < nr; i++) {
+        if (now->maps[i] != leave_out && (!i || now->maps[i] != now->maps[i - 1])) {
+            copy->maps[copy->nr++] = now->maps[i];
+        }
+    }
+    return copy;
+}
+
+/* Whether another watch, of another context, has part of the range. */
+static bool is_taken(const struct ww_prot_map *map)
+{
+    const struct fault_table *now = atomic_load(&table);
+
+    for (size_t i = 0; now && i < now->nr; i++) {
+        if (now->maps[i]->start < map->end && now->maps[i]->end > map->start &&
+            now->maps[i]->pages != map->pages) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end)
+{
+    const struct fault_table *now;
+    struct ww_prot_map *found = NULL;
+
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
+    now = atomic_load(&table);
+    for (size_t i = 0; now && i < now->nr && !found; i++) {
+        if (now->maps[i]->kept && now->maps[i]->start < end && now->maps[i]->end > start) {
+            found = now->maps[i];
+        }
+    }
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
+    return found;
+}
+
+int ww_fault_add(struct ww_prot_map *map)
+{
+    struct fault_table *next;
+    size_t i;
+    int err;
+
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
+    if (is_taken(map)) {
+        ww_unlock(&registry_lock, WW_RANK_BACKEND);
+        return -EBUSY;
+    }
+    /* First: without it, the first store to what is armed would end the program. */
+    err = install_handler();
+    next = err ? NULL : copy_table(1, NULL);
+    if (next) {
+        for (i = next->nr++; i > 0 && next->maps[i - 1]->start > map->start; i--) {
+            next->maps[i] = next->maps[i - 1];
+        }
+        next->maps[i] = map;
+        if (!max_islands) {
+            max_islands = ww_mapping_limit() / 4;
+        }
+        publish(next);
+    }
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
+    return err || next ? err : -ENOMEM;
+}
+
+/* Without memory for a copy. Its neighbour stands in its place, so that a handler misses no other. */
+static void remove_in_place(const struct ww_prot_map *map)
+{
+    struct fault_table *now = atomic_load(&table);
+    size_t first = 0, behind;
+
+    while (now->maps[first] != map) {
+        first++;
+    }
+    for (behind = first; behind < now->nr && now->maps[behind] == map; behind++) {
+        ;
+    }
+    if (!first && behind == now->nr) {
+        now->nr = 0;
+    }
+    for (size_t i = first; now->nr && i < behind; i++) {
+        now->maps[i] = first ? now->maps[first - 1] : now->maps[behind];
+    }
+    atomic_fetch_add(&table_turn, 1);
+    ww_fault_synchronize();
+}
+
+void ww_fault_remove(struct ww_prot_map *map)
+{
+    struct fault_table *next;
+
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
+    next = copy_table(0, map);
+    if (next) {
+        publish(next);
+    } else {
+        remove_in_place(map);
+    }
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
+}
+
+void ww_fault_begin_fill(struct ww_prot_map *map, uintptr_t start, uintptr_t end)
+{
+    atomic_store(&map->fill_start, start);
+    atomic_store(&map->fill_end, end);
+    ww_fault_synchronize();
+}
+
+void ww_fault_end_fill(struct ww_prot_map *map)
+{
+    atomic_store(&map->fill_end, 0);
+    atomic_store(&map->fill_start, 0);
+    atomic_fetch_add(&nr_fills_over, 1);
+    ww_raw_wake(&nr_fills_over);
+}
+
+void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last)
+{
+    add_islands(pages, dirty_beside(pages, first, last) - 1);
+}
+
+/* Handlers at work on neighbours count them without seeing each other, so the number
+ * drifts; there is time to put it right before it matters. */
+void ww_fault_count_islands(struct ww_prot_pages *pages)
+{
+    long nr = 0;
+    uint64_t before = 0;
+
+    if (atomic_load(&nr_islands) < max_islands / 2) {
+        return;
+    }
+    for (size_t i = 0; i < (pages->nr_pages + 63) / 64; i++) {
+        uint64_t word = atomic_load_explicit(&pages->dirty[i], memory_order_relaxed);
+
+        /* A run begins where a bit is set and the one below it is not. */
+        nr += __builtin_popcountll(word & ~(word << 1 | before >> 63));
+        before = word;
+    }
+    add_islands(pages, nr - atomic_load(&pages->nr_islands));
+}
+
+void ww_fault_forget_islands(struct ww_prot_pages *pages)
+{
+    add_islands(pages, -atomic_load(&pages->nr_islands));
+}
+
+void ww_fault_uninstall(void)
+{
+    const struct fault_table *now;
+    struct sigaction front;
+
+    ww_lock(&registry_lock, WW_RANK_BACKEND);
+    now = atomic_load(&table);
+    if (!(now && now->nr) && nr_layers && !sigaction(SIGSEGV, NULL, &front) &&
+        front.sa_sigaction == layers[nr_layers - 1]) {
+        sigaction(SIGSEGV, &previous[--nr_layers], NULL);
+    }
+    ww_unlock(&registry_lock, WW_RANK_BACKEND);
+}

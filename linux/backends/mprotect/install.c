@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * First content for the mprotect backend: /proc/self/mem writes to pages without
+ * write permission, for which no handler is called, and /proc/self/pagemap tells which
+ * pages do not exist yet. Kernels can be told to refuse such writes
+ * (proc_mem.force_override): so it is tried, and the capability taken away.
+ *
+ * Looking and writing are two steps. The caller (mprotect.c) makes sure that no store
+ * comes in between; a read may, and sees zeros.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kernel/fd.h"
+#include "kernel/heap.h"
+#include "internal.h"
+#include "backends/mprotect/mprotect.h"
+
+/* Of a pagemap entry: the page is present, or swapped out. */
+#define PAGEMAP_EXISTS (UINT64_C(3) << 62)
+#define NR_ENTRIES 64
+
+struct ww_prot_filler {
+    struct ww_fd mem, pagemap;
+};
+
+void ww_prot_filler_close(struct ww_prot_filler *filler)
+{
+    if (filler) {
+        ww_fd_close(&filler->mem);
+        ww_fd_close(&filler->pagemap);
+        ww_heap_free(filler);
+    }
+}
+
+struct ww_prot_filler *ww_prot_filler_open(void)
+{
+    struct ww_prot_filler *filler = ww_heap_alloc(sizeof(*filler));
+
+    if (!filler) {
+        return NULL;
+    }
+    ww_fd_init(&filler->pagemap, -1);
+    if (ww_fd_take(&filler->mem, open("/proc/self/mem", O_RDWR | O_CLOEXEC | O_LARGEFILE)) ||
+        ww_fd_take(&filler->pagemap, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC))) {
+        ww_prot_filler_close(filler);
+        return NULL;
+    }
+    return filler;
+}
+
+/* How many bytes from @start on, up to @len, have no page. Or a negative errno. */
+static ssize_t missing_bytes(const struct ww_prot_filler *filler, uintptr_t start, size_t len)
+{
+    size_t nr_pages = len >> ww_page_shift, nr = 0;
+    uint64_t entries[NR_ENTRIES];
+
+    while (nr < nr_pages) {
+        size_t want = nr_pages - nr < NR_ENTRIES ? nr_pages - nr : NR_ENTRIES;
+        off64_t offset = (off64_t)((start >> ww_page_shift) + nr) * sizeof(entries[0]);
+        ssize_t got = pread64(filler->pagemap.fd, entries, want * sizeof(entries[0]), offset);
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < (ssize_t)sizeof(entries[0])) {
+            return got < 0 ? -errno : -EIO;
+        }
+        for (size_t i = 0; i < got / sizeof(entries[0]); i++) {
+            if (entries[i] & PAGEMAP_EXISTS) {
+                return (nr + i) << ww_page_shift;
+            }
+        }
+        nr += got / sizeof(entries[0]);
+    }
+    return len;
+}
+
+ssize_t ww_prot_fill(const struct ww_prot_filler *filler, uintptr_t start, const void *content, size_t len)
+{
+    ssize_t missing;
+    size_t done = 0;
+
+    /* A program may have closed them, and have their numbers for files of its own. */
+    if (!ww_fd_is_ours(&filler->mem) || !ww_fd_is_ours(&filler->pagemap)) {
+        return -EBADF;
+    }
+    missing = missing_bytes(filler, start, len);
+    if (missing <= 0) {
+        return missing ? missing : -EEXIST;
+    }
+    while (done < (size_t)missing) {
+        ssize_t nr =
+            pwrite64(filler->mem.fd, (const char *)content + done, missing - done, (off64_t)(start + done));
+
+        if (nr > 0) {
+            done += nr;
+        } else if (!nr || errno != EINTR) {
+            /* A page that was begun exists by now, and is left as it is. */
+            done &= ~(ww_page_size() - 1);
+            return done ? (ssize_t)done : nr < 0 ? -errno : -EIO;
+        }
+    }
+    return done;
+}

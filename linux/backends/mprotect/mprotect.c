@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The mprotect backend, for kernels without WP_ASYNC: clean pages are mapped
+ * without write permission, and the first write to one ends in a SIGSEGV handler
+ * (fault.c) that sets its dirty bit. System calls that write into clean
+ * pages fail with EFAULT: that is the price of this way.
+ *
+ * Reset clears the bits first and arms after that: a write in between is part
+ * of what is being reported. A page that cannot be armed (vm.max_map_count)
+ * stays open and is reported again.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "backends/bits.h"
+#include "kernel/heap.h"
+#include "internal.h"
+#include "backends/mprotect/mprotect.h"
+
+/* Without them nothing can be filled, and writes are tracked all the same. */
+#define FILL_STEPS                                                                                           \
+    (WW_STEP_BIT(WW_STEP_FSTAT) | WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_PREAD) |                \
+     WW_STEP_BIT(WW_STEP_PWRITE))
+
+static size_t dirty_bytes(size_t nr_pages)
+{
+    return (nr_pages + 63) / 64 * 8;
+}
+
+static void *map_zeroes(size_t len)
+{
+    void *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return area == MAP_FAILED ? NULL : area;
+}
+
+static void put_pages(struct ww_prot_pages *pages)
+{
+    if (atomic_fetch_sub(&pages->refs, 1) > 1) {
+        return;
+    }
+    ww_fault_forget_islands(pages);
+    if (pages->dirty) {
+        munmap((void *)pages->dirty, dirty_bytes(pages->nr_pages));
+    }
+    if (pages->prot) {
+        munmap((void *)pages->prot, pages->nr_pages);
+    }
+    ww_heap_free(pages);
+}
+
+static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_pages *pages = ww_heap_alloc(sizeof(*pages));
+
+    if (!pages) {
+        return NULL;
+    }
+    pages->base = start;
+    pages->nr_pages = (end - start) >> ww_page_shift;
+    pages->refs = 1;
+    pages->dirty = map_zeroes(dirty_bytes(pages->nr_pages));
+    pages->prot = map_zeroes(pages->nr_pages);
+    if (!pages->dirty || !pages->prot) {
+        put_pages(pages);
+        return NULL;
+    }
+    return pages;
+}
+
+/* Takes over the caller's reference to @pages, also where it fails. */
+static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_map *map = pages ? ww_heap_alloc(sizeof(*map)) : NULL;
+
+    if (map) {
+        map->start = start;
+        map->end = end;
+        map->pages = pages;
+    } else if (pages) {
+        put_pages(pages);
+    }
+    return map;
+}
+
+static void free_map(struct ww_prot_map *map)
+{
+    put_pages(map->pages);
+    ww_heap_free(map);
+}
+
+static struct ww_prot_pages *pages_of(const struct ww_region *region)
+{
+    return ((struct ww_prot_map *)region->priv)->pages;
+}
+
+static int mprotect_open(struct ww_tracker *tracker)
+{
+    tracker->priv = tracker->barred & FILL_STEPS ? NULL : ww_prot_filler_open();
+    if (!tracker->priv) {
+        tracker->caps &= ~WW_CAP_FILL;
+    }
+    return 0;
+}
+
+/* Every page gets the protection that the program wants. If the kernel refuses that (vm.max_map_count), some
+ * are armed still. */
+static int disarm_map(struct ww_prot_map *map)
+{
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, map->start), to = ww_prot_index(pages, map->end);
+    int err;
+
+    ww_bits_change(pages->dirty, from, to, true);
+    err = ww_prot_apply(pages, from, to);
+    map->refused = err;
+    return err;
+}
+
+/* A map with armed pages is kept: the handler goes on to open what is stored to. */
+static void end_map(struct ww_prot_map *map)
+{
+    map->kept = map->refused;
+    if (!map->kept) {
+        ww_fault_remove(map);
+        free_map(map);
+    }
+}
+
+/* Of two watches that begin, each may find the same map. */
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Ends what was kept of earlier watches of the range. What is noted of their pages may be old by now. The
+ * lock is held. */
+static int end_kept(uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_map *map;
+
+    while ((map = ww_fault_find_kept(start, end))) {
+        int learned = ww_prot_learn(map->pages, map->start, map->end), err;
+
+        /* -ENOMEM: part of it is not there any more. */
+        if (learned && learned != -ENOMEM) {
+            return learned;
+        }
+        err = disarm_map(map);
+        if (err && !learned) {
+            return err;
+        }
+        map->refused = false;
+        end_map(map);
+    }
+    return 0;
+}
+
+static int retire_kept(uintptr_t start, uintptr_t end)
+{
+    int err;
+
+    ww_lock(&kept_lock, WW_RANK_KEPT);
+    err = end_kept(start, end);
+    ww_unlock(&kept_lock, WW_RANK_KEPT);
+    return err;
+}
+
+void ww_prot_forget_parent(void)
+{
+    pthread_mutex_init(&kept_lock, NULL);
+}
+
+static int arm(struct ww_region *region, struct ww_failure *failure)
+{
+    uintptr_t start = region->range.start, end = region->range.end;
+    struct ww_prot_map *map;
+    int err;
+
+    /* A fault opens a page, and the kernel does not cut a huge one. */
+    if (region->grain > ww_page_size()) {
+        return -EINVAL;
+    }
+    map = new_map(new_pages(start, end), start, end);
+    if (!map) {
+        return ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
+    }
+    /* Only filling needs it, whose first page would bring others with it: no error counts. */
+    ww_keep_pages_small(start, end);
+    err = retire_kept(start, end);
+    if (!err) {
+        err = ww_note(failure, WW_STEP_MAPS, ww_prot_learn(map->pages, start, end));
+    }
+    ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, false);
+    if (!err) {
+        err = ww_note(failure, WW_STEP_SIGACTION, ww_fault_add(map));
+    }
+    if (err) {
+        free_map(map);
+        return err;
+    }
+    err = ww_note(failure, WW_STEP_MPROTECT, ww_prot_apply(map->pages, 0, map->pages->nr_pages));
+    if (err) {
+        disarm_map(map);
+        end_map(map);
+        return err;
+    }
+    region->priv = map;
+    return 0;
+}
+
+static int mprotect_arm(struct ww_region *region)
+{
+    struct ww_failure failure;
+
+    return arm(region, &failure);
+}
+
+/* The state of the pages is shared: each region works on its own part of it. */
+static int mprotect_split(struct ww_region *region, struct ww_region *upper)
+{
+    struct ww_prot_map *map = region->priv, *cut;
+    int err;
+
+    atomic_fetch_add(&map->pages->refs, 1);
+    cut = new_map(map->pages, upper->range.start, upper->range.end);
+    if (!cut) {
+        return -ENOMEM;
+    }
+    cut->suspect = map->suspect;
+    err = ww_fault_add(cut);
+    if (err) {
+        free_map(cut);
+        return err;
+    }
+    map->end = upper->range.start;
+    upper->priv = cut;
+    return 0;
+}
+
+static void mprotect_join(struct ww_region *region, struct ww_region *upper)
+{
+    struct ww_prot_map *map = region->priv, *cut = upper->priv;
+
+    map->end = upper->range.end;
+    map->suspect |= cut->suspect;
+}
+
+/* After a change that was refused in the middle, the mappings themselves tell what can be written. */
+static int learn_again(struct ww_prot_map *map)
+{
+    int err = map->suspect ? ww_prot_learn(map->pages, map->start, map->end) : 0;
+
+    map->suspect = err;
+    map->refused = false; /* its region has stayed */
+    return err;
+}
+
+static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
+                             uintptr_t *ret_next)
+{
+    struct ww_prot_pages *pages = pages_of(region);
+    size_t from = ww_prot_index(pages, scan->start), to = ww_prot_index(pages, scan->end);
+    size_t max = scan->max_runs < WW_SCAN_VEC_LEN ? scan->max_runs : WW_SCAN_VEC_LEN;
+    size_t room = scan->max_pages, nr = 0;
+    int err = learn_again(region->priv);
+
+    if (err) {
+        return err;
+    }
+    ww_fault_synchronize();
+    while (nr < max && room) {
+        size_t first = ww_bits_find(pages->dirty, from, to, true), last;
+
+        if (first >= to) {
+            from = to;
+            break;
+        }
+        last = ww_bits_find(pages->dirty, first, to - first > room ? first + room : to, false);
+        if (scan->reset) {
+            ww_bits_change(pages->dirty, first, last, false);
+            ww_fault_close_run(pages, first, last);
+            ww_prot_arm(pages, first, last);
+        }
+        vec[nr++] = (struct page_region){
+            .start = ww_prot_addr(pages, first),
+            .end = ww_prot_addr(pages, last),
+            .categories = PAGE_IS_WRITTEN,
+        };
+        room -= last - first;
+        from = last;
+    }
+    if (scan->reset) {
+        ww_fault_count_islands(pages);
+    }
+    *ret_next = ww_prot_addr(pages, from);
+    return nr;
+}
+
+static int mprotect_disarm(struct ww_region *region)
+{
+    int err = disarm_map(region->priv);
+
+    /* The same errno tells that part of it is not mapped any more: what is armed still is kept then. */
+    if (err == -ENOMEM &&
+        msync((void *)region->range.start, region->range.end - region->range.start, MS_ASYNC)) {
+        err = 0;
+    }
+    return err == -ENOMEM ? err : 0;
+}
+
+static void mprotect_release(struct ww_region *region)
+{
+    if (region->priv) {
+        end_map(region->priv);
+    }
+}
+
+/* Arms a page of our own, writes to it and looks for its bit. */
+static int try_effect(struct ww_region *region)
+{
+    struct ww_scan scan = {
+        .start = region->range.start,
+        .end = region->range.end,
+        .max_pages = 2,
+        .max_runs = 2,
+        .reset = true,
+    };
+    struct page_region vec[2];
+    uintptr_t next;
+    ssize_t nr;
+
+    *(volatile char *)(scan.start + ww_page_size()) = 1;
+    nr = mprotect_scan(region, &scan, vec, &next);
+    return nr == 1 && vec[0].start == scan.start + ww_page_size() ? 0 : -EIO;
+}
+
+/* Stores to the range fault from here on, and the handler keeps them waiting: so what does
+ * not exist when it is looked at does not exist either when it is written. */
+static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
+{
+    struct ww_prot_map *map = region->priv;
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, start + len);
+    ssize_t ret;
+    bool dirty;
+
+    if (region->markers) {
+        return -EINVAL;
+    }
+    ww_fault_begin_fill(map, start, start + len);
+    dirty = ww_bits_find(pages->dirty, from, to, true) < to;
+    ret = dirty ? ww_prot_arm_dirty(pages, from, to) : 0;
+    if (!ret) {
+        ret = ww_prot_fill(region->tracker->priv, start, src, len);
+    }
+    if (dirty) {
+        /* What cannot be opened now, the handler opens. */
+        ww_prot_apply(pages, from, to);
+    }
+    ww_fault_end_fill(map);
+    return ret;
+}
+
+/* Fills the first page, which was not touched yet, from the one behind the region. */
+static bool can_fill(struct ww_region *region)
+{
+    uintptr_t start = region->range.start, end = region->range.end;
+    size_t len = ww_page_size();
+
+    *(char *)end = 1;
+    return mprotect_fill(region, start, (void *)end, len) == (ssize_t)len && *(volatile char *)start == 1 &&
+           mprotect_fill(region, start, (void *)end, len) == -EEXIST &&
+           !ww_prot_is_dirty(pages_of(region), 0);
+}
+
+static int mprotect_check(struct ww_tracker *tracker)
+{
+    size_t len = 2 * ww_page_size();
+    char *area = map_zeroes(len + ww_page_size());
+    struct ww_region region = {
+        .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
+        .grain = ww_page_size(),
+        .tracker = tracker,
+    };
+    int err;
+
+    if (!area) {
+        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+    }
+    err = arm(&region, &tracker->failure);
+    if (!err) {
+        err = ww_note(&tracker->failure, WW_STEP_TEST_PROTECT, try_effect(&region));
+        if (!err && (tracker->caps & WW_CAP_FILL) && !can_fill(&region)) {
+            tracker->caps &= ~WW_CAP_FILL;
+        }
+        mprotect_disarm(&region);
+        ((struct ww_prot_map *)region.priv)->refused = false; /* its memory goes */
+        mprotect_release(&region);
+        ww_fault_uninstall();
+    }
+    munmap(area, len + ww_page_size());
+    return err;
+}
+
+static bool mprotect_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
+{
+    (void)tracker;
+    (void)start;
+    (void)end;
+    return true;
+}
+
+static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_map *map = region->priv;
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
+    int err = ww_prot_learn(pages, start, end);
+
+    if (!err) {
+        ww_keep_pages_small(start, end);
+        ww_fault_synchronize();
+        ww_bits_change(pages->dirty, from, to, false);
+        err = ww_prot_apply(pages, from, to);
+    }
+    map->suspect |= err != 0;
+    return err;
+}
+
+static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
+{
+    struct ww_prot_map *map = region->priv;
+    struct ww_prot_pages *pages = map->pages;
+    size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
+    int err;
+
+    /* One by one: handlers read them meanwhile. */
+    for (size_t page = from; page < to; page++) {
+        atomic_store_explicit(&pages->prot[page], prot, memory_order_release);
+    }
+    /* A handler that has read the old protection must not apply it after us. */
+    ww_fault_synchronize();
+    err = ww_prot_apply(pages, from, to);
+    map->suspect |= err != 0;
+    return err;
+}
+
+static void mprotect_close(struct ww_tracker *tracker)
+{
+    ww_prot_filler_close(tracker->priv);
+}
+
+const struct ww_backend ww_backend_mprotect = {
+    .name = "mprotect",
+    .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES |
+            WW_CAP_MERGEABLE | WW_CAP_FILL,
+    .steps = WW_STEP_BIT(WW_STEP_MAPS) | WW_STEP_BIT(WW_STEP_SIGACTION) | WW_STEP_BIT(WW_STEP_MPROTECT) |
+             WW_STEP_BIT(WW_STEP_MADVISE) | FILL_STEPS,
+    .dispensable = FILL_STEPS,
+    .open = mprotect_open,
+    .check = mprotect_check,
+    .arm = mprotect_arm,
+    .split = mprotect_split,
+    .join = mprotect_join,
+    .scan = mprotect_scan,
+    .peek = mprotect_peek,
+    .scan_alone = ww_no_scan_alone,
+    .discard = mprotect_discard,
+    .protect = mprotect_protect,
+    .fill = mprotect_fill,
+    .supply = ww_no_supply,
+    .disarm = mprotect_disarm,
+    .release = mprotect_release,
+    .close = mprotect_close,
+};

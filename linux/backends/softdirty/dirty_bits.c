@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The kernel's side of the soft-dirty backend: /proc/self/pagemap, read by
+ * PAGEMAP_SCAN where that knows the bit (6.8), else entry by entry, and
+ * /proc/self/clear_refs. It knows nothing of regions.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "pagemap/pagemap.h"
+#include "kernel/raw.h"
+#include "backends/softdirty/softdirty.h"
+
+/* What the kernel fills; the callers take turns. */
+static union {
+    struct page_region runs[WW_SCAN_VEC_LEN];
+    uint64_t entries[2048];
+} buffer;
+
+static int open_file(struct ww_fd *ret, const char *path, int flags, enum ww_step step,
+                     struct ww_failure *failure)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+
+    return fd < 0 ? ww_note(failure, step, -errno) : ww_note(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
+}
+
+int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
+{
+    int err;
+
+    ww_fd_init(&sd->pagemap, -1);
+    ww_fd_init(&sd->clear_refs, -1);
+    err = open_file(&sd->pagemap, "/proc/self/pagemap", O_RDONLY, WW_STEP_PAGEMAP, failure);
+    if (!err) {
+        err = open_file(&sd->clear_refs, "/proc/self/clear_refs", O_WRONLY, WW_STEP_CLEAR_REFS, failure);
+    }
+    if (err) {
+        ww_softdirty_close(sd);
+    } else {
+        sd->guard = ww_guard_category(sd->pagemap.fd);
+    }
+    return err;
+}
+
+/* Adds the soft-dirty pages of a range to @into, and sets *ret_found if there are any. */
+static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+                     bool *ret_found)
+{
+    while (start < end) {
+        struct pm_scan_arg arg = {
+            .size = sizeof(arg),
+            .start = start,
+            .end = end,
+            .vec = (uintptr_t)buffer.runs,
+            .vec_len = WW_SCAN_VEC_LEN,
+            .category_inverted = sd->guard,
+            .category_mask = PAGE_IS_SOFT_DIRTY | sd->guard,
+            .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+            .return_mask = PAGE_IS_SOFT_DIRTY,
+        };
+        int nr = ioctl(sd->pagemap.fd, PAGEMAP_SCAN, &arg);
+
+        if (nr < 0 && (errno == EINTR || errno == EAGAIN)) {
+            ww_wait_moment();
+            continue;
+        }
+        if (nr < 0 || arg.walk_end <= start) {
+            return nr < 0 ? -errno : -EIO;
+        }
+        for (int i = 0; i < nr; i++) {
+            ww_pageset_add(into, buffer.runs[i].start, buffer.runs[i].end);
+        }
+        *ret_found |= nr > 0;
+        start = arg.walk_end;
+    }
+    return 0;
+}
+
+static bool is_written(uint64_t entry)
+{
+    return (entry & PM_SOFT_DIRTY) && (entry & (PM_PRESENT | PM_SWAP)) && !(entry & PM_GUARD_REGION);
+}
+
+/* The same by reading an entry for every page. */
+static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+                        bool *ret_found)
+{
+    uint64_t *entries = buffer.entries;
+
+    while (start < end) {
+        size_t wanted = (end - start) >> ww_page_shift, nr, first = 0;
+        ssize_t len;
+
+        if (wanted > sizeof(buffer.entries) / sizeof(*entries)) {
+            wanted = sizeof(buffer.entries) / sizeof(*entries);
+        }
+        len = pread(sd->pagemap.fd, entries, wanted * sizeof(*entries),
+                    (off_t)((start >> ww_page_shift) * sizeof(*entries)));
+        if (len < 0 && errno == EINTR) {
+            continue;
+        }
+        nr = len < 0 ? 0 : len / sizeof(*entries);
+        if (!nr) {
+            return len < 0 ? -errno : -EIO;
+        }
+        for (size_t i = 0; i <= nr; i++) {
+            if (i < nr && is_written(entries[i])) {
+                continue;
+            }
+            if (i > first) {
+                ww_pageset_add(into, start + (first << ww_page_shift), start + (i << ww_page_shift));
+                *ret_found = true;
+            }
+            first = i + 1;
+        }
+        start += nr << ww_page_shift;
+    }
+    return 0;
+}
+
+int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+                      bool *ret_found)
+{
+    /* Another file under this number could well be read, and would say that nothing was written. */
+    if (!ww_fd_is_ours(&sd->pagemap)) {
+        return -EBADF;
+    }
+    return sd->scans ? read_runs(sd, start, end, into, ret_found)
+                     : read_entries(sd, start, end, into, ret_found);
+}
+
+int ww_softdirty_clear(const struct softdirty *sd)
+{
+    ssize_t len;
+
+    /* Another file under this number would be damaged. */
+    if (!ww_fd_is_ours(&sd->clear_refs)) {
+        return -EBADF;
+    }
+    do {
+        len = write(sd->clear_refs.fd, "4", 1);
+    } while (len < 0 && errno == EINTR);
+    return len == 1 ? 0 : len < 0 ? -errno : -EIO;
+}
+
+bool ww_softdirty_is_whole(const struct softdirty *sd)
+{
+    return ww_fd_is_ours(&sd->pagemap) && ww_fd_is_ours(&sd->clear_refs);
+}
+
+void ww_softdirty_close(struct softdirty *sd)
+{
+    ww_fd_close(&sd->pagemap);
+    ww_fd_close(&sd->clear_refs);
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The uffd backend's server: the thread that reads which pages are missing and
+ * installs them, in batches. Who has their content is demand.c's to know.
+ *
+ * It touches no watched memory, and allocates nothing once it runs: it is what
+ * others wait for. A page of its own, the bell, is registered like the program's:
+ * touching it ends the thread. So it needs no other descriptor, whose number a program
+ * that closes what it does not know could have for a file of its own by then.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "kernel/heap.h"
+#include "kernel/raw.h"
+#include "backends/uffd/uffd.h"
+
+#define NR_MESSAGES 64
+
+struct uffd_server {
+    struct ww_server base;
+    const struct uffd *uffd;
+    volatile char *bell;
+    bool rung;        /* the thread's own */
+    atomic_bool gone; /* the descriptor is not ours any more, and the thread ends */
+    struct uffd_msg messages[NR_MESSAGES];
+};
+
+static void wake(const struct uffd *uffd, uintptr_t start, size_t len)
+{
+    struct uffdio_range range = { .start = start, .len = len };
+
+    ioctl(uffd->fd, UFFDIO_WAKE, &range);
+}
+
+/* The kernel copies into one mapping at a time, and says ENOENT where a range has more
+ * than one, as after a change of protection: the range is halved then. */
+ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *content, size_t len)
+{
+    size_t page = ww_page_size(), done = 0, most = len;
+
+    while (done < len) {
+        struct uffdio_copy copy = {
+            .dst = start + done,
+            .src = (uintptr_t)content + done,
+            .len = len - done < most ? len - done : most,
+            .mode = UFFDIO_COPY_MODE_WP,
+        };
+        int err = ioctl(uffd->fd, UFFDIO_COPY, &copy) ? errno : 0;
+
+        /* EAGAIN: some were copied, or a change of mappings is under way. */
+        if (copy.copy > 0) {
+            done += copy.copy;
+            most = len;
+        } else if (err == EAGAIN) {
+            ww_wait_moment();
+        } else if (err == ENOENT && copy.len > page) {
+            most = copy.len / 2 & ~(page - 1);
+        } else if (err != EINTR) {
+            return done ? (ssize_t)done : -err;
+        }
+    }
+    return done;
+}
+
+/* PAGEMAP_SCAN for one page of these categories. Returns whether it has them, or a negative errno. */
+static int look_at_page(const struct uffd *uffd, uintptr_t addr, uint64_t categories, uint64_t flags)
+{
+    struct page_region found = { .start = 0 };
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .flags = flags,
+        .start = addr,
+        .end = addr + ww_page_size(),
+        .vec = (uintptr_t)&found,
+        .vec_len = 1,
+        .category_mask = categories,
+        .return_mask = categories,
+    };
+    int nr;
+
+    do {
+        nr = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
+    } while (nr < 0 && errno == EINTR);
+    return nr < 0 ? -errno : nr;
+}
+
+static int poison_once(const struct uffd *uffd, uintptr_t addr)
+{
+    struct uffdio_poison poison = { .range = { .start = addr, .len = ww_page_size() } };
+    int err;
+
+    while ((err = ioctl(uffd->fd, UFFDIO_POISON, &poison) ? errno : 0) == EAGAIN || err == EINTR) {
+        ww_wait_moment();
+    }
+    return -err;
+}
+
+int ww_uffd_poison(const struct uffd *uffd, uintptr_t addr)
+{
+    struct uffdio_writeprotect unmark = {
+        .range = { .start = addr, .len = ww_page_size() },
+        .mode = UFFDIO_WRITEPROTECT_MODE_DONTWAKE,
+    };
+    int err = poison_once(uffd, addr);
+
+    /* A marker is in its way like a page. */
+    if (err == -EEXIST && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0)) {
+        ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &unmark);
+        err = poison_once(uffd, addr);
+    }
+    if (!err) {
+        err = look_at_page(uffd, addr, PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING);
+    }
+    return err < 0 ? err : 0;
+}
+
+static const struct uffd *uffd_of(const struct ww_server *server)
+{
+    return ((const struct uffd_server *)server)->uffd;
+}
+
+/* ENOENT: not registered any more, so whoever waits finds the mapping that is there. */
+static int serve_install(struct ww_server *server, uintptr_t start, const void *content, size_t len)
+{
+    const struct uffd *uffd = uffd_of(server);
+    size_t page = ww_page_size();
+
+    for (size_t done = 0; done < len;) {
+        ssize_t nr = ww_uffd_copy(uffd, start + done, (const char *)content + done, len - done);
+
+        if (nr == -EEXIST) {
+            wake(uffd, start + done, page);
+            nr = page;
+        } else if (nr == -ENOENT || nr == -ESRCH) {
+            wake(uffd, start + done, len - done);
+            nr = len - done;
+        } else if (nr < 0) {
+            return nr;
+        }
+        done += nr;
+    }
+    return 0;
+}
+
+/* Whether it is to no purpose to try again: neither for the moment, nor because something else is there by
+ * now. */
+static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
+{
+    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM &&
+           ww_fd_is_ours(&uffd->opened[0]) && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0);
+}
+
+static int serve_poison(struct ww_server *server, uintptr_t addr)
+{
+    const struct uffd *uffd = uffd_of(server);
+    int err = ww_uffd_poison(uffd, addr);
+
+    if (err) {
+        wake(uffd, addr, ww_page_size());
+    }
+    return fails_for_good(uffd, addr, err) ? err : 0;
+}
+
+/*
+ * The kernel calls memory missing that it lets nobody fill, as where /dev/zero is mapped. Whoever waits would
+ * wait and ask for ever. Behind the end of a file every access ends in SIGBUS.
+ */
+static void serve_bury(struct ww_server *server, uintptr_t addr)
+{
+    size_t page = ww_page_size();
+    int fd = memfd_create("writewatch", MFD_CLOEXEC);
+
+    if (fd >= 0) {
+        mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+        close(fd);
+    }
+    wake(uffd_of(server), addr, page);
+}
+
+static const struct ww_server_ops ops = {
+    .install = serve_install,
+    .poison = serve_poison,
+    .bury = serve_bury,
+};
+
+/* The pages that the messages are about, ascending, one each. Returns how many. */
+static size_t sort_pages(const struct uffd_msg *messages, size_t nr_messages, uintptr_t *ret_pages)
+{
+    size_t nr = 0;
+
+    for (size_t i = 0; i < nr_messages; i++) {
+        uintptr_t addr = messages[i].arg.pagefault.address & ~(ww_page_size() - 1);
+        size_t at = nr;
+
+        if (messages[i].event != UFFD_EVENT_PAGEFAULT) {
+            continue;
+        }
+        while (at && ret_pages[at - 1] > addr) {
+            at--;
+        }
+        if (at && ret_pages[at - 1] == addr) {
+            continue;
+        }
+        memmove(ret_pages + at + 1, ret_pages + at, (nr - at) * sizeof(*ret_pages));
+        ret_pages[at] = addr;
+        nr++;
+    }
+    return nr;
+}
+
+static void serve_messages(struct uffd_server *server, size_t nr_messages)
+{
+    uintptr_t pages[NR_MESSAGES], page = ww_page_size();
+    struct uffdio_range bell = { .start = (uintptr_t)server->bell, .len = page };
+    size_t nr = sort_pages(server->messages, nr_messages, pages), last;
+
+    for (size_t first = 0; first < nr; first = last) {
+        for (last = first + 1; last < nr && pages[last] == pages[last - 1] + page; last++) {
+            if ((last + 1 - first) * page > WW_SERVE_BYTES) {
+                break;
+            }
+        }
+        ww_supply_serve(&server->base, pages[first], pages[last - 1] + page);
+        server->rung |= pages[first] <= (uintptr_t)server->bell && pages[last - 1] >= (uintptr_t)server->bell;
+    }
+    if (server->rung) {
+        /* Who rang goes on even where nothing could be installed. */
+        ioctl(server->uffd->fd, UFFDIO_UNREGISTER, &bell);
+    }
+}
+
+/* How long a thread may wait whose descriptor was closed, and its number used again. */
+#define LOOK_AGAIN_MS 200
+
+/* Returns whether the descriptor is still ours. */
+static bool serve_once(struct uffd_server *server)
+{
+    struct pollfd event = { .fd = server->uffd->fd, .events = POLLIN };
+    ssize_t nr;
+
+    /* poll() holds the file it began with, but looks at the number's new file when it
+     * is woken: so it is called anew every now and then. */
+    if (poll(&event, 1, LOOK_AGAIN_MS) < 0) {
+        return errno == EINTR || errno == ENOMEM || errno == EAGAIN;
+    }
+    /* A program that has closed it may have its number for something that must not be read from. */
+    if (!ww_fd_is_ours(&server->uffd->opened[0]) || (event.revents & (POLLNVAL | POLLERR))) {
+        return false;
+    }
+    nr = read(event.fd, server->messages, sizeof(server->messages));
+    if (nr > 0) {
+        serve_messages(server, nr / sizeof(server->messages[0]));
+    }
+    return nr > 0 || errno == EAGAIN || errno == EINTR;
+}
+
+static void server_main(void *arg)
+{
+    struct uffd_server *server = arg;
+
+    prctl(PR_SET_NAME, "ww-fill");
+    while (!server->rung) {
+        if (!serve_once(server)) {
+            atomic_store(&server->gone, true);
+            break;
+        }
+    }
+}
+
+static void free_server(struct uffd_server *server)
+{
+    if (server->bell) {
+        munmap((void *)server->bell, ww_page_size());
+    }
+    if (server->base.buffer) {
+        munmap(server->base.buffer, WW_SERVE_BYTES + ww_page_size());
+    }
+    ww_heap_free(server);
+}
+
+static void *map_buffer(size_t len, int flags)
+{
+    void *buffer = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+
+    return buffer == MAP_FAILED ? NULL : buffer;
+}
+
+static int new_server(struct uffd *uffd, struct uffd_server **ret)
+{
+    struct uffd_server *server = ww_heap_alloc(sizeof(*server));
+    struct uffdio_register reg = {
+        .range.len = ww_page_size(),
+        .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+    };
+    int err = 0;
+
+    if (!server) {
+        return -ENOMEM;
+    }
+    server->base.ops = &ops;
+    server->uffd = uffd;
+    server->base.buffer = map_buffer(WW_SERVE_BYTES + ww_page_size(), MAP_POPULATE);
+    server->base.zeros = (char *)server->base.buffer + WW_SERVE_BYTES;
+    server->bell = map_buffer(ww_page_size(), 0);
+    if (server->bell) {
+        ww_drop_pages(server->bell, ww_page_size());
+    }
+    reg.range.start = (uintptr_t)server->bell;
+    if (!server->base.buffer || !server->bell) {
+        err = -ENOMEM;
+    } else if (ioctl(uffd->fd, UFFDIO_REGISTER, &reg)) {
+        err = -errno;
+    } else {
+        *ret = server;
+    }
+    if (err) {
+        free_server(server);
+    }
+    return err;
+}
+
+int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
+{
+    struct uffd_server *server;
+    int err;
+
+    ww_lock(&supply->lock, WW_RANK_SUPPLY);
+    server = uffd->server;
+    if (!ww_fd_look(&uffd->opened[0]) || (server && atomic_load(&server->gone))) {
+        err = -EBADF;
+    } else if (server) {
+        err = 0;
+    } else {
+        err = new_server(uffd, &server);
+        if (!err) {
+            server->base.supply = supply;
+            err = ww_worker_run(&supply->ctx->workers, WW_CALLBACK_STACK_BYTES, server_main, server,
+                                &server->base.job);
+            if (err) {
+                free_server(server);
+            } else {
+                ww_supply_add_server(supply, &server->base);
+                uffd->server = server;
+            }
+        }
+    }
+    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    return err;
+}
+
+/* A fork's copy has no thread; its lock may have been held by one. */
+void ww_uffd_stop(struct uffd *uffd)
+{
+    struct uffd_server *server = uffd->server;
+
+    if (!server) {
+        return;
+    }
+    if (ww_is_alive(server->base.supply->ctx)) {
+        if (!atomic_load(&server->gone)) {
+            (void)*server->bell;
+        }
+        ww_job_wait(&server->base.job);
+        ww_supply_remove_server(server->base.supply, &server->base);
+    }
+    free_server(server);
+    uffd->server = NULL;
+}

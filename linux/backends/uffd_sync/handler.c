@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The handler thread of the uffd-sync backend. It reads all faults that wait,
+ * joins those of neighbouring pages, and answers each run with one ioctl, which
+ * wakes the threads as well.
+ *
+ * A missing page that is read gets a page of zeros that is protected at once: to
+ * map the kernel's zero page and protect it after that would leave a moment in
+ * which a write is not seen. A fault that cannot be answered is woken and comes
+ * again; where that would go on for ever, all tracking ends (broken), which costs
+ * answers but hangs nobody.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backends/uffd_sync/uffd_sync.h"
+
+/* How long it takes at most to find that the descriptor is gone. */
+#define LOOK_AGAIN_MS 200
+
+/* In the order in which a batch answers them: a page that is written and read is written. */
+enum { PROTECTED_WRITTEN, MISSING_WRITTEN, MISSING_READ };
+
+/* ---- batches ---- */
+
+static void futex(atomic_uint *word, int operation, unsigned int value, const struct timespec *timeout)
+{
+    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, NULL, 0);
+}
+
+void ww_sync_settle(struct ww_sync *sync)
+{
+    const struct timespec moment = { .tv_nsec = 10000000 };
+    unsigned int seen = atomic_load(&sync->batches);
+
+    if (!(seen & 1)) {
+        return;
+    }
+    atomic_fetch_add(&sync->nr_waiting, 1);
+    while (atomic_load(&sync->batches) == seen && !atomic_load(&sync->stuck)) {
+        futex(&sync->batches, FUTEX_WAIT, seen, &moment);
+    }
+    atomic_fetch_sub(&sync->nr_waiting, 1);
+}
+
+static void end_batch(struct ww_sync *sync)
+{
+    atomic_fetch_add(&sync->batches, 1);
+    if (atomic_load(&sync->nr_waiting)) {
+        futex(&sync->batches, FUTEX_WAKE, INT_MAX, NULL);
+    }
+}
+
+/* Whether @a is answered before @b. */
+static bool is_before(const struct ww_sync_fault *a, const struct ww_sync_fault *b)
+{
+    return a->kind != b->kind ? a->kind < b->kind : a->page < b->page;
+}
+
+/* Takes the faults out of the messages, in order. Few, and mostly in order already. */
+static size_t sort_faults(struct ww_sync *sync, size_t nr_messages)
+{
+    size_t nr = 0;
+
+    for (size_t i = 0; i < nr_messages; i++) {
+        const struct uffd_msg *message = &sync->messages[i];
+        uint64_t flags = message->arg.pagefault.flags;
+        struct ww_sync_fault fault = { .kind = MISSING_READ };
+        size_t at = nr;
+
+        if (message->event != UFFD_EVENT_PAGEFAULT) {
+            continue;
+        }
+        fault.page = message->arg.pagefault.address & ~(ww_page_size() - 1);
+        if (flags & UFFD_PAGEFAULT_FLAG_WP) {
+            fault.kind = PROTECTED_WRITTEN;
+        } else if (flags & UFFD_PAGEFAULT_FLAG_WRITE) {
+            fault.kind = MISSING_WRITTEN;
+        }
+        for (; at > 0 && is_before(&fault, &sync->faults[at - 1]); at--) {
+            sync->faults[at] = sync->faults[at - 1];
+        }
+        sync->faults[at] = fault;
+        nr++;
+    }
+    return nr;
+}
+
+/* Fills missing pages. One that exists by now, or is not tracked any more, is left to a new fault. */
+static int answer_missing(struct ww_sync *sync, uintptr_t start, uintptr_t end, bool protect)
+{
+    const struct timespec moment = { .tv_nsec = 1000000 };
+
+    while (start < end) {
+        ssize_t nr = ww_sync_copy(sync, start, sync->zeroes, end - start, protect);
+
+        if (nr > 0) {
+            start += nr;
+            continue;
+        }
+        if (nr == -ENOMEM) {
+            /* Others may give memory back; the thread that faults waits as it does in the kernel. */
+            nanosleep(&moment, NULL);
+        } else if (nr == -EFAULT && sync->tells_lost) {
+            /* A matter of this mapping, and no reason to give up the others: without tracking, the
+             * kernel fills its pages as usual. */
+            ww_sync_let_go(sync, start, start + ww_page_size());
+        } else if (nr != -EEXIST && nr != -ENOENT && nr != -EAGAIN && nr != -EINTR) {
+            return nr;
+        }
+        ww_sync_wake(sync, start, start + ww_page_size());
+        start += ww_page_size();
+    }
+    return 0;
+}
+
+static int answer_protected(struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int err = ww_sync_unprotect(sync, start, end);
+
+    if (err == -ENOENT || err == -EAGAIN || err == -EINTR || err == -ENOMEM) {
+        ww_sync_wake(sync, start, end);
+        return 0;
+    }
+    return err;
+}
+
+/* Answers the faults of a run of pages, all of one kind. */
+static int answer(struct ww_sync *sync, int kind, uintptr_t start, uintptr_t end)
+{
+    int err;
+
+    atomic_fetch_add(&sync->nr_resolved, 1);
+    if (kind == MISSING_READ) {
+        return answer_missing(sync, start, end, true);
+    }
+    if (kind == MISSING_WRITTEN) {
+        err = answer_missing(sync, start, end, false);
+    } else {
+        err = answer_protected(sync, start, end);
+    }
+    /* Not before: a harvest could take the bits and protect the pages before they are opened. */
+    ww_sync_mark(sync, start, end);
+    return err;
+}
+
+/* Answers all faults of the messages. An error means that it cannot be done, now or later. */
+static int answer_batch(struct ww_sync *sync, size_t nr_messages)
+{
+    size_t nr = sort_faults(sync, nr_messages), i = 0;
+    int err = 0;
+
+    atomic_fetch_add(&sync->nr_messages, nr);
+    while (i < nr && !err) {
+        int kind = sync->faults[i].kind;
+        uintptr_t start = sync->faults[i].page, end = start;
+
+        for (; i < nr && sync->faults[i].kind == kind && sync->faults[i].page <= end; i++) {
+            end = sync->faults[i].page + ww_page_size();
+        }
+        err = answer(sync, kind, start, end);
+    }
+    return err;
+}
+
+/* ---- the thread ---- */
+
+/* Reads what waits: the number of messages, 0 if nothing does, or a negative errno. */
+static ssize_t read_messages(struct ww_sync *sync)
+{
+    ssize_t nr;
+
+    /* The number may be a later tracker's by now, whose messages are not for us. */
+    if (!ww_sync_is_ours(sync)) {
+        return -EBADF;
+    }
+    nr = read(sync->uffd, sync->messages, sizeof(sync->messages));
+    if (nr < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    }
+    return nr ? nr / (ssize_t)sizeof(sync->messages[0]) : -EIO;
+}
+
+/*
+ * Sleeps until there is something to read. A program may have closed our descriptor
+ * and opened a file of its own under the number, which must not be read. Not by
+ * poll(): that holds the file it began with, so that threads wait in it for an
+ * answer, and looks at the number's new file when it is woken. Under epoll the file
+ * goes when its number is closed, and all who wait go on. Then nobody wakes this
+ * thread any more, which therefore looks again every now and then.
+ */
+static int wait_for_messages(const struct ww_sync *sync)
+{
+    struct epoll_event event = { .events = 0 };
+    int nr;
+
+    /* Another one's events are not for us either. */
+    if (!ww_fd_look(&sync->epoll)) {
+        return -EBADF;
+    }
+    nr = epoll_wait(sync->epoll.fd, &event, 1, LOOK_AGAIN_MS);
+    if (nr < 0 && errno != EINTR) {
+        return -errno;
+    }
+    return (event.events & ~EPOLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
+}
+
+/* Until it is told to stop. An error means that faults cannot be answered any more. One look
+ * before it sleeps finds the next fault of a thread that was quick; more looks gain nothing. */
+static int serve(struct ww_sync *sync)
+{
+    int err = 0;
+
+    while (!err && !atomic_load(&sync->stop) && !atomic_load(&sync->broken)) {
+        ssize_t nr = read_messages(sync);
+
+        if (nr > 0) {
+            atomic_fetch_add(&sync->batches, 1);
+            err = answer_batch(sync, nr);
+            end_batch(sync);
+        } else {
+            err = nr ? (int)nr : wait_for_messages(sync);
+        }
+    }
+    return err;
+}
+
+/* As part of a batch, so that the table stays. */
+static void give_up_in_thread(struct ww_sync *sync)
+{
+    atomic_fetch_add(&sync->batches, 1);
+    ww_sync_give_up(sync);
+    end_batch(sync);
+}
+
+static void handler_thread(void *arg)
+{
+    struct ww_sync *sync = arg;
+    uintptr_t bell = (uintptr_t)sync->bell;
+    size_t page = ww_page_size();
+
+    prctl(PR_SET_NAME, "writewatch");
+    if (serve(sync)) {
+        give_up_in_thread(sync);
+    }
+    /* Whoever rings it now must not wait, not even if the kernel refuses one of these. */
+    if (ww_sync_is_ours(sync)) {
+        ww_sync_copy(sync, bell, sync->zeroes, page, false);
+        if (ww_sync_unregister(sync, bell, bell + page)) {
+            give_up_in_thread(sync);
+        }
+    }
+}
+
+/*
+ * Every way that may work: ranges one by one, since a forked child may hold the
+ * descriptor; then the descriptor itself, since a sandbox that came later may deny
+ * the ioctl. The number stays taken, so that nobody uses a foreign file by it.
+ */
+void ww_sync_give_up(struct ww_sync *sync)
+{
+    const struct ww_sync_table *table = atomic_load(&sync->table);
+    int other;
+
+    atomic_store(&sync->broken, true);
+    if (!ww_sync_is_ours(sync)) {
+        return;
+    }
+    for (size_t i = 0; i < table->nr; i++) {
+        ww_sync_unregister(sync, table->entries[i].start, table->entries[i].end);
+    }
+    other = eventfd(0, EFD_CLOEXEC);
+    if (dup3(other, sync->uffd, O_CLOEXEC) < 0) {
+        close(sync->uffd);
+    } else {
+        ww_fd_init(&sync->keeper, sync->uffd);
+        atomic_store(&sync->taken, true);
+    }
+    if (other >= 0) {
+        close(other);
+    }
+}
+
+static int open_epoll(struct ww_sync *sync)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    int err = ww_fd_take(&sync->epoll, epoll_create1(EPOLL_CLOEXEC));
+
+    if (!err && epoll_ctl(sync->epoll.fd, EPOLL_CTL_ADD, sync->uffd, &event)) {
+        err = -errno;
+    }
+    return err;
+}
+
+static void unmap_all(struct ww_sync *sync)
+{
+    struct ww_sync_table *table = atomic_load(&sync->table);
+
+    if (table) {
+        munmap(table, table->map_len);
+    }
+    if (sync->spare) {
+        munmap(sync->spare, sync->spare->map_len);
+    }
+}
+
+int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers, struct ww_failure *failure)
+{
+    int err = ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
+
+    pthread_mutex_init(&sync->table_lock, NULL);
+    atomic_store(&sync->table, ww_sync_new_table(64));
+    sync->spare = ww_sync_new_table(64);
+    ww_fd_init(&sync->epoll, -1);
+    if (sync->spare && atomic_load(&sync->table)) {
+        err = ww_note(failure, WW_STEP_EPOLL, open_epoll(sync));
+    }
+    if (!err) {
+        err = ww_note(failure, WW_STEP_THREAD,
+                      ww_worker_run(workers, WW_STACK_BYTES, handler_thread, sync, &sync->job));
+    }
+    if (err) {
+        ww_fd_close(&sync->epoll);
+        unmap_all(sync);
+    }
+    return err;
+}
+
+bool ww_sync_stop(struct ww_sync *sync)
+{
+    if (*sync->alive) {
+        atomic_store(&sync->stop, true);
+        if (!atomic_load(&sync->broken) && ww_sync_is_ours(sync)) {
+            (void)*sync->bell;
+            ww_job_wait(&sync->job);
+        } else if (atomic_load(&sync->broken) && !atomic_load(&sync->stuck)) {
+            ww_job_wait(&sync->job);
+        } else if (!ww_job_is_over(&sync->job)) {
+            /* Stuck, or asleep on a descriptor that was closed below it. */
+            ww_fd_close(&sync->epoll);
+            return false;
+        }
+    }
+    ww_fd_close(&sync->epoll);
+    unmap_all(sync);
+    return true;
+}

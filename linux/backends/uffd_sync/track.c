@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What it takes that a range is tracked by the uffd-sync backend: registered in
+ * the way of its kind, protected, and found again where a mapping was replaced
+ * behind our back. It knows mappings; of dirty bits only that what was not
+ * tracked has to have them.
+ */
+#include <errno.h>
+
+#include "kernel/proc_maps.h"
+#include "backends/uffd_sync/uffd_sync.h"
+
+/* Probes for the borders of mappings before all of them are looked up. */
+#define MAX_PROBES 256
+
+/* The kind of all mappings of the range; -EINVAL if it has both. */
+static int kind_of_all(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int kind = ww_sync_kind(sync, start, end), upper;
+    uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
+
+    if (kind != WW_SYNC_LOST) {
+        return kind;
+    }
+    if (mid == start) {
+        return -ENOMEM;
+    }
+    kind = kind_of_all(sync, start, mid);
+    upper = kind < 0 ? kind : kind_of_all(sync, mid, end);
+    return upper < 0 || upper == kind ? upper : -EINVAL;
+}
+
+/*
+ * Private memory is registered for missing pages as well: there is no other way to
+ * see writes to them before 6.4, and later ones would cost page tables. Shared
+ * memory is not: its protection holds for missing pages too, and a page can be
+ * missing here while it exists for others.
+ */
+static int track_private(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+{
+    int err = ww_sync_register(sync, start, end, true);
+
+    return !err && sync->user_mode_only ? ww_sync_fill_holes(sync, start, end) : err;
+}
+
+int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
+{
+    int kind = kind_of_all(sync, start, end), err = kind < 0 ? kind : 0;
+
+    /* For the kernel, a mapping of /dev/zero is anonymous memory, whose missing pages nobody can fill. */
+    if (!err && kind == WW_SYNC_PRIVATE && pages->private_file && sync->tells_lost) {
+        err = -EINVAL;
+    }
+    if (!err && kind == WW_SYNC_PRIVATE) {
+        err = track_private(sync, start, end);
+    }
+    if (!err) {
+        if (kind == WW_SYNC_SHARED) {
+            atomic_store(&pages->shared, true);
+        }
+        err = ww_sync_protect(sync, start, end);
+    }
+    return err;
+}
+
+/* ---- mappings that were replaced ---- */
+
+/* Whether the range is one tracked mapping still: 1, 0 or a negative errno. */
+static int is_whole(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    const struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages = region->priv;
+    int kind;
+
+    if (atomic_load(&pages->shared)) {
+        return ww_sync_is_registered(sync, start, end);
+    }
+    kind = ww_sync_kind(sync, start, end);
+    return kind < 0 ? kind : kind != WW_SYNC_LOST;
+}
+
+/* Whether all of the range is tracked still: 1, 0 or a negative errno. Gives up, with 0, where
+ * that takes too many probes. */
+static int is_tracked(const struct ww_region *region, uintptr_t start, uintptr_t end, int *nr_probes)
+{
+    uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
+    int ret = is_whole(region, start, end);
+
+    if (ret) {
+        return ret;
+    }
+    if (mid == start || ++*nr_probes > MAX_PROBES) {
+        return 0;
+    }
+    ret = is_tracked(region, start, mid, nr_probes);
+    return ret == 1 ? is_tracked(region, mid, end, nr_probes) : ret;
+}
+
+void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
+{
+    ww_lock(&sync->table_lock, WW_RANK_BACKEND);
+    if (pages->half_start == pages->half_end) {
+        pages->half_start = start;
+        pages->half_end = end;
+    } else {
+        pages->half_start = start < pages->half_start ? start : pages->half_start;
+        pages->half_end = end > pages->half_end ? end : pages->half_end;
+    }
+    ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
+}
+
+/* Takes what is in doubt of the region, as far as what is left is one range. False: nothing. */
+static bool take_doubt(const struct ww_region *region, struct ww_range *ret)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages = region->priv;
+    uintptr_t start, end;
+
+    ww_lock(&sync->table_lock, WW_RANK_BACKEND);
+    start = pages->half_start > region->range.start ? pages->half_start : region->range.start;
+    end = pages->half_end < region->range.end ? pages->half_end : region->range.end;
+    if (start < end && start == pages->half_start) {
+        pages->half_start = end;
+    } else if (start < end && end == pages->half_end) {
+        pages->half_end = start;
+    }
+    ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
+    *ret = (struct ww_range){ .start = start, .end = end };
+    return start < end;
+}
+
+/* Tracks a mapping again. Nothing is protected, so all of it is dirty, as it is if that fails. */
+static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync_pages *pages = region->priv;
+    int err, kind;
+
+    region->lost = true;
+    ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
+    ww_keep_pages_small(start, end);
+    err = ww_sync_register(sync, start, end, false);
+    kind = err ? WW_SYNC_LOST : ww_sync_kind(sync, start, end);
+    if (kind == WW_SYNC_SHARED) {
+        atomic_store(&pages->shared, true);
+    } else if (kind == WW_SYNC_PRIVATE) {
+        err = track_private(sync, start, end);
+    } else if (!err) {
+        ww_sync_unregister(sync, start, end);
+    }
+    if (err) {
+        ww_sync_doubt(sync, pages, start, end);
+    }
+}
+
+/* Where nobody tells the mappings: halves what is not one tracked mapping, down to pages. Tracks again what
+ * is not tracked, or @all. */
+static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
+{
+    uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
+    int whole = is_whole(region, start, end), err;
+
+    if (whole < 0) {
+        return whole;
+    }
+    if (whole || mid == start) {
+        if (!whole || all) {
+            track_again(region, start, end);
+        }
+        return 0;
+    }
+    err = find_lost_by_halves(region, start, mid, all);
+    return err ? err : find_lost_by_halves(region, mid, end, all);
+}
+
+/* Looks at each mapping of the range. */
+static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
+{
+    struct ww_mapping mapping;
+    struct ww_maps maps;
+    int whole = 0;
+
+    if (ww_maps_open(&maps, 0, 0)) {
+        return find_lost_by_halves(region, start, end, all);
+    }
+    while (start < end && whole >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
+        uintptr_t from = mapping.start > start ? mapping.start : start;
+        uintptr_t to = mapping.end < end ? mapping.end : end;
+
+        if (from >= to) {
+            continue;
+        }
+        whole = is_whole(region, from, to);
+        if (!whole || (all && whole > 0)) {
+            track_again(region, from, to);
+        }
+        start = to;
+    }
+    ww_maps_close(&maps);
+    return whole < 0 ? whole : 0;
+}
+
+int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_range doubtful;
+    int nr_probes = 0, ret = 0;
+
+    if (take_doubt(region, &doubtful)) {
+        ret = find_lost(region, doubtful.start, doubtful.end, true);
+    }
+    if (ret) {
+        ww_sync_doubt(region->tracker->priv, region->priv, doubtful.start, doubtful.end);
+        return ret;
+    }
+    ret = is_tracked(region, start, end, &nr_probes);
+    if (ret) {
+        return ret < 0 ? ret : 0;
+    }
+    return find_lost(region, start, end, false);
+}

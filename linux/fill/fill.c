@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The public calls that give pages their first content without making them count
+ * as written: at once (ww_fill) or when they are first touched (ww_fill_on_demand).
+ * How a page is installed is a backend's; who is asked for content, demand.c's.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "hold.h"
+#include "internal.h"
+
+/*
+ * Copies a part of the caller's memory into our own with no lock held, since reading it
+ * may have to wait for a callback. By the kernel, for which unreadable memory is
+ * an error and no signal; where a sandbox forbids that, as any program does.
+ * Returns how much, in whole pages, or -EFAULT.
+ */
+static ssize_t read_source(void *bounce, const void *src, size_t len)
+{
+    struct iovec to = { .iov_base = bounce, .iov_len = len };
+    struct iovec from = { .iov_base = (void *)src, .iov_len = len };
+    ssize_t nr;
+
+    do {
+        nr = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+    } while (nr < 0 && errno == EINTR);
+    if (nr < 0 && errno != EFAULT) {
+        memcpy(bounce, src, len);
+        nr = len;
+    }
+    if (nr > 0) {
+        nr &= ~(ww_page_size() - 1);
+    }
+    return nr > 0 ? nr : -EFAULT;
+}
+
+/* Memory of huge pages can be had only one whole huge page at a time: not here. */
+static bool can(const struct ww_region *region, uint32_t cap)
+{
+    return (region->tracker->caps & cap) && region->grain == ww_page_size();
+}
+
+/* Whether the range lies within one region, and its backend can fill it in the way of @cap. */
+static int check_fill(struct ww_context *ctx, const struct ww_range *range, uint32_t cap)
+{
+    struct ww_hold hold;
+    int err = ww_hold_to_read(ctx, range, &hold);
+
+    if (!err) {
+        err = can(hold.region, cap) ? 0 : -EOPNOTSUPP;
+        ww_hold_end(&hold);
+    }
+    return err;
+}
+
+static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, const void *content)
+{
+    struct ww_hold hold;
+    ssize_t nr = ww_hold_to_change(ctx, piece, &hold);
+
+    if (nr) {
+        return nr;
+    }
+    nr = hold.region->tracker->backend->fill(hold.region, piece->start, content, piece->end - piece->start);
+    if (nr == -EFAULT || nr == -EIO) {
+        nr = -EINVAL; /* the content is ours: it is the memory that cannot be filled */
+    }
+    if (nr > 0 && !hold.region->markers) {
+        /* It holds data: should it be a zero page one day, somebody wrote zeros. */
+        ww_pageset_add(&hold.region->ever, piece->start, piece->start + nr);
+    }
+    ww_hold_end(&hold);
+    return nr;
+}
+
+WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len)
+{
+    struct ww_scratch *scratch;
+    struct ww_range range;
+    ssize_t nr = ww_range_exact(ctx, dst, len, &range);
+    size_t done = 0;
+
+    if (!nr) {
+        nr = src ? check_fill(ctx, &range, WW_CAP_FILL) : -EINVAL;
+    }
+    if (nr) {
+        return nr;
+    }
+    scratch = ww_scratch_get(ctx);
+    if (!scratch) {
+        return -ENOMEM;
+    }
+    while (done < len) {
+        size_t want = len - done < sizeof(scratch->bounce) ? len - done : sizeof(scratch->bounce);
+        struct ww_range piece = { .start = range.start + done };
+
+        nr = read_source(scratch->bounce, (const char *)src + done, want);
+        if (nr < 0) {
+            break;
+        }
+        piece.end = piece.start + nr;
+        nr = fill_piece(ctx, &piece, scratch->bounce);
+        if (nr < 0) {
+            break;
+        }
+        done += nr;
+        if ((uintptr_t)nr < piece.end - piece.start) {
+            break;
+        }
+    }
+    ww_scratch_put(ctx, scratch);
+    return done ? (ssize_t)done : nr;
+}
+
+/*
+ * What exists already is noted and made clean: zero pages among it come from reads, and
+ * do not count. Behind that no read makes one any more, so that they do (scan_step.c).
+ */
+static int supply_range(struct ww_context *ctx, struct ww_region *region, const struct ww_range *range,
+                        ww_fill_fn fill, void *arg)
+{
+    struct ww_supply *before = region->supply;
+    int err;
+
+    if (!can(region, WW_CAP_FILL_ON_DEMAND)) {
+        return -EOPNOTSUPP;
+    }
+    err = ww_supply_add(&ctx->supply, range, fill, arg);
+    if (err) {
+        return err;
+    }
+    err = ww_supply_renew(&ctx->supply, region, range->start, range->end);
+    if (!err) {
+        region->supply = NULL;
+        err = ww_harvest_latch(ctx, region, range->start, range->end);
+        region->supply = err ? before : &ctx->supply;
+    }
+    if (err) {
+        ww_supply_end(&ctx->supply, range->start, range->end);
+    }
+    return err;
+}
+
+WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg)
+{
+    struct ww_range range;
+    struct ww_hold hold;
+    int err = ww_range_exact(ctx, addr, len, &range);
+
+    if (err || !fill) {
+        return err ? err : -EINVAL;
+    }
+    err = check_fill(ctx, &range, WW_CAP_FILL_ON_DEMAND);
+    if (!err) {
+        /* For the server, should there be none yet. Where it fails, the server says so. */
+        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
+        err = ww_hold_to_change(ctx, &range, &hold);
+    }
+    if (err) {
+        return err;
+    }
+    err = supply_range(ctx, hold.region, &range, fill, arg);
+    ww_hold_end(&hold);
+    if (!err) {
+        /* For the server of a backend that takes over in the middle of an answer. */
+        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
+    } else if (err != -EEXIST) {
+        ww_supply_wait(&ctx->supply, range.start, range.end);
+    }
+    return err;
+}

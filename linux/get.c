@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Answers: the written pages of a range in the caller's array, or their number, and
+ * resets. A question that was asked before needs no lock as a rule (lockless.c); the ordinary
+ * way is step by step, one region's lock at a time (scan_step.c).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "hold.h"
+#include "internal.h"
+
+/* The caller's array, or none, and how much more it takes. */
+struct sink {
+    void **pages;            /* takes pages, or */
+    struct ww_range *ranges; /* takes runs, or neither: counts */
+    size_t room;             /* of pages or runs */
+    size_t nr;               /* handed out so far: runs in ranges, else pages */
+};
+
+/* No step may find more than there is room for. */
+static void limit(struct ww_scan *want, const struct sink *sink)
+{
+    want->max_pages = sink->pages ? sink->room : SIZE_MAX;
+    want->max_runs = sink->ranges ? sink->room : SIZE_MAX;
+}
+
+static void take_pages(struct sink *sink, const struct ww_range *runs, size_t nr)
+{
+    uintptr_t page = ww_page_size();
+    void **out = sink->pages + sink->nr;
+
+    for (size_t i = 0; i < nr; i++) {
+        for (uintptr_t addr = runs[i].start; addr < runs[i].end; addr += page) {
+            *out++ = (void *)addr;
+        }
+    }
+    sink->room -= out - (sink->pages + sink->nr);
+    sink->nr = out - sink->pages;
+}
+
+static void take_runs(struct sink *sink, const struct ww_range *runs, size_t nr)
+{
+    if (sink->pages) {
+        take_pages(sink, runs, nr);
+    } else if (sink->ranges) {
+        memcpy(sink->ranges + sink->nr, runs, nr * sizeof(*runs));
+        sink->nr += nr;
+        sink->room -= nr;
+    } else {
+        for (size_t i = 0; i < nr; i++) {
+            sink->nr += (runs[i].end - runs[i].start) >> ww_page_shift;
+        }
+    }
+}
+
+/* As far as a question that was asked before can be answered without a lock: to its end, as a rule. */
+static void get_alone(struct ww_context *ctx, struct ww_scan *want, struct ww_scratch *scratch,
+                      struct sink *sink)
+{
+    const struct ww_range range = { .start = want->start, .end = want->end };
+    struct ww_quiet_question question;
+
+    if (!ww_quiet_begin(ctx, &range, want->reset, &question)) {
+        return;
+    }
+    while (want->start < want->end && sink->room) {
+        ssize_t nr;
+
+        limit(want, sink);
+        nr = ww_quiet_step(ctx, &question, want, scratch, &want->start);
+        if (nr < 0) {
+            return;
+        }
+        take_runs(sink, scratch->out, nr);
+    }
+}
+
+/*
+ * Walks the range step by step. The runs of a step are handed to the sink with
+ * no lock held and signals open, so that a fault in the caller's array finds
+ * this library at rest.
+ */
+static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigned int flags,
+                   struct sink *sink)
+{
+    struct ww_scan want = { .start = range->start, .end = range->end, .reset = flags & WW_GET_RESET };
+    struct ww_scratch *scratch;
+    bool begun;
+    int err = 0;
+
+    ww_workers_make_wanted(&ctx->workers);
+    scratch = ww_scratch_get(ctx);
+    if (!scratch) {
+        return -ENOMEM;
+    }
+    get_alone(ctx, &want, scratch, sink);
+    begun = want.start > range->start;
+    while (want.start < want.end && sink->room) {
+        struct ww_range rest = { .start = want.start, .end = want.end };
+        struct ww_hold hold;
+        size_t nr;
+
+        limit(&want, sink);
+        err = ww_hold_to_read(ctx, &rest, &hold);
+        if (err) {
+            break;
+        }
+        nr = ww_harvest(ctx, hold.region, &want, scratch, &want.start);
+        ww_hold_end(&hold);
+        take_runs(sink, scratch->out, nr);
+        begun = true;
+    }
+    ww_scratch_put(ctx, scratch);
+    /* A region that goes away in the middle leaves the answer for what was there. */
+    return err && !begun ? err : (ssize_t)sink->nr;
+}
+
+WW_API ssize_t ww_get_pages(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
+                            void **ret_pages, size_t capacity)
+{
+    struct sink sink = { .pages = ret_pages, .room = capacity };
+    struct ww_range range;
+    int err = ww_range_rounded(ctx, addr, len, &range);
+
+    if (err || (flags & ~WW_GET_RESET) || !ret_pages || !capacity) {
+        return err ? err : -EINVAL;
+    }
+    return get(ctx, &range, flags, &sink);
+}
+
+WW_API ssize_t ww_get_ranges(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
+                             struct ww_range *ret_ranges, size_t capacity)
+{
+    struct sink sink = { .ranges = ret_ranges, .room = capacity };
+    struct ww_range range;
+    int err = ww_range_rounded(ctx, addr, len, &range);
+
+    if (err || (flags & ~WW_GET_RESET) || !ret_ranges || !capacity) {
+        return err ? err : -EINVAL;
+    }
+    return get(ctx, &range, flags, &sink);
+}
+
+WW_API ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len)
+{
+    struct sink sink = { .room = SIZE_MAX };
+    struct ww_range range;
+    int err = ww_range_rounded(ctx, addr, len, &range);
+
+    return err ? err : get(ctx, &range, 0, &sink);
+}
+
+/* Whether the range is known to be clean without a lock. */
+static bool is_clean(struct ww_context *ctx, const struct ww_range *range)
+{
+    struct ww_scan want = { .start = range->start, .end = range->end, .reset = true };
+    struct ww_scratch *scratch = ww_scratch_get(ctx);
+    struct sink sink = { .room = SIZE_MAX };
+
+    if (!scratch) {
+        return false;
+    }
+    get_alone(ctx, &want, scratch, &sink);
+    ww_scratch_put(ctx, scratch);
+    return want.start == range->end;
+}
+
+WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
+{
+    struct ww_range range;
+    struct ww_hold hold;
+    int err = ww_range_rounded(ctx, addr, len, &range);
+
+    if (err) {
+        return err;
+    }
+    ww_workers_make_wanted(&ctx->workers);
+    if (is_clean(ctx, &range)) {
+        return 0;
+    }
+    err = ww_hold_to_read(ctx, &range, &hold);
+    if (!err) {
+        err = ww_harvest_reset(ctx, hold.region, range.start, range.end);
+        ww_hold_end(&hold);
+    }
+    return err;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Why a backend refuses: which step failed, and how. Steps are noted where they are
+ * taken, words are made of them in refusal.c, and rehearsal.c tries them out in a child.
+ */
+#ifndef WW_LINUX_KERNEL_REFUSAL_H
+#define WW_LINUX_KERNEL_REFUSAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What open() and check() of a backend do, in the order in which a child rehearses it. */
+enum ww_step {
+    WW_STEP_NONE,
+    WW_STEP_CLONE, /* of that child */
+    WW_STEP_MEMORY,
+    WW_STEP_FSTAT,
+    WW_STEP_USERFAULTFD, /* the system call */
+    WW_STEP_FULL_ONLY,   /* the same, where the kernel does not know UFFD_USER_MODE_ONLY */
+    WW_STEP_DEVICE,      /* USERFAULTFD_IOC_NEW */
+    WW_STEP_API_ASYNC,
+    WW_STEP_API_WP,
+    WW_STEP_REGISTER,
+    WW_STEP_WRITEPROTECT,
+    WW_STEP_COPY,
+    WW_STEP_ZEROPAGE,
+    WW_STEP_POISON,
+    WW_STEP_CONTINUE,
+    WW_STEP_WAKE,
+    WW_STEP_UNREGISTER,
+    WW_STEP_PAGEMAP,
+    WW_STEP_PREAD,
+    WW_STEP_PWRITE,
+    WW_STEP_SCAN,
+    WW_STEP_CLEAR_REFS,
+    WW_STEP_MAPS,
+    WW_STEP_MADVISE,
+    WW_STEP_MPROTECT,
+    WW_STEP_SIGACTION,
+    WW_STEP_EPOLL,
+    WW_STEP_THREAD,
+    /* What all of these came to. */
+    WW_STEP_RELEASE,
+    WW_STEP_TEST_ASYNC,
+    WW_STEP_TEST_SYNC,
+    WW_STEP_TEST_PROTECT,
+    WW_STEP_TEST_SOFT_DIRTY,
+    WW_STEP_NO_SOFT_DIRTY,
+    WW_NR_STEPS,
+};
+
+#define WW_STEP_BIT(step) (UINT64_C(1) << (step))
+
+enum ww_outcome {
+    WW_OUTCOME_ERROR,
+    WW_OUTCOME_END,  /* who does it is ended by a seccomp filter */
+    WW_OUTCOME_HANG, /* it does not return, since a seccomp filter asks somebody else */
+};
+
+struct ww_failure {
+    enum ww_step step;
+    int error; /* the step's own, negative */
+    enum ww_outcome outcome;
+    bool device_is_closed; /* /dev/userfaultfd is there, and may not be opened */
+};
+
+/* Notes the step if @err is a negative errno. Returns @err. */
+static inline int ww_note(struct ww_failure *failure, enum ww_step step, int err)
+{
+    if (err < 0) {
+        *failure = (struct ww_failure){ .step = step, .error = err };
+    }
+    return err;
+}
+
+struct ww_words {
+    struct ww_words *next;
+    struct ww_failure failure;
+    char reason[256];
+    char remedy[256]; /* "": none */
+};
+
+/* The failure in words, which stay for ever. NULL: no memory. */
+const struct ww_words *ww_refusal_words(const struct ww_failure *failure);
+
+/*
+ * Where a seccomp filter is in force, lets a child take the @steps first. 0, or the negative errno of the
+ * first one that must not be taken, with the rest in *ret_failure. Those in @dispensable are put into
+ * *ret_barred instead.
+ */
+int ww_rehearse(uint64_t steps, uint64_t dispensable, uint64_t *ret_barred, struct ww_failure *ret_failure);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Ubuntu and what is built from its kernels call one 6.8.0-49-generic whatever stable release it
+ * carries; the last word of /proc/version_signature is that release: "Ubuntu 6.8.0-49.49-generic
+ * 6.8.12". Others name the stable release itself first: 6.7.4-zen1-1-zen, 6.12.9-amd64.
+ * No stdio here: it may be called with signals blocked.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "kernel/release.h"
+
+static const char *parse_number(const char *at, unsigned int *ret)
+{
+    unsigned int number = 0;
+
+    if (*at < '0' || *at > '9') {
+        return NULL;
+    }
+    for (; *at >= '0' && *at <= '9'; at++) {
+        unsigned int digit = *at - '0';
+
+        if (number > (UINT_MAX - digit) / 10) {
+            return NULL;
+        }
+        number = number * 10 + digit;
+    }
+    *ret = number;
+    return at;
+}
+
+/* "6.8", "6.8.12" and whatever follows. */
+static bool parse_release(const char *text, struct ww_release *ret)
+{
+    struct ww_release release = { .micro = 0 };
+    const char *at = parse_number(text, &release.major);
+
+    at = at && *at == '.' ? parse_number(at + 1, &release.minor) : NULL;
+    if (!at) {
+        return false;
+    }
+    if (*at == '.') {
+        const char *micro = parse_number(at + 1, &release.micro);
+
+        at = micro ? micro : at;
+    }
+    release.candidate = !strncmp(at, "-rc", 3) || !strncmp(at, "~rc", 3);
+    *ret = release;
+    return true;
+}
+
+/* Where the last word begins; its end is the text's, but for blanks. */
+static const char *last_word(const char *text)
+{
+    size_t end = strlen(text);
+
+    while (end && (text[end - 1] == ' ' || text[end - 1] == '\n')) {
+        end--;
+    }
+    while (end && text[end - 1] != ' ' && text[end - 1] != '\n') {
+        end--;
+    }
+    return text + end;
+}
+
+bool ww_release_parse(const char *name, const char *signature, struct ww_release *ret)
+{
+    return (signature && parse_release(last_word(signature), ret)) || parse_release(name, ret);
+}
+
+/* From 6.7, which brought the request, to 6.8.9; the mending came after the last candidates of 6.9. */
+bool ww_release_loses_bits(const struct ww_release *release)
+{
+    if (release->major != 6) {
+        return false;
+    }
+    return release->minor == 7 || (release->minor == 8 && release->micro < 10) ||
+           (release->minor == 9 && !release->micro && release->candidate);
+}
+
+/* As much of a small file as fits. False: it cannot be read, or is empty. */
+static bool read_text(const char *path, char *ret, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len;
+
+    if (fd < 0) {
+        return false;
+    }
+    do {
+        len = read(fd, ret, size - 1);
+    } while (len < 0 && errno == EINTR);
+    close(fd);
+    ret[len > 0 ? len : 0] = '\0';
+    return len > 0;
+}
+
+bool ww_release_now(struct ww_release *ret)
+{
+    char signature[256];
+    struct utsname name;
+
+    if (uname(&name)) {
+        return false;
+    }
+    return ww_release_parse(
+        name.release, read_text("/proc/version_signature", signature, sizeof(signature)) ? signature : NULL,
+        ret);
+}

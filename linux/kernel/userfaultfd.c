@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opens a userfaultfd: by the system call where the process may learn of the faults of system
+ * calls; else by /dev/userfaultfd (6.1), which asks for nothing but the permissions of
+ * that file, and helps also where a sandbox denies the call; else by the call again,
+ * for faults of user mode alone (5.11), which everybody may.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/uapi.h"
+#include "kernel/userfaultfd.h"
+
+#define FLAGS (O_CLOEXEC | O_NONBLOCK)
+
+static int by_call(int mode, uint64_t barred)
+{
+    int fd;
+
+    if (barred & WW_STEP_BIT(WW_STEP_USERFAULTFD)) {
+        return -EPERM;
+    }
+    fd = syscall(SYS_userfaultfd, FLAGS | mode);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Two steps: *ret_opened tells whether the file could be opened. */
+static int by_device(uint64_t barred, bool *ret_opened)
+{
+    int device, fd;
+
+    *ret_opened = false;
+    if (barred & WW_STEP_BIT(WW_STEP_DEVICE)) {
+        return -ENOENT;
+    }
+    device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    *ret_opened = device >= 0;
+    if (device < 0) {
+        return -errno;
+    }
+    fd = ioctl(device, USERFAULTFD_IOC_NEW, FLAGS);
+    fd = fd < 0 ? -errno : fd;
+    close(device);
+    return fd;
+}
+
+/* A lack that passes is no refusal. */
+static bool is_shortage(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
+
+static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
+{
+    int full = by_call(0, barred), device, user;
+    bool opened, refused;
+
+    *ret_full = true;
+    if (full >= 0 || is_shortage(full)) {
+        return ww_note(failure, WW_STEP_USERFAULTFD, full);
+    }
+    device = by_device(barred, &opened);
+    if (device >= 0 || is_shortage(device)) {
+        return ww_note(failure, WW_STEP_DEVICE, device);
+    }
+    *ret_full = false;
+    user = by_call(UFFD_USER_MODE_ONLY, barred);
+    if (user >= 0) {
+        return user;
+    }
+    refused = user == -EINVAL && full != -EINVAL;
+    ww_note(failure, refused ? WW_STEP_FULL_ONLY : WW_STEP_USERFAULTFD, refused ? full : user);
+    if (barred & WW_STEP_BIT(WW_STEP_USERFAULTFD)) {
+        failure->outcome = WW_OUTCOME_END;
+    }
+    failure->device_is_closed = !opened && (device == -EACCES || device == -EPERM);
+    return failure->error;
+}
+
+int ww_userfaultfd_open(uint64_t features, uint64_t barred, bool *ret_full, struct ww_failure *failure)
+{
+    struct uffdio_api api = { .api = UFFD_API, .features = features };
+    bool async = features & UFFD_FEATURE_WP_ASYNC;
+    int fd = open_fd(barred, ret_full, failure), err;
+
+    if (fd < 0 || !ioctl(fd, UFFDIO_API, &api)) {
+        return fd;
+    }
+    err = ww_note(failure, async ? WW_STEP_API_ASYNC : WW_STEP_API_WP, -errno);
+    close(fd);
+    return err;
+}

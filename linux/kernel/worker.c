@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Threads that wait for work (worker.h). Each has a word that says what it is at and
+ * counts its jobs; all changes are one atomic operation, and whoever waits for one sleeps
+ * in a futex. So a job can be given, and its end be waited for, under any lock.
+ *
+ * A thread blocks all but the synchronous signals before it does anything else. Its maker
+ * cannot do that for it: pthread_create() would use malloc() with signals blocked.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/heap.h"
+#include "internal.h"
+#include "kernel/worker.h"
+
+/* The low bits of a state; the others count jobs. */
+enum { IDLE, CLAIMED, BUSY, ORPHAN, LEAVING, NR_STATES = 8 };
+
+struct ww_worker {
+    struct ww_worker *next;
+    pthread_t thread;
+    /* A mapping of its own, never one that was a stack of the program's, which may be watched. */
+    void *stack;
+    size_t stack_bytes;
+    atomic_uint state; /* a futex */
+    void (*run)(void *);
+    void *arg;
+};
+
+static void sleep_while(struct ww_worker *worker, unsigned int state)
+{
+    syscall(SYS_futex, &worker->state, FUTEX_WAIT_PRIVATE, state, NULL, NULL, 0);
+}
+
+static void set_state(struct ww_worker *worker, unsigned int state)
+{
+    atomic_store(&worker->state, state);
+    syscall(SYS_futex, &worker->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Runs the job. False: nobody has waited for its end, and the thread ends with it. */
+static bool work(struct ww_worker *worker, unsigned int state)
+{
+    worker->run(worker->arg);
+    prctl(PR_SET_NAME, "ww-idle");
+    if (state % NR_STATES == ORPHAN ||
+        !atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + IDLE)) {
+        return false;
+    }
+    syscall(SYS_futex, &worker->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    return true;
+}
+
+static void *worker_main(void *arg)
+{
+    struct ww_worker *worker = arg;
+    bool goes_on = true;
+    sigset_t before;
+
+    ww_block_signals(&before);
+    prctl(PR_SET_NAME, "ww-idle");
+    while (goes_on) {
+        unsigned int state = atomic_load(&worker->state);
+
+        /* Also one whose end nobody waits for by now: it may have been given just before. */
+        if (state % NR_STATES == BUSY || state % NR_STATES == ORPHAN) {
+            goes_on = work(worker, state);
+        } else if (state % NR_STATES == LEAVING) {
+            goes_on = false;
+        } else {
+            sleep_while(worker, state);
+        }
+    }
+    return NULL;
+}
+
+static void free_worker(struct ww_worker *worker)
+{
+    munmap(worker->stack, worker->stack_bytes);
+    ww_heap_free(worker);
+}
+
+static struct ww_worker *new_worker(size_t stack_bytes)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+    struct ww_worker *worker = ww_heap_alloc(sizeof(*worker));
+    size_t guard = ww_page_size();
+
+    if (!worker) {
+        return NULL;
+    }
+    worker->stack_bytes = stack_bytes;
+    worker->stack = mmap(NULL, stack_bytes, PROT_NONE, flags, -1, 0);
+    if (worker->stack == MAP_FAILED) {
+        ww_heap_free(worker);
+        return NULL;
+    }
+    /* What is deeper than the stack ends in a fault. No mprotect(2): a seccomp filter may end who uses it. */
+    if (mmap((char *)worker->stack + guard, stack_bytes - guard, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+             -1, 0) == MAP_FAILED) {
+        free_worker(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static int start_thread(struct ww_worker *worker)
+{
+    size_t guard = ww_page_size();
+    pthread_attr_t attr;
+    int err;
+
+    pthread_attr_init(&attr);
+    err = pthread_attr_setstack(&attr, (char *)worker->stack + guard, worker->stack_bytes - guard);
+    if (!err) {
+        err = pthread_create(&worker->thread, &attr, worker_main, worker);
+    }
+    pthread_attr_destroy(&attr);
+    return -err;
+}
+
+static int add_worker(struct ww_workers *workers, size_t stack_bytes)
+{
+    struct ww_worker *worker = new_worker(stack_bytes);
+    int err = worker ? start_thread(worker) : -ENOMEM;
+
+    if (err) {
+        if (worker) {
+            free_worker(worker);
+        }
+        return err;
+    }
+    worker->next = atomic_load(&workers->all);
+    while (!atomic_compare_exchange_weak(&workers->all, &worker->next, worker)) {
+        ;
+    }
+    return 0;
+}
+
+int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes)
+{
+    struct ww_worker *worker = atomic_load(&workers->all);
+    int err = 0;
+
+    for (; worker && nr; worker = worker->next) {
+        nr -= atomic_load(&worker->state) % NR_STATES == IDLE && worker->stack_bytes >= stack_bytes;
+    }
+    for (; nr && !err; nr--) {
+        err = add_worker(workers, stack_bytes);
+    }
+    return err;
+}
+
+static bool are_signals_blocked(void)
+{
+    sigset_t blocked;
+
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    return sigismember(&blocked, SIGUSR1) && sigismember(&blocked, SIGALRM) && sigismember(&blocked, SIGTERM);
+}
+
+/* A backend is opened with two at most. */
+bool ww_workers_make_wanted(struct ww_workers *workers)
+{
+    if (!atomic_load_explicit(&workers->wanted, memory_order_relaxed) || are_signals_blocked() ||
+        !atomic_exchange(&workers->wanted, false)) {
+        return false;
+    }
+    if (ww_workers_reserve(workers, 2, WW_CALLBACK_STACK_BYTES)) {
+        atomic_store(&workers->refused, true);
+    }
+    return true;
+}
+
+int ww_worker_run(struct ww_workers *workers, size_t stack_bytes, void (*run)(void *), void *arg,
+                  struct ww_job *ret_job)
+{
+    for (struct ww_worker *worker = atomic_load(&workers->all); worker; worker = worker->next) {
+        unsigned int state = atomic_load(&worker->state), turn = state + NR_STATES;
+
+        if (state % NR_STATES == IDLE && worker->stack_bytes >= stack_bytes &&
+            atomic_compare_exchange_strong(&worker->state, &state, turn + CLAIMED)) {
+            worker->run = run;
+            worker->arg = arg;
+            *ret_job = (struct ww_job){ .worker = worker, .state = turn + BUSY };
+            set_state(worker, turn + BUSY);
+            return 0;
+        }
+    }
+    if (!atomic_exchange(&workers->refused, false)) {
+        atomic_store(&workers->wanted, true);
+    }
+    return -EAGAIN;
+}
+
+bool ww_job_is_over(const struct ww_job *job)
+{
+    return atomic_load(&job->worker->state) != job->state;
+}
+
+void ww_job_wait(const struct ww_job *job)
+{
+    while (!ww_job_is_over(job)) {
+        sleep_while(job->worker, job->state);
+    }
+}
+
+bool ww_job_is_mine(const struct ww_job *job)
+{
+    return pthread_equal(job->worker->thread, pthread_self());
+}
+
+/* A thread that may be at work for ever keeps what it uses. */
+static void end_worker(struct ww_worker *worker)
+{
+    unsigned int state = atomic_load(&worker->state);
+
+    if (state % NR_STATES == BUSY &&
+        atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + ORPHAN)) {
+        pthread_detach(worker->thread);
+        return;
+    }
+    set_state(worker, LEAVING);
+    pthread_join(worker->thread, NULL);
+    free_worker(worker);
+}
+
+void ww_workers_end(struct ww_workers *workers, bool alive)
+{
+    struct ww_worker *worker = atomic_exchange(&workers->all, NULL), *next;
+
+    for (; worker; worker = next) {
+        next = worker->next;
+        if (alive) {
+            end_worker(worker);
+        } else {
+            ww_heap_free(worker); /* its stack may be the one that fork was called on */
+        }
+    }
+}

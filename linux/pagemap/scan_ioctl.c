@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Answers a scan by PAGEMAP_SCAN. The kernel writes into a vector of ours, since
+ * what it has write-protected stands nowhere else: an unwritable vector, or an
+ * error in the middle that nobody looks behind, would lose it.
+ *
+ * The walk is divided: the kernel holds mmap_lock for reading as long as an ioctl
+ * runs, which stalls mmap() in the process that is looked at. A piece is 64 MB
+ * long at first, and longer as long as pieces are over quickly, as in holes.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "pagemap/pagemap.h"
+#include "kernel/raw.h"
+
+#define MAX_PIECE ((uint64_t)16 << 30)
+/* From here on a mapping lies only where a program has asked for the address, on few machines;
+ * kernels like 6.12 let us ask up to 1 << 63 all the same. */
+#define HIGH_ADDRESS ((uint64_t)1 << 47)
+#define MAX_HIGH_PIECE ((uint64_t)1 << 52)
+/* Beside what an empty call takes on this machine. */
+#define QUICK_NS 100000
+/* No page is larger; a piece that ends inside one cannot write-protect it. */
+#define LARGEST_PAGE ((uint64_t)1 << 30)
+
+/* What one piece came to, beside errors. */
+enum {
+    PIECE_DONE = 0,
+    PIECE_STUCK = 1, /* nothing found and no way forward */
+    PIECE_LAST = 2,  /* something was found, and the kernel went no farther than it said */
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* Hands over what the kernel found, and leaves the vector all zero. */
+static size_t take_regions(struct ww_pagemap *pagemap, ssize_t nr, struct ww_page_sink *sink)
+{
+    size_t taken = 0;
+
+    /* After an error nobody tells how many there are. */
+    while (taken < (nr < 0 ? WW_SCAN_VEC_LEN : (size_t)nr) && pagemap->regions[taken].end) {
+        struct page_region *region = &pagemap->regions[taken++];
+
+        ww_page_sink_add(sink, region->start, region->end, region->categories);
+    }
+    return taken;
+}
+
+/* Scans from *pos, which goes forward, up to @stop. One of the above, or a negative errno. */
+static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan, uint64_t stop,
+                      struct ww_page_sink *sink, uint64_t *pos)
+{
+    size_t slots = sink->len - sink->nr, taken;
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .flags = scan->flags,
+        .start = *pos,
+        .end = stop,
+        .vec = (uintptr_t)pagemap->regions,
+        .vec_len = slots < WW_SCAN_VEC_LEN ? slots : WW_SCAN_VEC_LEN,
+        .max_pages = sink->room,
+        .category_inverted = scan->category_inverted,
+        .category_mask = scan->category_mask,
+        .category_anyof_mask = scan->category_anyof_mask,
+        .return_mask = scan->return_mask,
+    };
+    ssize_t nr = ioctl(pagemap->fd, PAGEMAP_SCAN, &arg);
+    int err = nr < 0 ? errno : 0;
+    uint64_t last_end;
+
+    taken = take_regions(pagemap, nr, sink);
+    last_end = taken ? pagemap->regions[taken - 1].end : *pos;
+    memset(pagemap->regions, 0, taken * sizeof(pagemap->regions[0]));
+    if (err) {
+        /* walk_end says nothing then. Where regions came, the error comes again behind them. */
+        *pos = last_end;
+        if (!taken && err == EAGAIN) {
+            ww_wait_moment();
+        }
+        return taken || err == EINTR || err == EAGAIN ? PIECE_DONE : -err;
+    }
+    if (!taken && arg.walk_end <= *pos) {
+        return PIECE_STUCK;
+    }
+    *pos = arg.walk_end;
+    return arg.walk_end < last_end ? PIECE_LAST : PIECE_DONE;
+}
+
+/* The end of the next piece: @size on, at a multiple of the smallest size. */
+static uint64_t piece_end(uint64_t pos, uint64_t size, uint64_t end)
+{
+    uint64_t stop = (pos + size) & ~((uint64_t)WW_SCAN_BYTES - 1);
+
+    return stop < end ? stop : end;
+}
+
+/*
+ * Ends a piece before the first huge page that matches, or behind those it begins
+ * with, as many as there is room for. The kernel does not protect a hugetlb page
+ * that max_pages would cut, and goes on behind it without a word: it must never
+ * come to that. Whether the pages are hugetlb's or transparent nobody tells.
+ */
+static bool shorten_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan, uint64_t pos,
+                          uint64_t room, uint64_t *stop)
+{
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .start = pos,
+        .end = *stop,
+        .vec = (uintptr_t)pagemap->regions,
+        .vec_len = WW_SCAN_VEC_LEN,
+        .max_pages = room,
+        .category_inverted = scan->category_inverted,
+        .category_mask = scan->category_mask,
+        .category_anyof_mask = scan->category_anyof_mask,
+        .return_mask = PAGE_IS_HUGE,
+    };
+    ssize_t nr = ioctl(pagemap->fd, PAGEMAP_SCAN, &arg);
+    bool shortened = false;
+
+    for (ssize_t i = 0; i < nr && !shortened; i++) {
+        const struct page_region *region = &pagemap->regions[i];
+
+        if (region->categories & PAGE_IS_HUGE) {
+            *stop = region->start > pos ? region->start : region->end;
+            shortened = true;
+        }
+    }
+    memset(pagemap->regions, 0, sizeof(pagemap->regions));
+    return shortened;
+}
+
+static int ioctl_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan,
+                      struct ww_page_sink *sink, uint64_t *ret_pos)
+{
+    uint64_t pos = scan->start, size = WW_SCAN_BYTES;
+    bool may_cut = (scan->flags & WW_PM_SCAN_WP_MATCHING) && scan->max_pages;
+    int result = PIECE_DONE;
+
+    while (pos < scan->end && !ww_page_sink_is_full(sink) && !result) {
+        uint64_t stop = piece_end(pos, size, scan->end), started = now_ns();
+        bool shortened = may_cut && shorten_piece(pagemap, scan, pos, sink->room, &stop);
+
+        result = scan_piece(pagemap, scan, stop, sink, &pos);
+        if (result == PIECE_STUCK && stop < scan->end && !shortened) {
+            /* The end is ours, and may lie inside a page larger than the smallest piece. */
+            stop = (pos + LARGEST_PAGE) & ~(LARGEST_PAGE - 1);
+            result = scan_piece(pagemap, scan, stop < scan->end ? stop : scan->end, sink, &pos);
+        }
+        /* By halves: a piece that something else delayed must not cost all the rest. */
+        if (now_ns() - started > pagemap->quick_ns) {
+            size = size > WW_SCAN_BYTES ? size / 2 : size;
+        } else if (size < (pos < HIGH_ADDRESS ? MAX_PIECE : MAX_HIGH_PIECE)) {
+            size *= 2;
+        }
+    }
+    *ret_pos = pos;
+    return result == PIECE_STUCK ? -EINVAL : result < 0 ? result : 0;
+}
+
+/* An empty scan at @addr: 0 where the kernel takes these categories there. */
+static int try_ioctl(const struct ww_pagemap *pagemap, uint64_t addr, uint64_t len, uint64_t categories)
+{
+    struct page_region region;
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .start = addr,
+        .end = addr + len,
+        .vec = (uintptr_t)&region,
+        .vec_len = 1,
+        .max_pages = 1,
+        .category_mask = categories,
+        .category_inverted = categories,
+        .return_mask = categories,
+    };
+
+    return ioctl(pagemap->fd, PAGEMAP_SCAN, &arg) < 0 ? -errno : 0;
+}
+
+/* Up to which address the kernel lets us ask: beyond it, it says EFAULT and does nothing. */
+static uint64_t find_limit(const struct ww_pagemap *pagemap)
+{
+    uint64_t page = ww_page_size(), low = page, high = UINT64_C(1) << 63, probe = (UINT64_C(1) << 38) - page;
+
+    /* A 32-bit kernel cuts addresses down to its own size. */
+    if (sizeof(long) == 4 && try_ioctl(pagemap, probe - page, page, 0) == -EFAULT) {
+        high = UINT64_C(1) << 32;
+    }
+    while (high - low > page) {
+        uint64_t middle = (low + (high - low) / 2) & ~(page - 1);
+
+        if (try_ioctl(pagemap, middle - page, page, 0) == -EFAULT) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    return low;
+}
+
+static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
+{
+    uint64_t categories = WW_PAGE_IS_WPALLOWED | WW_PAGE_IS_WRITTEN | WW_PAGE_IS_FILE | WW_PAGE_IS_PRESENT |
+                          WW_PAGE_IS_SWAPPED | WW_PAGE_IS_PFNZERO | WW_PAGE_IS_HUGE;
+    struct ww_page_facts facts;
+    struct ww_failure failure;
+    uint64_t started, barred;
+    int err = ww_rehearse(WW_STEP_BIT(WW_STEP_SCAN), 0, &barred, &failure);
+
+    (void)pid;
+    if (!err) {
+        err = try_ioctl(pagemap, 0, 0, categories);
+    }
+    if (err) {
+        return err;
+    }
+    if (ww_uffd_has_known_bug()) {
+        return -EOPNOTSUPP;
+    }
+    ww_page_facts_learn(&facts);
+    if (facts.soft_dirty && !try_ioctl(pagemap, 0, 0, WW_PAGE_IS_SOFT_DIRTY)) {
+        categories |= WW_PAGE_IS_SOFT_DIRTY;
+    }
+    if (!try_ioctl(pagemap, 0, 0, WW_PAGE_IS_GUARD)) {
+        categories |= WW_PAGE_IS_GUARD;
+    }
+    pagemap->categories = categories;
+    started = now_ns();
+    pagemap->limit = find_limit(pagemap);
+    /* Some 50 empty calls: more than a few of them. */
+    pagemap->quick_ns = QUICK_NS + (now_ns() - started) / 10;
+    return 0;
+}
+
+const struct ww_pagemap_source ww_pagemap_ioctl = {
+    .name = "ioctl",
+    .flags = WW_PM_SCAN_WP_MATCHING | WW_PM_SCAN_CHECK_WPASYNC,
+    .probe = ioctl_probe,
+    .walk = ioctl_walk,
+};

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Answers a scan from plain reads of /proc/PID/pagemap, for kernels without
+ * PAGEMAP_SCAN (before 6.7). What entries cannot tell is not among the
+ * categories of the handle, and so never asked for here.
+ *
+ * An entry of zero is a page that does not exist or no page at all: the list of
+ * mappings tells them apart, and keeps the walk out of the space between mappings.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "pagemap/pagemap.h"
+
+/* In place of the frame number, once it has been looked at. */
+#define IS_ZERO UINT64_C(1)
+
+#define KPF_ZERO_PAGE (UINT64_C(1) << 24) /* 4.0 */
+
+/* A walk under way. */
+struct walk {
+    struct ww_pagemap *pagemap;
+    const struct ww_pagemap_scan *scan;
+    struct ww_page_sink *sink;
+    uint64_t relevant; /* bits of an entry that make a difference */
+    bool look_up;      /* frames that may be zeros */
+    uint64_t pos;      /* up to where the answer is in the sink */
+};
+
+static uint64_t asked_categories(const struct ww_pagemap_scan *scan)
+{
+    return scan->category_inverted | scan->category_mask | scan->category_anyof_mask | scan->return_mask;
+}
+
+/*
+ * Whether the frame holds the kernel's zeros. There is one such page of the
+ * usual size, known by its number, and perhaps a huge one, in anonymous memory
+ * and nobody's own. Since 6.18 at the latest an entry calls that one a file's.
+ */
+static bool is_zero_frame(const struct ww_pagemap *pagemap, uint64_t entry, bool anonymous)
+{
+    uint64_t pfn = entry & PM_PFN, flags = 0;
+    ssize_t len;
+
+    if (!pfn || pfn == pagemap->zero_pfn || !anonymous || (entry & PM_EXCLUSIVE)) {
+        return pfn && pfn == pagemap->zero_pfn;
+    }
+    do {
+        len = pread64(pagemap->kpageflags, &flags, sizeof(flags), pfn * sizeof(flags));
+    } while (len < 0 && errno == EINTR);
+    return len == sizeof(flags) && (flags & KPF_ZERO_PAGE);
+}
+
+static void mark_zero_frames(struct ww_pagemap *pagemap, size_t nr, bool anonymous)
+{
+    for (size_t i = 0; i < nr; i++) {
+        uint64_t entry = pagemap->entries[i];
+
+        if (!(entry & PM_PRESENT)) {
+            continue;
+        }
+        if (is_zero_frame(pagemap, entry, anonymous)) {
+            pagemap->entries[i] = (entry & ~(PM_PFN | PM_FILE)) | IS_ZERO;
+        } else {
+            pagemap->entries[i] = entry & ~PM_PFN;
+        }
+    }
+}
+
+/* What the kernel's ioctl says of a page with this entry. */
+static uint64_t entry_categories(uint64_t entry)
+{
+    uint64_t categories = entry & PM_SOFT_DIRTY ? WW_PAGE_IS_SOFT_DIRTY : 0;
+
+    if (entry & PM_PRESENT) {
+        categories |= WW_PAGE_IS_PRESENT | (entry & IS_ZERO ? WW_PAGE_IS_PFNZERO : 0);
+    } else if (entry & PM_SWAP) {
+        categories |= WW_PAGE_IS_SWAPPED | (entry & PM_GUARD_REGION ? WW_PAGE_IS_GUARD : 0);
+    } else {
+        return categories;
+    }
+    return categories | (entry & PM_FILE ? WW_PAGE_IS_FILE : 0) |
+           (entry & PM_UFFD_WP ? 0 : WW_PAGE_IS_WRITTEN);
+}
+
+/* Which bits of an entry can change its categories, of those that are asked for. */
+static uint64_t relevant_bits(uint64_t asked)
+{
+    return PM_PRESENT | PM_SWAP | (asked & WW_PAGE_IS_FILE ? PM_FILE : 0) |
+           (asked & WW_PAGE_IS_WRITTEN ? PM_UFFD_WP : 0) |
+           (asked & WW_PAGE_IS_SOFT_DIRTY ? PM_SOFT_DIRTY : 0) |
+           (asked & WW_PAGE_IS_GUARD ? PM_GUARD_REGION : 0) | (asked & WW_PAGE_IS_PFNZERO ? IS_ZERO : 0);
+}
+
+/* Adds the pages of @nr entries from walk->pos on. 1: the sink is full. */
+static int add_entries(struct walk *walk, size_t nr)
+{
+    const uint64_t *entries = walk->pagemap->entries;
+
+    for (size_t i = 0, same; i < nr; i = same) {
+        uint64_t bits = entries[i] & walk->relevant, categories = entry_categories(bits);
+        uint64_t end;
+
+        for (same = i + 1; same < nr && (entries[same] & walk->relevant) == bits; same++) {
+            ;
+        }
+        end = walk->pos + ((uint64_t)(same - i) << ww_page_shift);
+        if (ww_page_matches(walk->scan, categories)) {
+            walk->pos = ww_page_sink_add(walk->sink, walk->pos, end, categories & walk->scan->return_mask);
+        } else {
+            walk->pos = end;
+        }
+        if (walk->pos < end || !walk->sink->room) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Reads from walk->pos to @end, within the mapping. 0, 1: the sink is full, or a negative errno. */
+static int walk_mapping(struct walk *walk, const struct ww_mapping *mapping, uint64_t end)
+{
+    struct ww_pagemap *pagemap = walk->pagemap;
+    int full = 0;
+
+    while (walk->pos < end && !full) {
+        uint64_t wanted = (end - walk->pos) >> ww_page_shift;
+        ssize_t nr = ww_pagemap_read_entries(pagemap->fd, walk->pos, pagemap->entries,
+                                             wanted < WW_PAGEMAP_ENTRIES ? wanted : WW_PAGEMAP_ENTRIES);
+
+        if (nr <= 0) {
+            return nr ? nr : -ESRCH;
+        }
+        if (walk->look_up) {
+            mark_zero_frames(pagemap, nr, !mapping->inode);
+        }
+        full = add_entries(walk, nr);
+    }
+    return full;
+}
+
+/* Whether pages without content match: then mappings whose pages are not told must be known as such. */
+static bool wants_holes(const struct ww_pagemap_scan *scan)
+{
+    return ww_page_matches(scan, 0) || ww_page_matches(scan, WW_PAGE_IS_SOFT_DIRTY);
+}
+
+static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan,
+                     struct ww_page_sink *sink, uint64_t *ret_pos)
+{
+    uint64_t asked = asked_categories(scan);
+    struct walk walk = {
+        .pagemap = pagemap,
+        .scan = scan,
+        .sink = sink,
+        .relevant = relevant_bits(asked),
+        .look_up = pagemap->kpageflags >= 0 && (asked & (WW_PAGE_IS_PFNZERO | WW_PAGE_IS_FILE)),
+        .pos = scan->start,
+    };
+    bool holes = wants_holes(scan);
+    struct ww_maps *reader = &pagemap->reader;
+    struct ww_mapping mapping;
+    int result = ww_maps_init(reader, holes ? pagemap->smaps : pagemap->maps, holes ? WW_MAPS_VM_FLAGS : 0);
+
+    while (!result && walk.pos < scan->end) {
+        int found = ww_maps_next(reader, &mapping);
+
+        if (found < 0) {
+            result = found;
+        } else if (!found || mapping.start >= scan->end) {
+            walk.pos = scan->end;
+        } else if (mapping.end > walk.pos && !(mapping.vm_flags & WW_VM_PFNMAP)) {
+            walk.pos = mapping.start > walk.pos ? mapping.start : walk.pos;
+            result = walk_mapping(&walk, &mapping, mapping.end < scan->end ? mapping.end : scan->end);
+        }
+    }
+    *ret_pos = walk.pos;
+    return result < 0 ? result : 0;
+}
+
+/* Frame numbers are worth something only with the means to look them up. */
+static void probe_zero(struct ww_pagemap *pagemap, const struct ww_page_facts *facts)
+{
+    uint64_t flags = 0;
+    int fd = facts->zero_pfn ? open("/proc/kpageflags", O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd < 0) {
+        return;
+    }
+    if (pread64(fd, &flags, sizeof(flags), facts->zero_pfn * sizeof(flags)) != sizeof(flags) ||
+        !(flags & KPF_ZERO_PAGE)) {
+        close(fd);
+        return;
+    }
+    pagemap->kpageflags = fd;
+    pagemap->zero_pfn = facts->zero_pfn;
+    pagemap->categories |= WW_PAGE_IS_PFNZERO;
+}
+
+static int read_probe(struct ww_pagemap *pagemap, pid_t pid)
+{
+    struct ww_page_facts facts;
+
+    pagemap->maps = ww_pagemap_open_file(pid, "maps");
+    if (pagemap->maps < 0) {
+        return pagemap->maps;
+    }
+    pagemap->smaps = ww_pagemap_open_file(pid, "smaps");
+    if (pagemap->smaps < 0) {
+        return pagemap->smaps;
+    }
+    ww_page_facts_learn(&facts);
+    pagemap->categories = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED | WW_PAGE_IS_FILE |
+                          (ww_page_facts_uffd_wp() ? WW_PAGE_IS_WRITTEN : 0) |
+                          (facts.soft_dirty ? WW_PAGE_IS_SOFT_DIRTY : 0) |
+                          (facts.guard ? WW_PAGE_IS_GUARD : 0);
+    /* Beyond half of all addresses there is at most a page of the kernel's, such as [vsyscall]. */
+    pagemap->limit = UINT64_C(1) << 63;
+    probe_zero(pagemap, &facts);
+    return 0;
+}
+
+const struct ww_pagemap_source ww_pagemap_read = {
+    .name = "read",
+    .flags = 0,
+    .probe = read_probe,
+    .walk = read_walk,
+};
