@@ -16,7 +16,7 @@
 
 unsigned int ww_page_shift;
 
-/* Fastest first. What a backend can do goes before that: see rungs. */
+/* Fastest first. What a backend can do goes before that: see preferences. */
 static const struct ww_backend *const backends[] = {
     &ww_backend_uffd, &ww_backend_mprotect, &ww_backend_softdirty, &ww_backend_uffd_sync, &ww_backend_none,
 };
@@ -24,17 +24,17 @@ static const struct ww_backend *const backends[] = {
 #define NR_BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
 /*
- * A better rung is taken before a faster backend: one that does not break the
+ * A better preference is taken before a faster backend: one that does not break the
  * program's system calls before one that does, one that tells pages apart before
- * one that does not. Below the last rung a backend is never chosen by itself.
+ * one that does not. Below the last preference a backend is never chosen by itself.
  */
-static const uint32_t rungs[] = {
+static const uint32_t preferences[] = {
     WW_CAP_ATOMIC_RESET | WW_CAP_EXACT | WW_CAP_KERNEL_WRITES,
     WW_CAP_ATOMIC_RESET | WW_CAP_EXACT,
     WW_CAP_ATOMIC_RESET,
 };
 
-#define NR_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
+#define NR_PREFERENCES (sizeof(preferences) / sizeof(preferences[0]))
 
 /* Above this many a context does not try again: something keeps breaking them. */
 #define MAX_TRACKERS 8
@@ -66,14 +66,14 @@ void ww_backend_prepare(void)
     pthread_once(&once, follow_forks);
 }
 
-static size_t rung_of(uint32_t caps)
+static size_t preference_of(uint32_t caps)
 {
-    size_t rung = 0;
+    size_t preference = 0;
 
-    while (rung < NR_RUNGS && (caps & rungs[rung]) != rungs[rung]) {
-        rung++;
+    while (preference < NR_PREFERENCES && (caps & preferences[preference]) != preferences[preference]) {
+        preference++;
     }
-    return rung;
+    return preference;
 }
 
 /* Tries what a tracker needs: first whether the process lives on after it. */
@@ -160,9 +160,9 @@ WW_API ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity)
         probes[i] = probe_backend(backends[i], &workers);
     }
     ww_workers_end(&workers, true);
-    for (size_t rung = 0; rung <= NR_RUNGS; rung++) {
+    for (size_t preference = 0; preference <= NR_PREFERENCES; preference++) {
         for (size_t i = 0; i < NR_BACKENDS && nr < capacity; i++) {
-            if (rung_of(probes[i].caps) == rung) {
+            if (preference_of(probes[i].caps) == preference) {
                 ret_probes[nr++] = probes[i];
             }
         }
@@ -183,9 +183,9 @@ static int choose(struct ww_tracker *ret, struct ww_workers *workers, uint32_t n
 {
     int err, first_err = 0;
 
-    for (size_t rung = 0; rung < NR_RUNGS; rung++) {
+    for (size_t preference = 0; preference < NR_PREFERENCES; preference++) {
         for (size_t i = 0; i < NR_BACKENDS; i++) {
-            uint32_t all = rungs[rung] | need;
+            uint32_t all = preferences[preference] | need;
 
             if ((backends[i]->caps & all) != all || (backends[i]->caps & avoid)) {
                 continue;
@@ -292,7 +292,7 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
     int err;
 
     if (nr_trackers(failing) >= MAX_TRACKERS) {
-        return &ctx->floor;
+        return &ctx->fallback;
     }
     tracker = ww_heap_alloc(sizeof(*tracker));
     if (!tracker) {
@@ -303,7 +303,7 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
         return tracker;
     }
     ww_heap_free(tracker);
-    return is_passing(ctx, err) ? NULL : &ctx->floor;
+    return is_passing(ctx, err) ? NULL : &ctx->fallback;
 }
 
 /* Whether there is another tracker in use now than @failing, which is tried first:
@@ -338,10 +338,10 @@ static void track_anew(struct ww_context *ctx, struct ww_region *region)
     err = region->tracker->backend->arm(region);
     region->arm_again = err && is_passing(ctx, err);
     if (err) {
-        region->tracker = &ctx->floor;
+        region->tracker = &ctx->fallback;
     }
-    ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end);
-    ww_pageset_add(&region->latch, region->range.start, region->range.end);
+    ww_demand_rearm(&ctx->demand, region, region->range.start, region->range.end);
+    ww_page_set_add(&region->latch, region->range.start, region->range.end);
 }
 
 void ww_backend_arm_again(struct ww_context *ctx, struct ww_region *region)
@@ -364,11 +364,11 @@ bool ww_backend_hand_over(struct ww_context *ctx, struct ww_region *region)
     if (!ww_backend_replace(ctx, failing)) {
         return false;
     }
-    if (ww_supply_next(&ctx->supply, region->range.start, region->range.end, &supplied) &&
-        !ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end)) {
+    if (ww_demand_next(&ctx->demand, region->range.start, region->range.end, &supplied) &&
+        !ww_demand_rearm(&ctx->demand, region, region->range.start, region->range.end)) {
         return false;
     }
-    ww_quiet_end(ctx, region);
+    ww_epoch_end(ctx, region);
     failing->backend->disarm(region);
     failing->backend->release(region);
     region->priv = NULL;
@@ -385,7 +385,7 @@ void ww_backend_close(struct ww_context *ctx)
     for (; tracker; tracker = next) {
         next = tracker->next;
         tracker->backend->close(tracker);
-        if (tracker != &ctx->floor) {
+        if (tracker != &ctx->fallback) {
             ww_heap_free(tracker);
         }
     }

@@ -55,20 +55,20 @@ static void take_runs(struct sink *sink, const struct ww_range *runs, size_t nr)
 }
 
 /* As far as a question that was asked before can be answered without a lock: to its end, as a rule. */
-static void get_alone(struct ww_context *ctx, struct ww_scan *want, struct ww_scratch *scratch,
-                      struct sink *sink)
+static void get_lockless(struct ww_context *ctx, struct ww_scan *want, struct ww_scratch *scratch,
+                         struct sink *sink)
 {
     const struct ww_range range = { .start = want->start, .end = want->end };
-    struct ww_quiet_question question;
+    struct ww_cached_query question;
 
-    if (!ww_quiet_begin(ctx, &range, want->reset, &question)) {
+    if (!ww_lockless_begin(ctx, &range, want->reset, &question)) {
         return;
     }
     while (want->start < want->end && sink->room) {
         ssize_t nr;
 
         limit(want, sink);
-        nr = ww_quiet_step(ctx, &question, want, scratch, &want->start);
+        nr = ww_lockless_step(ctx, &question, want, scratch, &want->start);
         if (nr < 0) {
             return;
         }
@@ -94,7 +94,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
     if (!scratch) {
         return -ENOMEM;
     }
-    get_alone(ctx, &want, scratch, sink);
+    get_lockless(ctx, &want, scratch, sink);
     begun = want.start > range->start;
     while (want.start < want.end && sink->room) {
         struct ww_range rest = { .start = want.start, .end = want.end };
@@ -106,7 +106,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
         if (err) {
             break;
         }
-        nr = ww_harvest(ctx, hold.region, &want, scratch, &want.start);
+        nr = ww_scan_step(ctx, hold.region, &want, scratch, &want.start);
         ww_hold_end(&hold);
         take_runs(sink, scratch->out, nr);
         begun = true;
@@ -161,7 +161,7 @@ static bool is_clean(struct ww_context *ctx, const struct ww_range *range)
     if (!scratch) {
         return false;
     }
-    get_alone(ctx, &want, scratch, &sink);
+    get_lockless(ctx, &want, scratch, &sink);
     ww_scratch_put(ctx, scratch);
     return want.start == range->end;
 }
@@ -181,7 +181,7 @@ WW_API int ww_reset(struct ww_context *ctx, const void *addr, size_t len)
     }
     err = ww_hold_to_read(ctx, &range, &hold);
     if (!err) {
-        err = ww_harvest_reset(ctx, hold.region, range.start, range.end);
+        err = ww_reset_range(ctx, hold.region, range.start, range.end);
         ww_hold_end(&hold);
     }
     return err;

@@ -48,7 +48,7 @@ int ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, stru
     int err = ww_hold_to_read(ctx, range, hold);
 
     if (!err) {
-        ww_quiet_end(ctx, hold->region);
+        ww_epoch_end(ctx, hold->region);
     }
     return err;
 }
@@ -61,7 +61,7 @@ void ww_hold_end(struct ww_hold *hold)
 
 int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
-    int err = ww_harvest_latch(hold->ctx, hold->region, start, end);
+    int err = ww_latch_range(hold->ctx, hold->region, start, end);
 
     if (err) {
         ww_hold_mark(hold, start, end);
@@ -71,17 +71,17 @@ int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 
 int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
-    return ww_harvest_discard(hold->ctx, hold->region, start, end);
+    return ww_discard_range(hold->ctx, hold->region, start, end);
 }
 
 void ww_hold_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
-    ww_quiet_end(hold->ctx, hold->region);
-    ww_pageset_add(&hold->region->latch, start, end);
+    ww_epoch_end(hold->ctx, hold->region);
+    ww_page_set_add(&hold->region->latch, start, end);
 }
 
 /* Cuts [start, end) free within the table. On error the region is as it was. */
-static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo)
+static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached)
 {
     struct ww_region *region = ww_region_find(ctx, start), *whole = region, *upper;
     int err;
@@ -94,29 +94,29 @@ static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
         if (err) {
             return err;
         }
-        limbo->lower = true;
+        detached->lower = true;
     }
     if (region->range.end > end) {
         err = ww_region_split(ctx, region, end, &upper);
         if (err) {
-            if (limbo->lower) {
+            if (detached->lower) {
                 ww_region_remove(ctx, region);
                 ww_region_join(whole, region);
             }
             return err;
         }
-        limbo->upper = true;
+        detached->upper = true;
     }
-    limbo->region = region;
+    detached->region = region;
     return 0;
 }
 
-int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo)
+int ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached)
 {
     sigset_t saved;
     int err;
 
-    *limbo = (struct ww_limbo){ .region = NULL };
+    *detached = (struct ww_detached){ .region = NULL };
     if (!ww_is_alive(ctx)) {
         return -ECHILD;
     }
@@ -125,9 +125,9 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
     }
     ww_block_signals(&saved);
     ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
-    err = isolate(ctx, start, end, limbo);
+    err = isolate(ctx, start, end, detached);
     if (!err) {
-        ww_region_remove(ctx, limbo->region);
+        ww_region_remove(ctx, detached->region);
     }
     ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
@@ -135,15 +135,15 @@ int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
 }
 
 /* The mapping is gone or somebody else's by now: nothing in the kernel is touched. */
-void ww_limbo_forget(struct ww_limbo *limbo)
+void ww_detached_free(struct ww_detached *detached)
 {
     sigset_t saved;
 
-    if (limbo->region) {
+    if (detached->region) {
         ww_block_signals(&saved);
-        ww_region_free(limbo->region);
+        ww_region_free(detached->region);
         ww_restore_signals(&saved);
-        limbo->region = NULL;
+        detached->region = NULL;
     }
 }
 
@@ -155,9 +155,9 @@ static struct ww_region *find_sibling(struct ww_context *ctx, const struct ww_re
     return found && found->watch_id == region->watch_id ? found : NULL;
 }
 
-void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
+void ww_detached_restore(struct ww_context *ctx, struct ww_detached *detached)
 {
-    struct ww_region *region = limbo->region, *next;
+    struct ww_region *region = detached->region, *next;
     sigset_t saved;
 
     if (!region) {
@@ -165,14 +165,14 @@ void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo)
     }
     ww_block_signals(&saved);
     ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
-    if (limbo->upper) {
+    if (detached->upper) {
         next = find_sibling(ctx, region, region->range.end);
         if (next) {
             ww_region_remove(ctx, next);
             ww_region_join(region, next);
         }
     }
-    next = limbo->lower ? find_sibling(ctx, region, region->range.start - 1) : NULL;
+    next = detached->lower ? find_sibling(ctx, region, region->range.start - 1) : NULL;
     if (next) {
         ww_region_join(next, region);
     } else {

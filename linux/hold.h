@@ -46,7 +46,7 @@ int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 void ww_hold_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 
 /* A part of a region that is out of the table while its memory is being released. */
-struct ww_limbo {
+struct ww_detached {
     struct ww_region *region; /* NULL: nothing */
     bool lower, upper;        /* it was cut off a region below, above */
 };
@@ -54,13 +54,13 @@ struct ww_limbo {
 /*
  * Takes [@start, @end), within one region, out of the table, before the memory is
  * released: afterwards another thread may get and watch the same addresses at once.
- * Then either ww_limbo_forget(), or ww_limbo_restore() if the release failed.
+ * Then either ww_detached_free(), or ww_detached_restore() if the release failed.
  * 0, -ENOENT, -ENOMEM, -ECHILD, -EOPNOTSUPP (WW_CAP_OWNS_PROT: a fault in the new
  * memory would still be looked up in the old).
  */
-int ww_limbo_enter(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_limbo *limbo);
-void ww_limbo_forget(struct ww_limbo *limbo);
-void ww_limbo_restore(struct ww_context *ctx, struct ww_limbo *limbo);
+int ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached);
+void ww_detached_free(struct ww_detached *detached);
+void ww_detached_restore(struct ww_context *ctx, struct ww_detached *detached);
 
 /* Takes whatever is watched in the range out of the table, and touches no mapping:
  * the memory was replaced by somebody else. -ENOMEM: a region at an end was not cut.

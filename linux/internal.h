@@ -4,7 +4,7 @@
  *
  * Lock order: ww_context.table_lock, then one ww_region.lock, then
  * ww_context.tracker_lock, then a lock that a backend keeps to itself, then that of the mprotect
- * backend's grace period, then ww_supply.lock. What a layer above calls between ww_hold_to_change() and
+ * backend's grace period, then ww_demand.lock. What a layer above calls between ww_hold_to_change() and
  * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are
  * blocked while any of them is held. The caller's memory is never touched under a lock. lock.h has the ranks,
  * which a build with --enable-debug asserts.
@@ -71,17 +71,17 @@ struct ww_tracker {
 /* One watched range: what one ww_watch() made, or what is left of it. */
 struct ww_region {
     RB_ENTRY(ww_region) entry;
-    struct ww_range range;   /* changes only under table_lock for writing and lock */
-    uint64_t watch_id;       /* which ww_watch() it comes from; never used twice */
-    pthread_mutex_t lock;    /* covers everything below, and the backend's work on the range */
-    struct ww_pageset ever;  /* reported before: a zero page counts only there */
-    struct ww_pageset latch; /* dirty whatever the page tables say */
-    bool lost;               /* part of its mapping was replaced behind our back at some time */
+    struct ww_range range;       /* changes only under table_lock for writing and lock */
+    uint64_t watch_id;           /* which ww_watch() it comes from; never used twice */
+    pthread_mutex_t lock;        /* covers everything below, and the backend's work on the range */
+    struct ww_page_set reported; /* reported before: a zero page counts only there */
+    struct ww_page_set latch;    /* dirty whatever the page tables say */
+    bool lost;                   /* part of its mapping was replaced behind our back at some time */
     bool arm_again;    /* it could not be armed for want of memory or a thread, and is tracked by nothing */
     bool markers;      /* armed page by page, holes too: not private anonymous memory */
     bool private_file; /* part of it is a private mapping of a file, or of a device such as /dev/zero */
-    size_t grain;      /* bytes: what the kernel tracks as one; the page size but for hugetlb */
-    struct ww_supply *supply; /* the context's, if part of the range was ever filled on demand */
+    size_t page_size;  /* bytes: what the kernel tracks as one; the page size but for hugetlb */
+    struct ww_demand *demand; /* the context's, if part of the range was ever filled on demand */
     struct ww_tracker *tracker;
     void *priv; /* the tracker's */
 };
@@ -95,16 +95,16 @@ struct ww_context {
     _Atomic(struct ww_tracker *) tracker;
     pthread_mutex_t tracker_lock; /* held while a tracker is replaced */
     bool named;                   /* the caller asked for this backend and no other */
-    struct ww_tracker floor;      /* of the backend that cannot fail */
+    struct ww_tracker fallback;   /* of the backend that cannot fail */
     const unsigned int *alive;    /* a page that fork wipes: 1 where the context was opened */
     pthread_rwlock_t table_lock;
     struct ww_region_tree regions; /* by address, not overlapping */
     atomic_size_t nr_regions;
     uint64_t last_watch_id;
     atomic_uint nr_lost; /* how often a replaced mapping was noticed */
-    struct ww_supply supply;
+    struct ww_demand demand;
     struct ww_workers workers;
-    struct ww_quiet quiet;
+    struct ww_lockless lockless;
     _Atomic(struct ww_scratch *) spare[WW_NR_SPARE_SCRATCH];
 };
 
@@ -112,7 +112,7 @@ struct ww_context {
 struct ww_mapped {
     bool private_anonymous;
     bool private_file; /* some of it is private, and not anonymous */
-    size_t grain;      /* bytes: the size of its pages */
+    size_t page_size;  /* bytes: the size of its pages */
 };
 
 /* What a scan is asked for: the written pages of [start, end). */
@@ -171,9 +171,9 @@ struct ww_backend {
     bool (*peek)(struct ww_tracker *tracker, uintptr_t start, uintptr_t end);
 
     /* scan() without a reset, with no lock held, of memory that may have been taken away meanwhile.
-     * Changes nothing. ww_no_scan_alone() where a backend cannot. */
-    ssize_t (*scan_alone)(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
-                          uintptr_t *ret_next);
+     * Changes nothing. ww_no_scan_lockless() where a backend cannot. */
+    ssize_t (*scan_lockless)(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
+                             uintptr_t *ret_next);
 
     /* The range's pages were dropped or its mapping replaced: nothing there is
      * written; track it again. */
@@ -188,12 +188,12 @@ struct ww_backend {
     ssize_t (*fill)(struct ww_region *region, uintptr_t start, const void *src, size_t len);
 
     /*
-     * From now on has missing pages of the range filled by @supply when they are
+     * From now on has missing pages of the range filled by @demand when they are
      * first touched; until the region is disarmed. Called again where the mapping was
      * replaced, and when a scan has failed, to see whether this still works.
-     * ww_no_supply() where a backend cannot.
+     * ww_no_arm_missing() where a backend cannot.
      */
-    int (*supply)(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply);
+    int (*arm_missing)(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_demand *demand);
 
     /* Stops to track the whole range of the region; its mapping is still there. 0, or -ENOMEM
      * (vm.max_map_count): some of it may be tracked still. The region can stay then, and nothing that is
@@ -253,8 +253,8 @@ bool ww_uffd_has_known_bug(void);
 uint64_t ww_guard_category(int pagemap);
 
 /* none.c: the entry of a backend that can tell nothing without its lock; -EOPNOTSUPP. */
-ssize_t ww_no_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
-                         uintptr_t *ret_next);
+ssize_t ww_no_scan_lockless(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
+                            uintptr_t *ret_next);
 
 /* signal.c */
 void ww_block_signals(sigset_t *ret_saved);
@@ -274,12 +274,12 @@ void ww_region_free(struct ww_region *region);
 /* scan_step.c: the region's lock is held. */
 struct ww_scratch *ww_scratch_get(struct ww_context *ctx);
 void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch);
-size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
-                  struct ww_scratch *scratch, uintptr_t *ret_next);
-size_t ww_harvest_take(struct ww_scratch *scratch, size_t nr);
-int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
-int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
-int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
+                    struct ww_scratch *scratch, uintptr_t *ret_next);
+size_t ww_scratch_take(struct ww_scratch *scratch, size_t nr);
+int ww_latch_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+int ww_reset_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
+int ww_discard_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end);
 
 /* Whether this process is the one that opened the context, not a fork of it. */
 static inline bool ww_is_alive(const struct ww_context *ctx)

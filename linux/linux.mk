@@ -40,7 +40,7 @@ libengine_la_SOURCES += \
 	linux/backends/mprotect/protections.c \
 	linux/backends/softdirty/dirty_bits.c \
 	linux/backends/softdirty/softdirty.c linux/backends/softdirty/softdirty.h \
-	linux/backends/uffd/serve.c \
+	linux/backends/uffd/pager.c \
 	linux/backends/uffd/uffd.c linux/backends/uffd/uffd.h \
 	linux/backends/uffd_sync/handler.c \
 	linux/backends/uffd_sync/self_test.c \

@@ -50,8 +50,8 @@ struct note {
     _Atomic uint64_t epoch;
 };
 
-struct ww_quiet_table {
-    struct ww_quiet_table *older; /* a thread may still look at it */
+struct ww_lockless_table {
+    struct ww_lockless_table *older; /* a thread may still look at it */
     size_t map_len;
     size_t nr_sets; /* a power of 2 */
     struct note notes[];
@@ -59,9 +59,9 @@ struct ww_quiet_table {
 
 /* ---- tables ---- */
 
-void ww_quiet_grow(struct ww_quiet *quiet, size_t nr_regions)
+void ww_lockless_grow(struct ww_lockless *quiet, size_t nr_regions)
 {
-    struct ww_quiet_table *older = atomic_load(&quiet->table), *table;
+    struct ww_lockless_table *older = atomic_load(&quiet->table), *table;
     size_t nr_sets = older ? older->nr_sets : MIN_SETS, len;
 
     while (nr_sets * 2 < nr_regions) {
@@ -81,9 +81,9 @@ void ww_quiet_grow(struct ww_quiet *quiet, size_t nr_regions)
     atomic_store(&quiet->table, table);
 }
 
-void ww_quiet_destroy(struct ww_quiet *quiet)
+void ww_lockless_destroy(struct ww_lockless *quiet)
 {
-    struct ww_quiet_table *table = atomic_load(&quiet->table), *older;
+    struct ww_lockless_table *table = atomic_load(&quiet->table), *older;
 
     for (; table; table = older) {
         older = table->older;
@@ -101,7 +101,7 @@ static uint64_t spread(uintptr_t start)
 }
 
 /* Where notes about questions that begin at @start are. */
-static struct note *set_of(struct ww_quiet_table *table, uintptr_t start)
+static struct note *set_of(struct ww_lockless_table *table, uintptr_t start)
 {
     return &table->notes[(spread(start) & (table->nr_sets - 1)) * NR_WAYS];
 }
@@ -126,7 +126,7 @@ static void end_change(struct note *note)
 }
 
 /* A copy of the note if it is about this question. */
-static bool read_note(struct note *note, const struct ww_range *range, struct ww_quiet_question *ret)
+static bool read_note(struct note *note, const struct ww_range *range, struct ww_cached_query *ret)
 {
     unsigned int sequence = atomic_load(&note->sequence);
 
@@ -134,7 +134,7 @@ static bool read_note(struct note *note, const struct ww_range *range, struct ww
         atomic_load(&note->end) != range->end) {
         return false;
     }
-    *ret = (struct ww_quiet_question){
+    *ret = (struct ww_cached_query){
         .tracker = atomic_load(&note->tracker),
         .epoch_at = atomic_load(&note->epoch_at),
         .epoch = atomic_load(&note->epoch),
@@ -145,15 +145,15 @@ static bool read_note(struct note *note, const struct ww_range *range, struct ww
     return atomic_load(&note->sequence) == sequence;
 }
 
-static bool is_good(struct ww_context *ctx, const struct ww_quiet_question *question)
+static bool is_good(struct ww_context *ctx, const struct ww_cached_query *question)
 {
-    return atomic_load(&ctx->quiet.epochs[question->epoch_at]) == question->epoch;
+    return atomic_load(&ctx->lockless.epochs[question->epoch_at]) == question->epoch;
 }
 
 /* Whether there is a note about this question that is good now. */
-static bool find_note(struct ww_context *ctx, const struct ww_range *range, struct ww_quiet_question *ret)
+static bool find_note(struct ww_context *ctx, const struct ww_range *range, struct ww_cached_query *ret)
 {
-    struct ww_quiet_table *table = atomic_load(&ctx->quiet.table);
+    struct ww_lockless_table *table = atomic_load(&ctx->lockless.table);
 
     for (int i = 0; table && i < NR_WAYS; i++) {
         struct note *note = set_of(table, range->start) + i;
@@ -165,10 +165,10 @@ static bool find_note(struct ww_context *ctx, const struct ww_range *range, stru
     return false;
 }
 
-bool ww_quiet_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end)
+bool ww_lockless_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end)
 {
     struct ww_range range = { .start = start, .end = end };
-    struct ww_quiet_question question;
+    struct ww_cached_query question;
 
     return ww_is_alive(ctx) && find_note(ctx, &range, &question);
 }
@@ -183,10 +183,10 @@ static void expect_runs(struct note *note, unsigned int nr_runs)
     }
 }
 
-bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, bool reset,
-                    struct ww_quiet_question *ret)
+bool ww_lockless_begin(struct ww_context *ctx, const struct ww_range *range, bool reset,
+                       struct ww_cached_query *ret)
 {
-    if (!find_note(ctx, range, ret) || ret->tracker->backend->scan_alone == ww_no_scan_alone) {
+    if (!find_note(ctx, range, ret) || ret->tracker->backend->scan_lockless == ww_no_scan_lockless) {
         return false;
     }
     ret->only_nothing = reset || !ret->dense;
@@ -195,7 +195,7 @@ bool ww_quiet_begin(struct ww_context *ctx, const struct ww_range *range, bool r
 
 /* The kernel allocates as much as the vector is long, at each call: so the first is no longer than the last
  * answer needed. */
-static struct ww_scan scan_for(const struct ww_quiet_question *question, const struct ww_scan *want)
+static struct ww_scan scan_for(const struct ww_cached_query *question, const struct ww_scan *want)
 {
     struct ww_scan scan = *want;
 
@@ -209,16 +209,16 @@ static struct ww_scan scan_for(const struct ww_quiet_question *question, const s
     return scan;
 }
 
-ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question, const struct ww_scan *want,
-                      struct ww_scratch *scratch, uintptr_t *ret_next)
+ssize_t ww_lockless_step(struct ww_context *ctx, struct ww_cached_query *question, const struct ww_scan *want,
+                         struct ww_scratch *scratch, uintptr_t *ret_next)
 {
     struct ww_scan scan = scan_for(question, want);
     uintptr_t next = scan.start;
-    ssize_t nr = question->tracker->backend->scan_alone(question->tracker, &scan, scratch->vec, &next);
+    ssize_t nr = question->tracker->backend->scan_lockless(question->tracker, &scan, scratch->vec, &next);
     bool answered = nr >= 0 && (!question->only_nothing || (!nr && next >= scan.end));
 
     /* The vector is all zero again. */
-    ww_harvest_take(scratch, nr > 0 ? nr : 0);
+    ww_scratch_take(scratch, nr > 0 ? nr : 0);
     if (!answered || !is_good(ctx, question)) {
         expect_runs(question->note, 1);
         return -EAGAIN;
@@ -233,13 +233,13 @@ ssize_t ww_quiet_step(struct ww_context *ctx, struct ww_quiet_question *question
 
 static unsigned int epoch_of(const struct ww_region *region)
 {
-    return region->watch_id % WW_QUIET_EPOCHS;
+    return region->watch_id % WW_NR_EPOCHS;
 }
 
 static bool is_void(struct ww_context *ctx, struct note *note)
 {
     return !atomic_load(&note->end) ||
-           atomic_load(&ctx->quiet.epochs[atomic_load(&note->epoch_at)]) != atomic_load(&note->epoch);
+           atomic_load(&ctx->lockless.epochs[atomic_load(&note->epoch_at)]) != atomic_load(&note->epoch);
 }
 
 /* The note to write to: one about this question, else one that is void. Where there is none, one is taken
@@ -258,17 +258,17 @@ static struct note *choose_note(struct ww_context *ctx, struct note *set, const 
         }
     }
     if (!chosen) {
-        unsigned int nr = atomic_fetch_add_explicit(&ctx->quiet.nr_crowded, 1, memory_order_relaxed);
+        unsigned int nr = atomic_fetch_add_explicit(&ctx->lockless.nr_crowded, 1, memory_order_relaxed);
 
         chosen = nr % KEEP ? NULL : &set[nr / KEEP % NR_WAYS];
     }
     return chosen;
 }
 
-void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const struct ww_scan *scan,
-                   size_t nr_runs)
+void ww_lockless_remember(struct ww_context *ctx, const struct ww_region *region, const struct ww_scan *scan,
+                          size_t nr_runs)
 {
-    struct ww_quiet_table *table = atomic_load(&ctx->quiet.table);
+    struct ww_lockless_table *table = atomic_load(&ctx->lockless.table);
     bool dense = scan->dense && (!region->lost || region->markers);
     unsigned int epoch_at = epoch_of(region);
     struct note *note;
@@ -284,12 +284,12 @@ void ww_quiet_note(struct ww_context *ctx, const struct ww_region *region, const
         put(&note->nr_runs, nr_runs);
         put(&note->tracker, region->tracker);
         put(&note->epoch_at, epoch_at);
-        put(&note->epoch, atomic_load(&ctx->quiet.epochs[epoch_at]));
+        put(&note->epoch, atomic_load(&ctx->lockless.epochs[epoch_at]));
         end_change(note);
     }
 }
 
-void ww_quiet_end(struct ww_context *ctx, const struct ww_region *region)
+void ww_epoch_end(struct ww_context *ctx, const struct ww_region *region)
 {
-    atomic_fetch_add(&ctx->quiet.epochs[epoch_of(region)], 1);
+    atomic_fetch_add(&ctx->lockless.epochs[epoch_of(region)], 1);
 }

@@ -23,25 +23,25 @@ struct ww_leaf {
 
 static struct ww_leaf full_leaf;
 
-static size_t nr_leaves(const struct ww_pageset *set)
+static size_t nr_leaves(const struct ww_page_set *set)
 {
     return (set->nr_pages + LEAF_PAGES - 1) >> LEAF_SHIFT;
 }
 
 /* The last leaf of a set may hold fewer pages than the others. */
-static size_t leaf_pages(const struct ww_pageset *set, size_t leaf)
+static size_t leaf_pages(const struct ww_page_set *set, size_t leaf)
 {
     size_t left = set->nr_pages - (leaf << LEAF_SHIFT);
 
     return left < LEAF_PAGES ? left : LEAF_PAGES;
 }
 
-static size_t page_index(const struct ww_pageset *set, uintptr_t addr)
+static size_t page_index(const struct ww_page_set *set, uintptr_t addr)
 {
     return (addr - set->base) >> ww_page_shift;
 }
 
-static uintptr_t page_addr(const struct ww_pageset *set, size_t index)
+static uintptr_t page_addr(const struct ww_page_set *set, size_t index)
 {
     return set->base + ((uintptr_t)index << ww_page_shift);
 }
@@ -51,12 +51,12 @@ static uint64_t word_mask(size_t from, size_t to)
     return (~UINT64_C(0) << from) & (~UINT64_C(0) >> (WORD_PAGES - to));
 }
 
-void ww_pageset_init(struct ww_pageset *set, uintptr_t base, size_t nr_pages)
+void ww_page_set_init(struct ww_page_set *set, uintptr_t base, size_t nr_pages)
 {
-    *set = (struct ww_pageset){ .base = base, .nr_pages = nr_pages };
+    *set = (struct ww_page_set){ .base = base, .nr_pages = nr_pages };
 }
 
-void ww_pageset_destroy(struct ww_pageset *set)
+void ww_page_set_destroy(struct ww_page_set *set)
 {
     if (set->leaves) {
         for (size_t i = 0; i < nr_leaves(set); i++) {
@@ -66,17 +66,17 @@ void ww_pageset_destroy(struct ww_pageset *set)
         }
         ww_heap_free(set->leaves);
     }
-    ww_pageset_init(set, set->base, set->nr_pages);
+    ww_page_set_init(set, set->base, set->nr_pages);
 }
 
 /* Out of memory: from here on every page is a member. */
-static void set_all(struct ww_pageset *set)
+static void set_all(struct ww_page_set *set)
 {
-    ww_pageset_destroy(set);
+    ww_page_set_destroy(set);
     set->all = true;
 }
 
-static bool alloc_directory(struct ww_pageset *set)
+static bool alloc_directory(struct ww_page_set *set)
 {
     if (!set->leaves) {
         set->leaves = ww_heap_alloc(nr_leaves(set) * sizeof(*set->leaves));
@@ -85,7 +85,7 @@ static bool alloc_directory(struct ww_pageset *set)
 }
 
 /* A leaf that can be written: allocated, or unfolded from the full sentinel. */
-static struct ww_leaf *writable_leaf(struct ww_pageset *set, size_t index)
+static struct ww_leaf *writable_leaf(struct ww_page_set *set, size_t index)
 {
     struct ww_leaf *leaf = set->leaves[index];
     size_t pages = leaf_pages(set, index);
@@ -110,7 +110,7 @@ static struct ww_leaf *writable_leaf(struct ww_pageset *set, size_t index)
 }
 
 /* Folds a leaf into its absent or full form where it became one. */
-static void fold_leaf(struct ww_pageset *set, size_t index)
+static void fold_leaf(struct ww_page_set *set, size_t index)
 {
     struct ww_leaf *leaf = set->leaves[index];
 
@@ -146,7 +146,7 @@ static size_t change_words(struct ww_leaf *leaf, size_t from, size_t to, bool ad
 }
 
 /* Adds pages from..to-1 of one leaf (indices within it). False: no memory. */
-static bool add_to_leaf(struct ww_pageset *set, size_t index, size_t from, size_t to)
+static bool add_to_leaf(struct ww_page_set *set, size_t index, size_t from, size_t to)
 {
     struct ww_leaf *leaf = set->leaves[index];
 
@@ -170,7 +170,7 @@ static bool add_to_leaf(struct ww_pageset *set, size_t index, size_t from, size_
 }
 
 /* Removes them. Without memory to unfold a full leaf they stay members. */
-static void remove_from_leaf(struct ww_pageset *set, size_t index, size_t from, size_t to)
+static void remove_from_leaf(struct ww_page_set *set, size_t index, size_t from, size_t to)
 {
     struct ww_leaf *leaf = set->leaves[index];
 
@@ -192,7 +192,7 @@ static void remove_from_leaf(struct ww_pageset *set, size_t index, size_t from, 
     }
 }
 
-void ww_pageset_add(struct ww_pageset *set, uintptr_t start, uintptr_t end)
+void ww_page_set_add(struct ww_page_set *set, uintptr_t start, uintptr_t end)
 {
     size_t from = page_index(set, start), to = page_index(set, end);
 
@@ -216,7 +216,7 @@ void ww_pageset_add(struct ww_pageset *set, uintptr_t start, uintptr_t end)
 }
 
 /* There may be memory again: from "every page" to a directory of full leaves. */
-static bool unfold_all(struct ww_pageset *set)
+static bool unfold_all(struct ww_page_set *set)
 {
     if (!alloc_directory(set)) {
         return false;
@@ -229,7 +229,7 @@ static bool unfold_all(struct ww_pageset *set)
     return true;
 }
 
-void ww_pageset_remove(struct ww_pageset *set, uintptr_t start, uintptr_t end)
+void ww_page_set_remove(struct ww_page_set *set, uintptr_t start, uintptr_t end)
 {
     size_t from = page_index(set, start), to = page_index(set, end);
 
@@ -250,18 +250,18 @@ void ww_pageset_remove(struct ww_pageset *set, uintptr_t start, uintptr_t end)
     }
 }
 
-void ww_pageset_merge(struct ww_pageset *set, const struct ww_pageset *from)
+void ww_page_set_merge(struct ww_page_set *set, const struct ww_page_set *from)
 {
     uintptr_t pos = from->base, end = page_addr(from, from->nr_pages), start, stop;
 
-    while (ww_pageset_next(from, pos, end, &start, &stop)) {
-        ww_pageset_add(set, start, stop);
+    while (ww_page_set_next(from, pos, end, &start, &stop)) {
+        ww_page_set_add(set, start, stop);
         pos = stop;
     }
 }
 
 /* The first page at or after @from, below @to, whose membership is @member; @to if none. */
-static size_t find_page(const struct ww_pageset *set, size_t from, size_t to, bool member)
+static size_t find_page(const struct ww_page_set *set, size_t from, size_t to, bool member)
 {
     while (from < to) {
         const struct ww_leaf *leaf = set->leaves[from >> LEAF_SHIFT];
@@ -286,12 +286,12 @@ static size_t find_page(const struct ww_pageset *set, size_t from, size_t to, bo
     return to;
 }
 
-bool ww_pageset_next(const struct ww_pageset *set, uintptr_t pos, uintptr_t end, uintptr_t *ret_start,
-                     uintptr_t *ret_end)
+bool ww_page_set_next(const struct ww_page_set *set, uintptr_t pos, uintptr_t end, uintptr_t *ret_start,
+                      uintptr_t *ret_end)
 {
     size_t from = page_index(set, pos), to = page_index(set, end), first;
 
-    if (pos >= end || ww_pageset_empty(set)) {
+    if (pos >= end || ww_page_set_empty(set)) {
         return false;
     }
     if (set->all) {
@@ -308,7 +308,7 @@ bool ww_pageset_next(const struct ww_pageset *set, uintptr_t pos, uintptr_t end,
     return true;
 }
 
-uintptr_t ww_pageset_full_run(const struct ww_pageset *set, uintptr_t pos, uintptr_t end)
+uintptr_t ww_page_set_full_run(const struct ww_page_set *set, uintptr_t pos, uintptr_t end)
 {
     size_t from = page_index(set, pos), to = page_index(set, end);
 
@@ -321,13 +321,13 @@ uintptr_t ww_pageset_full_run(const struct ww_pageset *set, uintptr_t pos, uintp
     return page_addr(set, from < to ? from : to);
 }
 
-static bool two_full_leaves(const struct ww_pageset *set, size_t leaf)
+static bool two_full_leaves(const struct ww_page_set *set, size_t leaf)
 {
     return set->leaves[leaf] == &full_leaf && leaf + 1 < nr_leaves(set) &&
            set->leaves[leaf + 1] == &full_leaf;
 }
 
-uintptr_t ww_pageset_span(const struct ww_pageset *set, uintptr_t pos, uintptr_t end, size_t max_pages)
+uintptr_t ww_page_set_span(const struct ww_page_set *set, uintptr_t pos, uintptr_t end, size_t max_pages)
 {
     size_t from = page_index(set, pos), to = page_index(set, end), first = from, met = 0;
 
@@ -349,33 +349,33 @@ uintptr_t ww_pageset_span(const struct ww_pageset *set, uintptr_t pos, uintptr_t
     return end;
 }
 
-void ww_pageset_split(struct ww_pageset *set, uintptr_t at, struct ww_pageset *upper)
+void ww_page_set_split(struct ww_page_set *set, uintptr_t at, struct ww_page_set *upper)
 {
     size_t below = page_index(set, at);
     uintptr_t end = page_addr(set, set->nr_pages), pos = at, start, stop;
-    struct ww_pageset lower;
+    struct ww_page_set lower;
 
-    ww_pageset_init(upper, at, set->nr_pages - below);
-    ww_pageset_init(&lower, set->base, below);
-    while (ww_pageset_next(set, pos, end, &start, &stop)) {
-        ww_pageset_add(upper, start, stop);
+    ww_page_set_init(upper, at, set->nr_pages - below);
+    ww_page_set_init(&lower, set->base, below);
+    while (ww_page_set_next(set, pos, end, &start, &stop)) {
+        ww_page_set_add(upper, start, stop);
         pos = stop;
     }
-    for (pos = set->base; ww_pageset_next(set, pos, at, &start, &stop); pos = stop) {
-        ww_pageset_add(&lower, start, stop);
+    for (pos = set->base; ww_page_set_next(set, pos, at, &start, &stop); pos = stop) {
+        ww_page_set_add(&lower, start, stop);
     }
-    ww_pageset_destroy(set);
+    ww_page_set_destroy(set);
     *set = lower;
 }
 
-void ww_pageset_join(struct ww_pageset *set, struct ww_pageset *upper)
+void ww_page_set_join(struct ww_page_set *set, struct ww_page_set *upper)
 {
-    struct ww_pageset joined;
+    struct ww_page_set joined;
 
-    ww_pageset_init(&joined, set->base, set->nr_pages + upper->nr_pages);
-    ww_pageset_merge(&joined, set);
-    ww_pageset_merge(&joined, upper);
-    ww_pageset_destroy(set);
-    ww_pageset_destroy(upper);
+    ww_page_set_init(&joined, set->base, set->nr_pages + upper->nr_pages);
+    ww_page_set_merge(&joined, set);
+    ww_page_set_merge(&joined, upper);
+    ww_page_set_destroy(set);
+    ww_page_set_destroy(upper);
     *set = joined;
 }

@@ -18,7 +18,7 @@
 
 struct ww_leaf;
 
-struct ww_pageset {
+struct ww_page_set {
     uintptr_t base;          /* address of page 0 */
     size_t nr_pages;         /* pages base .. base + nr_pages - 1 can be members */
     size_t nr_set;           /* members */
@@ -27,38 +27,38 @@ struct ww_pageset {
 };
 
 /* An empty set for the pages from @base (an address) on. Allocates nothing. */
-void ww_pageset_init(struct ww_pageset *set, uintptr_t base, size_t nr_pages);
+void ww_page_set_init(struct ww_page_set *set, uintptr_t base, size_t nr_pages);
 
 /* Frees what the set holds; it is empty then. */
-void ww_pageset_destroy(struct ww_pageset *set);
+void ww_page_set_destroy(struct ww_page_set *set);
 
 /* Adds, or removes, the pages of [@start, @end), addresses of page boundaries inside the set. */
-void ww_pageset_add(struct ww_pageset *set, uintptr_t start, uintptr_t end);
-void ww_pageset_remove(struct ww_pageset *set, uintptr_t start, uintptr_t end);
+void ww_page_set_add(struct ww_page_set *set, uintptr_t start, uintptr_t end);
+void ww_page_set_remove(struct ww_page_set *set, uintptr_t start, uintptr_t end);
 
 /* Adds every member of @from, which covers the same pages or a part of them. */
-void ww_pageset_merge(struct ww_pageset *set, const struct ww_pageset *from);
+void ww_page_set_merge(struct ww_page_set *set, const struct ww_page_set *from);
 
 /* The first run of members in [@pos, @end): false if there is none. The run is cut at @end. */
-bool ww_pageset_next(const struct ww_pageset *set, uintptr_t pos, uintptr_t end, uintptr_t *ret_start,
-                     uintptr_t *ret_end);
+bool ww_page_set_next(const struct ww_page_set *set, uintptr_t pos, uintptr_t end, uintptr_t *ret_start,
+                      uintptr_t *ret_end);
 
 /* The end of the run of whole leaves (16 MB each; the last one of a set may be
  * shorter) from @pos on, all of whose pages are members; @pos if there is none. */
-uintptr_t ww_pageset_full_run(const struct ww_pageset *set, uintptr_t pos, uintptr_t end);
+uintptr_t ww_page_set_full_run(const struct ww_page_set *set, uintptr_t pos, uintptr_t end);
 
 /* How far from @pos, up to @end, one can go and meet at most about @max_pages
  * members, without entering a run of two full leaves: a bound on how much populated
  * memory a walk will visit. Always more than @pos. Costs one look per 4096 pages. */
-uintptr_t ww_pageset_span(const struct ww_pageset *set, uintptr_t pos, uintptr_t end, size_t max_pages);
+uintptr_t ww_page_set_span(const struct ww_page_set *set, uintptr_t pos, uintptr_t end, size_t max_pages);
 
 /* Moves the members from @at on into @upper, which this call initialises. */
-void ww_pageset_split(struct ww_pageset *set, uintptr_t at, struct ww_pageset *upper);
+void ww_page_set_split(struct ww_page_set *set, uintptr_t at, struct ww_page_set *upper);
 
 /* Undoes a split: @upper begins where @set ends, and is empty then. */
-void ww_pageset_join(struct ww_pageset *set, struct ww_pageset *upper);
+void ww_page_set_join(struct ww_page_set *set, struct ww_page_set *upper);
 
-static inline bool ww_pageset_empty(const struct ww_pageset *set)
+static inline bool ww_page_set_empty(const struct ww_page_set *set)
 {
     return !set->nr_set && !set->all;
 }

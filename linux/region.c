@@ -60,10 +60,10 @@ struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
         return NULL;
     }
     region->range = (struct ww_range){ .start = start, .end = end };
-    region->grain = ww_page_size();
+    region->page_size = ww_page_size();
     pthread_mutex_init(&region->lock, NULL);
-    ww_pageset_init(&region->ever, start, nr_pages);
-    ww_pageset_init(&region->latch, start, nr_pages);
+    ww_page_set_init(&region->reported, start, nr_pages);
+    ww_page_set_init(&region->latch, start, nr_pages);
     return region;
 }
 
@@ -82,7 +82,7 @@ void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
     atomic_fetch_sub(&ctx->nr_regions, 1);
     ww_headroom_add_region(-1);
     ww_lock(&region->lock, WW_RANK_REGION);
-    ww_quiet_end(ctx, region);
+    ww_epoch_end(ctx, region);
     ww_unlock(&region->lock, WW_RANK_REGION);
 }
 
@@ -99,22 +99,22 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
         return -ENOMEM;
     }
     ww_lock(&region->lock, WW_RANK_REGION);
-    ww_quiet_end(ctx, region);
+    ww_epoch_end(ctx, region);
     region->range.end = at;
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;
     upper->arm_again = region->arm_again;
     upper->markers = region->markers;
     upper->private_file = region->private_file;
-    upper->grain = region->grain;
+    upper->page_size = region->page_size;
     upper->tracker = region->tracker;
-    upper->supply = region->supply;
-    err = at & (region->grain - 1) ? -EINVAL : region->tracker->backend->split(region, upper);
+    upper->demand = region->demand;
+    err = at & (region->page_size - 1) ? -EINVAL : region->tracker->backend->split(region, upper);
     if (err) {
         region->range.end = upper->range.end;
     } else {
-        ww_pageset_split(&region->ever, at, &upper->ever);
-        ww_pageset_split(&region->latch, at, &upper->latch);
+        ww_page_set_split(&region->reported, at, &upper->reported);
+        ww_page_set_split(&region->latch, at, &upper->latch);
     }
     ww_unlock(&region->lock, WW_RANK_REGION);
     if (err) {
@@ -135,9 +135,9 @@ void ww_region_join(struct ww_region *region, struct ww_region *upper)
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
     region->arm_again |= upper->arm_again;
-    region->supply = region->supply ? region->supply : upper->supply;
-    ww_pageset_join(&region->ever, &upper->ever);
-    ww_pageset_join(&region->latch, &upper->latch);
+    region->demand = region->demand ? region->demand : upper->demand;
+    ww_page_set_join(&region->reported, &upper->reported);
+    ww_page_set_join(&region->latch, &upper->latch);
     ww_unlock(&region->lock, WW_RANK_REGION);
     ww_region_free(upper);
 }
@@ -146,8 +146,8 @@ void ww_region_join(struct ww_region *region, struct ww_region *upper)
 void ww_region_free(struct ww_region *region)
 {
     region->tracker->backend->release(region);
-    ww_pageset_destroy(&region->ever);
-    ww_pageset_destroy(&region->latch);
+    ww_page_set_destroy(&region->reported);
+    ww_page_set_destroy(&region->latch);
     pthread_mutex_destroy(&region->lock);
     ww_heap_free(region);
 }

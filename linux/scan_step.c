@@ -59,10 +59,10 @@ struct found {
 static bool next_counting_zero(const struct ww_region *region, uintptr_t start, uintptr_t end,
                                struct ww_range *ret_run)
 {
-    bool found = ww_pageset_next(&region->ever, start, end, &ret_run->start, &ret_run->end);
+    bool found = ww_page_set_next(&region->reported, start, end, &ret_run->start, &ret_run->end);
     struct ww_range supplied;
 
-    if (region->supply && ww_supply_next(region->supply, start, end, &supplied) &&
+    if (region->demand && ww_demand_next(region->demand, start, end, &supplied) &&
         (!found || supplied.start < ret_run->start)) {
         *ret_run = supplied;
         found = true;
@@ -100,7 +100,7 @@ static bool next_dirty(const struct ww_region *region, struct found *found, uint
     bool written = next_written(region, found, pos, ret_run);
 
     if (latched->end <= pos && !found->no_more_latched) {
-        found->no_more_latched = !ww_pageset_next(&region->latch, pos, end, &latched->start, &latched->end);
+        found->no_more_latched = !ww_page_set_next(&region->latch, pos, end, &latched->start, &latched->end);
     }
     if (found->no_more_latched) {
         return written;
@@ -115,12 +115,12 @@ static bool next_dirty(const struct ww_region *region, struct found *found, uint
 }
 
 /* Notes which pages were reported, or would have been had they fitted. Where memory is dense, all were. */
-static void mark_ever(struct ww_region *region, const struct ww_scan *scan, const struct page_region *vec,
-                      size_t nr)
+static void mark_reported(struct ww_region *region, const struct ww_scan *scan, const struct page_region *vec,
+                          size_t nr)
 {
     for (size_t i = 0; i < nr && !scan->dense; i++) {
         if (!(vec[i].categories & PAGE_IS_PFNZERO)) {
-            ww_pageset_add(&region->ever, vec[i].start, vec[i].end);
+            ww_page_set_add(&region->reported, vec[i].start, vec[i].end);
         }
     }
 }
@@ -131,8 +131,8 @@ static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct 
     struct ww_range run;
 
     while (next_written(region, found, pos, &run)) {
-        ww_quiet_end(ctx, region);
-        ww_pageset_add(&region->latch, run.start, run.end);
+        ww_epoch_end(ctx, region);
+        ww_page_set_add(&region->latch, run.start, run.end);
         pos = run.end;
     }
 }
@@ -148,20 +148,20 @@ static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct 
  */
 static void set_extent(const struct ww_region *region, struct ww_scan *scan)
 {
-    size_t bytes = region->grain > WW_SCAN_BYTES ? region->grain : WW_SCAN_BYTES;
+    size_t bytes = region->page_size > WW_SCAN_BYTES ? region->page_size : WW_SCAN_BYTES;
     size_t max_pages = bytes >> ww_page_shift;
     uintptr_t dense_end = scan->start;
 
     if (region->markers) {
         dense_end = scan->end;
     } else if (!region->lost) {
-        dense_end = ww_pageset_full_run(&region->ever, scan->start, scan->end);
+        dense_end = ww_page_set_full_run(&region->reported, scan->start, scan->end);
     }
     scan->dense = dense_end - scan->start >= DENSE_BYTES || dense_end == scan->end;
     if (scan->dense) {
         scan->end = dense_end - scan->start > bytes ? scan->start + bytes : dense_end;
     } else {
-        scan->end = ww_pageset_span(&region->ever, scan->start, scan->end, max_pages);
+        scan->end = ww_page_set_span(&region->reported, scan->start, scan->end, max_pages);
     }
     if (scan->max_pages > max_pages) {
         scan->max_pages = max_pages;
@@ -184,11 +184,11 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
         room = WW_OUT_LEN;
     }
     covered = (end - start) >> ww_page_shift > room ? start + ((uintptr_t)room << ww_page_shift) : end;
-    if (!ww_pageset_next(&region->latch, start, end, &latched, &latched_end)) {
+    if (!ww_page_set_next(&region->latch, start, end, &latched, &latched_end)) {
         return;
     }
     /* The surplus is nowhere but here for a moment. */
-    ww_quiet_end(ctx, region);
+    ww_epoch_end(ctx, region);
     if (latched > start) {
         scan->end = latched > covered ? latched : covered;
     } else if ((latched_end - start) >> ww_page_shift <= scan->max_pages) {
@@ -210,11 +210,11 @@ static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const
     nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
     if (region->lost && !lost) {
-        ww_quiet_end(ctx, region); /* memory that was dense need not be any more */
+        ww_epoch_end(ctx, region); /* memory that was dense need not be any more */
     }
     if (nr < 0) {
-        ww_quiet_end(ctx, region);
-        ww_pageset_add(&region->latch, scan->start, scan->end);
+        ww_epoch_end(ctx, region);
+        ww_page_set_add(&region->latch, scan->start, scan->end);
         ww_backend_hand_over(ctx, region);
         *ret_next = scan->end;
         return 0;
@@ -226,7 +226,7 @@ static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const
 static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
                        bool latch, struct ww_scratch *scratch)
 {
-    uintptr_t mask = region->grain - 1;
+    uintptr_t mask = region->page_size - 1;
     struct ww_scan want = {
         .start = start & ~mask,
         .end = (end + mask) & ~mask,
@@ -236,7 +236,7 @@ static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr
     };
 
     if (latch) {
-        ww_quiet_end(ctx, region);
+        ww_epoch_end(ctx, region);
     }
     while (want.start < want.end) {
         struct found found = { .vec = scratch->vec };
@@ -248,7 +248,7 @@ static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr
         if (latch) {
             latch_rest(ctx, region, &found, want.start);
         }
-        mark_ever(region, &scan, scratch->vec, found.nr);
+        mark_reported(region, &scan, scratch->vec, found.nr);
         memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
         want.start = next;
     }
@@ -267,7 +267,7 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
 }
 
 /* Everything that was found is to be handed out. The vector is zero again. Returns @nr. */
-size_t ww_harvest_take(struct ww_scratch *scratch, size_t nr)
+size_t ww_scratch_take(struct ww_scratch *scratch, size_t nr)
 {
     struct page_region *vec = scratch->vec;
 
@@ -289,7 +289,7 @@ static bool take_plain(const struct ww_region *region, const struct ww_scan *sca
     const struct page_region *vec = scratch->vec;
     uintptr_t latched, latched_end;
 
-    if (ww_pageset_next(&region->latch, scan->start, next, &latched, &latched_end)) {
+    if (ww_page_set_next(&region->latch, scan->start, next, &latched, &latched_end)) {
         return false;
     }
     for (size_t i = 0; i < nr && !scan->dense; i++) {
@@ -297,7 +297,7 @@ static bool take_plain(const struct ww_region *region, const struct ww_scan *sca
             return false;
         }
     }
-    ww_harvest_take(scratch, nr);
+    ww_scratch_take(scratch, nr);
     return true;
 }
 
@@ -306,11 +306,11 @@ static bool take_plain(const struct ww_region *region, const struct ww_scan *sca
  * them in want->max_runs runs, in scratch->out. Sets *ret_next to where to go on: want->end when
  * all is said. Returns the number of runs, which may be 0 before the end.
  */
-size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
-                  struct ww_scratch *scratch, uintptr_t *ret_next)
+size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
+                    struct ww_scratch *scratch, uintptr_t *ret_next)
 {
     struct found found = { .vec = scratch->vec };
-    bool coarse = region->grain > ww_page_size();
+    bool coarse = region->page_size > ww_page_size();
     size_t nr_out = 0, room = want->max_pages;
     size_t max_out = want->max_runs < WW_OUT_LEN ? want->max_runs : WW_OUT_LEN;
     uintptr_t pos = want->start, next = want->end;
@@ -327,10 +327,10 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
             limit_to_room(ctx, region, &scan);
         }
         found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
-        mark_ever(region, &scan, scratch->vec, found.nr);
+        mark_reported(region, &scan, scratch->vec, found.nr);
         if (take_plain(region, &scan, next, scratch, found.nr)) {
             if (next >= want->end && scan.end == want->end) {
-                ww_quiet_note(ctx, region, &scan, found.nr);
+                ww_lockless_remember(ctx, region, &scan, found.nr);
             }
             *ret_next = next;
             return found.nr;
@@ -348,7 +348,7 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
         pos = next;
     }
     if (want->reset) {
-        ww_pageset_remove(&region->latch, want->start, pos);
+        ww_page_set_remove(&region->latch, want->start, pos);
         latch_rest(ctx, region, &found, pos);
     }
     memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
@@ -357,39 +357,39 @@ size_t ww_harvest(struct ww_context *ctx, struct ww_region *region, const struct
 }
 
 /* Moves what is dirty in the page tables into the latch. */
-int ww_harvest_latch(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+int ww_latch_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     return drain(ctx, region, start, end, true);
 }
 
 /* Forgets what was written. What a failing scan leaves in the latch stays. */
-int ww_harvest_reset(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+int ww_reset_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    bool coarse = region->grain > ww_page_size();
+    bool coarse = region->page_size > ww_page_size();
     int err = coarse ? drain(ctx, region, start, end, true) : 0;
 
     if (err) {
         return err;
     }
-    ww_pageset_remove(&region->latch, start, end);
+    ww_page_set_remove(&region->latch, start, end);
     return coarse ? 0 : drain(ctx, region, start, end, false);
 }
 
 /* The pages are gone, and with them all that was known of them but the latch. If
  * they cannot be tracked again, they count as written from now on; by another
  * tracker, if this one is of no use any more. */
-int ww_harvest_discard(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
+int ww_discard_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     int err;
 
-    ww_quiet_end(ctx, region);
-    ww_pageset_remove(&region->ever, start, end);
+    ww_epoch_end(ctx, region);
+    ww_page_set_remove(&region->reported, start, end);
     err = region->tracker->backend->discard(region, start, end);
     if (!err) {
-        err = ww_supply_renew(&ctx->supply, region, start, end);
+        err = ww_demand_rearm(&ctx->demand, region, start, end);
     }
     if (err) {
-        ww_pageset_add(&region->latch, start, end);
+        ww_page_set_add(&region->latch, start, end);
         return ww_backend_hand_over(ctx, region) ? 0 : err;
     }
     return 0;

@@ -53,9 +53,9 @@ static int init_context(struct ww_context *ctx, const char *backend)
     pthread_rwlock_init(&ctx->table_lock, &attr);
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&ctx->tracker_lock, NULL);
-    ww_supply_init(&ctx->supply, ctx);
-    ctx->floor.backend = &ww_backend_none;
-    ctx->floor.caps = ww_backend_none.caps;
+    ww_demand_init(&ctx->demand, ctx);
+    ctx->fallback.backend = &ww_backend_none;
+    ctx->fallback.caps = ww_backend_none.caps;
     return ww_backend_choose(backend, ctx);
 }
 
@@ -65,8 +65,8 @@ static void free_context(struct ww_context *ctx)
         ww_workers_end(&ctx->workers, ww_is_alive(ctx));
         pthread_rwlock_destroy(&ctx->table_lock);
         pthread_mutex_destroy(&ctx->tracker_lock);
-        ww_supply_destroy(&ctx->supply);
-        ww_quiet_destroy(&ctx->quiet);
+        ww_demand_destroy(&ctx->demand);
+        ww_lockless_destroy(&ctx->lockless);
         munmap((void *)ctx->alive, ww_page_size());
     }
     for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
@@ -107,14 +107,14 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
 
 /* Whoever still waits for a page gets zeros when its region is disarmed. Not before the
  * callbacks are over: one that fails looks its region up. */
-static void end_supply(struct ww_context *ctx)
+static void end_demand(struct ww_context *ctx)
 {
     sigset_t saved;
 
     ww_block_signals(&saved);
-    ww_supply_end(&ctx->supply, 0, UINTPTR_MAX);
+    ww_demand_end(&ctx->demand, 0, UINTPTR_MAX);
     ww_restore_signals(&saved);
-    ww_supply_wait(&ctx->supply, 0, UINTPTR_MAX);
+    ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
 }
 
 WW_API void ww_close(struct ww_context *ctx)
@@ -126,7 +126,7 @@ WW_API void ww_close(struct ww_context *ctx)
         return;
     }
     if (ww_is_alive(ctx)) {
-        end_supply(ctx);
+        end_demand(ctx);
     }
     ww_block_signals(&saved);
     while ((region = RB_ROOT(&ctx->regions))) {
@@ -198,7 +198,7 @@ static int choose_arming(const struct ww_range *range, unsigned int flags, struc
 {
     int err = 0;
 
-    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_LAZY, .grain = ww_page_size() };
+    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_LAZY, .page_size = ww_page_size() };
     if (!(flags & WW_WATCH_LAZY)) {
         err = ww_mapped_survey(range->start, range->end, ret);
     }
@@ -206,11 +206,11 @@ static int choose_arming(const struct ww_range *range, unsigned int flags, struc
 }
 
 /* Cuts what is on demand at both ends of the range. */
-static int cut_supply(struct ww_context *ctx, const struct ww_range *range)
+static int cut_demand(struct ww_context *ctx, const struct ww_range *range)
 {
-    int err = ww_supply_cut(&ctx->supply, range->start);
+    int err = ww_demand_cut(&ctx->demand, range->start);
 
-    return err ? err : ww_supply_cut(&ctx->supply, range->end);
+    return err ? err : ww_demand_cut(&ctx->demand, range->end);
 }
 
 /* Puts a region into the table, locked and tracked by nothing yet. table_lock is held for writing. */
@@ -227,20 +227,20 @@ static int insert_region(struct ww_context *ctx, const struct ww_range *range, b
         return -ENOMEM;
     }
     /* What was on demand at these addresses has ended with the mapping it was for. */
-    err = cut_supply(ctx, range);
+    err = cut_demand(ctx, range);
     if (err) {
         return err;
     }
-    ww_supply_end(&ctx->supply, range->start, range->end);
+    ww_demand_end(&ctx->demand, range->start, range->end);
     region = ww_region_new(range->start, range->end);
     if (!region) {
         return -ENOMEM;
     }
     region->watch_id = ++ctx->last_watch_id;
-    region->tracker = &ctx->floor;
+    region->tracker = &ctx->fallback;
     ww_lock(&region->lock, WW_RANK_REGION);
     ww_region_insert(ctx, region);
-    ww_quiet_grow(&ctx->quiet, atomic_load(&ctx->nr_regions));
+    ww_lockless_grow(&ctx->lockless, atomic_load(&ctx->nr_regions));
     *ret_region = region;
     return 0;
 }
@@ -255,7 +255,7 @@ static int arm_region(struct ww_context *ctx, struct ww_region *region)
         err = region->tracker->backend->arm(region);
     } while (err && ww_backend_replace(ctx, region->tracker));
     if (err) {
-        region->tracker = &ctx->floor;
+        region->tracker = &ctx->fallback;
     }
     /* The program has closed a descriptor of ours and has its number for another file. */
     return err == -ENOTTY ? -EBADF : err;
@@ -271,18 +271,18 @@ static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsi
     if (!err) {
         region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
         region->private_file = mapped.private_file;
-        region->grain = mapped.grain;
+        region->page_size = mapped.page_size;
         err = arm_region(ctx, region);
     }
     if (err || (flags & WW_WATCH_FRESH)) {
         return err;
     }
-    err = ww_harvest_reset(ctx, region, region->range.start, region->range.end);
+    err = ww_reset_range(ctx, region, region->range.start, region->range.end);
     if (err) {
         region->tracker->backend->disarm(region);
         region->tracker->backend->release(region);
         region->priv = NULL;
-        region->tracker = &ctx->floor;
+        region->tracker = &ctx->fallback;
     }
     return err;
 }
@@ -371,7 +371,7 @@ static void undo_cut(struct ww_context *ctx, struct ww_region *lower, struct ww_
 static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range, struct cuts *ret)
 {
     struct cuts cuts = { .below = ww_region_find(ctx, range->start) };
-    int err = cut_supply(ctx, range);
+    int err = cut_demand(ctx, range);
 
     if (err) {
         return err;
@@ -404,7 +404,7 @@ static int disarm_range(struct ww_context *ctx, const struct ww_range *range, co
 
     for (; !err && (region = ww_region_first(ctx, pos, end)); pos = region->range.end) {
         ww_lock(&region->lock, WW_RANK_REGION);
-        ww_quiet_end(ctx, region);
+        ww_epoch_end(ctx, region);
         err = region->tracker->backend->disarm(region);
         ww_unlock(&region->lock, WW_RANK_REGION);
     }
@@ -413,7 +413,7 @@ static int disarm_range(struct ww_context *ctx, const struct ww_range *range, co
     }
     for (pos = range->start; (region = ww_region_first(ctx, pos, end)); pos = region->range.end) {
         ww_lock(&region->lock, WW_RANK_REGION);
-        ww_supply_renew(&ctx->supply, region, region->range.start, region->range.end);
+        ww_demand_rearm(&ctx->demand, region, region->range.start, region->range.end);
         ww_unlock(&region->lock, WW_RANK_REGION);
     }
     undo_cut(ctx, cuts->last, cuts->above);
@@ -437,7 +437,7 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
         err = disarm_range(ctx, range, &cuts);
     }
     if (!err) {
-        ww_supply_end(&ctx->supply, range->start, range->end);
+        ww_demand_end(&ctx->demand, range->start, range->end);
     }
     while (!err && (region = ww_region_first(ctx, range->start, range->end))) {
         ww_region_remove(ctx, region);
@@ -456,14 +456,14 @@ WW_API int ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
     struct ww_range range;
     int err = ww_range_exact(ctx, addr, len, &range);
 
-    if (!err && ww_supply_inside(&ctx->supply)) {
+    if (!err && ww_demand_in_callback(&ctx->demand)) {
         err = -EDEADLK;
     }
     if (!err) {
         err = remove_range(ctx, &range, true, NULL);
     }
     if (!err) {
-        ww_supply_wait(&ctx->supply, range.start, range.end);
+        ww_demand_wait(&ctx->demand, range.start, range.end);
     }
     return err;
 }
@@ -526,12 +526,12 @@ static int change(struct ww_context *ctx, const void *addr, size_t len,
 
 WW_API int ww_latch(struct ww_context *ctx, const void *addr, size_t len)
 {
-    return change(ctx, addr, len, ww_harvest_latch);
+    return change(ctx, addr, len, ww_latch_range);
 }
 
 WW_API int ww_discard(struct ww_context *ctx, const void *addr, size_t len)
 {
-    return change(ctx, addr, len, ww_harvest_discard);
+    return change(ctx, addr, len, ww_discard_range);
 }
 
 WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)

@@ -338,7 +338,7 @@ static NTSTATUS decommit(struct win32_allocation *alloc, const struct ww_range *
 
 /*
  * The watch has ended already, but for a backend that owns protections: it has to
- * hear of it while the mapping is there (see ww_limbo_enter()). Should munmap()
+ * hear of it while the mapping is there (see ww_detach()). Should munmap()
  * fail then (only at vm.max_map_count), the memory stays, no longer watched. If the watch
  * cannot end for the same reason, both stay.
  */

@@ -302,7 +302,7 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
     uintptr_t start = nt_page_down((uintptr_t)addr), end;
     /* As Wine rounds: a size that wraps around to nothing is one of 0. */
     SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
-    struct ww_limbo limbo;
+    struct ww_detached detached;
     struct ww_range range;
     NTSTATUS status;
     int err;
@@ -313,15 +313,15 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
     }
     end = rounded ? start + rounded : range.end;
     /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
-    err = ww_limbo_enter(nt->ctx, start, end, &limbo);
+    err = ww_detach(nt->ctx, start, end, &detached);
     if (err == -ENOMEM) {
         return STATUS_NO_MEMORY;
     }
     status = own_original(nt, NT_FREE, args);
     if (status) {
-        ww_limbo_restore(nt->ctx, &limbo);
+        ww_detached_restore(nt->ctx, &detached);
     } else {
-        ww_limbo_forget(&limbo);
+        ww_detached_free(&detached);
         if (!err) {
             stats_ended(nt->counters, start, end);
         }

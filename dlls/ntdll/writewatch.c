@@ -18,7 +18,7 @@ static bool is_ours(struct nt *nt, PVOID base, SIZE_T size, SIZE_T *ret_left)
     struct ww_range range;
 
     nt_settle(nt);
-    if (ww_quiet_knows(nt->ctx, nt_page_down((uintptr_t)base), end)) {
+    if (ww_lockless_knows(nt->ctx, nt_page_down((uintptr_t)base), end)) {
         *ret_left = size;
         return true;
     }

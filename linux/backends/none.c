@@ -58,8 +58,8 @@ static ssize_t none_scan(struct ww_region *region, const struct ww_scan *scan, s
     return 1;
 }
 
-ssize_t ww_no_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
-                         uintptr_t *ret_next)
+ssize_t ww_no_scan_lockless(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
+                            uintptr_t *ret_next)
 {
     (void)tracker;
     (void)scan;
@@ -126,11 +126,11 @@ const struct ww_backend ww_backend_none = {
     .join = none_join,
     .scan = none_scan,
     .peek = none_peek,
-    .scan_alone = ww_no_scan_alone,
+    .scan_lockless = ww_no_scan_lockless,
     .discard = none_discard,
     .protect = none_protect,
     .fill = none_fill,
-    .supply = ww_no_supply,
+    .arm_missing = ww_no_arm_missing,
     .disarm = none_disarm,
     .release = none_release,
     .close = none_close,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The ranges of a context that are filled on demand, and the way of a missing
- * page from the server that is told of it to the program's callback and back.
- * How pages are installed is the server's (serve.c); what the public calls
+ * page from the pager that is told of it to the program's callback and back.
+ * How pages are installed is the pager's (serve.c); what the public calls
  * promise is fill.c's.
  *
  * A callback runs with no lock held. What it returns is installed only where its
- * source is still there, under the lock: when a source has ended, nothing of it
+ * provider is still there, under the lock: when a provider has ended, nothing of it
  * comes any more.
  */
 #include <errno.h>
@@ -20,44 +20,44 @@
 #include "hold.h"
 #include "internal.h"
 
-static int compare_sources(struct ww_source *a, struct ww_source *b)
+static int compare_sources(struct ww_provider *a, struct ww_provider *b)
 {
     return a->range.start < b->range.start ? -1 : a->range.start > b->range.start;
 }
 
 #define MAYBE_UNUSED static __attribute__((unused))
-RB_PROTOTYPE_INTERNAL(ww_source_tree, ww_source, entry, compare_sources, MAYBE_UNUSED)
-RB_GENERATE_INTERNAL(ww_source_tree, ww_source, entry, compare_sources, MAYBE_UNUSED)
+RB_PROTOTYPE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_sources, MAYBE_UNUSED)
+RB_GENERATE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_sources, MAYBE_UNUSED)
 
-void ww_supply_init(struct ww_supply *supply, struct ww_context *ctx)
+void ww_demand_init(struct ww_demand *demand, struct ww_context *ctx)
 {
-    supply->ctx = ctx;
-    pthread_mutex_init(&supply->lock, NULL);
-    RB_INIT(&supply->sources);
+    demand->ctx = ctx;
+    pthread_mutex_init(&demand->lock, NULL);
+    RB_INIT(&demand->providers);
 }
 
-void ww_supply_destroy(struct ww_supply *supply)
+void ww_demand_destroy(struct ww_demand *demand)
 {
-    struct ww_source *source;
+    struct ww_provider *provider;
 
-    while ((source = RB_ROOT(&supply->sources))) {
-        RB_REMOVE(ww_source_tree, &supply->sources, source);
-        ww_heap_free(source);
+    while ((provider = RB_ROOT(&demand->providers))) {
+        RB_REMOVE(ww_provider_tree, &demand->providers, provider);
+        ww_heap_free(provider);
     }
-    pthread_mutex_destroy(&supply->lock);
+    pthread_mutex_destroy(&demand->lock);
 }
 
-/* The source that ends behind @addr, the first of those. */
-static struct ww_source *first_ending_after(struct ww_supply *supply, uintptr_t addr)
+/* The provider that ends behind @addr, the first of those. */
+static struct ww_provider *first_ending_after(struct ww_demand *demand, uintptr_t addr)
 {
-    struct ww_source *source = RB_ROOT(&supply->sources), *found = NULL;
+    struct ww_provider *provider = RB_ROOT(&demand->providers), *found = NULL;
 
-    while (source) {
-        if (source->range.end > addr) {
-            found = source;
-            source = RB_LEFT(source, entry);
+    while (provider) {
+        if (provider->range.end > addr) {
+            found = provider;
+            provider = RB_LEFT(provider, entry);
         } else {
-            source = RB_RIGHT(source, entry);
+            provider = RB_RIGHT(provider, entry);
         }
     }
     return found;
@@ -68,65 +68,65 @@ static uintptr_t lower(uintptr_t a, uintptr_t b)
     return a < b ? a : b;
 }
 
-int ww_supply_add(struct ww_supply *supply, const struct ww_range *range, ww_fill_fn fill, void *arg)
+int ww_demand_add(struct ww_demand *demand, const struct ww_range *range, ww_fill_fn fill, void *arg)
 {
-    struct ww_source *source = ww_heap_alloc(sizeof(*source)), *next;
+    struct ww_provider *provider = ww_heap_alloc(sizeof(*provider)), *next;
     bool taken;
 
-    if (!source) {
+    if (!provider) {
         return -ENOMEM;
     }
-    *source = (struct ww_source){ .range = *range, .fill = fill, .arg = arg };
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    next = first_ending_after(supply, range->start);
+    *provider = (struct ww_provider){ .range = *range, .fill = fill, .arg = arg };
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    next = first_ending_after(demand, range->start);
     taken = next && next->range.start < range->end;
     if (!taken) {
-        source->id = ++supply->last_id;
-        RB_INSERT(ww_source_tree, &supply->sources, source);
+        provider->id = ++demand->last_id;
+        RB_INSERT(ww_provider_tree, &demand->providers, provider);
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
     if (taken) {
-        ww_heap_free(source);
+        ww_heap_free(provider);
     }
     return taken ? -EEXIST : 0;
 }
 
-int ww_supply_cut(struct ww_supply *supply, uintptr_t at)
+int ww_demand_cut(struct ww_demand *demand, uintptr_t at)
 {
-    struct ww_source *source, *upper;
+    struct ww_provider *provider, *upper;
     int err = 0;
 
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    source = first_ending_after(supply, at);
-    if (source && source->range.start < at) {
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    provider = first_ending_after(demand, at);
+    if (provider && provider->range.start < at) {
         upper = ww_heap_alloc(sizeof(*upper));
         if (upper) {
-            *upper = *source;
+            *upper = *provider;
             upper->range.start = at;
-            source->range.end = at;
-            RB_INSERT(ww_source_tree, &supply->sources, upper);
+            provider->range.end = at;
+            RB_INSERT(ww_provider_tree, &demand->providers, upper);
         } else {
             err = -ENOMEM;
         }
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
     return err;
 }
 
-void ww_supply_end(struct ww_supply *supply, uintptr_t start, uintptr_t end)
+void ww_demand_end(struct ww_demand *demand, uintptr_t start, uintptr_t end)
 {
-    struct ww_source *source;
+    struct ww_provider *provider;
 
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    while ((source = first_ending_after(supply, start)) && source->range.start < end) {
-        RB_REMOVE(ww_source_tree, &supply->sources, source);
-        ww_heap_free(source);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    while ((provider = first_ending_after(demand, start)) && provider->range.start < end) {
+        RB_REMOVE(ww_provider_tree, &demand->providers, provider);
+        ww_heap_free(provider);
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
 
 /* No condition variable: a thread that a signal suspends while it waits would wake up with the lock. */
-void ww_supply_wait(struct ww_supply *supply, uintptr_t start, uintptr_t end)
+void ww_demand_wait(struct ww_demand *demand, uintptr_t start, uintptr_t end)
 {
     bool busy;
 
@@ -135,107 +135,107 @@ void ww_supply_wait(struct ww_supply *supply, uintptr_t start, uintptr_t end)
         sigset_t saved;
 
         ww_block_signals(&saved);
-        ww_lock(&supply->lock, WW_RANK_SUPPLY);
-        nr_returns = atomic_load(&supply->nr_returns);
+        ww_lock(&demand->lock, WW_RANK_DEMAND);
+        nr_returns = atomic_load(&demand->nr_returns);
         busy = false;
-        for (const struct ww_server *server = supply->servers; server; server = server->next) {
-            busy |= server->busy.start < end && server->busy.end > start;
+        for (const struct ww_pager *pager = demand->pagers; pager; pager = pager->next) {
+            busy |= pager->busy.start < end && pager->busy.end > start;
         }
-        ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+        ww_unlock(&demand->lock, WW_RANK_DEMAND);
         ww_restore_signals(&saved);
         if (busy) {
-            syscall(SYS_futex, &supply->nr_returns, FUTEX_WAIT_PRIVATE, nr_returns, NULL, NULL, 0);
+            syscall(SYS_futex, &demand->nr_returns, FUTEX_WAIT_PRIVATE, nr_returns, NULL, NULL, 0);
         }
     } while (busy);
 }
 
-bool ww_supply_next(struct ww_supply *supply, uintptr_t start, uintptr_t end, struct ww_range *ret_run)
+bool ww_demand_next(struct ww_demand *demand, uintptr_t start, uintptr_t end, struct ww_range *ret_run)
 {
-    struct ww_source *source;
+    struct ww_provider *provider;
     bool found;
 
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    source = first_ending_after(supply, start);
-    found = start < end && source && source->range.start < end;
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    provider = first_ending_after(demand, start);
+    found = start < end && provider && provider->range.start < end;
     if (found) {
-        ret_run->start = source->range.start > start ? source->range.start : start;
-        ret_run->end = lower(source->range.end, end);
+        ret_run->start = provider->range.start > start ? provider->range.start : start;
+        ret_run->end = lower(provider->range.end, end);
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
     return found;
 }
 
-bool ww_supply_inside(struct ww_supply *supply)
+bool ww_demand_in_callback(struct ww_demand *demand)
 {
     bool inside = false;
     sigset_t saved;
 
     ww_block_signals(&saved);
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    for (const struct ww_server *server = supply->servers; server; server = server->next) {
-        inside |= ww_job_is_mine(&server->job);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    for (const struct ww_pager *pager = demand->pagers; pager; pager = pager->next) {
+        inside |= ww_job_is_mine(&pager->job);
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
     ww_restore_signals(&saved);
     return inside;
 }
 
-int ww_supply_renew(struct ww_supply *supply, struct ww_region *region, uintptr_t start, uintptr_t end)
+int ww_demand_rearm(struct ww_demand *demand, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_range run;
     int err = 0;
 
-    while (!err && ww_supply_next(supply, start, end, &run)) {
-        err = region->tracker->backend->supply(region, run.start, run.end, supply);
+    while (!err && ww_demand_next(demand, start, end, &run)) {
+        err = region->tracker->backend->arm_missing(region, run.start, run.end, demand);
         start = run.end;
     }
     return err;
 }
 
-void ww_supply_add_server(struct ww_supply *supply, struct ww_server *server)
+void ww_demand_add_pager(struct ww_demand *demand, struct ww_pager *pager)
 {
-    server->next = supply->servers;
-    supply->servers = server;
+    pager->next = demand->pagers;
+    demand->pagers = pager;
 }
 
-void ww_supply_remove_server(struct ww_supply *supply, struct ww_server *server)
+void ww_demand_remove_pager(struct ww_demand *demand, struct ww_pager *pager)
 {
-    struct ww_server **link = &supply->servers;
+    struct ww_pager **link = &demand->pagers;
 
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    while (*link != server) {
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    while (*link != pager) {
         link = &(*link)->next;
     }
-    *link = server->next;
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    *link = pager->next;
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
 
 /* Nobody has content for these pages (any more). */
-static void put_zeros(struct ww_server *server, uintptr_t start, uintptr_t end)
+static void put_zeros(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 {
     for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
-        if (server->ops->install(server, pos, server->zeros, ww_page_size())) {
-            server->ops->poison(server, pos);
+        if (pager->ops->install(pager, pos, pager->zeros, ww_page_size())) {
+            pager->ops->poison(pager, pos);
         }
     }
 }
 
-/* Installs the buffer, from @start on, where its source is still there; zeros elsewhere. */
-static int install(struct ww_server *server, uint64_t id, uintptr_t start, uintptr_t end)
+/* Installs the buffer, from @start on, where its provider is still there; zeros elsewhere. */
+static int install(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr_t end)
 {
-    const char *content = server->buffer;
+    const char *content = pager->buffer;
     uintptr_t stop;
     int err = 0;
 
     for (uintptr_t pos = start; pos < end && !err; pos = stop) {
-        const struct ww_source *source = first_ending_after(server->supply, pos);
+        const struct ww_provider *provider = first_ending_after(pager->demand, pos);
 
-        if (source && source->range.start <= pos && source->id == id) {
-            stop = lower(source->range.end, end);
-            err = server->ops->install(server, pos, content + (pos - start), stop - pos);
+        if (provider && provider->range.start <= pos && provider->id == id) {
+            stop = lower(provider->range.end, end);
+            err = pager->ops->install(pager, pos, content + (pos - start), stop - pos);
         } else {
             stop = pos + ww_page_size();
-            put_zeros(server, pos, stop);
+            put_zeros(pager, pos, stop);
         }
     }
     return err;
@@ -243,88 +243,88 @@ static int install(struct ww_server *server, uint64_t id, uintptr_t start, uintp
 
 /* A poisoned page looks written for a moment, so no harvest must see it: the region's
  * lock comes before ours. */
-static void poison(struct ww_server *server, uint64_t id, uintptr_t addr)
+static void poison(struct ww_pager *pager, uint64_t id, uintptr_t addr)
 {
-    struct ww_supply *supply = server->supply;
-    const struct ww_source *source;
+    struct ww_demand *demand = pager->demand;
+    const struct ww_provider *provider;
     struct ww_hold hold;
     int err;
 
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
-    err = ww_hold_to_change_at(supply->ctx, addr, &hold);
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    source = first_ending_after(supply, addr);
-    if (!err && source && source->range.start <= addr && source->id == id) {
-        if (server->ops->poison(server, addr)) {
-            server->ops->bury(server, addr);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
+    err = ww_hold_to_change_at(demand->ctx, addr, &hold);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    provider = first_ending_after(demand, addr);
+    if (!err && provider && provider->range.start <= addr && provider->id == id) {
+        if (pager->ops->poison(pager, addr)) {
+            pager->ops->bury(pager, addr);
         }
     } else {
-        put_zeros(server, addr, addr + ww_page_size());
+        put_zeros(pager, addr, addr + ww_page_size());
     }
     if (!err) {
-        ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+        ww_unlock(&demand->lock, WW_RANK_DEMAND);
         ww_hold_end(&hold);
-        ww_lock(&supply->lock, WW_RANK_SUPPLY);
+        ww_lock(&demand->lock, WW_RANK_DEMAND);
     }
 }
 
 /*
- * Asks a source for the content of [start, end) and installs it. A single page that
+ * Asks a provider for the content of [start, end) and installs it. A single page that
  * fails is poisoned; several that fail are left as they are, for another try.
  */
-static int fetch(struct ww_server *server, const struct ww_source *source, uintptr_t start, uintptr_t end)
+static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uintptr_t start, uintptr_t end)
 {
-    struct ww_supply *supply = server->supply;
-    const struct ww_source from = *source;
+    struct ww_demand *demand = pager->demand;
+    const struct ww_provider from = *provider;
     int err;
 
-    server->busy = (struct ww_range){ .start = start, .end = end };
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
-    memset(server->buffer, 0, end - start);
-    err = from.fill(from.arg, start, server->buffer, end - start);
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
+    pager->busy = (struct ww_range){ .start = start, .end = end };
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
+    memset(pager->buffer, 0, end - start);
+    err = from.fill(from.arg, start, pager->buffer, end - start);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
     if (!err) {
-        err = install(server, from.id, start, end);
+        err = install(pager, from.id, start, end);
     }
     if (err && end - start == ww_page_size()) {
-        poison(server, from.id, start);
+        poison(pager, from.id, start);
     }
-    server->busy = (struct ww_range){ .start = 0 };
-    atomic_fetch_add(&supply->nr_returns, 1);
-    syscall(SYS_futex, &supply->nr_returns, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    pager->busy = (struct ww_range){ .start = 0 };
+    atomic_fetch_add(&demand->nr_returns, 1);
+    syscall(SYS_futex, &demand->nr_returns, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     return err;
 }
 
-void ww_supply_serve(struct ww_server *server, uintptr_t start, uintptr_t end)
+void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 {
-    struct ww_supply *supply = server->supply;
+    struct ww_demand *demand = pager->demand;
     uintptr_t single_end = start; /* up to here page by page */
 
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
     while (start < end) {
-        const struct ww_source *source = first_ending_after(supply, start);
+        const struct ww_provider *provider = first_ending_after(demand, start);
         uintptr_t stop = start < single_end ? start + ww_page_size() : end;
 
-        if (!source || source->range.start > start) {
-            stop = source ? lower(source->range.start, stop) : stop;
-            put_zeros(server, start, stop);
+        if (!provider || provider->range.start > start) {
+            stop = provider ? lower(provider->range.start, stop) : stop;
+            put_zeros(pager, start, stop);
         } else {
-            stop = lower(source->range.end, stop);
-            if (fetch(server, source, start, stop) && stop - start > ww_page_size()) {
+            stop = lower(provider->range.end, stop);
+            if (fetch(pager, provider, start, stop) && stop - start > ww_page_size()) {
                 single_end = stop;
                 continue;
             }
         }
         start = stop;
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
 
-int ww_no_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply)
+int ww_no_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_demand *demand)
 {
     (void)region;
     (void)start;
     (void)end;
-    (void)supply;
+    (void)demand;
     return -EOPNOTSUPP;
 }

@@ -17,90 +17,90 @@
 
 struct ww_context;
 struct ww_region;
-struct ww_server;
+struct ww_pager;
 
 /* A range and where its content comes from: what one ww_fill_on_demand() made, or what is left of it. */
-struct ww_source {
-    RB_ENTRY(ww_source) entry;
+struct ww_provider {
+    RB_ENTRY(ww_provider) entry;
     struct ww_range range;
     uint64_t id; /* which ww_fill_on_demand() it comes from; never used twice */
     ww_fill_fn fill;
     void *arg;
 };
 
-RB_HEAD(ww_source_tree, ww_source);
+RB_HEAD(ww_provider_tree, ww_provider);
 
-/* The sources of a context. The lock comes after all others, and is held while pages
+/* The providers of a context. The lock comes after all others, and is held while pages
  * are installed, but never in a callback. */
-struct ww_supply {
+struct ww_demand {
     struct ww_context *ctx;
     pthread_mutex_t lock;
-    struct ww_source_tree sources; /* by address, not overlapping */
-    struct ww_server *servers;
+    struct ww_provider_tree providers; /* by address, not overlapping */
+    struct ww_pager *pagers;
     uint64_t last_id;
     atomic_uint nr_returns; /* of callbacks; a futex */
 };
 
-/* What a server can do with missing pages. Each wakes whoever waits for them, and passes
- * over pages that exist by now. supply->lock is held. */
-struct ww_server_ops {
+/* What a pager can do with missing pages. Each wakes whoever waits for them, and passes
+ * over pages that exist by now. demand->lock is held. */
+struct ww_pager_ops {
     /* Puts content there, not counted as written. 0 or a negative errno. */
-    int (*install)(struct ww_server *server, uintptr_t start, const void *content, size_t len);
+    int (*install)(struct ww_pager *pager, uintptr_t start, const void *content, size_t len);
 
     /* Makes accesses to a page end in SIGBUS, not counted as written. The lock of the region is held. 0, or
      * the negative errno for which it can never be done there. */
-    int (*poison)(struct ww_server *server, uintptr_t addr);
+    int (*poison)(struct ww_pager *pager, uintptr_t addr);
 
     /* The same where neither of these can be done, by other memory in its place. */
-    void (*bury)(struct ww_server *server, uintptr_t addr);
+    void (*bury)(struct ww_pager *pager, uintptr_t addr);
 };
 
 /* A callback is asked for at most this much at once. */
-#define WW_SERVE_BYTES ((size_t)256 << 10)
+#define WW_PAGE_IN_BYTES ((size_t)256 << 10)
 
 /* A thread that is told of missing pages; part of a backend's own structure. */
-struct ww_server {
-    const struct ww_server_ops *ops;
-    struct ww_supply *supply;
-    struct ww_server *next;
+struct ww_pager {
+    const struct ww_pager_ops *ops;
+    struct ww_demand *demand;
+    struct ww_pager *next;
     struct ww_job job;
     struct ww_range busy; /* what a callback is at work on; empty where none is */
-    void *buffer;         /* WW_SERVE_BYTES, present, never in watched memory */
+    void *buffer;         /* WW_PAGE_IN_BYTES, present, never in watched memory */
     const void *zeros;    /* a page of them */
 };
 
-void ww_supply_init(struct ww_supply *supply, struct ww_context *ctx);
-void ww_supply_destroy(struct ww_supply *supply);
+void ww_demand_init(struct ww_demand *demand, struct ww_context *ctx);
+void ww_demand_destroy(struct ww_demand *demand);
 
-/* -EEXIST (part of the range has a source), -ENOMEM. */
-int ww_supply_add(struct ww_supply *supply, const struct ww_range *range, ww_fill_fn fill, void *arg);
+/* -EEXIST (part of the range has a provider), -ENOMEM. */
+int ww_demand_add(struct ww_demand *demand, const struct ww_range *range, ww_fill_fn fill, void *arg);
 
-/* Cuts the source that holds @at in two, so that ww_supply_end() can take one of them. 0, -ENOMEM. */
-int ww_supply_cut(struct ww_supply *supply, uintptr_t at);
+/* Cuts the provider that holds @at in two, so that ww_demand_end() can take one of them. 0, -ENOMEM. */
+int ww_demand_cut(struct ww_demand *demand, uintptr_t at);
 
-/* Ends the sources within the range: nothing of them is installed from now on. */
-void ww_supply_end(struct ww_supply *supply, uintptr_t start, uintptr_t end);
+/* Ends the providers within the range: nothing of them is installed from now on. */
+void ww_demand_end(struct ww_demand *demand, uintptr_t start, uintptr_t end);
 
 /* Waits until no callback is at work on the range. No lock is held, signals are open. */
-void ww_supply_wait(struct ww_supply *supply, uintptr_t start, uintptr_t end);
+void ww_demand_wait(struct ww_demand *demand, uintptr_t start, uintptr_t end);
 
-/* The first run of the range, which may be empty, that has a source: false if there is none. */
-bool ww_supply_next(struct ww_supply *supply, uintptr_t start, uintptr_t end, struct ww_range *ret_run);
+/* The first run of the range, which may be empty, that has a provider: false if there is none. */
+bool ww_demand_next(struct ww_demand *demand, uintptr_t start, uintptr_t end, struct ww_range *ret_run);
 
-/* Whether the calling thread is a server's, inside a callback. */
-bool ww_supply_inside(struct ww_supply *supply);
+/* Whether the calling thread is a pager's, inside a callback. */
+bool ww_demand_in_callback(struct ww_demand *demand);
 
-/* Has the backend serve every part of the range that has a source, again or by another
+/* Has the backend serve every part of the range that has a provider, again or by another
  * tracker. The region's lock is held. 0, or the backend's error. */
-int ww_supply_renew(struct ww_supply *supply, struct ww_region *region, uintptr_t start, uintptr_t end);
+int ww_demand_rearm(struct ww_demand *demand, struct ww_region *region, uintptr_t start, uintptr_t end);
 
-/* For servers: adds one, with the lock held; takes it away, and has the missing pages of a range
- * filled, which has at most WW_SERVE_BYTES, without. */
-void ww_supply_add_server(struct ww_supply *supply, struct ww_server *server);
-void ww_supply_remove_server(struct ww_supply *supply, struct ww_server *server);
-void ww_supply_serve(struct ww_server *server, uintptr_t start, uintptr_t end);
+/* For pagers: adds one, with the lock held; takes it away, and has the missing pages of a range
+ * filled, which has at most WW_PAGE_IN_BYTES, without. */
+void ww_demand_add_pager(struct ww_demand *demand, struct ww_pager *pager);
+void ww_demand_remove_pager(struct ww_demand *demand, struct ww_pager *pager);
+void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end);
 
 /* The entry of a backend that is never told of missing pages: -EOPNOTSUPP. */
-int ww_no_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply);
+int ww_no_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_demand *demand);
 
 #endif

@@ -40,7 +40,7 @@ static ssize_t read_source(void *bounce, const void *src, size_t len)
 /* Memory of huge pages can be had only one whole huge page at a time: not here. */
 static bool can(const struct ww_region *region, uint32_t cap)
 {
-    return (region->tracker->caps & cap) && region->grain == ww_page_size();
+    return (region->tracker->caps & cap) && region->page_size == ww_page_size();
 }
 
 /* Whether the range lies within one region, and its backend can fill it in the way of @cap. */
@@ -70,7 +70,7 @@ static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, 
     }
     if (nr > 0 && !hold.region->markers) {
         /* It holds data: should it be a zero page one day, somebody wrote zeros. */
-        ww_pageset_add(&hold.region->ever, piece->start, piece->start + nr);
+        ww_page_set_add(&hold.region->reported, piece->start, piece->start + nr);
     }
     ww_hold_end(&hold);
     return nr;
@@ -119,27 +119,27 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
  * What exists already is noted and made clean: zero pages among it come from reads, and
  * do not count. Behind that no read makes one any more, so that they do (scan_step.c).
  */
-static int supply_range(struct ww_context *ctx, struct ww_region *region, const struct ww_range *range,
-                        ww_fill_fn fill, void *arg)
+static int demand_page(struct ww_context *ctx, struct ww_region *region, const struct ww_range *range,
+                       ww_fill_fn fill, void *arg)
 {
-    struct ww_supply *before = region->supply;
+    struct ww_demand *before = region->demand;
     int err;
 
     if (!can(region, WW_CAP_FILL_ON_DEMAND)) {
         return -EOPNOTSUPP;
     }
-    err = ww_supply_add(&ctx->supply, range, fill, arg);
+    err = ww_demand_add(&ctx->demand, range, fill, arg);
     if (err) {
         return err;
     }
-    err = ww_supply_renew(&ctx->supply, region, range->start, range->end);
+    err = ww_demand_rearm(&ctx->demand, region, range->start, range->end);
     if (!err) {
-        region->supply = NULL;
-        err = ww_harvest_latch(ctx, region, range->start, range->end);
-        region->supply = err ? before : &ctx->supply;
+        region->demand = NULL;
+        err = ww_latch_range(ctx, region, range->start, range->end);
+        region->demand = err ? before : &ctx->demand;
     }
     if (err) {
-        ww_supply_end(&ctx->supply, range->start, range->end);
+        ww_demand_end(&ctx->demand, range->start, range->end);
     }
     return err;
 }
@@ -155,20 +155,20 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     }
     err = check_fill(ctx, &range, WW_CAP_FILL_ON_DEMAND);
     if (!err) {
-        /* For the server, should there be none yet. Where it fails, the server says so. */
+        /* For the pager, should there be none yet. Where it fails, the pager says so. */
         ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
         err = ww_hold_to_change(ctx, &range, &hold);
     }
     if (err) {
         return err;
     }
-    err = supply_range(ctx, hold.region, &range, fill, arg);
+    err = demand_page(ctx, hold.region, &range, fill, arg);
     ww_hold_end(&hold);
     if (!err) {
-        /* For the server of a backend that takes over in the middle of an answer. */
+        /* For the pager of a backend that takes over in the middle of an answer. */
         ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
     } else if (err != -EEXIST) {
-        ww_supply_wait(&ctx->supply, range.start, range.end);
+        ww_demand_wait(&ctx->demand, range.start, range.end);
     }
     return err;
 }

@@ -13,10 +13,10 @@ enum ww_rank {
     WW_RANK_TABLE,   /* ww_context.table_lock */
     WW_RANK_REGION,  /* ww_region.lock */
     WW_RANK_TRACKER, /* ww_context.tracker_lock */
-    WW_RANK_KEPT,    /* while mprotect.c ends what earlier watches have left */
+    WW_RANK_ORPHANS, /* while mprotect.c ends what earlier watches have left */
     WW_RANK_BACKEND, /* what a backend keeps to itself */
     WW_RANK_GRACE,   /* of the mprotect backend: one grace period at a time */
-    WW_RANK_SUPPLY,  /* ww_supply.lock */
+    WW_RANK_DEMAND,  /* ww_demand.lock */
 };
 
 #ifdef WW_DEBUG_LOCKS

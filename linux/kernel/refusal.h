@@ -65,7 +65,7 @@ struct ww_failure {
 };
 
 /* Notes the step if @err is a negative errno. Returns @err. */
-static inline int ww_note(struct ww_failure *failure, enum ww_step step, int err)
+static inline int ww_fail(struct ww_failure *failure, enum ww_step step, int err)
 {
     if (err < 0) {
         *failure = (struct ww_failure){ .step = step, .error = err };

@@ -236,7 +236,7 @@ static int play_once(uint64_t steps, struct stage *stage, struct ww_failure *fai
     atomic_store(&stage->at, WW_STEP_CLONE);
     child = syscall(SYS_clone, CLONE_UNTRACED, NULL, NULL, NULL, NULL);
     if (child < 0) {
-        return ww_note(failure, WW_STEP_CLONE, -errno);
+        return ww_fail(failure, WW_STEP_CLONE, -errno);
     }
     if (!child) {
         play(steps, stage);
@@ -258,7 +258,7 @@ static int play_all(uint64_t steps, struct ww_failure *failure)
     int err;
 
     if (stage == MAP_FAILED) {
-        return ww_note(failure, WW_STEP_MEMORY, -errno);
+        return ww_fail(failure, WW_STEP_MEMORY, -errno);
     }
     err = play_once(steps, stage, failure);
     munmap(stage, sizeof(*stage));

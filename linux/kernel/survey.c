@@ -48,11 +48,11 @@ static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struc
         }
         mapped.private_anonymous &= is_private_anonymous(&mapping);
         mapped.private_file |= is_private_file(&mapping);
-        if (pos > start && mapping.page_size != mapped.grain) {
+        if (pos > start && mapping.page_size != mapped.page_size) {
             found = -EINVAL;
             break;
         }
-        mapped.grain = mapping.page_size;
+        mapped.page_size = mapping.page_size;
         pos = mapping.end;
     }
     ww_maps_close(&maps);
@@ -79,10 +79,10 @@ int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
     if (err) {
         return err;
     }
-    if (mapped.grain < ww_page_size()) {
-        mapped.grain = ww_page_size();
+    if (mapped.page_size < ww_page_size()) {
+        mapped.page_size = ww_page_size();
     }
-    if ((start | end) & (mapped.grain - 1)) {
+    if ((start | end) & (mapped.page_size - 1)) {
         return -EINVAL;
     }
     *ret = mapped;

@@ -59,11 +59,11 @@ static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
 
     *ret_full = true;
     if (full >= 0 || is_shortage(full)) {
-        return ww_note(failure, WW_STEP_USERFAULTFD, full);
+        return ww_fail(failure, WW_STEP_USERFAULTFD, full);
     }
     device = by_device(barred, &opened);
     if (device >= 0 || is_shortage(device)) {
-        return ww_note(failure, WW_STEP_DEVICE, device);
+        return ww_fail(failure, WW_STEP_DEVICE, device);
     }
     *ret_full = false;
     user = by_call(UFFD_USER_MODE_ONLY, barred);
@@ -71,7 +71,7 @@ static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
         return user;
     }
     refused = user == -EINVAL && full != -EINVAL;
-    ww_note(failure, refused ? WW_STEP_FULL_ONLY : WW_STEP_USERFAULTFD, refused ? full : user);
+    ww_fail(failure, refused ? WW_STEP_FULL_ONLY : WW_STEP_USERFAULTFD, refused ? full : user);
     if (barred & WW_STEP_BIT(WW_STEP_USERFAULTFD)) {
         failure->outcome = WW_OUTCOME_END;
     }
@@ -88,7 +88,7 @@ int ww_userfaultfd_open(uint64_t features, uint64_t barred, bool *ret_full, stru
     if (fd < 0 || !ioctl(fd, UFFDIO_API, &api)) {
         return fd;
     }
-    err = ww_note(failure, async ? WW_STEP_API_ASYNC : WW_STEP_API_WP, -errno);
+    err = ww_fail(failure, async ? WW_STEP_API_ASYNC : WW_STEP_API_WP, -errno);
     close(fd);
     return err;
 }

@@ -35,7 +35,7 @@ FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=un
 FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libnt_la_SOURCES) \
 	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c)))
 FUZZERS = $(FUZZ_NAMES:%=fuzz/%)
-fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/answer.o fuzz/tests/fuzz/nt.o: \
+fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/get.o fuzz/tests/fuzz/nt.o: \
 	FUZZ_CFLAGS += -fno-sanitize=alignment,null,pointer-overflow
 
 fuzz/%.o: $(srcdir)/%.c
@@ -43,7 +43,7 @@ fuzz/%.o: $(srcdir)/%.c
 		-fsanitize=fuzzer-no-link,address,undefined $(FUZZ_CFLAGS) -MMD -c -o $@ $<
 
 fuzz/all.a: $(FUZZ_OBJECTS)
-	$(AM_V_AR)rm -f $@ && $(AR) cr $@ $(FUZZ_OBJECTS)
+	$(AM_V_AR)rm -f $@ && $(AR) qcs $@ $(FUZZ_OBJECTS)
 
 $(FUZZERS): fuzz/%: fuzz/tests/fuzz/%.o fuzz/all.a
 	$(AM_V_CCLD)$(FUZZ_CC) -fsanitize=$(FUZZ_SANITIZERS) $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -o $@ $< fuzz/all.a $(FUZZ_LIBS)

@@ -32,7 +32,7 @@ void *__wrap_ww_heap_alloc(size_t size)
 
 /* A set and what must be in it. Where memory ran out there may be more. */
 struct modelled {
-    struct ww_pageset set;
+    struct ww_page_set set;
     bool member[MAX_PAGES];
     size_t from; /* the set's first page in member */
     bool exact;
@@ -64,7 +64,7 @@ static void check_next(const struct modelled *m, size_t from, size_t to)
 {
     uintptr_t start = 0, end = 0;
     size_t first = from, stop;
-    bool found = ww_pageset_next(&m->set, addr_of(from), addr_of(to), &start, &end);
+    bool found = ww_page_set_next(&m->set, addr_of(from), addr_of(to), &start, &end);
 
     while (first < to && !m->member[first]) {
         first++;
@@ -84,7 +84,7 @@ static void check_next(const struct modelled *m, size_t from, size_t to)
 /* Whole leaves from @from on: all that it promises to have are members. */
 static void check_full_run(const struct modelled *m, size_t from, size_t to)
 {
-    uintptr_t end = ww_pageset_full_run(&m->set, addr_of(from), addr_of(to));
+    uintptr_t end = ww_page_set_full_run(&m->set, addr_of(from), addr_of(to));
     size_t stop = (end - BASE) >> ww_page_shift;
 
     must(end >= addr_of(from) && end <= addr_of(to), "%#zx is outside", (size_t)end);
@@ -96,7 +96,7 @@ static void check_full_run(const struct modelled *m, size_t from, size_t to)
 /* Progress, no further than asked, and about as many members as asked: whole leaves are counted. */
 static void check_span(const struct modelled *m, size_t from, size_t to, size_t max_pages)
 {
-    uintptr_t end = ww_pageset_span(&m->set, addr_of(from), addr_of(to), max_pages);
+    uintptr_t end = ww_page_set_span(&m->set, addr_of(from), addr_of(to), max_pages);
     size_t members = 0;
 
     must(end > addr_of(from) && end <= addr_of(to), "%#zx from %zu", (size_t)end, from);
@@ -112,7 +112,7 @@ static void check_all(const struct modelled *m)
     uintptr_t pos = addr_of(m->from), end = addr_of(m->from + pages_of(m)), start, stop;
     size_t nr = 0, expected = 0, at = m->from;
 
-    while (ww_pageset_next(&m->set, pos, end, &start, &stop)) {
+    while (ww_page_set_next(&m->set, pos, end, &start, &stop)) {
         must(start >= pos && stop > start && stop <= end, "run %#zx-%#zx", (size_t)start, (size_t)stop);
         for (; at < (start - BASE) >> ww_page_shift; at++) {
             must(!m->member[at], "page %zu is lost", at);
@@ -131,7 +131,7 @@ static void check_all(const struct modelled *m)
     }
     must(!m->exact || (m->set.nr_set == expected && nr == expected), "%zu members, %zu counted, %zu found",
          expected, m->set.nr_set, nr);
-    must(ww_pageset_empty(&m->set) == (nr == 0), "emptiness");
+    must(ww_page_set_empty(&m->set) == (nr == 0), "emptiness");
 }
 
 static void split_and_join(struct input *input, struct modelled *m)
@@ -140,14 +140,14 @@ static void split_and_join(struct input *input, struct modelled *m)
     struct modelled *upper = malloc(sizeof(*upper));
 
     *upper = *m;
-    ww_pageset_split(&m->set, addr_of(at), &upper->set);
+    ww_page_set_split(&m->set, addr_of(at), &upper->set);
     upper->from = at;
     must(m->set.nr_pages + upper->set.nr_pages == nr, "%zu pages", nr);
     check_all(m);
     check_all(upper);
-    ww_pageset_join(&m->set, &upper->set);
-    must(m->set.nr_pages == nr && ww_pageset_empty(&upper->set), "joined");
-    ww_pageset_destroy(&upper->set);
+    ww_page_set_join(&m->set, &upper->set);
+    must(m->set.nr_pages == nr && ww_page_set_empty(&upper->set), "joined");
+    ww_page_set_destroy(&upper->set);
     free(upper);
 }
 
@@ -162,17 +162,17 @@ static void merge(struct input *input, struct modelled *m)
     take_range(input, m, &first, &stop);
     from->from = first;
     from->exact = m->exact;
-    ww_pageset_init(&from->set, addr_of(first), stop - first);
+    ww_page_set_init(&from->set, addr_of(first), stop - first);
     for (int i = 0; i < 2 && stop > first; i++) {
         size_t a, b;
 
         take_range(input, from, &a, &b);
-        ww_pageset_add(&from->set, addr_of(a), addr_of(b));
+        ww_page_set_add(&from->set, addr_of(a), addr_of(b));
         memset(from->member + a, true, b - a);
         memset(m->member + a, true, b - a);
     }
-    ww_pageset_merge(&m->set, &from->set);
-    ww_pageset_destroy(&from->set);
+    ww_page_set_merge(&m->set, &from->set);
+    ww_page_set_destroy(&from->set);
     free(from);
 }
 
@@ -184,7 +184,7 @@ static void page_set(struct input *input)
     short_of_memory = false;
     memset(&m, 0, sizeof(m));
     m.exact = !take_bool(input);
-    ww_pageset_init(&m.set, BASE, 1 + take_below(input, MAX_PAGES));
+    ww_page_set_init(&m.set, BASE, 1 + take_below(input, MAX_PAGES));
     short_of_memory = !m.exact;
     for (int nr = 0; input->left && nr < 200; nr++) {
         unsigned int operation = take(input, 1) % 8;
@@ -193,11 +193,11 @@ static void page_set(struct input *input)
         switch (operation) {
         case 0:
         case 1:
-            ww_pageset_add(&m.set, addr_of(from), addr_of(to));
+            ww_page_set_add(&m.set, addr_of(from), addr_of(to));
             memset(m.member + from, true, to - from);
             break;
         case 2:
-            ww_pageset_remove(&m.set, addr_of(from), addr_of(to));
+            ww_page_set_remove(&m.set, addr_of(from), addr_of(to));
             memset(m.member + from, false, to - from);
             break;
         case 3:
@@ -220,7 +220,7 @@ static void page_set(struct input *input)
         }
     }
     check_all(&m);
-    ww_pageset_destroy(&m.set);
+    ww_page_set_destroy(&m.set);
     short_of_memory = false;
 }
 
@@ -275,7 +275,7 @@ static void insert(size_t from, size_t to)
         region->watch_id = ++ctx->last_watch_id;
         region->tracker = atomic_load(&ctx->tracker);
         ww_region_insert(ctx, region);
-        ww_quiet_grow(&ctx->quiet, atomic_load(&ctx->nr_regions));
+        ww_lockless_grow(&ctx->lockless, atomic_load(&ctx->nr_regions));
         set_slots(region, region);
     }
 }
@@ -299,13 +299,13 @@ static void split(size_t at, bool undo)
     }
     must(ww_region_split(ctx, region, addr_of(at) + 1, &upper) == -EINVAL, "cut inside a page");
     pthread_mutex_lock(&region->lock);
-    ww_pageset_add(&region->latch, addr_of(below), addr_of(at + 1));
+    ww_page_set_add(&region->latch, addr_of(below), addr_of(at + 1));
     nr = region->latch.nr_set;
     pthread_mutex_unlock(&region->lock);
     must(!ww_region_split(ctx, region, addr_of(at), &upper), "split");
     must(upper->watch_id == region->watch_id && region->range.end == addr_of(at), "halves");
     must(region->latch.nr_set + upper->latch.nr_set == nr, "latched pages of the halves");
-    must(ww_pageset_next(&upper->latch, addr_of(at), addr_of(at + 1), &start, &end), "page %zu is latched",
+    must(ww_page_set_next(&upper->latch, addr_of(at), addr_of(at + 1), &start, &end), "page %zu is latched",
          at);
     must(upper->latch.nr_set < nr, "page %zu is latched", below);
     if (undo) {
@@ -333,7 +333,7 @@ static void note(size_t from, size_t to, size_t nr_runs)
     struct ww_scan scan = { .start = addr_of(from), .end = addr_of(to), .dense = nr_runs & 1 };
 
     if (in_one_region(from, to)) {
-        ww_quiet_note(ctx, slots[from], &scan, nr_runs);
+        ww_lockless_remember(ctx, slots[from], &scan, nr_runs);
     }
 }
 
@@ -377,15 +377,15 @@ static void region_table(struct input *input)
             break;
         case 5:
             if (slots[first]) {
-                ww_quiet_end(ctx, slots[first]);
-                must(!ww_quiet_knows(ctx, slots[first]->range.start, slots[first]->range.end), "void");
+                ww_epoch_end(ctx, slots[first]);
+                must(!ww_lockless_knows(ctx, slots[first]->range.start, slots[first]->range.end), "void");
             }
             break;
         case 6:
             check_table();
             break;
         }
-        must(!ww_quiet_knows(ctx, addr_of(from), addr_of(to)) || in_one_region(from, to),
+        must(!ww_lockless_knows(ctx, addr_of(from), addr_of(to)) || in_one_region(from, to),
              "%zu-%zu is said to be in one region", from, to);
     }
     check_table();

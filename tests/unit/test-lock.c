@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a build with --enable-debug asserts of locks (linux/lock.h): this test has the check
+ * What a build with --enable-debug asserts of locks (linux/kernel/lock.h): this test has the check
  * compiled in, whatever the rest of the build has.
  */
 #ifndef WW_DEBUG_LOCKS
@@ -10,7 +10,7 @@
 
 #include "util.h"
 
-#include "lock.c"
+#include "kernel/lock.c"
 
 static pthread_mutex_t lower = PTHREAD_MUTEX_INITIALIZER, upper = PTHREAD_MUTEX_INITIALIZER;
 

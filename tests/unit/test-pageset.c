@@ -42,14 +42,14 @@ void *__wrap_ww_heap_alloc(size_t size)
 /* ---- the oracle ---- */
 
 struct model {
-    struct ww_pageset set;
+    struct ww_page_set set;
     uint64_t random;
     uint64_t seed;
     bool superset; /* memory ran out once: more may be members */
     uint8_t member[MAX_PAGES];
 };
 
-static uintptr_t addr_of(const struct ww_pageset *set, size_t page)
+static uintptr_t addr_of(const struct ww_page_set *set, size_t page)
 {
     return set->base + page * ww_page_size();
 }
@@ -61,13 +61,13 @@ static struct model *new_model(size_t nr_pages, uint64_t seed)
     ck_assert_ptr_nonnull(model);
     memset(model, 0, sizeof(*model));
     model->seed = model->random = seed;
-    ww_pageset_init(&model->set, (uintptr_t)0x7abcde123000, nr_pages);
+    ww_page_set_init(&model->set, (uintptr_t)0x7abcde123000, nr_pages);
     return model;
 }
 
 static void free_model(struct model *model)
 {
-    ww_pageset_destroy(&model->set);
+    ww_page_set_destroy(&model->set);
     free(model);
 }
 
@@ -124,11 +124,11 @@ static size_t count_members(const struct model *model, size_t from, size_t to)
 /* Walks the set by its own runs: exact, or at least everything where memory ran out. */
 static void check_members(const struct model *model, size_t step)
 {
-    const struct ww_pageset *set = &model->set;
+    const struct ww_page_set *set = &model->set;
     uintptr_t pos = set->base, end = addr_of(set, set->nr_pages), start, stop;
     size_t page = 0, members = 0;
 
-    while (ww_pageset_next(set, pos, end, &start, &stop)) {
+    while (ww_page_set_next(set, pos, end, &start, &stop)) {
         size_t from = (start - set->base) / ww_page_size(), to = (stop - set->base) / ww_page_size();
 
         ck_assert_msg(start >= pos && stop > start && stop <= end, "step %zu: a run outside", step);
@@ -145,7 +145,7 @@ static void check_members(const struct model *model, size_t step)
                   "seed %lu, step %zu: member lost behind %zu", (unsigned long)model->seed, step, page);
     ck_assert_msg(set->all || set->nr_set == members, "step %zu: nr_set is %zu of %zu", step, set->nr_set,
                   members);
-    ck_assert_int_eq(ww_pageset_empty(set), members == 0);
+    ck_assert_int_eq(ww_page_set_empty(set), members == 0);
 }
 
 /* ---- operations ---- */
@@ -156,9 +156,9 @@ static void do_change(struct model *model, bool add)
 
     random_range(model, &from, &to);
     if (add) {
-        ww_pageset_add(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
+        ww_page_set_add(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
     } else {
-        ww_pageset_remove(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
+        ww_page_set_remove(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
     }
     memset(model->member + from, add, to - from);
 }
@@ -170,7 +170,7 @@ static void do_next(struct model *model)
     bool found;
 
     random_range(model, &from, &to);
-    found = ww_pageset_next(&model->set, addr_of(&model->set, from), addr_of(&model->set, to), &start, &stop);
+    found = ww_page_set_next(&model->set, addr_of(&model->set, from), addr_of(&model->set, to), &start, &stop);
     first = find_member(model, from, to, true);
     last = find_member(model, first, to, false);
     if (model->superset) {
@@ -200,7 +200,7 @@ static void do_span(struct model *model)
     uintptr_t at;
 
     random_range(model, &from, &to);
-    at = ww_pageset_span(&model->set, addr_of(&model->set, from), addr_of(&model->set, to), bound);
+    at = ww_page_set_span(&model->set, addr_of(&model->set, from), addr_of(&model->set, to), bound);
     ck_assert_uint_eq((at - model->set.base) % ww_page_size(), 0);
     stop = (at - model->set.base) / ww_page_size();
     ck_assert_msg(stop > from && stop <= to, "span from %zu to %zu gives %zu", from, to, stop);
@@ -217,7 +217,7 @@ static void do_full_run(struct model *model)
     uintptr_t at;
 
     random_range(model, &from, &to);
-    at = ww_pageset_full_run(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
+    at = ww_page_set_full_run(&model->set, addr_of(&model->set, from), addr_of(&model->set, to));
     stop = (at - model->set.base) / ww_page_size();
     ck_assert_msg(stop >= from && stop <= to, "full run from %zu to %zu gives %zu", from, to, stop);
     if (!model->superset) {
@@ -229,7 +229,7 @@ static void do_full_run(struct model *model)
 /* Splits, looks at both halves, and merges them again. */
 static void do_split(struct model *model)
 {
-    struct ww_pageset *set = &model->set, upper, joined;
+    struct ww_page_set *set = &model->set, upper, joined;
     size_t nr = set->nr_pages, at;
     uintptr_t start, stop;
 
@@ -237,21 +237,21 @@ static void do_split(struct model *model)
         return;
     }
     at = 1 + random_below(&model->random, nr - 1);
-    ww_pageset_split(set, addr_of(set, at), &upper);
+    ww_page_set_split(set, addr_of(set, at), &upper);
     ck_assert_uint_eq(set->nr_pages, at);
     ck_assert_uint_eq(upper.nr_pages, nr - at);
     ck_assert_uint_eq(upper.base, addr_of(set, at));
     if (!model->superset) {
         ck_assert_uint_eq(set->nr_set, count_members(model, 0, at));
         ck_assert_uint_eq(upper.nr_set, count_members(model, at, nr));
-        ck_assert_int_eq(ww_pageset_next(&upper, upper.base, addr_of(&upper, nr - at), &start, &stop),
+        ck_assert_int_eq(ww_page_set_next(&upper, upper.base, addr_of(&upper, nr - at), &start, &stop),
                          upper.nr_set > 0);
     }
-    ww_pageset_init(&joined, set->base, nr);
-    ww_pageset_merge(&joined, set);
-    ww_pageset_merge(&joined, &upper);
-    ww_pageset_destroy(set);
-    ww_pageset_destroy(&upper);
+    ww_page_set_init(&joined, set->base, nr);
+    ww_page_set_merge(&joined, set);
+    ww_page_set_merge(&joined, &upper);
+    ww_page_set_destroy(set);
+    ww_page_set_destroy(&upper);
     *set = joined;
 }
 
@@ -284,8 +284,8 @@ START_TEST(random_operations_equal_the_oracle)
         do_something(model);
         check_members(model, step);
     }
-    ww_pageset_remove(&model->set, model->set.base, addr_of(&model->set, model->set.nr_pages));
-    ck_assert_msg(ww_pageset_empty(&model->set), "not empty after everything was removed");
+    ww_page_set_remove(&model->set, model->set.base, addr_of(&model->set, model->set.nr_pages));
+    ck_assert_msg(ww_page_set_empty(&model->set), "not empty after everything was removed");
     free_model(model);
 }
 END_TEST
@@ -305,10 +305,10 @@ START_TEST(without_memory_it_grows_to_a_superset)
         allocations_left = -1;
         check_members(model, step);
         if (step % 100 == 99) {
-            ww_pageset_remove(&model->set, model->set.base, addr_of(&model->set, nr));
+            ww_page_set_remove(&model->set, model->set.base, addr_of(&model->set, nr));
             memset(model->member, 0, nr);
             model->superset = false;
-            ck_assert_msg(ww_pageset_empty(&model->set), "step %zu: it stays full for ever", step);
+            ck_assert_msg(ww_page_set_empty(&model->set), "step %zu: it stays full for ever", step);
         }
     }
     ck_assert_msg(nr_denied > 0 || sizes[_i % NR_SIZES] == 1, "memory never ran out");
@@ -320,24 +320,24 @@ END_TEST
 START_TEST(full_and_empty_leaves_fold)
 {
     struct model *model = new_model(MAX_PAGES, 1);
-    struct ww_pageset *set = &model->set;
+    struct ww_page_set *set = &model->set;
     size_t tail = MAX_PAGES & ~(LEAF - 1);
 
-    ww_pageset_add(set, addr_of(set, 0), addr_of(set, LEAF));
+    ww_page_set_add(set, addr_of(set, 0), addr_of(set, LEAF));
     for (size_t page = LEAF; page < 2 * LEAF; page++) {
-        ww_pageset_add(set, addr_of(set, page), addr_of(set, page + 1));
+        ww_page_set_add(set, addr_of(set, page), addr_of(set, page + 1));
         ck_assert_int_eq(set->leaves[1] == set->leaves[0], page == 2 * LEAF - 1);
     }
     for (size_t page = MAX_PAGES; page > tail; page--) {
-        ww_pageset_add(set, addr_of(set, page - 1), addr_of(set, page));
+        ww_page_set_add(set, addr_of(set, page - 1), addr_of(set, page));
         ck_assert_int_eq(set->leaves[tail / LEAF] == set->leaves[0], page - 1 == tail);
     }
     ck_assert_uint_eq(set->nr_set, 2 * LEAF + MAX_PAGES - tail);
-    ww_pageset_remove(set, addr_of(set, LEAF + 7), addr_of(set, LEAF + 8));
+    ww_page_set_remove(set, addr_of(set, LEAF + 7), addr_of(set, LEAF + 8));
     ck_assert_ptr_ne(set->leaves[1], set->leaves[0]);
     ck_assert_uint_eq(set->nr_set, 2 * LEAF + MAX_PAGES - tail - 1);
     for (size_t page = LEAF; page < 2 * LEAF; page++) {
-        ww_pageset_remove(set, addr_of(set, page), addr_of(set, page + 1));
+        ww_page_set_remove(set, addr_of(set, page), addr_of(set, page + 1));
         ck_assert_int_eq(set->leaves[1] == NULL, page == 2 * LEAF - 1);
     }
     free_model(model);
@@ -348,22 +348,22 @@ END_TEST
 START_TEST(no_memory_at_all)
 {
     struct model *model = new_model(2 * LEAF, 1);
-    struct ww_pageset *set = &model->set, upper;
+    struct ww_page_set *set = &model->set, upper;
     uintptr_t start, stop;
 
-    ww_pageset_add(set, addr_of(set, 0), addr_of(set, LEAF));
+    ww_page_set_add(set, addr_of(set, 0), addr_of(set, LEAF));
     allocations_left = 0;
-    ww_pageset_remove(set, addr_of(set, 5), addr_of(set, 6));
-    ww_pageset_split(set, addr_of(set, 100), &upper);
+    ww_page_set_remove(set, addr_of(set, 5), addr_of(set, 6));
+    ww_page_set_split(set, addr_of(set, 100), &upper);
     allocations_left = -1;
-    ck_assert(ww_pageset_next(set, set->base, addr_of(set, 100), &start, &stop));
+    ck_assert(ww_page_set_next(set, set->base, addr_of(set, 100), &start, &stop));
     ck_assert(start == set->base && stop == addr_of(set, 100));
-    ck_assert(ww_pageset_next(&upper, upper.base, addr_of(&upper, LEAF - 100), &start, &stop));
+    ck_assert(ww_page_set_next(&upper, upper.base, addr_of(&upper, LEAF - 100), &start, &stop));
     ck_assert(start == upper.base && stop == addr_of(&upper, LEAF - 100));
-    ck_assert_uint_eq(ww_pageset_span(&upper, upper.base, addr_of(&upper, 50), 20), addr_of(&upper, 20));
-    ww_pageset_remove(&upper, upper.base, addr_of(&upper, upper.nr_pages));
-    ck_assert(ww_pageset_empty(&upper));
-    ww_pageset_destroy(&upper);
+    ck_assert_uint_eq(ww_page_set_span(&upper, upper.base, addr_of(&upper, 50), 20), addr_of(&upper, 20));
+    ww_page_set_remove(&upper, upper.base, addr_of(&upper, upper.nr_pages));
+    ck_assert(ww_page_set_empty(&upper));
+    ww_page_set_destroy(&upper);
     free_model(model);
 }
 END_TEST

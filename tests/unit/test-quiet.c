@@ -379,10 +379,10 @@ static void unwatch_all(void)
 
 static void cut_by_limbo(void)
 {
-    struct ww_limbo limbo;
+    struct ww_detached detached;
 
-    ck_assert_int_eq(ww_limbo_enter(ctx, (uintptr_t)base, (uintptr_t)base + page_size(), &limbo), 0);
-    ww_limbo_forget(&limbo);
+    ck_assert_int_eq(ww_detach(ctx, (uintptr_t)base, (uintptr_t)base + page_size(), &detached), 0);
+    ww_detached_free(&detached);
 }
 
 static void (*const endings[])(void) = { forget_all, forget_a_part, unwatch_all, cut_by_limbo };

@@ -270,37 +270,37 @@ static void do_get(struct model *model)
 static void do_limbo(struct model *model)
 {
     struct model before = *model;
-    struct ww_limbo limbo;
+    struct ww_detached detached;
     size_t from, to;
 
     random_range(model, 24, &from, &to);
     if (backend->caps & WW_CAP_OWNS_PROT) {
-        ASSERT(model, ww_limbo_enter(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
-                                     &limbo) == -EOPNOTSUPP);
-        ww_limbo_restore(ctx, &limbo);
+        ASSERT(model, ww_detach(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
+                                     &detached) == -EOPNOTSUPP);
+        ww_detached_restore(ctx, &detached);
         return;
     }
     if (!model->owner[from] || to > region_end(model, from)) {
-        ASSERT(model, ww_limbo_enter(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
-                                     &limbo) == -ENOENT);
-        ASSERT(model, !limbo.region);
-        ww_limbo_forget(&limbo);
-        ww_limbo_restore(ctx, &limbo);
+        ASSERT(model, ww_detach(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
+                                     &detached) == -ENOENT);
+        ASSERT(model, !detached.region);
+        ww_detached_free(&detached);
+        ww_detached_restore(ctx, &detached);
         return;
     }
     ASSERT(model,
-           ww_limbo_enter(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to), &limbo) == 0);
+           ww_detach(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to), &detached) == 0);
     set_owner(model, from, to, 0);
     if (!random_below(&model->random, 4)) {
         check_all(model);
     }
     if (random_below(&model->random, 2)) {
-        ww_limbo_restore(ctx, &limbo);
+        ww_detached_restore(ctx, &detached);
         memcpy(model->owner, before.owner, sizeof(model->owner));
         check_part(model, region_start(model, from), region_end(model, from), 0);
     } else {
         remap_pages(addr_of(model, from), to - from);
-        ww_limbo_forget(&limbo);
+        ww_detached_free(&detached);
         set_flags(model->dirty, from, to, false);
     }
     check_find(model, from);
@@ -420,19 +420,19 @@ START_TEST(limbo_without_memory_changes_nothing)
 
     for (long allowed = 0; allowed < 16; allowed++) {
         char *base = map_pages(12);
-        struct ww_limbo limbo;
+        struct ww_detached detached;
         int err;
 
         ck_assert_int_eq(ww_watch(ctx, base, 12 * page, WW_WATCH_FRESH), 0);
         write_map(base, "#.##....#..#");
         ck_assert_int_eq(ww_latch(ctx, base, 12 * page), 0);
         allocations_left = allowed;
-        err = ww_limbo_enter(ctx, (uintptr_t)base + 4 * page, (uintptr_t)base + 8 * page, &limbo);
+        err = ww_detach(ctx, (uintptr_t)base + 4 * page, (uintptr_t)base + 8 * page, &detached);
         allocations_left = -1;
-        ck_assert_msg(err == 0 || err == -ENOMEM, "ww_limbo_enter: %d", err);
+        ck_assert_msg(err == 0 || err == -ENOMEM, "ww_detach: %d", err);
         nr_failed += err != 0;
-        ck_assert_int_eq(limbo.region == NULL, err != 0);
-        ww_limbo_restore(ctx, &limbo);
+        ck_assert_int_eq(detached.region == NULL, err != 0);
+        ww_detached_restore(ctx, &detached);
         ck_assert_int_eq(ww_find(ctx, base + 5 * page, &range), 0);
         ck_assert_uint_eq(range.start, (uintptr_t)base);
         ck_assert_uint_eq(range.end, (uintptr_t)base + 12 * page);
@@ -449,14 +449,14 @@ START_TEST(limbo_is_not_joined_to_strangers)
 {
     size_t page = page_size();
     char *base = map_pages(12);
-    struct ww_limbo limbo;
+    struct ww_detached detached;
     struct ww_range range;
 
     ck_assert_int_eq(ww_watch(ctx, base, 12 * page, WW_WATCH_FRESH), 0);
-    ck_assert_int_eq(ww_limbo_enter(ctx, (uintptr_t)base + 4 * page, (uintptr_t)base + 8 * page, &limbo), 0);
+    ck_assert_int_eq(ww_detach(ctx, (uintptr_t)base + 4 * page, (uintptr_t)base + 8 * page, &detached), 0);
     ck_assert_int_eq(ww_unwatch(ctx, base + 8 * page, 4 * page), 0);
     ck_assert_int_eq(ww_watch(ctx, base + 8 * page, 4 * page, WW_WATCH_FRESH), 0);
-    ww_limbo_restore(ctx, &limbo);
+    ww_detached_restore(ctx, &detached);
     ck_assert_int_eq(ww_find(ctx, base, &range), 0);
     ck_assert_uint_eq(range.end, (uintptr_t)base + 8 * page);
     ck_assert_int_eq(ww_find(ctx, base + 8 * page, &range), 0);
@@ -488,15 +488,15 @@ START_TEST(limbo_leaves_the_addresses_to_others)
 {
     size_t page = page_size();
     char *base = map_pages(12);
-    struct ww_limbo limbo;
+    struct ww_detached detached;
 
     ck_assert_int_eq(ww_watch(ctx, base, 12 * page, WW_WATCH_FRESH), 0);
     write_map(base, "############");
-    ck_assert_int_eq(ww_limbo_enter(ctx, (uintptr_t)base + 4 * page, (uintptr_t)base + 8 * page, &limbo), 0);
+    ck_assert_int_eq(ww_detach(ctx, (uintptr_t)base + 4 * page, (uintptr_t)base + 8 * page, &detached), 0);
     remap_pages(base + 4 * page, 4);
     ck_assert_int_eq(ww_watch(ctx, base + 4 * page, 4 * page, WW_WATCH_FRESH), 0);
     write_page(base, 5, 1);
-    ww_limbo_forget(&limbo);
+    ww_detached_free(&detached);
     write_page(base, 6, 1);
     expect_map(ctx, base, "####");
     expect_map(ctx, base + 4 * page, ".##.");

@@ -41,8 +41,8 @@ static atomic_uint nr_fills_over;
 #define NR_MARKS 256
 static _Atomic uint64_t marks[NR_MARKS];
 
-static atomic_long nr_islands; /* of all ranges */
-static long max_islands;       /* half the mappings the process may have, at two an island */
+static atomic_long nr_isolated; /* of all ranges */
+static long max_isolated;       /* half the mappings the process may have, at two an island */
 
 IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
 {
@@ -82,10 +82,10 @@ IN_HANDLER static long dirty_beside(const struct ww_prot_pages *pages, size_t fi
 }
 
 /* Returns how many islands all ranges have then. */
-IN_HANDLER static long add_islands(struct ww_prot_pages *pages, long nr)
+IN_HANDLER static long add_isolated(struct ww_prot_pages *pages, long nr)
 {
-    atomic_fetch_add(&pages->nr_islands, nr);
-    return atomic_fetch_add(&nr_islands, nr) + nr;
+    atomic_fetch_add(&pages->nr_isolated, nr);
+    return atomic_fetch_add(&nr_isolated, nr) + nr;
 }
 
 IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size_t last)
@@ -143,7 +143,7 @@ IN_HANDLER static enum outcome open_run(const struct ww_prot_map *map, size_t pa
         return filled ? BEING_FILLED : NOT_OURS;
     }
     set_dirty(pages, first, last);
-    atomic_fetch_sub(&nr_islands, atomic_exchange(&pages->nr_islands, 0));
+    atomic_fetch_sub(&nr_isolated, atomic_exchange(&pages->nr_isolated, 0));
     return OPENED;
 }
 
@@ -152,7 +152,7 @@ IN_HANDLER static enum outcome open_page(uintptr_t addr)
     const struct ww_prot_map *map = find_map(addr);
     struct ww_prot_pages *pages;
     uintptr_t fill_start, fill_end;
-    long new_islands;
+    long new_isolated;
     size_t page;
     int prot;
 
@@ -169,8 +169,8 @@ IN_HANDLER static enum outcome open_page(uintptr_t addr)
         return NOT_OURS;
     }
     /* It begins a run, makes one longer, or joins two. */
-    new_islands = 1 - dirty_beside(pages, page, page + 1);
-    if (add_islands(pages, new_islands) > max_islands && new_islands > 0) {
+    new_isolated = 1 - dirty_beside(pages, page, page + 1);
+    if (add_isolated(pages, new_isolated) > max_isolated && new_isolated > 0) {
         return open_run(map, page, prot);
     }
     addr = pages->base + (page << ww_page_shift);
@@ -366,7 +366,7 @@ static bool is_taken(const struct ww_prot_map *map)
     return false;
 }
 
-struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end)
+struct ww_prot_map *ww_fault_find_orphan(uintptr_t start, uintptr_t end)
 {
     const struct fault_table *now;
     struct ww_prot_map *found = NULL;
@@ -374,7 +374,7 @@ struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end)
     ww_lock(&registry_lock, WW_RANK_BACKEND);
     now = atomic_load(&table);
     for (size_t i = 0; now && i < now->nr && !found; i++) {
-        if (now->maps[i]->kept && now->maps[i]->start < end && now->maps[i]->end > start) {
+        if (now->maps[i]->orphaned && now->maps[i]->start < end && now->maps[i]->end > start) {
             found = now->maps[i];
         }
     }
@@ -401,8 +401,8 @@ int ww_fault_add(struct ww_prot_map *map)
             next->maps[i] = next->maps[i - 1];
         }
         next->maps[i] = map;
-        if (!max_islands) {
-            max_islands = ww_mapping_limit() / 4;
+        if (!max_isolated) {
+            max_isolated = ww_mapping_limit() / 4;
         }
         publish(next);
     }
@@ -463,17 +463,17 @@ void ww_fault_end_fill(struct ww_prot_map *map)
 
 void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last)
 {
-    add_islands(pages, dirty_beside(pages, first, last) - 1);
+    add_isolated(pages, dirty_beside(pages, first, last) - 1);
 }
 
 /* Handlers at work on neighbours count them without seeing each other, so the number
  * drifts; there is time to put it right before it matters. */
-void ww_fault_count_islands(struct ww_prot_pages *pages)
+void ww_fault_count_isolated(struct ww_prot_pages *pages)
 {
     long nr = 0;
     uint64_t before = 0;
 
-    if (atomic_load(&nr_islands) < max_islands / 2) {
+    if (atomic_load(&nr_isolated) < max_isolated / 2) {
         return;
     }
     for (size_t i = 0; i < (pages->nr_pages + 63) / 64; i++) {
@@ -483,12 +483,12 @@ void ww_fault_count_islands(struct ww_prot_pages *pages)
         nr += __builtin_popcountll(word & ~(word << 1 | before >> 63));
         before = word;
     }
-    add_islands(pages, nr - atomic_load(&pages->nr_islands));
+    add_isolated(pages, nr - atomic_load(&pages->nr_isolated));
 }
 
-void ww_fault_forget_islands(struct ww_prot_pages *pages)
+void ww_fault_forget_isolated(struct ww_prot_pages *pages)
 {
-    add_islands(pages, -atomic_load(&pages->nr_islands));
+    add_isolated(pages, -atomic_load(&pages->nr_isolated));
 }
 
 void ww_fault_uninstall(void)

@@ -40,7 +40,7 @@ static void put_pages(struct ww_prot_pages *pages)
     if (atomic_fetch_sub(&pages->refs, 1) > 1) {
         return;
     }
-    ww_fault_forget_islands(pages);
+    ww_fault_forget_isolated(pages);
     if (pages->dirty) {
         munmap((void *)pages->dirty, dirty_bytes(pages->nr_pages));
     }
@@ -121,23 +121,23 @@ static int disarm_map(struct ww_prot_map *map)
 /* A map with armed pages is kept: the handler goes on to open what is stored to. */
 static void end_map(struct ww_prot_map *map)
 {
-    map->kept = map->refused;
-    if (!map->kept) {
+    map->orphaned = map->refused;
+    if (!map->orphaned) {
         ww_fault_remove(map);
         free_map(map);
     }
 }
 
 /* Of two watches that begin, each may find the same map. */
-static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Ends what was kept of earlier watches of the range. What is noted of their pages may be old by now. The
  * lock is held. */
-static int end_kept(uintptr_t start, uintptr_t end)
+static int end_orphans(uintptr_t start, uintptr_t end)
 {
     struct ww_prot_map *map;
 
-    while ((map = ww_fault_find_kept(start, end))) {
+    while ((map = ww_fault_find_orphan(start, end))) {
         int learned = ww_prot_learn(map->pages, map->start, map->end), err;
 
         /* -ENOMEM: part of it is not there any more. */
@@ -154,19 +154,19 @@ static int end_kept(uintptr_t start, uintptr_t end)
     return 0;
 }
 
-static int retire_kept(uintptr_t start, uintptr_t end)
+static int retire_orphan(uintptr_t start, uintptr_t end)
 {
     int err;
 
-    ww_lock(&kept_lock, WW_RANK_KEPT);
-    err = end_kept(start, end);
-    ww_unlock(&kept_lock, WW_RANK_KEPT);
+    ww_lock(&orphans_lock, WW_RANK_ORPHANS);
+    err = end_orphans(start, end);
+    ww_unlock(&orphans_lock, WW_RANK_ORPHANS);
     return err;
 }
 
 void ww_prot_forget_parent(void)
 {
-    pthread_mutex_init(&kept_lock, NULL);
+    pthread_mutex_init(&orphans_lock, NULL);
 }
 
 static int arm(struct ww_region *region, struct ww_failure *failure)
@@ -176,28 +176,28 @@ static int arm(struct ww_region *region, struct ww_failure *failure)
     int err;
 
     /* A fault opens a page, and the kernel does not cut a huge one. */
-    if (region->grain > ww_page_size()) {
+    if (region->page_size > ww_page_size()) {
         return -EINVAL;
     }
     map = new_map(new_pages(start, end), start, end);
     if (!map) {
-        return ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(failure, WW_STEP_MEMORY, -ENOMEM);
     }
     /* Only filling needs it, whose first page would bring others with it: no error counts. */
     ww_keep_pages_small(start, end);
-    err = retire_kept(start, end);
+    err = retire_orphan(start, end);
     if (!err) {
-        err = ww_note(failure, WW_STEP_MAPS, ww_prot_learn(map->pages, start, end));
+        err = ww_fail(failure, WW_STEP_MAPS, ww_prot_learn(map->pages, start, end));
     }
     ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, false);
     if (!err) {
-        err = ww_note(failure, WW_STEP_SIGACTION, ww_fault_add(map));
+        err = ww_fail(failure, WW_STEP_SIGACTION, ww_fault_add(map));
     }
     if (err) {
         free_map(map);
         return err;
     }
-    err = ww_note(failure, WW_STEP_MPROTECT, ww_prot_apply(map->pages, 0, map->pages->nr_pages));
+    err = ww_fail(failure, WW_STEP_MPROTECT, ww_prot_apply(map->pages, 0, map->pages->nr_pages));
     if (err) {
         disarm_map(map);
         end_map(map);
@@ -225,7 +225,7 @@ static int mprotect_split(struct ww_region *region, struct ww_region *upper)
     if (!cut) {
         return -ENOMEM;
     }
-    cut->suspect = map->suspect;
+    cut->prot_unknown = map->prot_unknown;
     err = ww_fault_add(cut);
     if (err) {
         free_map(cut);
@@ -241,15 +241,15 @@ static void mprotect_join(struct ww_region *region, struct ww_region *upper)
     struct ww_prot_map *map = region->priv, *cut = upper->priv;
 
     map->end = upper->range.end;
-    map->suspect |= cut->suspect;
+    map->prot_unknown |= cut->prot_unknown;
 }
 
 /* After a change that was refused in the middle, the mappings themselves tell what can be written. */
 static int learn_again(struct ww_prot_map *map)
 {
-    int err = map->suspect ? ww_prot_learn(map->pages, map->start, map->end) : 0;
+    int err = map->prot_unknown ? ww_prot_learn(map->pages, map->start, map->end) : 0;
 
-    map->suspect = err;
+    map->prot_unknown = err;
     map->refused = false; /* its region has stayed */
     return err;
 }
@@ -289,7 +289,7 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
         from = last;
     }
     if (scan->reset) {
-        ww_fault_count_islands(pages);
+        ww_fault_count_isolated(pages);
     }
     *ret_next = ww_prot_addr(pages, from);
     return nr;
@@ -378,17 +378,17 @@ static int mprotect_check(struct ww_tracker *tracker)
     char *area = map_zeroes(len + ww_page_size());
     struct ww_region region = {
         .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
-        .grain = ww_page_size(),
+        .page_size = ww_page_size(),
         .tracker = tracker,
     };
     int err;
 
     if (!area) {
-        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     err = arm(&region, &tracker->failure);
     if (!err) {
-        err = ww_note(&tracker->failure, WW_STEP_TEST_PROTECT, try_effect(&region));
+        err = ww_fail(&tracker->failure, WW_STEP_TEST_PROTECT, try_effect(&region));
         if (!err && (tracker->caps & WW_CAP_FILL) && !can_fill(&region)) {
             tracker->caps &= ~WW_CAP_FILL;
         }
@@ -422,7 +422,7 @@ static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t
         ww_bits_change(pages->dirty, from, to, false);
         err = ww_prot_apply(pages, from, to);
     }
-    map->suspect |= err != 0;
+    map->prot_unknown |= err != 0;
     return err;
 }
 
@@ -440,7 +440,7 @@ static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t
     /* A handler that has read the old protection must not apply it after us. */
     ww_fault_synchronize();
     err = ww_prot_apply(pages, from, to);
-    map->suspect |= err != 0;
+    map->prot_unknown |= err != 0;
     return err;
 }
 
@@ -463,11 +463,11 @@ const struct ww_backend ww_backend_mprotect = {
     .join = mprotect_join,
     .scan = mprotect_scan,
     .peek = mprotect_peek,
-    .scan_alone = ww_no_scan_alone,
+    .scan_lockless = ww_no_scan_lockless,
     .discard = mprotect_discard,
     .protect = mprotect_protect,
     .fill = mprotect_fill,
-    .supply = ww_no_supply,
+    .arm_missing = ww_no_arm_missing,
     .disarm = mprotect_disarm,
     .release = mprotect_release,
     .close = mprotect_close,

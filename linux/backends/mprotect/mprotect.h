@@ -22,10 +22,10 @@
 struct ww_prot_pages {
     uintptr_t base;
     size_t nr_pages;
-    _Atomic uint64_t *dirty; /* a bit a page */
-    _Atomic uint8_t *prot;   /* a PROT_ mask a page */
-    _Atomic long nr_islands; /* runs of dirty pages: about two mappings each */
-    atomic_uint refs;        /* maps */
+    _Atomic uint64_t *dirty;  /* a bit a page */
+    _Atomic uint8_t *prot;    /* a PROT_ mask a page */
+    _Atomic long nr_isolated; /* runs of dirty pages: about two mappings each */
+    atomic_uint refs;         /* maps */
 };
 
 /* What the handler looks faults up in: the part of the pages that one region has.
@@ -36,9 +36,9 @@ struct ww_prot_map {
     /* What is being filled: the handler opens nothing there, and stores wait. Empty but then. */
     _Atomic uintptr_t fill_start, fill_end;
     struct ww_prot_pages *pages;
-    bool suspect; /* some of its mappings may be writable where pages count as clean */
-    bool refused; /* when it was disarmed last, some pages were left armed */
-    bool kept;    /* the same, and its region has ended */
+    bool prot_unknown; /* some of its mappings may be writable where pages count as clean */
+    bool refused;      /* when it was disarmed last, some pages were left armed */
+    bool orphaned;     /* the same, and its region has ended */
 };
 
 /* Protection that arms a page. */
@@ -89,7 +89,7 @@ void ww_fault_remove(struct ww_prot_map *map);
 void ww_fault_follow_forks(void);
 
 /* A map that was kept and shares a page with the range, or NULL. */
-struct ww_prot_map *ww_fault_find_kept(uintptr_t start, uintptr_t end);
+struct ww_prot_map *ww_fault_find_orphan(uintptr_t start, uintptr_t end);
 
 /* From then on stores to this part of the map wait until the fill is over. */
 void ww_fault_begin_fill(struct ww_prot_map *map, uintptr_t start, uintptr_t end);
@@ -101,8 +101,8 @@ void ww_fault_uninstall(void);
 /* Islands are runs of dirty pages: about two mappings each. The run first..last-1 is
  * clean now; all are counted anew if there are many; none is left. */
 void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last);
-void ww_fault_count_islands(struct ww_prot_pages *pages);
-void ww_fault_forget_islands(struct ww_prot_pages *pages);
+void ww_fault_count_isolated(struct ww_prot_pages *pages);
+void ww_fault_forget_isolated(struct ww_prot_pages *pages);
 
 /* ---- grace.c ---- */
 

@@ -24,7 +24,7 @@ static int open_file(struct ww_fd *ret, const char *path, int flags, enum ww_ste
 {
     int fd = open(path, flags | O_CLOEXEC);
 
-    return fd < 0 ? ww_note(failure, step, -errno) : ww_note(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
+    return fd < 0 ? ww_fail(failure, step, -errno) : ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
 }
 
 int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
@@ -46,7 +46,7 @@ int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
 }
 
 /* Adds the soft-dirty pages of a range to @into, and sets *ret_found if there are any. */
-static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                      bool *ret_found)
 {
     while (start < end) {
@@ -71,7 +71,7 @@ static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end,
             return nr < 0 ? -errno : -EIO;
         }
         for (int i = 0; i < nr; i++) {
-            ww_pageset_add(into, buffer.runs[i].start, buffer.runs[i].end);
+            ww_page_set_add(into, buffer.runs[i].start, buffer.runs[i].end);
         }
         *ret_found |= nr > 0;
         start = arg.walk_end;
@@ -85,7 +85,7 @@ static bool is_written(uint64_t entry)
 }
 
 /* The same by reading an entry for every page. */
-static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                         bool *ret_found)
 {
     uint64_t *entries = buffer.entries;
@@ -111,7 +111,7 @@ static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t e
                 continue;
             }
             if (i > first) {
-                ww_pageset_add(into, start + (first << ww_page_shift), start + (i << ww_page_shift));
+                ww_page_set_add(into, start + (first << ww_page_shift), start + (i << ww_page_shift));
                 *ret_found = true;
             }
             first = i + 1;
@@ -121,7 +121,7 @@ static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t e
     return 0;
 }
 
-int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                       bool *ret_found)
 {
     /* Another file under this number could well be read, and would say that nothing was written. */

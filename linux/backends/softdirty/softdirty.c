@@ -28,7 +28,7 @@ struct marks {
     LIST_ENTRY(marks) entry;
     unsigned int generation; /* in which process, counted by forks, it is in the list */
     struct ww_range range;
-    struct ww_pageset dirty;
+    struct ww_page_set dirty;
 };
 
 static struct {
@@ -86,14 +86,14 @@ static struct marks *new_marks(const struct ww_range *range)
 
     if (marks) {
         marks->range = *range;
-        ww_pageset_init(&marks->dirty, range->start, (range->end - range->start) >> ww_page_shift);
+        ww_page_set_init(&marks->dirty, range->start, (range->end - range->start) >> ww_page_shift);
     }
     return marks;
 }
 
 static void free_marks(struct marks *marks)
 {
-    ww_pageset_destroy(&marks->dirty);
+    ww_page_set_destroy(&marks->dirty);
     ww_heap_free(marks);
 }
 
@@ -128,7 +128,7 @@ static int softdirty_open(struct ww_tracker *tracker)
     int err;
 
     if (!sd) {
-        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     err = ww_softdirty_open(sd, &tracker->failure);
     if (err) {
@@ -145,26 +145,26 @@ static int try_effect(struct ww_tracker *tracker, char *area)
     const struct softdirty *sd = tracker->priv;
     struct ww_failure *failure = &tracker->failure;
     uintptr_t start = (uintptr_t)area, page = ww_page_size(), low = 0, high = 0;
-    struct ww_pageset dirty;
+    struct ww_page_set dirty;
     bool found = false, right;
     int err;
 
-    ww_pageset_init(&dirty, start, 2);
+    ww_page_set_init(&dirty, start, 2);
     *(volatile char *)area = 1;
     err = ww_softdirty_read(sd, start, start + 2 * page, &dirty, &found);
-    right =
-        ww_pageset_next(&dirty, start, start + 2 * page, &low, &high) && low == start && high == start + page;
-    ww_pageset_destroy(&dirty);
+    right = ww_page_set_next(&dirty, start, start + 2 * page, &low, &high) && low == start &&
+            high == start + page;
+    ww_page_set_destroy(&dirty);
     if (err) {
         /* -EBADF: one that does not seem to be ours. */
-        return ww_note(failure,
+        return ww_fail(failure,
                        err == -EBADF ? WW_STEP_FSTAT
                        : sd->scans   ? WW_STEP_SCAN
                                      : WW_STEP_PREAD,
                        err);
     }
-    return found ? ww_note(failure, WW_STEP_TEST_SOFT_DIRTY, right ? 0 : -EIO)
-                 : ww_note(failure, WW_STEP_NO_SOFT_DIRTY, -EOPNOTSUPP);
+    return found ? ww_fail(failure, WW_STEP_TEST_SOFT_DIRTY, right ? 0 : -EIO)
+                 : ww_fail(failure, WW_STEP_NO_SOFT_DIRTY, -EOPNOTSUPP);
 }
 
 /*
@@ -182,7 +182,7 @@ static int softdirty_check(struct ww_tracker *tracker)
     int err;
 
     if (area == MAP_FAILED) {
-        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     madvise(area, len, MADV_NOHUGEPAGE);
     /* In a process that has all of its memory locked the pages are there already. */
@@ -197,7 +197,7 @@ static int softdirty_check(struct ww_tracker *tracker)
     unlock_owner(&saved);
     munmap(area, len);
     if (!err && !ww_softdirty_is_whole(sd)) {
-        err = ww_note(&tracker->failure, WW_STEP_FSTAT, -EBADF);
+        err = ww_fail(&tracker->failure, WW_STEP_FSTAT, -EBADF);
     }
     return err;
 }
@@ -212,7 +212,7 @@ static int check_kind(const struct ww_region *region)
     struct ww_mapped mapped = { .private_anonymous = true };
     int err = 0;
 
-    if (region->markers || region->grain > ww_page_size()) {
+    if (region->markers || region->page_size > ww_page_size()) {
         err = ww_mapped_survey(region->range.start, region->range.end, &mapped);
     }
     return err ? err : mapped.private_anonymous ? 0 : -EINVAL;
@@ -250,7 +250,7 @@ static int softdirty_split(struct ww_region *region, struct ww_region *upper)
         return -ENOMEM;
     }
     lock_owner(&saved);
-    ww_pageset_split(&marks->dirty, upper->range.start, &cut->dirty);
+    ww_page_set_split(&marks->dirty, upper->range.start, &cut->dirty);
     marks->range.end = upper->range.start;
     add_marks(cut);
     unlock_owner(&saved);
@@ -264,7 +264,7 @@ static void softdirty_join(struct ww_region *region, struct ww_region *upper)
     sigset_t saved;
 
     lock_owner(&saved);
-    ww_pageset_join(&marks->dirty, &cut->dirty);
+    ww_page_set_join(&marks->dirty, &cut->dirty);
     marks->range.end = cut->range.end;
     unlock_owner(&saved);
 }
@@ -278,7 +278,7 @@ static ssize_t take_marks(struct marks *marks, const struct ww_scan *scan, struc
     uintptr_t pos = scan->start, low, high;
 
     while (nr < max && room) {
-        if (!ww_pageset_next(&marks->dirty, pos, scan->end, &low, &high)) {
+        if (!ww_page_set_next(&marks->dirty, pos, scan->end, &low, &high)) {
             pos = scan->end;
             break;
         }
@@ -290,7 +290,7 @@ static ssize_t take_marks(struct marks *marks, const struct ww_scan *scan, struc
         pos = high;
     }
     if (scan->reset) {
-        ww_pageset_remove(&marks->dirty, scan->start, pos);
+        ww_page_set_remove(&marks->dirty, scan->start, pos);
     }
     *ret_next = pos;
     return nr;
@@ -342,7 +342,7 @@ static int softdirty_discard(struct ww_region *region, uintptr_t start, uintptr_
         return err;
     }
     lock_owner(&saved);
-    ww_pageset_remove(&marks->dirty, start, end);
+    ww_page_set_remove(&marks->dirty, start, end);
     unlock_owner(&saved);
     return 0;
 }
@@ -393,11 +393,11 @@ const struct ww_backend ww_backend_softdirty = {
     .join = softdirty_join,
     .scan = softdirty_scan,
     .peek = softdirty_peek,
-    .scan_alone = ww_no_scan_alone,
+    .scan_lockless = ww_no_scan_lockless,
     .discard = softdirty_discard,
     .protect = softdirty_protect,
     .fill = softdirty_fill,
-    .supply = ww_no_supply,
+    .arm_missing = ww_no_arm_missing,
     .disarm = softdirty_disarm,
     .release = softdirty_release,
     .close = softdirty_close,

@@ -27,7 +27,7 @@ int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure);
 
 /* Adds the pages of [@start, @end) that exist and are soft-dirty to @into, and sets
  * *ret_found if there are any. 0 or a negative errno. */
-int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_pageset *into,
+int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                       bool *ret_found);
 
 /* Clears the bits of the whole process, whoever needs them. 0 or a negative errno. */

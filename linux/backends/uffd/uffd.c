@@ -44,11 +44,11 @@ static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
     if (uffd->fd < 0) {
         return uffd->fd;
     }
-    err = ww_note(&tracker->failure, WW_STEP_FSTAT, ww_fd_take(&uffd->opened[0], uffd->fd));
+    err = ww_fail(&tracker->failure, WW_STEP_FSTAT, ww_fd_take(&uffd->opened[0], uffd->fd));
     if (err) {
         return err;
     }
-    err = ww_note(&tracker->failure, WW_STEP_PAGEMAP,
+    err = ww_fail(&tracker->failure, WW_STEP_PAGEMAP,
                   ww_fd_take(&uffd->opened[1], open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)));
     if (err) {
         ww_fd_close(&uffd->opened[0]);
@@ -78,7 +78,7 @@ static int register_range(const struct uffd *uffd, uintptr_t start, uintptr_t en
 static int write_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
                          uintptr_t end)
 {
-    size_t step = region->grain > WW_SCAN_BYTES ? region->grain : WW_SCAN_BYTES;
+    size_t step = region->page_size > WW_SCAN_BYTES ? region->page_size : WW_SCAN_BYTES;
 
     while (start < end) {
         struct uffdio_writeprotect protect = {
@@ -148,11 +148,11 @@ static int uffd_open(struct ww_tracker *tracker)
     int err;
 
     if (ww_uffd_has_known_bug()) {
-        return ww_note(&tracker->failure, WW_STEP_RELEASE, -EIO);
+        return ww_fail(&tracker->failure, WW_STEP_RELEASE, -EIO);
     }
     uffd = ww_heap_alloc(sizeof(*uffd));
     if (!uffd) {
-        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     err = open_fds(tracker, uffd);
     if (err) {
@@ -227,7 +227,7 @@ static int try_effect(struct ww_tracker *tracker, char *area, struct page_region
     };
     uintptr_t next;
     ssize_t nr;
-    int err = ww_note(failure, WW_STEP_REGISTER,
+    int err = ww_fail(failure, WW_STEP_REGISTER,
                       register_range(uffd, scan.start, scan.end, UFFDIO_REGISTER_MODE_WP));
 
     if (err) {
@@ -237,19 +237,19 @@ static int try_effect(struct ww_tracker *tracker, char *area, struct page_region
     area[2 * page] = 1;
     nr = scan_once(uffd, &scan, vec, &next);
     if (nr < 0) {
-        return ww_note(failure, WW_STEP_SCAN, nr);
+        return ww_fail(failure, WW_STEP_SCAN, nr);
     }
     if (nr != 2 || vec[0].start != scan.start || vec[1].start != scan.start + 2 * page) {
-        return ww_note(failure, WW_STEP_TEST_ASYNC, -EIO);
+        return ww_fail(failure, WW_STEP_TEST_ASYNC, -EIO);
     }
     area[2 * page] = 2;
     memset(vec, 0, nr * sizeof(vec[0]));
     nr = scan_once(uffd, &scan, vec, &next);
     if (nr < 0) {
-        return ww_note(failure, WW_STEP_SCAN, nr);
+        return ww_fail(failure, WW_STEP_SCAN, nr);
     }
     err = nr == 1 && vec[0].start == scan.start + 2 * page && next == scan.end ? 0 : -EIO;
-    return ww_note(failure, WW_STEP_TEST_ASYNC, err);
+    return ww_fail(failure, WW_STEP_TEST_ASYNC, err);
 }
 
 /*
@@ -305,10 +305,10 @@ static int uffd_check(struct ww_tracker *tracker)
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *vec =
         mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    int err = ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM), fill_err = 0;
+    int err = ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM), fill_err = 0;
 
     if (!ww_fd_look(&uffd->opened[0]) || !ww_fd_look(&uffd->opened[1])) {
-        err = ww_note(&tracker->failure, WW_STEP_FSTAT, -EBADF);
+        err = ww_fail(&tracker->failure, WW_STEP_FSTAT, -EBADF);
     } else if (area != MAP_FAILED && vec != MAP_FAILED) {
         ww_drop_pages(area, len);
         err = try_effect(tracker, area, vec);
@@ -323,7 +323,7 @@ static int uffd_check(struct ww_tracker *tracker)
             fill_err = ww_drop_pages(area, len) ? -EIO : try_fill(uffd, area, vec);
         }
         if (fill_err == -ENOMEM) {
-            err = ww_note(&tracker->failure, WW_STEP_COPY, fill_err);
+            err = ww_fail(&tracker->failure, WW_STEP_COPY, fill_err);
         } else if (fill_err) {
             tracker->caps &= ~(WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS);
         }
@@ -443,8 +443,7 @@ static int unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t
  * exists behind that was written meanwhile, and stays so: whoever reads a page at this moment is reported,
  * too.
  */
-static int arm_missing(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
-                       uintptr_t end)
+static int arm_holes(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     int err = write_protect(uffd, region, start, end);
 
@@ -473,7 +472,7 @@ static int uffd_arm(struct ww_region *region)
     if (region->markers || is_populated(region, start, end)) {
         err = write_protect(uffd, region, start, end);
     } else if (region->tracker->no_zero_page) {
-        err = arm_missing(uffd, region, start, end);
+        err = arm_holes(uffd, region, start, end);
     }
     if (err) {
         unregister_range(uffd, start, end);
@@ -503,7 +502,7 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
         err = write_protect(uffd, region, start, end);
     } else if (!err && region->tracker->no_zero_page && !uffd_peek(region->tracker, start, end)) {
         /* Where something was written already, reads of the rest count as writes. */
-        err = arm_missing(uffd, region, start, end);
+        err = arm_holes(uffd, region, start, end);
     }
     return err;
 }
@@ -553,13 +552,14 @@ static int check_supply(const struct ww_region *region, uintptr_t start, uintptr
 }
 
 /* Missing faults besides: registering again adds the mode, and what is armed stays armed. */
-static int uffd_supply(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_supply *supply)
+static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t end,
+                            struct ww_demand *demand)
 {
     struct uffd *uffd = region->tracker->priv;
     int err = check_supply(region, start, end);
 
     if (!err) {
-        err = ww_uffd_serve(uffd, supply);
+        err = ww_uffd_serve(uffd, demand);
     }
     return err ? err
                : register_range(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
@@ -599,11 +599,11 @@ const struct ww_backend ww_backend_uffd = {
     .join = uffd_join,
     .scan = uffd_scan,
     .peek = uffd_peek,
-    .scan_alone = uffd_scan_alone,
+    .scan_lockless = uffd_scan_alone,
     .discard = uffd_discard,
     .protect = uffd_protect,
     .fill = uffd_fill,
-    .supply = uffd_supply,
+    .arm_missing = uffd_arm_missing,
     .disarm = uffd_disarm,
     .release = uffd_release,
     .close = uffd_close,

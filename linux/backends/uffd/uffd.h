@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the uffd backend (uffd.c) and its server of missing pages (serve.c)
+ * What the uffd backend (uffd.c) and its pager of missing pages (serve.c)
  * share.
  */
 #ifndef WW_LINUX_BACKENDS_UFFD_UFFD_H
@@ -10,13 +10,13 @@
 #include "internal.h"
 
 struct uffd {
-    int fd;                     /* userfaultfd */
-    int pagemap;                /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
-    struct ww_fd opened[2];     /* the same two, to know them again when they are closed */
-    uint64_t guard;             /* PAGE_IS_GUARD, or 0 where the kernel does not know it */
-    bool full;                  /* fd is told of the faults of system calls as well */
-    atomic_bool leftovers;      /* some range stayed registered when it was to be so no more */
-    struct uffd_server *server; /* NULL until something is filled on demand */
+    int fd;                   /* userfaultfd */
+    int pagemap;              /* /proc/self/pagemap; opened early, it outlives PR_SET_DUMPABLE */
+    struct ww_fd opened[2];   /* the same two, to know them again when they are closed */
+    uint64_t guard;           /* PAGE_IS_GUARD, or 0 where the kernel does not know it */
+    bool full;                /* fd is told of the faults of system calls as well */
+    atomic_bool leftovers;    /* some range stayed registered when it was to be so no more */
+    struct uffd_pager *pager; /* NULL until something is filled on demand */
 };
 
 /* Installs content from @start on, write-protected, up to the first page that exists. Returns
@@ -27,11 +27,11 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
  * 0, -EEXIST (it is not missing), or another negative errno. */
 int ww_uffd_poison(const struct uffd *uffd, uintptr_t addr);
 
-/* Starts the server if it does not run yet. 0; -EAGAIN (no thread is idle), -ENOMEM; -EBADF (somebody closed
+/* Starts the pager if it does not run yet. 0; -EAGAIN (no thread is idle), -ENOMEM; -EBADF (somebody closed
  * the descriptor). */
-int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply);
+int ww_uffd_serve(struct uffd *uffd, struct ww_demand *demand);
 
-/* Ends the server, if any. No range has missing faults any more. */
+/* Ends the pager, if any. No range has missing faults any more. */
 void ww_uffd_stop(struct uffd *uffd);
 
 #endif

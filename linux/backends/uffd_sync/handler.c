@@ -38,7 +38,7 @@ static void futex(atomic_uint *word, int operation, unsigned int value, const st
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, NULL, 0);
 }
 
-void ww_sync_settle(struct ww_sync *sync)
+void ww_sync_synchronize(struct ww_sync *sync)
 {
     const struct timespec moment = { .tv_nsec = 10000000 };
     unsigned int seen = atomic_load(&sync->batches);
@@ -246,7 +246,7 @@ static void give_up_in_thread(struct ww_sync *sync)
 static void handler_thread(void *arg)
 {
     struct ww_sync *sync = arg;
-    uintptr_t bell = (uintptr_t)sync->bell;
+    uintptr_t wake_page = (uintptr_t)sync->wake_page;
     size_t page = ww_page_size();
 
     prctl(PR_SET_NAME, "writewatch");
@@ -255,8 +255,8 @@ static void handler_thread(void *arg)
     }
     /* Whoever rings it now must not wait, not even if the kernel refuses one of these. */
     if (ww_sync_is_ours(sync)) {
-        ww_sync_copy(sync, bell, sync->zeroes, page, false);
-        if (ww_sync_unregister(sync, bell, bell + page)) {
+        ww_sync_copy(sync, wake_page, sync->zeroes, page, false);
+        if (ww_sync_unregister(sync, wake_page, wake_page + page)) {
             give_up_in_thread(sync);
         }
     }
@@ -316,17 +316,17 @@ static void unmap_all(struct ww_sync *sync)
 
 int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers, struct ww_failure *failure)
 {
-    int err = ww_note(failure, WW_STEP_MEMORY, -ENOMEM);
+    int err = ww_fail(failure, WW_STEP_MEMORY, -ENOMEM);
 
     pthread_mutex_init(&sync->table_lock, NULL);
     atomic_store(&sync->table, ww_sync_new_table(64));
     sync->spare = ww_sync_new_table(64);
     ww_fd_init(&sync->epoll, -1);
     if (sync->spare && atomic_load(&sync->table)) {
-        err = ww_note(failure, WW_STEP_EPOLL, open_epoll(sync));
+        err = ww_fail(failure, WW_STEP_EPOLL, open_epoll(sync));
     }
     if (!err) {
-        err = ww_note(failure, WW_STEP_THREAD,
+        err = ww_fail(failure, WW_STEP_THREAD,
                       ww_worker_run(workers, WW_STACK_BYTES, handler_thread, sync, &sync->job));
     }
     if (err) {
@@ -341,7 +341,7 @@ bool ww_sync_stop(struct ww_sync *sync)
     if (*sync->alive) {
         atomic_store(&sync->stop, true);
         if (!atomic_load(&sync->broken) && ww_sync_is_ours(sync)) {
-            (void)*sync->bell;
+            (void)*sync->wake_page;
             ww_job_wait(&sync->job);
         } else if (atomic_load(&sync->broken) && !atomic_load(&sync->stuck)) {
             ww_job_wait(&sync->job);

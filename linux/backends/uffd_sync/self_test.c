@@ -58,12 +58,12 @@ static int run_trial(struct ww_tracker *tracker, char *area)
     int err = ww_worker_run(tracker->workers, WW_STACK_BYTES, trial_thread, &trial, &job);
 
     if (err) {
-        return ww_note(&tracker->failure, WW_STEP_THREAD, err);
+        return ww_fail(&tracker->failure, WW_STEP_THREAD, err);
     }
     if (!wait_for_trial(&trial)) {
         atomic_store(&sync->stuck, true);
         ww_sync_give_up(sync);
-        err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, -EIO);
+        err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, -EIO);
     }
     ww_job_wait(&job);
     return err;
@@ -99,21 +99,21 @@ static int try_requests(struct ww_tracker *tracker, uintptr_t start)
     const struct ww_sync *sync = tracker->priv;
     struct ww_failure *failure = &tracker->failure;
     uintptr_t page = ww_page_size(), end = start + 2 * page;
-    int err = ww_note(failure, WW_STEP_MADVISE, ww_keep_pages_small(start, end));
+    int err = ww_fail(failure, WW_STEP_MADVISE, ww_keep_pages_small(start, end));
 
     if (!err) {
-        err = ww_note(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, true));
+        err = ww_fail(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, true));
     }
     if (!err) {
         ssize_t nr = ww_sync_copy(sync, start, sync->zeroes, page, true);
 
-        err = ww_note(failure, WW_STEP_COPY, nr < 0 ? (int)nr : 0);
+        err = ww_fail(failure, WW_STEP_COPY, nr < 0 ? (int)nr : 0);
     }
     if (!err && sync->user_mode_only) {
-        err = ww_note(failure, WW_STEP_ZEROPAGE, ww_sync_fill_holes(sync, start + page, end));
+        err = ww_fail(failure, WW_STEP_ZEROPAGE, ww_sync_fill_holes(sync, start + page, end));
     }
     if (!err) {
-        err = ww_note(failure, WW_STEP_WRITEPROTECT, ww_sync_protect(sync, start, start + page));
+        err = ww_fail(failure, WW_STEP_WRITEPROTECT, ww_sync_protect(sync, start, start + page));
     }
     ww_sync_unregister(sync, start, end);
     return err;
@@ -130,7 +130,7 @@ int ww_sync_check(struct ww_tracker *tracker)
     int err;
 
     if (area == MAP_FAILED) {
-        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     ww_drop_pages(area, len);
     err = try_requests(tracker, (uintptr_t)area + page);
@@ -140,15 +140,15 @@ int ww_sync_check(struct ww_tracker *tracker)
     }
     ww_drop_pages(area + page, 2 * page);
     area[0] = area[len - 1] = 1;
-    err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_uffd_sync.arm(&region));
+    err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_uffd_sync.arm(&region));
     if (!err) {
         err = run_trial(tracker, area);
         if (!err) {
-            err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 2));
+            err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 2));
         }
         if (!err) {
             *(volatile char *)area = 3;
-            err = ww_note(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 1));
+            err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 1));
         }
         ww_backend_uffd_sync.disarm(&region);
         ww_backend_uffd_sync.release(&region);

@@ -65,7 +65,7 @@ static void end_table(struct ww_sync *sync)
     struct ww_sync_table *old = atomic_load(&sync->table);
 
     atomic_store(&sync->table, sync->spare);
-    ww_sync_settle(sync);
+    ww_sync_synchronize(sync);
     sync->spare = old;
 }
 

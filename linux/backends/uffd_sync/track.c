@@ -96,7 +96,7 @@ static int is_tracked(const struct ww_region *region, uintptr_t start, uintptr_t
     return ret == 1 ? is_tracked(region, mid, end, nr_probes) : ret;
 }
 
-void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
+void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
 {
     ww_lock(&sync->table_lock, WW_RANK_BACKEND);
     if (pages->half_start == pages->half_end) {
@@ -110,7 +110,7 @@ void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t 
 }
 
 /* Takes what is in doubt of the region, as far as what is left is one range. False: nothing. */
-static bool take_doubt(const struct ww_region *region, struct ww_range *ret)
+static bool take_uncertain(const struct ww_region *region, struct ww_range *ret)
 {
     struct ww_sync *sync = region->tracker->priv;
     struct ww_sync_pages *pages = region->priv;
@@ -149,7 +149,7 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
         ww_sync_unregister(sync, start, end);
     }
     if (err) {
-        ww_sync_doubt(sync, pages, start, end);
+        ww_sync_mark_uncertain(sync, pages, start, end);
     }
 }
 
@@ -202,14 +202,14 @@ static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, b
 
 int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    struct ww_range doubtful;
+    struct ww_range uncertain;
     int nr_probes = 0, ret = 0;
 
-    if (take_doubt(region, &doubtful)) {
-        ret = find_lost(region, doubtful.start, doubtful.end, true);
+    if (take_uncertain(region, &uncertain)) {
+        ret = find_lost(region, uncertain.start, uncertain.end, true);
     }
     if (ret) {
-        ww_sync_doubt(region->tracker->priv, region->priv, doubtful.start, doubtful.end);
+        ww_sync_mark_uncertain(region->tracker->priv, region->priv, uncertain.start, uncertain.end);
         return ret;
     }
     ret = is_tracked(region, start, end, &nr_probes);

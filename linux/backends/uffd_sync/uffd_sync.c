@@ -70,10 +70,10 @@ static struct ww_sync *map_sync(void)
     area[head] = 1;
     sync->map_len = len;
     sync->alive = (const unsigned int *)(area + head);
-    sync->bell = area + head + page;
+    sync->wake_page = area + head + page;
     sync->zeroes = area + head + 2 * page;
     sync->trap = area + len - page;
-    ww_drop_pages(sync->bell, page);
+    ww_drop_pages(sync->wake_page, page);
     /* Mapped from now on, so that UFFDIO_COPY finds them at its first try. */
     for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
         (void)*(const volatile char *)(sync->zeroes + i * page);
@@ -85,20 +85,21 @@ static struct ww_sync *map_sync(void)
  * ww_sync_is_registered() see something else on one that is not. */
 static int learn_kinds(struct ww_sync *sync)
 {
-    uintptr_t bell = (uintptr_t)sync->bell, page = ww_page_size();
-    struct uffdio_continue arg = { .range = { .start = bell, .len = page } };
-    int err = ww_sync_register(sync, bell, bell + page, true);
+    uintptr_t wake_page = (uintptr_t)sync->wake_page, page = ww_page_size();
+    struct uffdio_continue arg = { .range = { .start = wake_page, .len = page } };
+    int err = ww_sync_register(sync, wake_page, wake_page + page, true);
 
     if (err) {
         return err;
     }
     sync->kind_error = ioctl(sync->uffd, UFFDIO_CONTINUE, &arg) ? errno : 0;
     sync->tells_lost = sync->kind_error == EINVAL || sync->kind_error == EOPNOTSUPP;
-    sync->tells_lost = sync->tells_lost && ww_sync_kind(sync, bell, bell + page) == WW_SYNC_PRIVATE &&
-                       ww_sync_kind(sync, bell + page, bell + 2 * page) == WW_SYNC_LOST &&
-                       ww_sync_kind(sync, bell, bell + 2 * page) == WW_SYNC_LOST &&
-                       ww_sync_is_registered(sync, bell, bell + page) == 1 &&
-                       ww_sync_is_registered(sync, bell + page, bell + 2 * page) == 0;
+    sync->tells_lost = sync->tells_lost &&
+                       ww_sync_kind(sync, wake_page, wake_page + page) == WW_SYNC_PRIVATE &&
+                       ww_sync_kind(sync, wake_page + page, wake_page + 2 * page) == WW_SYNC_LOST &&
+                       ww_sync_kind(sync, wake_page, wake_page + 2 * page) == WW_SYNC_LOST &&
+                       ww_sync_is_registered(sync, wake_page, wake_page + page) == 1 &&
+                       ww_sync_is_registered(sync, wake_page + page, wake_page + 2 * page) == 0;
     return 0;
 }
 
@@ -108,14 +109,14 @@ static int sync_open(struct ww_tracker *tracker)
     int err;
 
     if (!sync) {
-        return ww_note(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     err = ww_sync_open_uffd(sync, tracker->barred, &tracker->failure);
     if (err) {
         munmap(sync, sync->map_len);
         return err;
     }
-    err = ww_note(&tracker->failure, WW_STEP_REGISTER, learn_kinds(sync));
+    err = ww_fail(&tracker->failure, WW_STEP_REGISTER, learn_kinds(sync));
     if (!err) {
         err = ww_sync_start(sync, tracker->workers, &tracker->failure);
     }
@@ -142,7 +143,7 @@ static int sync_arm(struct ww_region *region)
     uintptr_t start = region->range.start, end = region->range.end;
     struct ww_sync_entry entry = { .start = start, .end = end };
     /* Faults are answered page by page, which huge pages are not made of. */
-    int err = region->grain > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
+    int err = region->page_size > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
 
     if (err) {
         return err;
@@ -306,7 +307,7 @@ static ssize_t sync_scan(struct ww_region *region, const struct ww_scan *scan, s
         pages = region->priv;
         ww_bits_change(pages->dirty, 0, pages->nr_pages, true);
     }
-    ww_sync_settle(sync);
+    ww_sync_synchronize(sync);
     if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
         return -EIO;
     }
@@ -332,13 +333,13 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     if (!pages || err) {
         return pages ? err : -EIO;
     }
-    ww_sync_settle(region->tracker->priv);
+    ww_sync_synchronize(region->tracker->priv);
     ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
     err = ww_sync_register(region->tracker->priv, start, end, false);
     if (!err) {
         err = ww_sync_track(region->tracker->priv, pages, start, end);
         if (err && err != -ENOENT) {
-            ww_sync_doubt(region->tracker->priv, pages, start, end);
+            ww_sync_mark_uncertain(region->tracker->priv, pages, start, end);
         }
     }
     return err == -ENOENT ? 0 : err;
@@ -408,11 +409,11 @@ const struct ww_backend ww_backend_uffd_sync = {
     .join = sync_join,
     .scan = sync_scan,
     .peek = sync_peek,
-    .scan_alone = ww_no_scan_alone,
+    .scan_lockless = ww_no_scan_lockless,
     .discard = sync_discard,
     .protect = sync_protect,
     .fill = sync_fill,
-    .supply = ww_no_supply,
+    .arm_missing = ww_no_arm_missing,
     .disarm = sync_disarm,
     .release = sync_release,
     .close = sync_close,

@@ -62,10 +62,10 @@ struct ww_sync_fault {
 /* The tracker's priv: a mapping of its own, together with all that the handler uses. */
 struct ww_sync {
     size_t map_len;
-    const unsigned int *alive; /* a page that fork wipes: 0 in a child, which has no handler */
-    const char *zeroes;        /* WW_SYNC_BATCH pages, what missing pages are made of */
-    const volatile char *bell; /* a page that is missing: to touch it wakes the handler */
-    const char *trap;          /* a page that nothing can be read from */
+    const unsigned int *alive;      /* a page that fork wipes: 0 in a child, which has no handler */
+    const char *zeroes;             /* WW_SYNC_BATCH pages, what missing pages are made of */
+    const volatile char *wake_page; /* a page that is missing: to touch it wakes the handler */
+    const char *trap;               /* a page that nothing can be read from */
     int uffd;
     struct ww_fd opened; /* the same, to know it again */
     struct ww_fd epoll;  /* what the handler sleeps in */
@@ -145,7 +145,7 @@ bool ww_sync_stop(struct ww_sync *sync);
 void ww_sync_give_up(struct ww_sync *sync);
 
 /* Waits for the batch at work: its bits are set then. */
-void ww_sync_settle(struct ww_sync *sync);
+void ww_sync_synchronize(struct ww_sync *sync);
 
 /* ---- table.c ---- */
 
@@ -175,7 +175,8 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
 
 /* The range may be registered for a part of what is needed, and so pass for tracked: it is to be tracked
  * anew. */
-void ww_sync_doubt(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end);
+void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start,
+                            uintptr_t end);
 
 /* Makes sure that the range is tracked, and that what was not is dirty. */
 int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end);

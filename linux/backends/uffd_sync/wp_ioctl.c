@@ -34,7 +34,7 @@ int ww_sync_open_uffd(struct ww_sync *sync, uint64_t barred, struct ww_failure *
     }
     sync->uffd = fd;
     sync->user_mode_only = !full;
-    return ww_note(failure, WW_STEP_FSTAT, ww_fd_take(&sync->opened, fd));
+    return ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(&sync->opened, fd));
 }
 
 /* Calls @try on the range in pieces of at most @max bytes, and again in halves down to @min where

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The uffd backend's server: the thread that reads which pages are missing and
+ * The uffd backend's pager: the thread that reads which pages are missing and
  * installs them, in batches. Who has their content is demand.c's to know.
  *
  * It touches no watched memory, and allocates nothing once it runs: it is what
- * others wait for. A page of its own, the bell, is registered like the program's:
+ * others wait for. A page of its own, the wake_page, is registered like the program's:
  * touching it ends the thread. So it needs no other descriptor, whose number a program
  * that closes what it does not know could have for a file of its own by then.
  */
@@ -22,12 +22,12 @@
 
 #define NR_MESSAGES 64
 
-struct uffd_server {
-    struct ww_server base;
+struct uffd_pager {
+    struct ww_pager base;
     const struct uffd *uffd;
-    volatile char *bell;
-    bool rung;        /* the thread's own */
-    atomic_bool gone; /* the descriptor is not ours any more, and the thread ends */
+    volatile char *wake_page;
+    bool saw_wake_page; /* the thread's own */
+    atomic_bool gone;   /* the descriptor is not ours any more, and the thread ends */
     struct uffd_msg messages[NR_MESSAGES];
 };
 
@@ -120,15 +120,15 @@ int ww_uffd_poison(const struct uffd *uffd, uintptr_t addr)
     return err < 0 ? err : 0;
 }
 
-static const struct uffd *uffd_of(const struct ww_server *server)
+static const struct uffd *uffd_of(const struct ww_pager *pager)
 {
-    return ((const struct uffd_server *)server)->uffd;
+    return ((const struct uffd_pager *)pager)->uffd;
 }
 
 /* ENOENT: not registered any more, so whoever waits finds the mapping that is there. */
-static int serve_install(struct ww_server *server, uintptr_t start, const void *content, size_t len)
+static int serve_install(struct ww_pager *pager, uintptr_t start, const void *content, size_t len)
 {
-    const struct uffd *uffd = uffd_of(server);
+    const struct uffd *uffd = uffd_of(pager);
     size_t page = ww_page_size();
 
     for (size_t done = 0; done < len;) {
@@ -156,9 +156,9 @@ static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
            ww_fd_is_ours(&uffd->opened[0]) && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0);
 }
 
-static int serve_poison(struct ww_server *server, uintptr_t addr)
+static int serve_poison(struct ww_pager *pager, uintptr_t addr)
 {
-    const struct uffd *uffd = uffd_of(server);
+    const struct uffd *uffd = uffd_of(pager);
     int err = ww_uffd_poison(uffd, addr);
 
     if (err) {
@@ -171,7 +171,7 @@ static int serve_poison(struct ww_server *server, uintptr_t addr)
  * The kernel calls memory missing that it lets nobody fill, as where /dev/zero is mapped. Whoever waits would
  * wait and ask for ever. Behind the end of a file every access ends in SIGBUS.
  */
-static void serve_bury(struct ww_server *server, uintptr_t addr)
+static void serve_bury(struct ww_pager *pager, uintptr_t addr)
 {
     size_t page = ww_page_size();
     int fd = memfd_create("writewatch", MFD_CLOEXEC);
@@ -180,10 +180,10 @@ static void serve_bury(struct ww_server *server, uintptr_t addr)
         mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
         close(fd);
     }
-    wake(uffd_of(server), addr, page);
+    wake(uffd_of(pager), addr, page);
 }
 
-static const struct ww_server_ops ops = {
+static const struct ww_pager_ops ops = {
     .install = serve_install,
     .poison = serve_poison,
     .bury = serve_bury,
@@ -214,24 +214,25 @@ static size_t sort_pages(const struct uffd_msg *messages, size_t nr_messages, ui
     return nr;
 }
 
-static void serve_messages(struct uffd_server *server, size_t nr_messages)
+static void serve_messages(struct uffd_pager *pager, size_t nr_messages)
 {
     uintptr_t pages[NR_MESSAGES], page = ww_page_size();
-    struct uffdio_range bell = { .start = (uintptr_t)server->bell, .len = page };
-    size_t nr = sort_pages(server->messages, nr_messages, pages), last;
+    struct uffdio_range wake_page = { .start = (uintptr_t)pager->wake_page, .len = page };
+    size_t nr = sort_pages(pager->messages, nr_messages, pages), last;
 
     for (size_t first = 0; first < nr; first = last) {
         for (last = first + 1; last < nr && pages[last] == pages[last - 1] + page; last++) {
-            if ((last + 1 - first) * page > WW_SERVE_BYTES) {
+            if ((last + 1 - first) * page > WW_PAGE_IN_BYTES) {
                 break;
             }
         }
-        ww_supply_serve(&server->base, pages[first], pages[last - 1] + page);
-        server->rung |= pages[first] <= (uintptr_t)server->bell && pages[last - 1] >= (uintptr_t)server->bell;
+        ww_demand_page_in(&pager->base, pages[first], pages[last - 1] + page);
+        pager->saw_wake_page |=
+            pages[first] <= (uintptr_t)pager->wake_page && pages[last - 1] >= (uintptr_t)pager->wake_page;
     }
-    if (server->rung) {
+    if (pager->saw_wake_page) {
         /* Who rang goes on even where nothing could be installed. */
-        ioctl(server->uffd->fd, UFFDIO_UNREGISTER, &bell);
+        ioctl(pager->uffd->fd, UFFDIO_UNREGISTER, &wake_page);
     }
 }
 
@@ -239,9 +240,9 @@ static void serve_messages(struct uffd_server *server, size_t nr_messages)
 #define LOOK_AGAIN_MS 200
 
 /* Returns whether the descriptor is still ours. */
-static bool serve_once(struct uffd_server *server)
+static bool serve_once(struct uffd_pager *pager)
 {
-    struct pollfd event = { .fd = server->uffd->fd, .events = POLLIN };
+    struct pollfd event = { .fd = pager->uffd->fd, .events = POLLIN };
     ssize_t nr;
 
     /* poll() holds the file it began with, but looks at the number's new file when it
@@ -250,38 +251,38 @@ static bool serve_once(struct uffd_server *server)
         return errno == EINTR || errno == ENOMEM || errno == EAGAIN;
     }
     /* A program that has closed it may have its number for something that must not be read from. */
-    if (!ww_fd_is_ours(&server->uffd->opened[0]) || (event.revents & (POLLNVAL | POLLERR))) {
+    if (!ww_fd_is_ours(&pager->uffd->opened[0]) || (event.revents & (POLLNVAL | POLLERR))) {
         return false;
     }
-    nr = read(event.fd, server->messages, sizeof(server->messages));
+    nr = read(event.fd, pager->messages, sizeof(pager->messages));
     if (nr > 0) {
-        serve_messages(server, nr / sizeof(server->messages[0]));
+        serve_messages(pager, nr / sizeof(pager->messages[0]));
     }
     return nr > 0 || errno == EAGAIN || errno == EINTR;
 }
 
-static void server_main(void *arg)
+static void pager_main(void *arg)
 {
-    struct uffd_server *server = arg;
+    struct uffd_pager *pager = arg;
 
     prctl(PR_SET_NAME, "ww-fill");
-    while (!server->rung) {
-        if (!serve_once(server)) {
-            atomic_store(&server->gone, true);
+    while (!pager->saw_wake_page) {
+        if (!serve_once(pager)) {
+            atomic_store(&pager->gone, true);
             break;
         }
     }
 }
 
-static void free_server(struct uffd_server *server)
+static void free_pager(struct uffd_pager *pager)
 {
-    if (server->bell) {
-        munmap((void *)server->bell, ww_page_size());
+    if (pager->wake_page) {
+        munmap((void *)pager->wake_page, ww_page_size());
     }
-    if (server->base.buffer) {
-        munmap(server->base.buffer, WW_SERVE_BYTES + ww_page_size());
+    if (pager->base.buffer) {
+        munmap(pager->base.buffer, WW_PAGE_IN_BYTES + ww_page_size());
     }
-    ww_heap_free(server);
+    ww_heap_free(pager);
 }
 
 static void *map_buffer(size_t len, int flags)
@@ -291,84 +292,84 @@ static void *map_buffer(size_t len, int flags)
     return buffer == MAP_FAILED ? NULL : buffer;
 }
 
-static int new_server(struct uffd *uffd, struct uffd_server **ret)
+static int new_pager(struct uffd *uffd, struct uffd_pager **ret)
 {
-    struct uffd_server *server = ww_heap_alloc(sizeof(*server));
+    struct uffd_pager *pager = ww_heap_alloc(sizeof(*pager));
     struct uffdio_register reg = {
         .range.len = ww_page_size(),
         .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
     };
     int err = 0;
 
-    if (!server) {
+    if (!pager) {
         return -ENOMEM;
     }
-    server->base.ops = &ops;
-    server->uffd = uffd;
-    server->base.buffer = map_buffer(WW_SERVE_BYTES + ww_page_size(), MAP_POPULATE);
-    server->base.zeros = (char *)server->base.buffer + WW_SERVE_BYTES;
-    server->bell = map_buffer(ww_page_size(), 0);
-    if (server->bell) {
-        ww_drop_pages(server->bell, ww_page_size());
+    pager->base.ops = &ops;
+    pager->uffd = uffd;
+    pager->base.buffer = map_buffer(WW_PAGE_IN_BYTES + ww_page_size(), MAP_POPULATE);
+    pager->base.zeros = (char *)pager->base.buffer + WW_PAGE_IN_BYTES;
+    pager->wake_page = map_buffer(ww_page_size(), 0);
+    if (pager->wake_page) {
+        ww_drop_pages(pager->wake_page, ww_page_size());
     }
-    reg.range.start = (uintptr_t)server->bell;
-    if (!server->base.buffer || !server->bell) {
+    reg.range.start = (uintptr_t)pager->wake_page;
+    if (!pager->base.buffer || !pager->wake_page) {
         err = -ENOMEM;
     } else if (ioctl(uffd->fd, UFFDIO_REGISTER, &reg)) {
         err = -errno;
     } else {
-        *ret = server;
+        *ret = pager;
     }
     if (err) {
-        free_server(server);
+        free_pager(pager);
     }
     return err;
 }
 
-int ww_uffd_serve(struct uffd *uffd, struct ww_supply *supply)
+int ww_uffd_serve(struct uffd *uffd, struct ww_demand *demand)
 {
-    struct uffd_server *server;
+    struct uffd_pager *pager;
     int err;
 
-    ww_lock(&supply->lock, WW_RANK_SUPPLY);
-    server = uffd->server;
-    if (!ww_fd_look(&uffd->opened[0]) || (server && atomic_load(&server->gone))) {
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    pager = uffd->pager;
+    if (!ww_fd_look(&uffd->opened[0]) || (pager && atomic_load(&pager->gone))) {
         err = -EBADF;
-    } else if (server) {
+    } else if (pager) {
         err = 0;
     } else {
-        err = new_server(uffd, &server);
+        err = new_pager(uffd, &pager);
         if (!err) {
-            server->base.supply = supply;
-            err = ww_worker_run(&supply->ctx->workers, WW_CALLBACK_STACK_BYTES, server_main, server,
-                                &server->base.job);
+            pager->base.demand = demand;
+            err = ww_worker_run(&demand->ctx->workers, WW_CALLBACK_STACK_BYTES, pager_main, pager,
+                                &pager->base.job);
             if (err) {
-                free_server(server);
+                free_pager(pager);
             } else {
-                ww_supply_add_server(supply, &server->base);
-                uffd->server = server;
+                ww_demand_add_pager(demand, &pager->base);
+                uffd->pager = pager;
             }
         }
     }
-    ww_unlock(&supply->lock, WW_RANK_SUPPLY);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
     return err;
 }
 
 /* A fork's copy has no thread; its lock may have been held by one. */
 void ww_uffd_stop(struct uffd *uffd)
 {
-    struct uffd_server *server = uffd->server;
+    struct uffd_pager *pager = uffd->pager;
 
-    if (!server) {
+    if (!pager) {
         return;
     }
-    if (ww_is_alive(server->base.supply->ctx)) {
-        if (!atomic_load(&server->gone)) {
-            (void)*server->bell;
+    if (ww_is_alive(pager->base.demand->ctx)) {
+        if (!atomic_load(&pager->gone)) {
+            (void)*pager->wake_page;
         }
-        ww_job_wait(&server->base.job);
-        ww_supply_remove_server(server->base.supply, &server->base);
+        ww_job_wait(&pager->base.job);
+        ww_demand_remove_pager(pager->base.demand, &pager->base);
     }
-    free_server(server);
-    uffd->server = NULL;
+    free_pager(pager);
+    uffd->pager = NULL;
 }
