@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Answers: the written pages of a range in the caller's array, or their number, and
- * resets. A question that was asked before needs no lock as a rule (lockless.c); the ordinary
- * way is step by step, one region's lock at a time (scan_step.c).
+ * resets. The fast path answers a query that is cached without a lock (lockless.c). The slow path goes
+ * step by step, and holds the region's lock for one step at a time (scan_step.c).
  */
 #include <errno.h>
 #include <string.h>
 
+#include "context.h"
 #include "hold.h"
-#include "internal.h"
+#include "scan_step.h"
 
 /* The caller's array, or none, and how much more it takes. */
 struct sink {
@@ -54,26 +55,46 @@ static void take_runs(struct sink *sink, const struct ww_range *runs, size_t nr)
     }
 }
 
-/* As far as a question that was asked before can be answered without a lock: to its end, as a rule. */
+/* The fast path. Moves want->start as far as it gets: to the end, as a rule. */
 static void get_lockless(struct ww_context *ctx, struct ww_scan *want, struct ww_scratch *scratch,
                          struct sink *sink)
 {
     const struct ww_range range = { .start = want->start, .end = want->end };
-    struct ww_cached_query question;
+    struct ww_cached_query query;
 
-    if (!ww_lockless_begin(ctx, &range, want->reset, &question)) {
+    if (!ww_lockless_begin(ctx, &range, want->reset, &query)) {
         return;
     }
     while (want->start < want->end && sink->room) {
         ssize_t nr;
 
         limit(want, sink);
-        nr = ww_lockless_step(ctx, &question, want, scratch, &want->start);
+        nr = ww_lockless_step(ctx, &query, want, scratch, &want->start);
         if (nr < 0) {
             return;
         }
         take_runs(sink, scratch->out, nr);
     }
+}
+
+/* One step of the slow path. The number of runs in scratch->out, or a negative errno. */
+static ssize_t get_step(struct ww_context *ctx, struct ww_scan *want, struct ww_scratch *scratch)
+{
+    const struct ww_range rest = { .start = want->start, .end = want->end };
+    struct ww_plain_scan plain;
+    struct ww_hold hold;
+    size_t nr;
+    int err = ww_hold_to_read(ctx, &rest, &hold);
+
+    if (err) {
+        return err;
+    }
+    nr = ww_scan_step(ctx, hold.region, want, scratch, &want->start, &plain);
+    if (plain.is_whole) {
+        ww_lockless_remember(ctx, hold.region, &rest, plain.dense, nr);
+    }
+    ww_hold_end(&hold);
+    return nr;
 }
 
 /*
@@ -86,34 +107,25 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
 {
     struct ww_scan want = { .start = range->start, .end = range->end, .reset = flags & WW_GET_RESET };
     struct ww_scratch *scratch;
-    bool begun;
-    int err = 0;
+    ssize_t nr = 0;
 
     ww_workers_make_wanted(&ctx->workers);
-    scratch = ww_scratch_get(ctx);
+    scratch = ww_scratch_get(&ctx->scratch);
     if (!scratch) {
         return -ENOMEM;
     }
     get_lockless(ctx, &want, scratch, sink);
-    begun = want.start > range->start;
     while (want.start < want.end && sink->room) {
-        struct ww_range rest = { .start = want.start, .end = want.end };
-        struct ww_hold hold;
-        size_t nr;
-
         limit(&want, sink);
-        err = ww_hold_to_read(ctx, &rest, &hold);
-        if (err) {
+        nr = get_step(ctx, &want, scratch);
+        if (nr < 0) {
             break;
         }
-        nr = ww_scan_step(ctx, hold.region, &want, scratch, &want.start);
-        ww_hold_end(&hold);
         take_runs(sink, scratch->out, nr);
-        begun = true;
     }
-    ww_scratch_put(ctx, scratch);
+    ww_scratch_put(&ctx->scratch, scratch);
     /* A region that goes away in the middle leaves the answer for what was there. */
-    return err && !begun ? err : (ssize_t)sink->nr;
+    return nr < 0 && want.start == range->start ? nr : (ssize_t)sink->nr;
 }
 
 WW_API ssize_t ww_get_pages(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
@@ -155,14 +167,14 @@ WW_API ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len)
 static bool is_clean(struct ww_context *ctx, const struct ww_range *range)
 {
     struct ww_scan want = { .start = range->start, .end = range->end, .reset = true };
-    struct ww_scratch *scratch = ww_scratch_get(ctx);
+    struct ww_scratch *scratch = ww_scratch_get(&ctx->scratch);
     struct sink sink = { .room = SIZE_MAX };
 
     if (!scratch) {
         return false;
     }
     get_lockless(ctx, &want, scratch, &sink);
-    ww_scratch_put(ctx, scratch);
+    ww_scratch_put(&ctx->scratch, scratch);
     return want.start == range->end;
 }
 

@@ -3,34 +3,44 @@
 noinst_LTLIBRARIES = libengine.la
 libengine_la_SOURCES = \
 	include/writewatch.h include/writewatch-pagemap.h \
-	linux/backend.c \
+	linux/api.h \
+	linux/backend.c linux/backend.h \
+	linux/change.c linux/change.h \
+	linux/context.c linux/context.h \
+	linux/detach.c linux/detach.h \
+	linux/epoch.h \
+	linux/failover.c linux/failover.h \
 	linux/get.c \
 	linux/hold.c linux/hold.h \
-	linux/internal.h \
 	linux/lockless.c linux/lockless.h \
 	linux/page_set.c linux/page_set.h \
-	linux/region.c \
-	linux/scan_step.c \
+	linux/region.c linux/region.h \
+	linux/scan_step.c linux/scan_step.h \
+	linux/scratch.c linux/scratch.h \
 	linux/watch.c
 
-# Nothing else opens a userfaultfd, reads /proc or knows a version of the kernel.
+# The one door to the kernel: nothing else opens a userfaultfd, fills a pm_scan_arg, reads /proc or knows a version.
 libengine_la_SOURCES += \
+	linux/kernel/advice.c linux/kernel/advice.h \
+	linux/kernel/entries.c linux/kernel/entries.h \
+	linux/kernel/facts.c linux/kernel/facts.h \
 	linux/kernel/fd.c linux/kernel/fd.h \
-	linux/kernel/headroom.c \
+	linux/kernel/headroom.c linux/kernel/headroom.h \
 	linux/kernel/heap.c linux/kernel/heap.h \
 	linux/kernel/lock.c linux/kernel/lock.h \
 	linux/kernel/proc_maps.c linux/kernel/proc_maps.h \
 	linux/kernel/raw.h \
 	linux/kernel/refusal.c linux/kernel/refusal.h \
 	linux/kernel/rehearsal.c \
-	linux/kernel/release.c linux/kernel/release.h \
-	linux/kernel/signal.c \
-	linux/kernel/survey.c \
+	linux/kernel/scan.c linux/kernel/scan.h \
+	linux/kernel/signal.c linux/kernel/signal.h \
+	linux/kernel/survey.c linux/kernel/survey.h \
 	linux/kernel/uapi.h \
 	linux/kernel/userfaultfd.c linux/kernel/userfaultfd.h \
 	linux/kernel/worker.c linux/kernel/worker.h
 
 libengine_la_SOURCES += \
+	linux/backends/all.c \
 	linux/backends/bits.h \
 	linux/backends/none.c \
 	linux/backends/mprotect/fault.c \
@@ -49,13 +59,13 @@ libengine_la_SOURCES += \
 	linux/backends/uffd_sync/uffd_sync.c linux/backends/uffd_sync/uffd_sync.h \
 	linux/backends/uffd_sync/wp_ioctl.c
 
+# First content of pages, at once or when they are first touched.
 libengine_la_SOURCES += \
 	linux/fill/demand.c linux/fill/demand.h \
 	linux/fill/fill.c
 
 # Scans of any process, which watches do not need.
 libengine_la_SOURCES += \
-	linux/pagemap/facts.c \
 	linux/pagemap/pagemap.c linux/pagemap/pagemap.h \
 	linux/pagemap/scan_ioctl.c \
 	linux/pagemap/scan_read.c

@@ -1,46 +1,45 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Questions that come again. One that was answered by one scan is noted: its range lies
- * in one region, and the kernel's bits were all there was to say. When the same question comes
- * again, the kernel is asked without a lock, without blocking signals and without
- * looking at the region.
+ * The fast path. A query that one scan has answered is cached: its range lies in one region, and the kernel's
+ * bits were all there was to say. When the same query comes again, this file asks the kernel without a lock,
+ * without blocking signals and without looking at the region. Removing the fast path is removing this file,
+ * its header and its calls in get.c.
  *
- * Nothing is reset without the lock. The ioctl changes whatever is registered at its
- * addresses when it runs, and a thread may be held up before it for as long as it takes to
- * give the memory to another context, or to another user of userfaultfd: whose bits it
- * would clear then.
+ * A lockless scan never resets. The ioctl changes whatever is registered at its addresses when it runs, and
+ * the thread may be preempted before it for as long as it takes to give the memory to another context, or to
+ * another user of userfaultfd. A reset would clear their bits.
  *
- * Where memory is dense and nothing is to be reset, what the kernel says is the answer:
- * nothing about a page is to be remembered that is not known already. Otherwise only
- * "nothing" is, of which there is nothing to reset. Anything that is found is left to the ordinary
- * way (get.c), and that question is not asked like this again before an answer was
- * "nothing", so that memory which is written between all questions is not walked twice.
+ * Where memory is dense and the query does not reset, the kernel's answer is the answer: there is nothing to
+ * remember about a page that is not known already. In all other cases only "nothing" counts, because then
+ * there is nothing to reset. The slow path (get.c) answers when a scan finds something, and the query stays
+ * on the slow path until one answer is "nothing", so that memory which is written between all queries is not
+ * walked twice.
  *
- * A note is good as long as its region's epoch is the one it was made in, before
- * the kernel is asked and after. An epoch ends before anything but an answer happens
- * to a region: before the kernel's bits are moved into the latch, for one. So the
- * answer is one that the ordinary way would have given at the moment between. If the epoch
- * has ended meanwhile, the ordinary way answers. tests/models/quiet.pml checks this.
+ * A cached query is valid as long as its region's epoch is the one it was cached in, both before and after
+ * the kernel is asked. An epoch ends before anything but an answer happens to a region: before the kernel's
+ * bits are moved into the latch, for one. So the answer is one that the slow path would have given at a
+ * moment between the two checks. tests/models/quiet.pml checks this.
  *
- * Nothing that a note names is ever freed but by ww_close(): notes lie in tables that
- * stay, and trackers stay as well.
+ * Only ww_close() frees what an entry points to: tables stay when larger ones replace them, and so do
+ * trackers.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "internal.h"
+#include "context.h"
 
-/* Where an ordinary answer takes far longer than what is saved, asking twice only costs. */
+/* Above this size the slow path takes far longer than what the fast path saves. */
 #define MAX_LOOK_BYTES ((uintptr_t)16 << 20)
 
-/* Two to four places a region: with as many in a set, few of the notes find no room. */
+/* Two to four entries a region, in sets of four: few queries find no room. */
 #define NR_WAYS 4
 #define MIN_SETS 32
-#define KEEP 32
+/* A full set gives an entry up for every so many queries that find no room. */
+#define EVICT_INTERVAL 32
 
 /* Read without a lock: good only if sequence is the same before and after, and even. */
-struct note {
+struct entry {
     atomic_uint sequence;
     atomic_uint epoch_at;
     atomic_bool dense;
@@ -51,17 +50,17 @@ struct note {
 };
 
 struct ww_lockless_table {
-    struct ww_lockless_table *older; /* a thread may still look at it */
+    struct ww_lockless_table *older; /* a thread may still read it */
     size_t map_len;
     size_t nr_sets; /* a power of 2 */
-    struct note notes[];
+    struct entry entries[];
 };
 
 /* ---- tables ---- */
 
-void ww_lockless_grow(struct ww_lockless *quiet, size_t nr_regions)
+void ww_lockless_grow(struct ww_lockless *lockless, size_t nr_regions)
 {
-    struct ww_lockless_table *older = atomic_load(&quiet->table), *table;
+    struct ww_lockless_table *older = atomic_load(&lockless->table), *table;
     size_t nr_sets = older ? older->nr_sets : MIN_SETS, len;
 
     while (nr_sets * 2 < nr_regions) {
@@ -70,7 +69,7 @@ void ww_lockless_grow(struct ww_lockless *quiet, size_t nr_regions)
     if (older && nr_sets == older->nr_sets) {
         return;
     }
-    len = sizeof(*table) + nr_sets * NR_WAYS * sizeof(table->notes[0]);
+    len = sizeof(*table) + nr_sets * NR_WAYS * sizeof(table->entries[0]);
     table = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table == MAP_FAILED) {
         return;
@@ -78,12 +77,12 @@ void ww_lockless_grow(struct ww_lockless *quiet, size_t nr_regions)
     table->older = older;
     table->map_len = len;
     table->nr_sets = nr_sets;
-    atomic_store(&quiet->table, table);
+    atomic_store(&lockless->table, table);
 }
 
-void ww_lockless_destroy(struct ww_lockless *quiet)
+void ww_lockless_destroy(struct ww_lockless *lockless)
 {
-    struct ww_lockless_table *table = atomic_load(&quiet->table), *older;
+    struct ww_lockless_table *table = atomic_load(&lockless->table), *older;
 
     for (; table; table = older) {
         older = table->older;
@@ -100,65 +99,65 @@ static uint64_t spread(uintptr_t start)
     return bits ^ bits >> 32;
 }
 
-/* Where notes about questions that begin at @start are. */
-static struct note *set_of(struct ww_lockless_table *table, uintptr_t start)
+/* Where queries that begin at @start are cached. */
+static struct entry *set_of(struct ww_lockless_table *table, uintptr_t start)
 {
-    return &table->notes[(spread(start) & (table->nr_sets - 1)) * NR_WAYS];
+    return &table->entries[(spread(start) & (table->nr_sets - 1)) * NR_WAYS];
 }
 
-/* ---- notes ---- */
+/* ---- entries ---- */
 
-/* False: another thread is at work on the note. */
-static bool begin_change(struct note *note)
+/* False: another thread is writing the entry. */
+static bool begin_change(struct entry *entry)
 {
-    unsigned int sequence = atomic_load(&note->sequence);
+    unsigned int sequence = atomic_load(&entry->sequence);
 
-    return !(sequence & 1) && atomic_compare_exchange_strong(&note->sequence, &sequence, sequence + 1);
+    return !(sequence & 1) && atomic_compare_exchange_strong(&entry->sequence, &sequence, sequence + 1);
 }
 
 /* Enough for whoever reads the new value to see that the sequence is odd, and cheaper than atomic_store():
- * every ordinary answer writes a note. */
+ * every answer of the slow path writes an entry. */
 #define put(field, value) atomic_store_explicit(field, value, memory_order_release)
 
-static void end_change(struct note *note)
+static void end_change(struct entry *entry)
 {
-    atomic_fetch_add(&note->sequence, 1);
+    atomic_fetch_add(&entry->sequence, 1);
 }
 
-/* A copy of the note if it is about this question. */
-static bool read_note(struct note *note, const struct ww_range *range, struct ww_cached_query *ret)
+/* A copy of the entry if it is about this range. */
+static bool read_entry(struct entry *entry, const struct ww_range *range, struct ww_cached_query *ret)
 {
-    unsigned int sequence = atomic_load(&note->sequence);
+    unsigned int sequence = atomic_load(&entry->sequence);
 
-    if ((sequence & 1) || atomic_load(&note->start) != range->start ||
-        atomic_load(&note->end) != range->end) {
+    if ((sequence & 1) || atomic_load(&entry->start) != range->start ||
+        atomic_load(&entry->end) != range->end) {
         return false;
     }
     *ret = (struct ww_cached_query){
-        .tracker = atomic_load(&note->tracker),
-        .epoch_at = atomic_load(&note->epoch_at),
-        .epoch = atomic_load(&note->epoch),
-        .dense = atomic_load(&note->dense),
-        .expected_runs = atomic_load(&note->nr_runs),
-        .note = note,
+        .tracker = atomic_load(&entry->tracker),
+        .epoch_at = atomic_load(&entry->epoch_at),
+        .epoch = atomic_load(&entry->epoch),
+        .dense = atomic_load(&entry->dense),
+        .expected_runs = atomic_load(&entry->nr_runs),
+        .entry = entry,
     };
-    return atomic_load(&note->sequence) == sequence;
+    return atomic_load(&entry->sequence) == sequence;
 }
 
-static bool is_good(struct ww_context *ctx, const struct ww_cached_query *question)
+static bool is_valid(struct ww_context *ctx, const struct ww_cached_query *query)
 {
-    return atomic_load(&ctx->lockless.epochs[question->epoch_at]) == question->epoch;
+    return atomic_load(&ctx->epochs.numbers[query->epoch_at]) == query->epoch;
 }
 
-/* Whether there is a note about this question that is good now. */
-static bool find_note(struct ww_context *ctx, const struct ww_range *range, struct ww_cached_query *ret)
+/* Whether a valid entry is about this range. */
+static bool find_entry(struct ww_context *ctx, const struct ww_range *range, struct ww_cached_query *ret)
 {
     struct ww_lockless_table *table = atomic_load(&ctx->lockless.table);
 
     for (int i = 0; table && i < NR_WAYS; i++) {
-        struct note *note = set_of(table, range->start) + i;
+        struct entry *entry = set_of(table, range->start) + i;
 
-        if (read_note(note, range, ret) && is_good(ctx, ret)) {
+        if (read_entry(entry, range, ret) && is_valid(ctx, ret)) {
             return true;
         }
     }
@@ -168,25 +167,25 @@ static bool find_note(struct ww_context *ctx, const struct ww_range *range, stru
 bool ww_lockless_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end)
 {
     struct ww_range range = { .start = start, .end = end };
-    struct ww_cached_query question;
+    struct ww_cached_query query;
 
-    return ww_is_alive(ctx) && find_note(ctx, &range, &question);
+    return ww_is_alive(ctx) && find_entry(ctx, &range, &query);
 }
 
-/* ---- asking ---- */
+/* ---- lookups ---- */
 
-/* Only a hint: whose note it is by now does not matter. */
-static void expect_runs(struct note *note, unsigned int nr_runs)
+/* Only a hint: another query may own the entry by now. */
+static void expect_runs(struct entry *entry, unsigned int nr_runs)
 {
-    if (atomic_load_explicit(&note->nr_runs, memory_order_relaxed) != nr_runs) {
-        atomic_store_explicit(&note->nr_runs, nr_runs, memory_order_relaxed);
+    if (atomic_load_explicit(&entry->nr_runs, memory_order_relaxed) != nr_runs) {
+        atomic_store_explicit(&entry->nr_runs, nr_runs, memory_order_relaxed);
     }
 }
 
 bool ww_lockless_begin(struct ww_context *ctx, const struct ww_range *range, bool reset,
                        struct ww_cached_query *ret)
 {
-    if (!find_note(ctx, range, ret) || ret->tracker->backend->scan_lockless == ww_no_scan_lockless) {
+    if (!find_entry(ctx, range, ret) || !ret->tracker->backend->scan_lockless) {
         return false;
     }
     ret->only_nothing = reset || !ret->dense;
@@ -195,101 +194,90 @@ bool ww_lockless_begin(struct ww_context *ctx, const struct ww_range *range, boo
 
 /* The kernel allocates as much as the vector is long, at each call: so the first is no longer than the last
  * answer needed. */
-static struct ww_scan scan_for(const struct ww_cached_query *question, const struct ww_scan *want)
+static struct ww_scan scan_for(const struct ww_cached_query *query, const struct ww_scan *want)
 {
     struct ww_scan scan = *want;
 
-    scan.dense = question->dense;
+    scan.dense = query->dense;
     scan.reset = false;
-    if (question->only_nothing) {
+    if (query->only_nothing) {
         scan.max_pages = scan.max_runs = 1;
-    } else if (!question->nr_runs && scan.max_runs > (size_t)question->expected_runs + 1) {
-        scan.max_runs = (size_t)question->expected_runs + 1;
+    } else if (!query->nr_runs && scan.max_runs > (size_t)query->expected_runs + 1) {
+        scan.max_runs = (size_t)query->expected_runs + 1;
     }
     return scan;
 }
 
-ssize_t ww_lockless_step(struct ww_context *ctx, struct ww_cached_query *question, const struct ww_scan *want,
+ssize_t ww_lockless_step(struct ww_context *ctx, struct ww_cached_query *query, const struct ww_scan *want,
                          struct ww_scratch *scratch, uintptr_t *ret_next)
 {
-    struct ww_scan scan = scan_for(question, want);
+    struct ww_scan scan = scan_for(query, want);
     uintptr_t next = scan.start;
-    ssize_t nr = question->tracker->backend->scan_lockless(question->tracker, &scan, scratch->vec, &next);
-    bool answered = nr >= 0 && (!question->only_nothing || (!nr && next >= scan.end));
+    ssize_t nr = query->tracker->backend->scan_lockless(query->tracker, &scan, scratch->vec, &next);
+    bool answered = nr >= 0 && (!query->only_nothing || (!nr && next >= scan.end));
 
     /* The vector is all zero again. */
     ww_scratch_take(scratch, nr > 0 ? nr : 0);
-    if (!answered || !is_good(ctx, question)) {
-        expect_runs(question->note, 1);
+    if (!answered || !is_valid(ctx, query)) {
+        expect_runs(query->entry, 1);
         return -EAGAIN;
     }
-    question->nr_runs += nr;
-    expect_runs(question->note, question->nr_runs);
+    query->nr_runs += nr;
+    expect_runs(query->entry, query->nr_runs);
     *ret_next = next;
     return nr;
 }
 
-/* ---- noting ---- */
+/* ---- insertions ---- */
 
-static unsigned int epoch_of(const struct ww_region *region)
+static bool is_expired(struct ww_context *ctx, struct entry *entry)
 {
-    return region->watch_id % WW_NR_EPOCHS;
+    return !atomic_load(&entry->end) ||
+           atomic_load(&ctx->epochs.numbers[atomic_load(&entry->epoch_at)]) != atomic_load(&entry->epoch);
 }
 
-static bool is_void(struct ww_context *ctx, struct note *note)
-{
-    return !atomic_load(&note->end) ||
-           atomic_load(&ctx->lockless.epochs[atomic_load(&note->epoch_at)]) != atomic_load(&note->epoch);
-}
-
-/* The note to write to: one about this question, else one that is void. Where there is none, one is taken
- * from another question only now and then: what is asked in turn would push out all notes before they serve.
+/* The entry to write to: the one about this range, else one that has expired. Where there is none, this
+ * evicts a valid entry only now and then: queries that take turns would evict each other before any is used.
  */
-static struct note *choose_note(struct ww_context *ctx, struct note *set, const struct ww_scan *scan)
+static struct entry *choose_entry(struct ww_context *ctx, struct entry *set, const struct ww_range *range)
 {
-    struct note *chosen = NULL;
+    struct entry *chosen = NULL;
 
     for (int i = 0; i < NR_WAYS; i++) {
-        if (atomic_load(&set[i].start) == scan->start && atomic_load(&set[i].end) == scan->end) {
+        if (atomic_load(&set[i].start) == range->start && atomic_load(&set[i].end) == range->end) {
             return &set[i];
         }
-        if (is_void(ctx, &set[i])) {
+        if (is_expired(ctx, &set[i])) {
             chosen = &set[i];
         }
     }
     if (!chosen) {
         unsigned int nr = atomic_fetch_add_explicit(&ctx->lockless.nr_crowded, 1, memory_order_relaxed);
 
-        chosen = nr % KEEP ? NULL : &set[nr / KEEP % NR_WAYS];
+        chosen = nr % EVICT_INTERVAL ? NULL : &set[nr / EVICT_INTERVAL % NR_WAYS];
     }
     return chosen;
 }
 
-void ww_lockless_remember(struct ww_context *ctx, const struct ww_region *region, const struct ww_scan *scan,
-                          size_t nr_runs)
+void ww_lockless_remember(struct ww_context *ctx, const struct ww_region *region,
+                          const struct ww_range *range, bool dense, size_t nr_runs)
 {
     struct ww_lockless_table *table = atomic_load(&ctx->lockless.table);
-    bool dense = scan->dense && (!region->lost || region->markers);
-    unsigned int epoch_at = epoch_of(region);
-    struct note *note;
+    unsigned int epoch_at = ww_epoch_index(region);
+    struct entry *entry;
 
     if (!table) {
         return;
     }
-    note = choose_note(ctx, set_of(table, scan->start), scan);
-    if (note && begin_change(note)) {
-        put(&note->start, scan->start);
-        put(&note->end, scan->end);
-        put(&note->dense, dense);
-        put(&note->nr_runs, nr_runs);
-        put(&note->tracker, region->tracker);
-        put(&note->epoch_at, epoch_at);
-        put(&note->epoch, atomic_load(&ctx->lockless.epochs[epoch_at]));
-        end_change(note);
+    entry = choose_entry(ctx, set_of(table, range->start), range);
+    if (entry && begin_change(entry)) {
+        put(&entry->start, range->start);
+        put(&entry->end, range->end);
+        put(&entry->dense, dense && (!region->lost || region->markers));
+        put(&entry->nr_runs, nr_runs);
+        put(&entry->tracker, region->tracker);
+        put(&entry->epoch_at, epoch_at);
+        put(&entry->epoch, atomic_load(&ctx->epochs.numbers[epoch_at]));
+        end_change(entry);
     }
-}
-
-void ww_epoch_end(struct ww_context *ctx, const struct ww_region *region)
-{
-    atomic_fetch_add(&ctx->lockless.epochs[epoch_of(region)], 1);
 }

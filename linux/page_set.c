@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "kernel/heap.h"
-#include "internal.h"
+#include "kernel/facts.h"
 #include "page_set.h"
 
 #define LEAF_SHIFT 12

@@ -6,8 +6,9 @@
  */
 #include <errno.h>
 
+#include "context.h"
+#include "kernel/headroom.h"
 #include "kernel/heap.h"
-#include "internal.h"
 
 static int compare_regions(struct ww_region *a, struct ww_region *b)
 {
@@ -19,7 +20,7 @@ RB_PROTOTYPE_INTERNAL(ww_region_tree, ww_region, entry, compare_regions, MAYBE_U
 RB_GENERATE_INTERNAL(ww_region_tree, ww_region, entry, compare_regions, MAYBE_UNUSED)
 
 /* The region that ends behind @addr, the first of those. */
-static struct ww_region *first_ending_after(struct ww_context *ctx, uintptr_t addr)
+static struct ww_region *first_region_past(struct ww_context *ctx, uintptr_t addr)
 {
     struct ww_region *region = RB_ROOT(&ctx->regions), *found = NULL;
 
@@ -34,23 +35,20 @@ static struct ww_region *first_ending_after(struct ww_context *ctx, uintptr_t ad
     return found;
 }
 
-/* The region that holds @addr, or NULL. */
 struct ww_region *ww_region_find(struct ww_context *ctx, uintptr_t addr)
 {
-    struct ww_region *region = first_ending_after(ctx, addr);
+    struct ww_region *region = first_region_past(ctx, addr);
 
     return region && region->range.start <= addr ? region : NULL;
 }
 
-/* The first region that shares a byte with [@start, @end), or NULL. */
 struct ww_region *ww_region_first(struct ww_context *ctx, uintptr_t start, uintptr_t end)
 {
-    struct ww_region *region = first_ending_after(ctx, start);
+    struct ww_region *region = first_region_past(ctx, start);
 
     return region && region->range.start < end ? region : NULL;
 }
 
-/* A region that is in no table yet. NULL: no memory. */
 struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
 {
     struct ww_region *region = ww_heap_alloc(sizeof(*region));
@@ -67,7 +65,6 @@ struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
     return region;
 }
 
-/* The caller made sure that nothing overlaps. */
 void ww_region_insert(struct ww_context *ctx, struct ww_region *region)
 {
     RB_INSERT(ww_region_tree, &ctx->regions, region);
@@ -75,19 +72,16 @@ void ww_region_insert(struct ww_context *ctx, struct ww_region *region)
     ww_headroom_add_region(1);
 }
 
-/* Takes the region out of the table and waits until no other thread is at work on it. */
 void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
 {
     RB_REMOVE(ww_region_tree, &ctx->regions, region);
     atomic_fetch_sub(&ctx->nr_regions, 1);
     ww_headroom_add_region(-1);
     ww_lock(&region->lock, WW_RANK_REGION);
-    ww_epoch_end(ctx, region);
+    ww_epoch_end(&ctx->epochs, region);
     ww_unlock(&region->lock, WW_RANK_REGION);
 }
 
-/* Cuts the part from @at on off into a region of its own, which is put into the
- * table. -EINVAL: in the middle of a large page. */
 int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t at,
                     struct ww_region **ret_upper)
 {
@@ -99,7 +93,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
         return -ENOMEM;
     }
     ww_lock(&region->lock, WW_RANK_REGION);
-    ww_epoch_end(ctx, region);
+    ww_epoch_end(&ctx->epochs, region);
     region->range.end = at;
     upper->watch_id = region->watch_id;
     upper->lost = region->lost;
@@ -108,8 +102,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     upper->private_file = region->private_file;
     upper->page_size = region->page_size;
     upper->tracker = region->tracker;
-    upper->demand = region->demand;
-    err = at & (region->page_size - 1) ? -EINVAL : region->tracker->backend->split(region, upper);
+    err = at & (region->page_size - 1) ? -EINVAL : ww_backend_split(region, upper);
     if (err) {
         region->range.end = upper->range.end;
     } else {
@@ -127,25 +120,22 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     return 0;
 }
 
-/* Undoes a split: @upper begins where @region ends, and is in no table any more. */
 void ww_region_join(struct ww_region *region, struct ww_region *upper)
 {
     ww_lock(&region->lock, WW_RANK_REGION);
-    region->tracker->backend->join(region, upper);
+    ww_backend_join(region, upper);
     region->range.end = upper->range.end;
     region->lost |= upper->lost;
     region->arm_again |= upper->arm_again;
-    region->demand = region->demand ? region->demand : upper->demand;
     ww_page_set_join(&region->reported, &upper->reported);
     ww_page_set_join(&region->latch, &upper->latch);
     ww_unlock(&region->lock, WW_RANK_REGION);
     ww_region_free(upper);
 }
 
-/* Frees a region that is in no table; what tracks it in the kernel is not touched. */
 void ww_region_free(struct ww_region *region)
 {
-    region->tracker->backend->release(region);
+    ww_backend_release(region);
     ww_page_set_destroy(&region->reported);
     ww_page_set_destroy(&region->latch);
     pthread_mutex_destroy(&region->lock);

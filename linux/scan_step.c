@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One step of an answer: scan a piece of a region through its backend, apply the
- * rule for zero pages, and merge the latch in. The caller (watch.c) turns the
+ * One step of an answer: scans a piece of a region through its backend, applies the
+ * rule for zero pages, and merges the latch in. get.c turns the
  * steps into addresses, with no lock held.
  *
  * What the kernel has reset stands nowhere else than here: it is either handed
@@ -9,41 +9,14 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "internal.h"
+#include "context.h"
+#include "failover.h"
+#include "scan_step.h"
 
-/* A scratch of this thread's own until ww_scratch_put(). NULL: no memory. */
-struct ww_scratch *ww_scratch_get(struct ww_context *ctx)
-{
-    struct ww_scratch *scratch;
-
-    for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
-        scratch = atomic_exchange(&ctx->spare[i], NULL);
-        if (scratch) {
-            return scratch;
-        }
-    }
-    /* Of its own pages, present and zero: a scan must not fault on its vector. */
-    scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-                   -1, 0);
-    return scratch == MAP_FAILED ? NULL : scratch;
-}
-
-void ww_scratch_put(struct ww_context *ctx, struct ww_scratch *scratch)
-{
-    for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
-        struct ww_scratch *empty = NULL;
-
-        if (atomic_compare_exchange_strong(&ctx->spare[i], &empty, scratch)) {
-            return;
-        }
-    }
-    munmap(scratch, sizeof(*scratch));
-}
-
-/* Where the merge stands in what a scan found. */
-struct found {
+/* Where the merge stands in what a scan merge. */
+struct merge {
+    struct ww_demand *demand;
     const struct page_region *vec;
     size_t nr;
     size_t at;
@@ -56,26 +29,26 @@ struct found {
  * before or is filled on demand. Reading a hole elsewhere maps a zero page, which is no
  * write, but a page that held data may be turned into one as well.
  */
-static bool next_counting_zero(const struct ww_region *region, uintptr_t start, uintptr_t end,
-                               struct ww_range *ret_run)
+static bool next_counting_zero(const struct ww_region *region, const struct merge *merge, uintptr_t start,
+                               uintptr_t end, struct ww_range *ret_run)
 {
     bool found = ww_page_set_next(&region->reported, start, end, &ret_run->start, &ret_run->end);
-    struct ww_range supplied;
+    struct ww_range filled;
 
-    if (region->demand && ww_demand_next(region->demand, start, end, &supplied) &&
-        (!found || supplied.start < ret_run->start)) {
-        *ret_run = supplied;
+    if (ww_demand_next_counting(merge->demand, start, end, &filled) &&
+        (!found || filled.start < ret_run->start)) {
+        *ret_run = filled;
         found = true;
     }
     return found;
 }
 
 /* The next run at or after @pos that the kernel reports as written. */
-static bool next_written(const struct ww_region *region, struct found *found, uintptr_t pos,
+static bool next_written(const struct ww_region *region, struct merge *merge, uintptr_t pos,
                          struct ww_range *ret_run)
 {
-    for (; found->at < found->nr; found->at++) {
-        const struct page_region *entry = &found->vec[found->at];
+    for (; merge->at < merge->nr; merge->at++) {
+        const struct page_region *entry = &merge->vec[merge->at];
         uintptr_t start = entry->start > pos ? entry->start : pos;
 
         if (start >= entry->end) {
@@ -85,7 +58,7 @@ static bool next_written(const struct ww_region *region, struct found *found, ui
             *ret_run = (struct ww_range){ .start = start, .end = entry->end };
             return true;
         }
-        if (next_counting_zero(region, start, entry->end, ret_run)) {
+        if (next_counting_zero(region, merge, start, entry->end, ret_run)) {
             return true;
         }
     }
@@ -93,16 +66,16 @@ static bool next_written(const struct ww_region *region, struct found *found, ui
 }
 
 /* The earlier of the kernel's next run and the latch's, cut where the other begins to matter not. */
-static bool next_dirty(const struct ww_region *region, struct found *found, uintptr_t pos, uintptr_t end,
+static bool next_dirty(const struct ww_region *region, struct merge *merge, uintptr_t pos, uintptr_t end,
                        struct ww_range *ret_run)
 {
-    struct ww_range *latched = &found->latched;
-    bool written = next_written(region, found, pos, ret_run);
+    struct ww_range *latched = &merge->latched;
+    bool written = next_written(region, merge, pos, ret_run);
 
-    if (latched->end <= pos && !found->no_more_latched) {
-        found->no_more_latched = !ww_page_set_next(&region->latch, pos, end, &latched->start, &latched->end);
+    if (latched->end <= pos && !merge->no_more_latched) {
+        merge->no_more_latched = !ww_page_set_next(&region->latch, pos, end, &latched->start, &latched->end);
     }
-    if (found->no_more_latched) {
+    if (merge->no_more_latched) {
         return written;
     }
     if (latched->start < pos) {
@@ -126,12 +99,12 @@ static void mark_reported(struct ww_region *region, const struct ww_scan *scan, 
 }
 
 /* Puts what the kernel has reset at or after @pos and nobody was told into the latch. */
-static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct found *found, uintptr_t pos)
+static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct merge *merge, uintptr_t pos)
 {
     struct ww_range run;
 
-    while (next_written(region, found, pos, &run)) {
-        ww_epoch_end(ctx, region);
+    while (next_written(region, merge, pos, &run)) {
+        ww_epoch_end(&ctx->epochs, region);
         ww_page_set_add(&region->latch, run.start, run.end);
         pos = run.end;
     }
@@ -188,7 +161,7 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
         return;
     }
     /* The surplus is nowhere but here for a moment. */
-    ww_epoch_end(ctx, region);
+    ww_epoch_end(&ctx->epochs, region);
     if (latched > start) {
         scan->end = latched > covered ? latched : covered;
     } else if ((latched_end - start) >> ww_page_shift <= scan->max_pages) {
@@ -200,22 +173,22 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
 
 /* Scans as far as @scan says. A scan that fails leaves everything up to its end in the latch: nothing is
  * known there, so all of it counts as written. */
-static size_t scan_piece(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
-                         struct page_region *vec, uintptr_t *ret_next)
+static size_t scan_extent(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
+                          struct page_region *vec, uintptr_t *ret_next)
 {
     bool lost = region->lost;
     ssize_t nr;
 
-    ww_backend_arm_again(ctx, region);
+    ww_failover_arm_again(ctx, region);
     nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
     if (region->lost && !lost) {
-        ww_epoch_end(ctx, region); /* memory that was dense need not be any more */
+        ww_epoch_end(&ctx->epochs, region); /* memory that was dense need not be any more */
     }
     if (nr < 0) {
-        ww_epoch_end(ctx, region);
+        ww_epoch_end(&ctx->epochs, region);
         ww_page_set_add(&region->latch, scan->start, scan->end);
-        ww_backend_hand_over(ctx, region);
+        ww_failover_hand_over(ctx, region);
         *ret_next = scan->end;
         return 0;
     }
@@ -236,50 +209,38 @@ static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr
     };
 
     if (latch) {
-        ww_epoch_end(ctx, region);
+        ww_epoch_end(&ctx->epochs, region);
     }
     while (want.start < want.end) {
-        struct found found = { .vec = scratch->vec };
+        struct merge merge = { .demand = &ctx->demand, .vec = scratch->vec };
         struct ww_scan scan = want;
         uintptr_t next;
 
         set_extent(region, &scan);
-        found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
+        merge.nr = scan_extent(ctx, region, &scan, scratch->vec, &next);
         if (latch) {
-            latch_rest(ctx, region, &found, want.start);
+            latch_rest(ctx, region, &merge, want.start);
         }
-        mark_reported(region, &scan, scratch->vec, found.nr);
-        memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
+        mark_reported(region, &scan, scratch->vec, merge.nr);
+        memset(scratch->vec, 0, merge.nr * sizeof(scratch->vec[0]));
         want.start = next;
     }
 }
 
 static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end, bool latch)
 {
-    struct ww_scratch *scratch = ww_scratch_get(ctx);
+    struct ww_scratch *scratch = ww_scratch_get(&ctx->scratch);
 
     if (!scratch) {
         return -ENOMEM;
     }
     drain_with(ctx, region, start, end, latch, scratch);
-    ww_scratch_put(ctx, scratch);
+    ww_scratch_put(&ctx->scratch, scratch);
     return 0;
 }
 
-/* Everything that was found is to be handed out. The vector is zero again. Returns @nr. */
-size_t ww_scratch_take(struct ww_scratch *scratch, size_t nr)
-{
-    struct page_region *vec = scratch->vec;
-
-    for (size_t i = 0; i < nr; i++) {
-        scratch->out[i] = (struct ww_range){ .start = vec[i].start, .end = vec[i].end };
-        vec[i] = (struct page_region){ .start = 0 };
-    }
-    return nr;
-}
-
 /*
- * The usual case: nothing is latched there, and no zero page is among what was found.
+ * The usual case: nothing is latched there, and no zero page is among what was merge.
  * Then all of it counts, and fits, since the scan was told how much does. The vector is
  * zero again afterwards. False: it is as it was.
  */
@@ -301,15 +262,10 @@ static bool take_plain(const struct ww_region *region, const struct ww_scan *sca
     return true;
 }
 
-/*
- * Reports dirty pages of [want->start, want->end), at most want->max_pages of
- * them in want->max_runs runs, in scratch->out. Sets *ret_next to where to go on: want->end when
- * all is said. Returns the number of runs, which may be 0 before the end.
- */
 size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *want,
-                    struct ww_scratch *scratch, uintptr_t *ret_next)
+                    struct ww_scratch *scratch, uintptr_t *ret_next, struct ww_plain_scan *ret_plain)
 {
-    struct found found = { .vec = scratch->vec };
+    struct merge merge = { .demand = &ctx->demand, .vec = scratch->vec };
     bool coarse = region->page_size > ww_page_size();
     size_t nr_out = 0, room = want->max_pages;
     size_t max_out = want->max_runs < WW_OUT_LEN ? want->max_runs : WW_OUT_LEN;
@@ -317,6 +273,7 @@ size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const stru
     struct ww_scan scan = *want;
     struct ww_range run;
 
+    *ret_plain = (struct ww_plain_scan){ .is_whole = false };
     if (coarse) {
         /* The kernel resets huge pages as a whole, and callers take small ones: so
          * everything goes by way of the latch. */
@@ -326,17 +283,16 @@ size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const stru
         if (scan.reset) {
             limit_to_room(ctx, region, &scan);
         }
-        found.nr = scan_piece(ctx, region, &scan, scratch->vec, &next);
-        mark_reported(region, &scan, scratch->vec, found.nr);
-        if (take_plain(region, &scan, next, scratch, found.nr)) {
-            if (next >= want->end && scan.end == want->end) {
-                ww_lockless_remember(ctx, region, &scan, found.nr);
-            }
+        merge.nr = scan_extent(ctx, region, &scan, scratch->vec, &next);
+        mark_reported(region, &scan, scratch->vec, merge.nr);
+        if (take_plain(region, &scan, next, scratch, merge.nr)) {
+            *ret_plain = (struct ww_plain_scan){ .is_whole = scan.end == want->end && next >= want->end,
+                                                 .dense = scan.dense };
             *ret_next = next;
-            return found.nr;
+            return merge.nr;
         }
     }
-    while (room && nr_out < max_out && next_dirty(region, &found, pos, next, &run)) {
+    while (room && nr_out < max_out && next_dirty(region, &merge, pos, next, &run)) {
         if ((run.end - run.start) >> ww_page_shift > room) {
             run.end = run.start + ((uintptr_t)room << ww_page_shift);
         }
@@ -349,20 +305,18 @@ size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const stru
     }
     if (want->reset) {
         ww_page_set_remove(&region->latch, want->start, pos);
-        latch_rest(ctx, region, &found, pos);
+        latch_rest(ctx, region, &merge, pos);
     }
-    memset(scratch->vec, 0, found.nr * sizeof(scratch->vec[0]));
+    memset(scratch->vec, 0, merge.nr * sizeof(scratch->vec[0]));
     *ret_next = pos;
     return nr_out;
 }
 
-/* Moves what is dirty in the page tables into the latch. */
 int ww_latch_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     return drain(ctx, region, start, end, true);
 }
 
-/* Forgets what was written. What a failing scan leaves in the latch stays. */
 int ww_reset_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     bool coarse = region->page_size > ww_page_size();
@@ -373,24 +327,4 @@ int ww_reset_range(struct ww_context *ctx, struct ww_region *region, uintptr_t s
     }
     ww_page_set_remove(&region->latch, start, end);
     return coarse ? 0 : drain(ctx, region, start, end, false);
-}
-
-/* The pages are gone, and with them all that was known of them but the latch. If
- * they cannot be tracked again, they count as written from now on; by another
- * tracker, if this one is of no use any more. */
-int ww_discard_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
-{
-    int err;
-
-    ww_epoch_end(ctx, region);
-    ww_page_set_remove(&region->reported, start, end);
-    err = region->tracker->backend->discard(region, start, end);
-    if (!err) {
-        err = ww_demand_rearm(&ctx->demand, region, start, end);
-    }
-    if (err) {
-        ww_page_set_add(&region->latch, start, end);
-        return ww_backend_hand_over(ctx, region) ? 0 : err;
-    }
-    return 0;
 }

@@ -1,192 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * START HERE. The public calls, in the order of a page's way: open a context,
- * watch a range (arm), let the program write, get the written pages and reset
- * them (get.c), change or drop them. This file checks arguments and takes the locks;
- * what is dirty is decided in scan_step.c and seen by a backend (uffd.c, mprotect.c).
+ * START HERE. Begins and ends watches. A page's way goes on from here: armed by a backend (failover.c,
+ * backends/), written by the program, read and reset by get.c, changed or dropped by change.c. Contexts are
+ * context.c's.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "hold.h"
-#include "internal.h"
-
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18 /* Linux 4.14 */
-#endif
-
-/* A page that reads 1 here and 0 in every copy that fork makes of this address
- * space: cheaper to ask than the pid, and right for threads and vfork as well. */
-static const unsigned int *map_alive_page(void)
-{
-    unsigned int *page =
-        mmap(NULL, ww_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (page == MAP_FAILED) {
-        return NULL;
-    }
-    if (madvise(page, ww_page_size(), MADV_WIPEONFORK)) {
-        munmap(page, ww_page_size());
-        return NULL;
-    }
-    *page = 1;
-    return page;
-}
-
-static int init_context(struct ww_context *ctx, const char *backend)
-{
-    pthread_rwlockattr_t attr;
-
-    ctx->alive = map_alive_page();
-    if (!ctx->alive) {
-        return -ENOMEM;
-    }
-    RB_INIT(&ctx->regions);
-    pthread_rwlockattr_init(&attr);
-#ifdef __GLIBC__
-    /* Threads that poll without a pause must not keep ww_watch() out for ever. musl cannot be told. */
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-#endif
-    pthread_rwlock_init(&ctx->table_lock, &attr);
-    pthread_rwlockattr_destroy(&attr);
-    pthread_mutex_init(&ctx->tracker_lock, NULL);
-    ww_demand_init(&ctx->demand, ctx);
-    ctx->fallback.backend = &ww_backend_none;
-    ctx->fallback.caps = ww_backend_none.caps;
-    return ww_backend_choose(backend, ctx);
-}
-
-static void free_context(struct ww_context *ctx)
-{
-    if (ctx->alive) {
-        ww_workers_end(&ctx->workers, ww_is_alive(ctx));
-        pthread_rwlock_destroy(&ctx->table_lock);
-        pthread_mutex_destroy(&ctx->tracker_lock);
-        ww_demand_destroy(&ctx->demand);
-        ww_lockless_destroy(&ctx->lockless);
-        munmap((void *)ctx->alive, ww_page_size());
-    }
-    for (int i = 0; i < WW_NR_SPARE_SCRATCH; i++) {
-        struct ww_scratch *scratch = atomic_load(&ctx->spare[i]);
-
-        if (scratch) {
-            munmap(scratch, sizeof(*scratch));
-        }
-    }
-    free(ctx);
-}
-
-WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
-{
-    struct ww_context *ctx;
-    int err;
-
-    if (!ret_ctx) {
-        return -EINVAL;
-    }
-    ww_page_size_init();
-    ww_backend_prepare();
-    ctx = calloc(1, sizeof(*ctx));
-    if (!ctx) {
-        return -ENOMEM;
-    }
-    if (!backend) {
-        backend = secure_getenv("WW_BACKEND");
-    }
-    err = init_context(ctx, backend && backend[0] ? backend : NULL);
-    if (err) {
-        free_context(ctx);
-        return err;
-    }
-    *ret_ctx = ctx;
-    return 0;
-}
-
-/* Whoever still waits for a page gets zeros when its region is disarmed. Not before the
- * callbacks are over: one that fails looks its region up. */
-static void end_demand(struct ww_context *ctx)
-{
-    sigset_t saved;
-
-    ww_block_signals(&saved);
-    ww_demand_end(&ctx->demand, 0, UINTPTR_MAX);
-    ww_restore_signals(&saved);
-    ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
-}
-
-WW_API void ww_close(struct ww_context *ctx)
-{
-    struct ww_region *region;
-    sigset_t saved;
-
-    if (!ctx) {
-        return;
-    }
-    if (ww_is_alive(ctx)) {
-        end_demand(ctx);
-    }
-    ww_block_signals(&saved);
-    while ((region = RB_ROOT(&ctx->regions))) {
-        bool alive = ww_is_alive(ctx);
-
-        if (!alive) {
-            /* A thread of the parent may hold it, and does not exist here. */
-            pthread_mutex_init(&region->lock, NULL);
-        }
-        /* Before the descriptor goes: its release would wait for pinned pages. A
-         * child's descriptor is the parent's, but its protections are its own. */
-        if (alive || (region->tracker->caps & WW_CAP_OWNS_PROT)) {
-            region->tracker->backend->disarm(region);
-        }
-        ww_region_remove(ctx, region);
-        ww_region_free(region);
-    }
-    ww_backend_close(ctx);
-    ww_restore_signals(&saved);
-    free_context(ctx);
-}
-
-WW_API const char *ww_backend_name(const struct ww_context *ctx)
-{
-    return atomic_load(&ctx->tracker)->backend->name;
-}
-
-WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
-{
-    return atomic_load(&ctx->tracker)->caps;
-}
-
-WW_API const char *ww_version(void)
-{
-    return PACKAGE_VERSION;
-}
-
-/* A range of whole pages, as watch and unwatch take it. */
-int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
-{
-    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
-
-    if (!ctx || !len || (start & mask) || (len & mask) || start + len < start) {
-        return -EINVAL;
-    }
-    *ret = (struct ww_range){ .start = start, .end = start + len };
-    return ww_is_alive(ctx) ? 0 : -ECHILD;
-}
-
-/* A range rounded out to pages, as the calls about written pages take it. */
-int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
-{
-    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
-
-    if (!ctx || !len || len > UINTPTR_MAX - mask || start > UINTPTR_MAX - mask - len) {
-        return -EINVAL;
-    }
-    *ret = (struct ww_range){ .start = start & ~mask, .end = (start + len + mask) & ~mask };
-    return ww_is_alive(ctx) ? 0 : -ECHILD;
-}
+#include "change.h"
+#include "context.h"
+#include "failover.h"
+#include "kernel/headroom.h"
+#include "kernel/survey.h"
+#include "scan_step.h"
 
 /*
  * Decides how the region is armed. In private anonymous memory a page that does
@@ -245,22 +71,6 @@ static int insert_region(struct ww_context *ctx, const struct ww_range *range, b
     return 0;
 }
 
-/* Arms by the tracker in use, or by the one after it if that has begun to fail. */
-static int arm_region(struct ww_context *ctx, struct ww_region *region)
-{
-    int err;
-
-    do {
-        region->tracker = atomic_load(&ctx->tracker);
-        err = region->tracker->backend->arm(region);
-    } while (err && ww_backend_replace(ctx, region->tracker));
-    if (err) {
-        region->tracker = &ctx->fallback;
-    }
-    /* The program has closed a descriptor of ours and has its number for another file. */
-    return err == -ENOTTY ? -EBADF : err;
-}
-
 /* The work that takes time in proportion to pages and mappings. The region's lock is held, and no other: who
  * asks for the region waits, and nobody else does. On error nothing tracks it. */
 static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsigned int flags)
@@ -272,15 +82,15 @@ static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsi
         region->markers = !mapped.private_anonymous || (flags & WW_WATCH_MARKERS);
         region->private_file = mapped.private_file;
         region->page_size = mapped.page_size;
-        err = arm_region(ctx, region);
+        err = ww_failover_arm(ctx, region);
     }
     if (err || (flags & WW_WATCH_FRESH)) {
         return err;
     }
     err = ww_reset_range(ctx, region, region->range.start, region->range.end);
     if (err) {
-        region->tracker->backend->disarm(region);
-        region->tracker->backend->release(region);
+        ww_backend_disarm(region);
+        ww_backend_release(region);
         region->priv = NULL;
         region->tracker = &ctx->fallback;
     }
@@ -404,8 +214,8 @@ static int disarm_range(struct ww_context *ctx, const struct ww_range *range, co
 
     for (; !err && (region = ww_region_first(ctx, pos, end)); pos = region->range.end) {
         ww_lock(&region->lock, WW_RANK_REGION);
-        ww_epoch_end(ctx, region);
-        err = region->tracker->backend->disarm(region);
+        ww_epoch_end(&ctx->epochs, region);
+        err = ww_backend_disarm(region);
         ww_unlock(&region->lock, WW_RANK_REGION);
     }
     if (!err) {
@@ -501,52 +311,4 @@ WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *re
         return -EINVAL;
     }
     return ww_find_next(ctx, (uintptr_t)addr, (uintptr_t)addr + 1, ret_range);
-}
-
-/* Makes one change to a range within one region. */
-static int change(struct ww_context *ctx, const void *addr, size_t len,
-                  int (*apply)(struct ww_context *, struct ww_region *, uintptr_t, uintptr_t))
-{
-    struct ww_range range;
-    struct ww_hold hold;
-    int err = ww_range_rounded(ctx, addr, len, &range);
-
-    if (err) {
-        return err;
-    }
-    do {
-        err = ww_hold_to_change(ctx, &range, &hold);
-        if (!err) {
-            err = apply(ctx, hold.region, range.start, range.end);
-            ww_hold_end(&hold);
-        }
-    } while (err && ww_workers_make_wanted(&ctx->workers));
-    return err;
-}
-
-WW_API int ww_latch(struct ww_context *ctx, const void *addr, size_t len)
-{
-    return change(ctx, addr, len, ww_latch_range);
-}
-
-WW_API int ww_discard(struct ww_context *ctx, const void *addr, size_t len)
-{
-    return change(ctx, addr, len, ww_discard_range);
-}
-
-WW_API int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
-{
-    struct ww_range range;
-    struct ww_hold hold;
-    int err =
-        prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) ? -EINVAL : ww_range_rounded(ctx, addr, len, &range);
-
-    if (!err) {
-        err = ww_hold_to_change(ctx, &range, &hold);
-    }
-    if (!err) {
-        err = hold.region->tracker->backend->protect(hold.region, range.start, range.end, prot);
-        ww_hold_end(&hold);
-    }
-    return err;
 }

@@ -18,7 +18,7 @@
 #undef WIN32_NO_STATUS
 #include "ntstatus.h"
 
-#include "hold.h"
+#include "change.h"
 #include "stats.h"
 
 /* Windows' page, which is also the granularity that NtGetWriteWatch reports. */

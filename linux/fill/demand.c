@@ -16,18 +16,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kernel/heap.h"
+#include "context.h"
 #include "hold.h"
-#include "internal.h"
+#include "kernel/heap.h"
 
-static int compare_sources(struct ww_provider *a, struct ww_provider *b)
+static int compare_providers(struct ww_provider *a, struct ww_provider *b)
 {
     return a->range.start < b->range.start ? -1 : a->range.start > b->range.start;
 }
 
 #define MAYBE_UNUSED static __attribute__((unused))
-RB_PROTOTYPE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_sources, MAYBE_UNUSED)
-RB_GENERATE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_sources, MAYBE_UNUSED)
+RB_PROTOTYPE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_providers, MAYBE_UNUSED)
+RB_GENERATE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_providers, MAYBE_UNUSED)
 
 void ww_demand_init(struct ww_demand *demand, struct ww_context *ctx)
 {
@@ -48,7 +48,7 @@ void ww_demand_destroy(struct ww_demand *demand)
 }
 
 /* The provider that ends behind @addr, the first of those. */
-static struct ww_provider *first_ending_after(struct ww_demand *demand, uintptr_t addr)
+static struct ww_provider *first_provider_past(struct ww_demand *demand, uintptr_t addr)
 {
     struct ww_provider *provider = RB_ROOT(&demand->providers), *found = NULL;
 
@@ -78,11 +78,12 @@ int ww_demand_add(struct ww_demand *demand, const struct ww_range *range, ww_fil
     }
     *provider = (struct ww_provider){ .range = *range, .fill = fill, .arg = arg };
     ww_lock(&demand->lock, WW_RANK_DEMAND);
-    next = first_ending_after(demand, range->start);
+    next = first_provider_past(demand, range->start);
     taken = next && next->range.start < range->end;
     if (!taken) {
         provider->id = ++demand->last_id;
         RB_INSERT(ww_provider_tree, &demand->providers, provider);
+        atomic_fetch_add(&demand->nr_providers, 1);
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
     if (taken) {
@@ -97,7 +98,7 @@ int ww_demand_cut(struct ww_demand *demand, uintptr_t at)
     int err = 0;
 
     ww_lock(&demand->lock, WW_RANK_DEMAND);
-    provider = first_ending_after(demand, at);
+    provider = first_provider_past(demand, at);
     if (provider && provider->range.start < at) {
         upper = ww_heap_alloc(sizeof(*upper));
         if (upper) {
@@ -105,6 +106,7 @@ int ww_demand_cut(struct ww_demand *demand, uintptr_t at)
             upper->range.start = at;
             provider->range.end = at;
             RB_INSERT(ww_provider_tree, &demand->providers, upper);
+            atomic_fetch_add(&demand->nr_providers, 1);
         } else {
             err = -ENOMEM;
         }
@@ -118,8 +120,9 @@ void ww_demand_end(struct ww_demand *demand, uintptr_t start, uintptr_t end)
     struct ww_provider *provider;
 
     ww_lock(&demand->lock, WW_RANK_DEMAND);
-    while ((provider = first_ending_after(demand, start)) && provider->range.start < end) {
+    while ((provider = first_provider_past(demand, start)) && provider->range.start < end) {
         RB_REMOVE(ww_provider_tree, &demand->providers, provider);
+        atomic_fetch_sub(&demand->nr_providers, 1);
         ww_heap_free(provider);
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
@@ -149,20 +152,52 @@ void ww_demand_wait(struct ww_demand *demand, uintptr_t start, uintptr_t end)
     } while (busy);
 }
 
-bool ww_demand_next(struct ww_demand *demand, uintptr_t start, uintptr_t end, struct ww_range *ret_run)
+void ww_demand_count_zeros(struct ww_demand *demand, uintptr_t start, uintptr_t end)
 {
     struct ww_provider *provider;
-    bool found;
 
     ww_lock(&demand->lock, WW_RANK_DEMAND);
-    provider = first_ending_after(demand, start);
-    found = start < end && provider && provider->range.start < end;
-    if (found) {
-        ret_run->start = provider->range.start > start ? provider->range.start : start;
-        ret_run->end = lower(provider->range.end, end);
+    for (; (provider = first_provider_past(demand, start)) && provider->range.start < end;
+         start = provider->range.end) {
+        provider->counts_zeros = true;
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
+}
+
+/* The first run of the range that has a provider, or one that counts zeros. */
+static bool next_run(struct ww_demand *demand, uintptr_t start, uintptr_t end, bool counting,
+                     struct ww_range *ret_run)
+{
+    const struct ww_provider *provider;
+    bool found;
+
+    if (start >= end || !atomic_load(&demand->nr_providers)) {
+        return false;
+    }
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    do {
+        provider = first_provider_past(demand, start);
+        found = provider && provider->range.start < end;
+        if (found) {
+            ret_run->start = provider->range.start > start ? provider->range.start : start;
+            ret_run->end = lower(provider->range.end, end);
+            start = ret_run->end;
+        }
+    } while (found && counting && !provider->counts_zeros && start < end);
+    found = found && (!counting || provider->counts_zeros);
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
     return found;
+}
+
+bool ww_demand_next(struct ww_demand *demand, uintptr_t start, uintptr_t end, struct ww_range *ret_run)
+{
+    return next_run(demand, start, end, false, ret_run);
+}
+
+bool ww_demand_next_counting(struct ww_demand *demand, uintptr_t start, uintptr_t end,
+                             struct ww_range *ret_run)
+{
+    return next_run(demand, start, end, true, ret_run);
 }
 
 bool ww_demand_in_callback(struct ww_demand *demand)
@@ -186,7 +221,7 @@ int ww_demand_rearm(struct ww_demand *demand, struct ww_region *region, uintptr_
     int err = 0;
 
     while (!err && ww_demand_next(demand, start, end, &run)) {
-        err = region->tracker->backend->arm_missing(region, run.start, run.end, demand);
+        err = ww_backend_arm_missing(region, run.start, run.end, demand);
         start = run.end;
     }
     return err;
@@ -228,7 +263,7 @@ static int install(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr
     int err = 0;
 
     for (uintptr_t pos = start; pos < end && !err; pos = stop) {
-        const struct ww_provider *provider = first_ending_after(pager->demand, pos);
+        const struct ww_provider *provider = first_provider_past(pager->demand, pos);
 
         if (provider && provider->range.start <= pos && provider->id == id) {
             stop = lower(provider->range.end, end);
@@ -253,7 +288,7 @@ static void poison(struct ww_pager *pager, uint64_t id, uintptr_t addr)
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
     err = ww_hold_to_change_at(demand->ctx, addr, &hold);
     ww_lock(&demand->lock, WW_RANK_DEMAND);
-    provider = first_ending_after(demand, addr);
+    provider = first_provider_past(demand, addr);
     if (!err && provider && provider->range.start <= addr && provider->id == id) {
         if (pager->ops->poison(pager, addr)) {
             pager->ops->bury(pager, addr);
@@ -302,7 +337,7 @@ void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 
     ww_lock(&demand->lock, WW_RANK_DEMAND);
     while (start < end) {
-        const struct ww_provider *provider = first_ending_after(demand, start);
+        const struct ww_provider *provider = first_provider_past(demand, start);
         uintptr_t stop = start < single_end ? start + ww_page_size() : end;
 
         if (!provider || provider->range.start > start) {
@@ -318,13 +353,4 @@ void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)
         start = stop;
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
-}
-
-int ww_no_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_demand *demand)
-{
-    (void)region;
-    (void)start;
-    (void)end;
-    (void)demand;
-    return -EOPNOTSUPP;
 }

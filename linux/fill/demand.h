@@ -26,6 +26,7 @@ struct ww_provider {
     uint64_t id; /* which ww_fill_on_demand() it comes from; never used twice */
     ww_fill_fn fill;
     void *arg;
+    bool counts_zeros; /* no read makes a zero page there any more, so that zero pages count as written */
 };
 
 RB_HEAD(ww_provider_tree, ww_provider);
@@ -37,6 +38,7 @@ struct ww_demand {
     pthread_mutex_t lock;
     struct ww_provider_tree providers; /* by address, not overlapping */
     struct ww_pager *pagers;
+    atomic_size_t nr_providers;
     uint64_t last_id;
     atomic_uint nr_returns; /* of callbacks; a futex */
 };
@@ -87,6 +89,13 @@ void ww_demand_wait(struct ww_demand *demand, uintptr_t start, uintptr_t end);
 /* The first run of the range, which may be empty, that has a provider: false if there is none. */
 bool ww_demand_next(struct ww_demand *demand, uintptr_t start, uintptr_t end, struct ww_range *ret_run);
 
+/* From now on zero pages of the range count as written: those that reads have made are known. */
+void ww_demand_count_zeros(struct ww_demand *demand, uintptr_t start, uintptr_t end);
+
+/* The first run of the range in which they do: false if there is none. */
+bool ww_demand_next_counting(struct ww_demand *demand, uintptr_t start, uintptr_t end,
+                             struct ww_range *ret_run);
+
 /* Whether the calling thread is a pager's, inside a callback. */
 bool ww_demand_in_callback(struct ww_demand *demand);
 
@@ -99,8 +108,5 @@ int ww_demand_rearm(struct ww_demand *demand, struct ww_region *region, uintptr_
 void ww_demand_add_pager(struct ww_demand *demand, struct ww_pager *pager);
 void ww_demand_remove_pager(struct ww_demand *demand, struct ww_pager *pager);
 void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end);
-
-/* The entry of a backend that is never told of missing pages: -EOPNOTSUPP. */
-int ww_no_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t end, struct ww_demand *demand);
 
 #endif

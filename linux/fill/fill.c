@@ -9,8 +9,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "context.h"
 #include "hold.h"
-#include "internal.h"
+#include "scan_step.h"
 
 /*
  * Copies a part of the caller's memory into our own with no lock held, since reading it
@@ -64,7 +65,7 @@ static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, 
     if (nr) {
         return nr;
     }
-    nr = hold.region->tracker->backend->fill(hold.region, piece->start, content, piece->end - piece->start);
+    nr = ww_backend_fill(hold.region, piece->start, content, piece->end - piece->start);
     if (nr == -EFAULT || nr == -EIO) {
         nr = -EINVAL; /* the content is ours: it is the memory that cannot be filled */
     }
@@ -89,7 +90,7 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
     if (nr) {
         return nr;
     }
-    scratch = ww_scratch_get(ctx);
+    scratch = ww_scratch_get(&ctx->scratch);
     if (!scratch) {
         return -ENOMEM;
     }
@@ -111,7 +112,7 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
             break;
         }
     }
-    ww_scratch_put(ctx, scratch);
+    ww_scratch_put(&ctx->scratch, scratch);
     return done ? (ssize_t)done : nr;
 }
 
@@ -122,7 +123,6 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
 static int demand_page(struct ww_context *ctx, struct ww_region *region, const struct ww_range *range,
                        ww_fill_fn fill, void *arg)
 {
-    struct ww_demand *before = region->demand;
     int err;
 
     if (!can(region, WW_CAP_FILL_ON_DEMAND)) {
@@ -134,12 +134,12 @@ static int demand_page(struct ww_context *ctx, struct ww_region *region, const s
     }
     err = ww_demand_rearm(&ctx->demand, region, range->start, range->end);
     if (!err) {
-        region->demand = NULL;
         err = ww_latch_range(ctx, region, range->start, range->end);
-        region->demand = err ? before : &ctx->demand;
     }
     if (err) {
         ww_demand_end(&ctx->demand, range->start, range->end);
+    } else {
+        ww_demand_count_zeros(&ctx->demand, range->start, range->end);
     }
     return err;
 }

@@ -111,14 +111,24 @@ void ww_fd_init_in_place(struct ww_fd *ret, int fd)
     take_over(ret, fd, false);
 }
 
+int ww_open_file(const char *path, int flags)
+{
+    int fd;
+
+    do {
+        fd = open(path, flags | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
 int ww_fd_take(struct ww_fd *ret, int fd)
 {
     int err = 0;
 
-    errno = fd < 0 ? errno : 0;
+    errno = 0;
     ww_fd_init(ret, fd);
     if (ret->fd < 0) {
-        err = -errno;
+        err = fd < 0 ? fd : -errno;
         if (fd >= 0) {
             close(fd);
         }

@@ -25,9 +25,12 @@ struct ww_fd {
  * Nobody may read or write the file from its position on, which is moved. */
 void ww_fd_init(struct ww_fd *ret, int fd);
 
-/* The same with what open(2) and its like have just returned: 0, or the negative errno for which
- * there is none. One that cannot be looked at is closed. */
+/* The same with a descriptor that has just been opened, or the negative errno for which there is none: 0, or
+ * a negative errno. A descriptor that cannot be looked at is closed. */
 int ww_fd_take(struct ww_fd *ret, int fd);
+
+/* open(2) with O_CLOEXEC. A descriptor or a negative errno. */
+int ww_open_file(const char *path, int flags);
 
 /* As ww_fd_init(), and the position stays: for files that can only be read from their beginning on. */
 void ww_fd_init_in_place(struct ww_fd *ret, int fd);

@@ -9,11 +9,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "kernel/facts.h"
+#include "kernel/headroom.h"
 
 /* One part in so many is kept for the program. Who has less than that by regions is not refused: then it is
  * the program itself that has the mappings. */
@@ -39,23 +40,6 @@ static ssize_t read_some(int fd, char *buffer, size_t len)
         nr = read(fd, buffer, len);
     } while (nr < 0 && errno == EINTR);
     return nr;
-}
-
-/* Not by strtol(), which from glibc 2.38 on is a function that older ones do not have. */
-long ww_mapping_limit(void)
-{
-    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    char text[24];
-    ssize_t len = fd < 0 ? 0 : read_some(fd, text, sizeof(text));
-    long limit = 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    for (ssize_t i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++) {
-        limit = limit < LONG_MAX / 10 ? limit * 10 + text[i] - '0' : LONG_MAX;
-    }
-    return limit ? limit : WW_DEFAULT_MAPPING_LIMIT;
 }
 
 /* Negative where /proc/self/maps cannot be read. */

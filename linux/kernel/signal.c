@@ -4,7 +4,9 @@
  * and then asks which pages were written: a thread that is suspended with our
  * lock held would stop it for ever.
  */
-#include "internal.h"
+#include <pthread.h>
+
+#include "kernel/signal.h"
 
 /* The synchronous signals stay open: blocking one that the thread then raises
  * itself would kill the process. */

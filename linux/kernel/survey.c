@@ -2,18 +2,13 @@
 /*
  * What is mapped in a range that is to be watched, as far as it decides how: is
  * all of it private anonymous memory, and how large are its pages? Asked once
- * a watch, unless the caller knows the answer. And what is asked of it then: that
- * its pages stay small. Also whether the kernel brings pages in before the program does.
+ * a watch, unless the caller knows the answer.
  */
 #include <errno.h>
-#include <sys/mman.h>
 
-#include "internal.h"
+#include "kernel/facts.h"
 #include "kernel/proc_maps.h"
-
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
-#endif
+#include "kernel/survey.h"
 
 /* Files behind the mapping, or other processes: somebody else can bring pages in. */
 static bool is_private_anonymous(const struct ww_mapping *mapping)
@@ -63,11 +58,6 @@ static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struc
     return pos < end ? -ENOMEM : 0;
 }
 
-/*
- * Looks at the mappings of [start, end). Returns 0; -ENOMEM (a part is not
- * mapped); -EINVAL (pages of two sizes, or the range cuts a large one); or the
- * error of opening /proc/self/maps, which leaves everything unknown.
- */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret)
 {
     struct ww_mapped mapped;
@@ -108,43 +98,4 @@ int ww_mapped_private_file(uintptr_t start, uintptr_t end, struct ww_range *ret)
         ret->end = mapping.end < end ? mapping.end : end;
     }
     return found < 0 ? found : is_one;
-}
-
-/* Neither huge pages, which would report 512 pages for one write, nor merging with
- * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. ENOMEM: a part is
- * not mapped, and the rest is done. EAGAIN: no memory, or no mapping more (vm.max_map_count). */
-int ww_keep_pages_small(uintptr_t start, uintptr_t end)
-{
-    static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
-
-    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
-        if (madvise((void *)start, end - start, advice[i]) && errno != EINVAL && errno != ENOMEM) {
-            return errno == EAGAIN ? -ENOMEM : -errno;
-        }
-    }
-    return 0;
-}
-
-/* mlockall() with MCL_FUTURE: each new mapping has all its pages at once. No file tells. */
-bool ww_kernel_populates(void)
-{
-    size_t page = ww_page_size();
-    char *area = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    unsigned char there = 0;
-    bool populates;
-
-    if (area == MAP_FAILED) {
-        return false;
-    }
-    populates = !mincore(area, page, &there) && (there & 1);
-    munmap(area, page);
-    return populates;
-}
-
-int ww_drop_pages(const volatile void *addr, size_t len)
-{
-    bool done =
-        !madvise((void *)addr, len, MADV_DONTNEED_LOCKED) || !madvise((void *)addr, len, MADV_DONTNEED);
-
-    return done ? 0 : -errno;
 }

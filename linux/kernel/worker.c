@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #include "kernel/heap.h"
-#include "internal.h"
+#include "kernel/facts.h"
+#include "kernel/signal.h"
 #include "kernel/worker.h"
 
 /* The low bits of a state; the others count jobs. */

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "api.h"
 #include "pagemap/pagemap.h"
 
 #define ALL_CATEGORIES ((UINT64_C(1) << 9) - 1)
@@ -62,59 +63,11 @@ uint64_t ww_page_sink_add(struct ww_page_sink *sink, uint64_t start, uint64_t en
     return end;
 }
 
-/* Why a process has no directory, or not this file in it. */
-static int missing_file(pid_t pid)
-{
-    char path[32];
-
-    snprintf(path, sizeof(path), "/proc/%ld", (long)pid);
-    if (!pid || access("/proc/self", F_OK) || !access(path, F_OK)) {
-        return -ENOENT;
-    }
-    /* It may be there and hidden, as the mount option hidepid does. */
-    return kill(pid, 0) && errno == ESRCH ? -ESRCH : -EACCES;
-}
-
-/* Opens a file of a process for reading. A descriptor or a negative errno. */
-int ww_pagemap_open_file(pid_t pid, const char *name)
-{
-    char path[64];
-    int fd;
-
-    if (pid) {
-        snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
-    } else {
-        snprintf(path, sizeof(path), "/proc/self/%s", name);
-    }
-    do {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    if (fd >= 0) {
-        return fd;
-    }
-    return errno == ENOENT ? missing_file(pid) : -errno;
-}
-
-/*
- * Reads the entries of up to @nr pages from @addr on. Returns how many, 0 where the
- * process has no memory any more, or a negative errno.
- */
-ssize_t ww_pagemap_read_entries(int fd, uint64_t addr, uint64_t *ret_entries, size_t nr)
-{
-    off64_t offset = (addr >> ww_page_shift) * sizeof(*ret_entries);
-    ssize_t len;
-
-    do {
-        len = pread64(fd, ret_entries, nr * sizeof(*ret_entries), offset);
-    } while (len < 0 && errno == EINTR);
-    return len < 0 ? -errno : len / (ssize_t)sizeof(*ret_entries);
-}
-
 /* Whether the address space is still in use: the descriptor belongs to that, not to a number. */
 static int check_alive(const struct ww_pagemap *pagemap)
 {
     uint64_t entry;
-    ssize_t nr = pagemap->self ? 1 : ww_pagemap_read_entries(pagemap->fd, 0, &entry, 1);
+    ssize_t nr = pagemap->self ? 1 : ww_entries_read(pagemap->fd, 0, &entry, 1);
 
     return nr < 0 ? nr : nr ? 0 : -ESRCH;
 }
@@ -144,7 +97,7 @@ static int open_pagemap(struct ww_pagemap *pagemap, pid_t pid)
 
     pagemap->fd = pagemap->maps = pagemap->smaps = pagemap->kpageflags = -1;
     pagemap->self = !pid || pid == getpid() ? getpid() : 0;
-    pagemap->fd = ww_pagemap_open_file(pid, "pagemap");
+    pagemap->fd = ww_proc_open(pid, "pagemap");
     if (pagemap->fd < 0) {
         return pagemap->fd;
     }

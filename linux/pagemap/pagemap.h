@@ -9,20 +9,13 @@
 
 #include <stdbool.h>
 
+#include "kernel/entries.h"
 #include "kernel/fd.h"
-#include "internal.h"
+#include "kernel/facts.h"
 #include "kernel/proc_maps.h"
+#include "kernel/refusal.h"
+#include "kernel/scan.h"
 #include "writewatch-pagemap.h"
-
-/* An entry of /proc/PID/pagemap, 8 bytes a page (Documentation/admin-guide/mm/pagemap.rst). */
-#define PM_PFN ((UINT64_C(1) << 55) - 1)    /* 0 where the reader may not know it (4.2) */
-#define PM_SOFT_DIRTY (UINT64_C(1) << 55)   /* 3.11 */
-#define PM_EXCLUSIVE (UINT64_C(1) << 56)    /* 4.2: mapped by nobody else */
-#define PM_UFFD_WP (UINT64_C(1) << 57)      /* 5.14 */
-#define PM_GUARD_REGION (UINT64_C(1) << 58) /* 6.15 */
-#define PM_FILE (UINT64_C(1) << 61)         /* 3.5 */
-#define PM_SWAP (UINT64_C(1) << 62)
-#define PM_PRESENT (UINT64_C(1) << 63)
 
 /* Pages one read of pagemap tells of: 32 MB of address space with pages of 4 KB. */
 #define WW_PAGEMAP_ENTRIES 8192
@@ -78,21 +71,6 @@ struct ww_pagemap {
 };
 
 extern const struct ww_pagemap_source ww_pagemap_ioctl, ww_pagemap_read;
-
-/* What this kernel shows of pages of our own, tried by its effect. */
-struct ww_page_facts {
-    bool soft_dirty;   /* PM_SOFT_DIRTY is kept */
-    bool guard;        /* PM_GUARD_REGION as well */
-    uint64_t zero_pfn; /* of the page of zeros; 0: not told */
-};
-
-/* facts.c */
-void ww_page_facts_learn(struct ww_page_facts *ret_facts);
-bool ww_page_facts_uffd_wp(void);
-
-/* pagemap.c */
-int ww_pagemap_open_file(pid_t pid, const char *name);
-ssize_t ww_pagemap_read_entries(int fd, uint64_t addr, uint64_t *ret_entries, size_t nr);
 
 /* Whether pages of these categories are asked for. */
 static inline bool ww_page_matches(const struct ww_pagemap_scan *scan, uint64_t categories)

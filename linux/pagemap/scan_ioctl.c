@@ -12,8 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "pagemap/pagemap.h"
+#include "kernel/facts.h"
 #include "kernel/raw.h"
+#include "pagemap/pagemap.h"
 
 #define MAX_PIECE ((uint64_t)16 << 30)
 /* From here on a mapping lies only where a program has asked for the address, on few machines;
@@ -59,22 +60,21 @@ static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
                       struct ww_page_sink *sink, uint64_t *pos)
 {
     size_t slots = sink->len - sink->nr, taken;
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
-        .flags = scan->flags,
+    const struct ww_page_scan request = {
         .start = *pos,
         .end = stop,
-        .vec = (uintptr_t)pagemap->regions,
-        .vec_len = slots < WW_SCAN_VEC_LEN ? slots : WW_SCAN_VEC_LEN,
+        .flags = scan->flags,
         .max_pages = sink->room,
         .category_inverted = scan->category_inverted,
         .category_mask = scan->category_mask,
         .category_anyof_mask = scan->category_anyof_mask,
         .return_mask = scan->return_mask,
+        .vec = pagemap->regions,
+        .vec_len = slots < WW_SCAN_VEC_LEN ? slots : WW_SCAN_VEC_LEN,
     };
-    ssize_t nr = ioctl(pagemap->fd, PAGEMAP_SCAN, &arg);
-    int err = nr < 0 ? errno : 0;
-    uint64_t last_end;
+    uint64_t walk_end = *pos, last_end;
+    ssize_t nr = ww_scan_pages(pagemap->fd, &request, &walk_end);
+    int err = nr < 0 ? nr : 0;
 
     taken = take_regions(pagemap, nr, sink);
     last_end = taken ? pagemap->regions[taken - 1].end : *pos;
@@ -82,16 +82,16 @@ static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
     if (err) {
         /* walk_end says nothing then. Where regions came, the error comes again behind them. */
         *pos = last_end;
-        if (!taken && err == EAGAIN) {
+        if (!taken && err == -EAGAIN) {
             ww_wait_moment();
         }
-        return taken || err == EINTR || err == EAGAIN ? PIECE_DONE : -err;
+        return taken || err == -EINTR || err == -EAGAIN ? PIECE_DONE : err;
     }
-    if (!taken && arg.walk_end <= *pos) {
+    if (!taken && walk_end <= *pos) {
         return PIECE_STUCK;
     }
-    *pos = arg.walk_end;
-    return arg.walk_end < last_end ? PIECE_LAST : PIECE_DONE;
+    *pos = walk_end;
+    return walk_end < last_end ? PIECE_LAST : PIECE_DONE;
 }
 
 /* The end of the next piece: @size on, at a multiple of the smallest size. */
@@ -111,19 +111,19 @@ static uint64_t piece_end(uint64_t pos, uint64_t size, uint64_t end)
 static bool shorten_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan, uint64_t pos,
                           uint64_t room, uint64_t *stop)
 {
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
+    const struct ww_page_scan request = {
         .start = pos,
         .end = *stop,
-        .vec = (uintptr_t)pagemap->regions,
-        .vec_len = WW_SCAN_VEC_LEN,
         .max_pages = room,
         .category_inverted = scan->category_inverted,
         .category_mask = scan->category_mask,
         .category_anyof_mask = scan->category_anyof_mask,
         .return_mask = PAGE_IS_HUGE,
+        .vec = pagemap->regions,
+        .vec_len = WW_SCAN_VEC_LEN,
     };
-    ssize_t nr = ioctl(pagemap->fd, PAGEMAP_SCAN, &arg);
+    uint64_t walk_end;
+    ssize_t nr = ww_scan_pages(pagemap->fd, &request, &walk_end);
     bool shortened = false;
 
     for (ssize_t i = 0; i < nr && !shortened; i++) {
@@ -170,19 +170,20 @@ static int ioctl_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
 static int try_ioctl(const struct ww_pagemap *pagemap, uint64_t addr, uint64_t len, uint64_t categories)
 {
     struct page_region region;
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
+    const struct ww_page_scan request = {
         .start = addr,
         .end = addr + len,
-        .vec = (uintptr_t)&region,
-        .vec_len = 1,
         .max_pages = 1,
         .category_mask = categories,
         .category_inverted = categories,
         .return_mask = categories,
+        .vec = &region,
+        .vec_len = 1,
     };
+    uint64_t walk_end;
+    ssize_t nr = ww_scan_pages(pagemap->fd, &request, &walk_end);
 
-    return ioctl(pagemap->fd, PAGEMAP_SCAN, &arg) < 0 ? -errno : 0;
+    return nr < 0 ? nr : 0;
 }
 
 /* Up to which address the kernel lets us ask: beyond it, it says EFAULT and does nothing. */
@@ -222,7 +223,7 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
     if (err) {
         return err;
     }
-    if (ww_uffd_has_known_bug()) {
+    if (ww_kernel_loses_bits()) {
         return -EOPNOTSUPP;
     }
     ww_page_facts_learn(&facts);

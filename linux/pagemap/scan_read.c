@@ -126,8 +126,8 @@ static int walk_mapping(struct walk *walk, const struct ww_mapping *mapping, uin
 
     while (walk->pos < end && !full) {
         uint64_t wanted = (end - walk->pos) >> ww_page_shift;
-        ssize_t nr = ww_pagemap_read_entries(pagemap->fd, walk->pos, pagemap->entries,
-                                             wanted < WW_PAGEMAP_ENTRIES ? wanted : WW_PAGEMAP_ENTRIES);
+        ssize_t nr = ww_entries_read(pagemap->fd, walk->pos, pagemap->entries,
+                                     wanted < WW_PAGEMAP_ENTRIES ? wanted : WW_PAGEMAP_ENTRIES);
 
         if (nr <= 0) {
             return nr ? nr : -ESRCH;
@@ -183,7 +183,7 @@ static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *s
 static void probe_zero(struct ww_pagemap *pagemap, const struct ww_page_facts *facts)
 {
     uint64_t flags = 0;
-    int fd = facts->zero_pfn ? open("/proc/kpageflags", O_RDONLY | O_CLOEXEC) : -1;
+    int fd = facts->zero_pfn ? ww_open_file("/proc/kpageflags", O_RDONLY) : -1;
 
     if (fd < 0) {
         return;
@@ -202,11 +202,11 @@ static int read_probe(struct ww_pagemap *pagemap, pid_t pid)
 {
     struct ww_page_facts facts;
 
-    pagemap->maps = ww_pagemap_open_file(pid, "maps");
+    pagemap->maps = ww_proc_open(pid, "maps");
     if (pagemap->maps < 0) {
         return pagemap->maps;
     }
-    pagemap->smaps = ww_pagemap_open_file(pid, "smaps");
+    pagemap->smaps = ww_proc_open(pid, "smaps");
     if (pagemap->smaps < 0) {
         return pagemap->smaps;
     }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "internal.h"
+#include "context.h"
 
 /* ---- memory that runs out ---- */
 
@@ -330,10 +330,10 @@ static bool in_one_region(size_t from, size_t to)
 /* What is known of a question is known for as long as its region is as it was, and no longer. */
 static void note(size_t from, size_t to, size_t nr_runs)
 {
-    struct ww_scan scan = { .start = addr_of(from), .end = addr_of(to), .dense = nr_runs & 1 };
+    const struct ww_range range = { .start = addr_of(from), .end = addr_of(to) };
 
     if (in_one_region(from, to)) {
-        ww_lockless_remember(ctx, slots[from], &scan, nr_runs);
+        ww_lockless_remember(ctx, slots[from], &range, nr_runs & 1, nr_runs);
     }
 }
 
@@ -377,7 +377,7 @@ static void region_table(struct input *input)
             break;
         case 5:
             if (slots[first]) {
-                ww_epoch_end(ctx, slots[first]);
+                ww_epoch_end(&ctx->epochs, slots[first]);
                 must(!ww_lockless_knows(ctx, slots[first]->range.start, slots[first]->range.end), "void");
             }
             break;

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hold.h"
+#include "change.h"
 #include "soak.h"
 
 static struct ww_context *ctx;

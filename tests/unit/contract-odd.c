@@ -9,7 +9,7 @@
 #include <signal.h>
 
 #include "contract.h"
-#include "internal.h"
+#include "context.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "internal.h"
+#include "context.h"
 #include "model.h"
 #include "util.h"
 

@@ -9,7 +9,7 @@
  * backend, call and error with how often it was met.
  */
 #include "contract.h"
-#include "hold.h"
+#include "change.h"
 #include "inject.h"
 #include "model.h"
 

@@ -7,7 +7,7 @@
  *
  * Link with -Wl,--wrap=ww_heap_alloc: that is how memory runs out.
  */
-#include "internal.h"
+#include "context.h"
 #include "util.h"
 
 #define LEAF ((size_t)4096)

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 
-#include "hold.h"
+#include "change.h"
 #include "util.h"
 
 #define NR 8

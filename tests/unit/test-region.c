@@ -9,7 +9,7 @@
  */
 #include <errno.h>
 
-#include "hold.h"
+#include "change.h"
 #include "util.h"
 
 #define NR_PAGES 320

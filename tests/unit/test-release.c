@@ -3,7 +3,7 @@
  * Which kernels are refused by their name: pairs of what uname(2) says and what
  * /proc/version_signature holds, as distributions have them.
  */
-#include "kernel/release.h"
+#include "kernel/facts.h"
 #include "util.h"
 
 static const struct {

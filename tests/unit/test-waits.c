@@ -18,7 +18,7 @@
 #include <time.h>
 
 #include "deny-call.h"
-#include "internal.h"
+#include "context.h"
 #include "backends/mprotect/mprotect.h"
 #include "util.h"
 

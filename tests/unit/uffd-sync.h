@@ -8,6 +8,7 @@
 #define WW_TESTS_UNIT_UFFD_SYNC_H
 
 #include "backends/uffd_sync/uffd_sync.h"
+#include "context.h"
 #include "util.h"
 
 #define SYNC "uffd-sync"

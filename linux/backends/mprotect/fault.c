@@ -16,7 +16,6 @@
 #include <ucontext.h>
 
 #include "kernel/heap.h"
-#include "internal.h"
 #include "backends/mprotect/mprotect.h"
 #include "kernel/raw.h"
 

@@ -15,7 +15,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 
-#include "internal.h"
 #include "backends/mprotect/mprotect.h"
 #include "kernel/raw.h"
 

@@ -13,13 +13,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "backends/mprotect/mprotect.h"
+#include "kernel/entries.h"
 #include "kernel/fd.h"
 #include "kernel/heap.h"
-#include "internal.h"
-#include "backends/mprotect/mprotect.h"
 
-/* Of a pagemap entry: the page is present, or swapped out. */
-#define PAGEMAP_EXISTS (UINT64_C(3) << 62)
 #define NR_ENTRIES 64
 
 struct ww_prot_filler {
@@ -43,8 +41,8 @@ struct ww_prot_filler *ww_prot_filler_open(void)
         return NULL;
     }
     ww_fd_init(&filler->pagemap, -1);
-    if (ww_fd_take(&filler->mem, open("/proc/self/mem", O_RDWR | O_CLOEXEC | O_LARGEFILE)) ||
-        ww_fd_take(&filler->pagemap, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC))) {
+    if (ww_fd_take(&filler->mem, ww_open_file("/proc/self/mem", O_RDWR | O_LARGEFILE)) ||
+        ww_fd_take(&filler->pagemap, ww_open_file("/proc/self/pagemap", O_RDONLY))) {
         ww_prot_filler_close(filler);
         return NULL;
     }
@@ -59,21 +57,17 @@ static ssize_t missing_bytes(const struct ww_prot_filler *filler, uintptr_t star
 
     while (nr < nr_pages) {
         size_t want = nr_pages - nr < NR_ENTRIES ? nr_pages - nr : NR_ENTRIES;
-        off64_t offset = (off64_t)((start >> ww_page_shift) + nr) * sizeof(entries[0]);
-        ssize_t got = pread64(filler->pagemap.fd, entries, want * sizeof(entries[0]), offset);
+        ssize_t got = ww_entries_read(filler->pagemap.fd, start + (nr << ww_page_shift), entries, want);
 
-        if (got < 0 && errno == EINTR) {
-            continue;
+        if (got <= 0) {
+            return got ? got : -EIO;
         }
-        if (got < (ssize_t)sizeof(entries[0])) {
-            return got < 0 ? -errno : -EIO;
-        }
-        for (size_t i = 0; i < got / sizeof(entries[0]); i++) {
-            if (entries[i] & PAGEMAP_EXISTS) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (entries[i] & (PM_PRESENT | PM_SWAP)) {
                 return (nr + i) << ww_page_shift;
             }
         }
-        nr += got / sizeof(entries[0]);
+        nr += got;
     }
     return len;
 }

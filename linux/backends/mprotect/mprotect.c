@@ -15,8 +15,8 @@
 
 #include "backends/bits.h"
 #include "kernel/heap.h"
-#include "internal.h"
 #include "backends/mprotect/mprotect.h"
+#include "kernel/advice.h"
 
 /* Without them nothing can be filled, and writes are tracked all the same. */
 #define FILL_STEPS                                                                                           \
@@ -456,6 +456,7 @@ const struct ww_backend ww_backend_mprotect = {
     .steps = WW_STEP_BIT(WW_STEP_MAPS) | WW_STEP_BIT(WW_STEP_SIGACTION) | WW_STEP_BIT(WW_STEP_MPROTECT) |
              WW_STEP_BIT(WW_STEP_MADVISE) | FILL_STEPS,
     .dispensable = FILL_STEPS,
+    .prepare = ww_fault_follow_forks,
     .open = mprotect_open,
     .check = mprotect_check,
     .arm = mprotect_arm,
@@ -463,11 +464,9 @@ const struct ww_backend ww_backend_mprotect = {
     .join = mprotect_join,
     .scan = mprotect_scan,
     .peek = mprotect_peek,
-    .scan_lockless = ww_no_scan_lockless,
     .discard = mprotect_discard,
     .protect = mprotect_protect,
     .fill = mprotect_fill,
-    .arm_missing = ww_no_arm_missing,
     .disarm = mprotect_disarm,
     .release = mprotect_release,
     .close = mprotect_close,

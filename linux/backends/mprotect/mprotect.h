@@ -12,7 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "internal.h"
+#include "backend.h"
+#include "kernel/lock.h"
+#include "kernel/signal.h"
 
 /*
  * State of the pages of one watch; maps cut from it share it. A page is armed

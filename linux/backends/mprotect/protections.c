@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 
 #include "backends/bits.h"
-#include "internal.h"
 #include "kernel/proc_maps.h"
 #include "backends/mprotect/mprotect.h"
 

@@ -8,10 +8,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "internal.h"
-#include "pagemap/pagemap.h"
-#include "kernel/raw.h"
 #include "backends/softdirty/softdirty.h"
+#include "kernel/entries.h"
+#include "kernel/facts.h"
+#include "kernel/raw.h"
+#include "kernel/scan.h"
 
 /* What the kernel fills; the callers take turns. */
 static union {
@@ -22,9 +23,9 @@ static union {
 static int open_file(struct ww_fd *ret, const char *path, int flags, enum ww_step step,
                      struct ww_failure *failure)
 {
-    int fd = open(path, flags | O_CLOEXEC);
+    int fd = ww_open_file(path, flags);
 
-    return fd < 0 ? ww_fail(failure, step, -errno) : ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
+    return fd < 0 ? ww_fail(failure, step, fd) : ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
 }
 
 int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
@@ -50,31 +51,31 @@ static int read_runs(const struct softdirty *sd, uintptr_t start, uintptr_t end,
                      bool *ret_found)
 {
     while (start < end) {
-        struct pm_scan_arg arg = {
-            .size = sizeof(arg),
+        const struct ww_page_scan request = {
             .start = start,
             .end = end,
-            .vec = (uintptr_t)buffer.runs,
-            .vec_len = WW_SCAN_VEC_LEN,
             .category_inverted = sd->guard,
             .category_mask = PAGE_IS_SOFT_DIRTY | sd->guard,
             .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
             .return_mask = PAGE_IS_SOFT_DIRTY,
+            .vec = buffer.runs,
+            .vec_len = WW_SCAN_VEC_LEN,
         };
-        int nr = ioctl(sd->pagemap.fd, PAGEMAP_SCAN, &arg);
+        uint64_t walk_end;
+        int nr = ww_scan_pages(sd->pagemap.fd, &request, &walk_end);
 
-        if (nr < 0 && (errno == EINTR || errno == EAGAIN)) {
+        if (nr == -EINTR || nr == -EAGAIN) {
             ww_wait_moment();
             continue;
         }
-        if (nr < 0 || arg.walk_end <= start) {
-            return nr < 0 ? -errno : -EIO;
+        if (nr < 0 || walk_end <= start) {
+            return nr < 0 ? nr : -EIO;
         }
         for (int i = 0; i < nr; i++) {
             ww_page_set_add(into, buffer.runs[i].start, buffer.runs[i].end);
         }
         *ret_found |= nr > 0;
-        start = arg.walk_end;
+        start = walk_end;
     }
     return 0;
 }
@@ -91,23 +92,15 @@ static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t e
     uint64_t *entries = buffer.entries;
 
     while (start < end) {
-        size_t wanted = (end - start) >> ww_page_shift, nr, first = 0;
-        ssize_t len;
+        size_t wanted = (end - start) >> ww_page_shift, first = 0,
+               most = sizeof(buffer.entries) / sizeof(*entries);
+        ssize_t nr = ww_entries_read(sd->pagemap.fd, start, entries, wanted < most ? wanted : most);
 
-        if (wanted > sizeof(buffer.entries) / sizeof(*entries)) {
-            wanted = sizeof(buffer.entries) / sizeof(*entries);
+        if (nr <= 0) {
+            return nr ? nr : -EIO;
         }
-        len = pread(sd->pagemap.fd, entries, wanted * sizeof(*entries),
-                    (off_t)((start >> ww_page_shift) * sizeof(*entries)));
-        if (len < 0 && errno == EINTR) {
-            continue;
-        }
-        nr = len < 0 ? 0 : len / sizeof(*entries);
-        if (!nr) {
-            return len < 0 ? -errno : -EIO;
-        }
-        for (size_t i = 0; i <= nr; i++) {
-            if (i < nr && is_written(entries[i])) {
+        for (size_t i = 0; i <= (size_t)nr; i++) {
+            if (i < (size_t)nr && is_written(entries[i])) {
                 continue;
             }
             if (i > first) {
@@ -116,7 +109,7 @@ static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t e
             }
             first = i + 1;
         }
-        start += nr << ww_page_shift;
+        start += (uintptr_t)nr << ww_page_shift;
     }
     return 0;
 }

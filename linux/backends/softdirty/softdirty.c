@@ -20,7 +20,11 @@
 #include <sys/mman.h>
 
 #include "kernel/heap.h"
-#include "internal.h"
+#include "backend.h"
+#include "kernel/advice.h"
+#include "kernel/survey.h"
+#include "kernel/lock.h"
+#include "kernel/signal.h"
 #include "backends/softdirty/softdirty.h"
 
 /* What the kernel does not hold any more of one region. */
@@ -386,6 +390,7 @@ const struct ww_backend ww_backend_softdirty = {
     .caps = WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING,
     .steps = WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_CLEAR_REFS) | WW_STEP_BIT(WW_STEP_FSTAT) |
              WW_STEP_BIT(WW_STEP_SCAN) | WW_STEP_BIT(WW_STEP_PREAD) | WW_STEP_BIT(WW_STEP_MADVISE),
+    .prepare = ww_softdirty_follow_forks,
     .open = softdirty_open,
     .check = softdirty_check,
     .arm = softdirty_arm,
@@ -393,11 +398,9 @@ const struct ww_backend ww_backend_softdirty = {
     .join = softdirty_join,
     .scan = softdirty_scan,
     .peek = softdirty_peek,
-    .scan_lockless = ww_no_scan_lockless,
     .discard = softdirty_discard,
     .protect = softdirty_protect,
     .fill = softdirty_fill,
-    .arm_missing = ww_no_arm_missing,
     .disarm = softdirty_disarm,
     .release = softdirty_release,
     .close = softdirty_close,

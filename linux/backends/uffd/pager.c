@@ -19,6 +19,8 @@
 #include "kernel/heap.h"
 #include "kernel/raw.h"
 #include "backends/uffd/uffd.h"
+#include "context.h"
+#include "kernel/advice.h"
 
 #define NR_MESSAGES 64
 
@@ -72,22 +74,22 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
 static int look_at_page(const struct uffd *uffd, uintptr_t addr, uint64_t categories, uint64_t flags)
 {
     struct page_region found = { .start = 0 };
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
-        .flags = flags,
+    const struct ww_page_scan request = {
         .start = addr,
         .end = addr + ww_page_size(),
-        .vec = (uintptr_t)&found,
-        .vec_len = 1,
+        .flags = flags,
         .category_mask = categories,
         .return_mask = categories,
+        .vec = &found,
+        .vec_len = 1,
     };
+    uint64_t walk_end;
     int nr;
 
     do {
-        nr = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
-    } while (nr < 0 && errno == EINTR);
-    return nr < 0 ? -errno : nr;
+        nr = ww_scan_pages(uffd->pagemap, &request, &walk_end);
+    } while (nr == -EINTR);
+    return nr;
 }
 
 static int poison_once(const struct uffd *uffd, uintptr_t addr)

@@ -15,12 +15,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "kernel/fd.h"
-#include "kernel/heap.h"
-#include "internal.h"
-#include "kernel/raw.h"
-#include "kernel/release.h"
 #include "backends/uffd/uffd.h"
+#include "kernel/advice.h"
+#include "kernel/heap.h"
+#include "kernel/raw.h"
+#include "kernel/survey.h"
 #include "kernel/userfaultfd.h"
 
 /* Without them nothing can be filled, and writes are tracked all the same. */
@@ -49,7 +48,7 @@ static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
         return err;
     }
     err = ww_fail(&tracker->failure, WW_STEP_PAGEMAP,
-                  ww_fd_take(&uffd->opened[1], open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)));
+                  ww_fd_take(&uffd->opened[1], ww_open_file("/proc/self/pagemap", O_RDONLY)));
     if (err) {
         ww_fd_close(&uffd->opened[0]);
         return err;
@@ -134,20 +133,12 @@ static int register_over_leftovers(const struct ww_tracker *tracker, uintptr_t s
     return register_range(tracker->priv, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-/* No probe of a few pages shows that bits of swapped and young pages get lost; the release does. */
-bool ww_uffd_has_known_bug(void)
-{
-    struct ww_release release;
-
-    return ww_release_now(&release) && ww_release_loses_bits(&release);
-}
-
 static int uffd_open(struct ww_tracker *tracker)
 {
     struct uffd *uffd;
     int err;
 
-    if (ww_uffd_has_known_bug()) {
+    if (ww_kernel_loses_bits()) {
         return ww_fail(&tracker->failure, WW_STEP_RELEASE, -EIO);
     }
     uffd = ww_heap_alloc(sizeof(*uffd));
@@ -176,37 +167,34 @@ static ssize_t scan_once(const struct uffd *uffd, const struct ww_scan *scan, st
     /* A guard looks written. Where memory is dense there was none, and the kernel's fast form has no room for
      * the question. */
     uint64_t guard = scan->dense ? 0 : uffd->guard;
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
-        .flags = PM_SCAN_CHECK_WPASYNC | (scan->reset ? PM_SCAN_WP_MATCHING : 0),
+    const struct ww_page_scan request = {
         .start = scan->start,
         .end = scan->end,
-        .vec = (uintptr_t)vec,
-        /* No longer than needed: the kernel allocates as much at each call. */
-        .vec_len = max_runs < WW_SCAN_VEC_LEN ? max_runs : WW_SCAN_VEC_LEN,
+        .flags = PM_SCAN_CHECK_WPASYNC | (scan->reset ? PM_SCAN_WP_MATCHING : 0),
         .max_pages = scan->max_pages,
         .category_inverted = guard,
         .category_mask = PAGE_IS_WRITTEN | guard,
         .category_anyof_mask = scan->dense ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = scan->dense ? PAGE_IS_WRITTEN : PAGE_IS_WRITTEN | PAGE_IS_PFNZERO,
+        .vec = vec,
+        .vec_len = max_runs < WW_SCAN_VEC_LEN ? max_runs : WW_SCAN_VEC_LEN,
     };
-    ssize_t nr = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
-    int err = errno;
+    uint64_t walk_end;
+    ssize_t nr = ww_scan_pages(uffd->pagemap, &request, &walk_end), err = nr;
 
     if (nr >= 0) {
-        if (arg.walk_end <= scan->start) {
+        if (walk_end <= scan->start) {
             return nr ? (*ret_next = vec[nr - 1].end, nr) : -EIO;
         }
-        *ret_next = arg.walk_end;
+        *ret_next = walk_end;
         return nr;
     }
-    /* An error in the middle has reset what the vector holds: walk_end says
-     * nothing then, the entries do. The error comes back on the next call. */
-    for (nr = 0; nr < (ssize_t)arg.vec_len && vec[nr].end; nr++) {
+    /* An error in the middle has reset what the vector holds. The error comes back on the next call. */
+    for (nr = 0; nr < (ssize_t)request.vec_len && vec[nr].end; nr++) {
         ;
     }
     if (!nr) {
-        return -err;
+        return err;
     }
     *ret_next = vec[nr - 1].end;
     return nr;
@@ -367,34 +355,27 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
 {
     const struct uffd *uffd = tracker->priv;
     struct page_region found = { .start = 0 };
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
+    const struct ww_page_scan request = {
         .start = start,
         .end = end,
-        .vec = (uintptr_t)&found,
-        .vec_len = 1,
         .max_pages = 1,
         .category_inverted = uffd->guard,
         .category_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED | uffd->guard,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = PAGE_IS_WRITTEN,
+        .vec = &found,
+        .vec_len = 1,
     };
-    int saved = errno;
-    bool may_be = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg) != 0;
+    uint64_t walk_end;
 
-    errno = saved;
-    return may_be;
+    return ww_scan_pages(uffd->pagemap, &request, &walk_end) != 0;
 }
 
-/* One that is interrupted is left to the ordinary way. */
-static ssize_t uffd_scan_alone(struct ww_tracker *tracker, const struct ww_scan *scan,
-                               struct page_region *vec, uintptr_t *ret_next)
+/* The slow path repeats one that is interrupted. */
+static ssize_t uffd_scan_lockless(struct ww_tracker *tracker, const struct ww_scan *scan,
+                                  struct page_region *vec, uintptr_t *ret_next)
 {
-    int saved = errno;
-    ssize_t nr = scan_once(tracker->priv, scan, vec, ret_next);
-
-    errno = saved;
-    return nr;
+    return scan_once(tracker->priv, scan, vec, ret_next);
 }
 
 /* Whether new memory has pages because the kernel has brought them in by itself (mlockall(2)), which is no
@@ -409,31 +390,31 @@ static int unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t
 {
     while (start < end) {
         struct page_region found = { .start = 0 };
-        struct pm_scan_arg arg = {
-            .size = sizeof(arg),
+        const struct ww_page_scan request = {
             .start = start,
             .end = end - start < WW_SCAN_BYTES ? end : start + WW_SCAN_BYTES,
-            .vec = (uintptr_t)&found,
-            .vec_len = 1,
             .category_mask = PAGE_IS_PRESENT,
             .return_mask = PAGE_IS_PRESENT,
+            .vec = &found,
+            .vec_len = 1,
         };
-        int nr = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
+        uint64_t walk_end;
+        ssize_t nr = ww_scan_pages(uffd->pagemap, &request, &walk_end);
         struct uffdio_writeprotect unprotect = {
             .range = { .start = found.start, .len = found.end - found.start },
         };
 
-        if (nr < 0 || (nr > 0 && ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &unprotect))) {
-            if (errno != EINTR && errno != EAGAIN) {
-                return -errno;
-            }
+        if (nr > 0 && ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &unprotect)) {
+            nr = -errno;
+        }
+        if (nr == -EINTR || nr == -EAGAIN) {
             ww_wait_moment();
             continue;
         }
-        if (arg.walk_end <= start) {
-            return -EIO;
+        if (nr < 0 || walk_end <= start) {
+            return nr < 0 ? nr : -EIO;
         }
-        start = arg.walk_end;
+        start = walk_end;
     }
     return 0;
 }
@@ -480,19 +461,6 @@ static int uffd_arm(struct ww_region *region)
     return err;
 }
 
-static int uffd_split(struct ww_region *region, struct ww_region *upper)
-{
-    (void)region;
-    (void)upper;
-    return 0;
-}
-
-static void uffd_join(struct ww_region *region, struct ww_region *upper)
-{
-    (void)region;
-    (void)upper;
-}
-
 static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     const struct uffd *uffd = region->tracker->priv;
@@ -505,12 +473,6 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
         err = arm_holes(uffd, region, start, end);
     }
     return err;
-}
-
-static int uffd_protect(struct ww_region *region, uintptr_t start, uintptr_t end, int prot)
-{
-    (void)region;
-    return mprotect((void *)start, end - start, prot) ? -errno : 0;
 }
 
 static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
@@ -539,7 +501,7 @@ static int check_missing(const struct ww_tracker *tracker, const struct ww_range
     return err;
 }
 
-static int check_supply(const struct ww_region *region, uintptr_t start, uintptr_t end)
+static int check_fillable(const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_range part;
     int err = 0;
@@ -556,7 +518,7 @@ static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t
                             struct ww_demand *demand)
 {
     struct uffd *uffd = region->tracker->priv;
-    int err = check_supply(region, start, end);
+    int err = check_fillable(region, start, end);
 
     if (!err) {
         err = ww_uffd_serve(uffd, demand);
@@ -568,11 +530,6 @@ static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t
 static int uffd_disarm(struct ww_region *region)
 {
     return unregister_range(region->tracker->priv, region->range.start, region->range.end);
-}
-
-static void uffd_release(struct ww_region *region)
-{
-    (void)region;
 }
 
 static void uffd_close(struct ww_tracker *tracker)
@@ -595,16 +552,12 @@ const struct ww_backend ww_backend_uffd = {
     .open = uffd_open,
     .check = uffd_check,
     .arm = uffd_arm,
-    .split = uffd_split,
-    .join = uffd_join,
     .scan = uffd_scan,
     .peek = uffd_peek,
-    .scan_lockless = uffd_scan_alone,
+    .scan_lockless = uffd_scan_lockless,
     .discard = uffd_discard,
-    .protect = uffd_protect,
     .fill = uffd_fill,
     .arm_missing = uffd_arm_missing,
     .disarm = uffd_disarm,
-    .release = uffd_release,
     .close = uffd_close,
 };

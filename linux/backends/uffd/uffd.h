@@ -7,7 +7,7 @@
 #define WW_LINUX_BACKENDS_UFFD_UFFD_H
 
 #include "kernel/fd.h"
-#include "internal.h"
+#include "backend.h"
 
 struct uffd {
     int fd;                   /* userfaultfd */

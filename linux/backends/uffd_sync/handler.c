@@ -294,7 +294,8 @@ void ww_sync_give_up(struct ww_sync *sync)
 static int open_epoll(struct ww_sync *sync)
 {
     struct epoll_event event = { .events = EPOLLIN };
-    int err = ww_fd_take(&sync->epoll, epoll_create1(EPOLL_CLOEXEC));
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int err = ww_fd_take(&sync->epoll, epoll < 0 ? -errno : epoll);
 
     if (!err && epoll_ctl(sync->epoll.fd, EPOLL_CTL_ADD, sync->uffd, &event)) {
         err = -errno;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "backends/uffd_sync/uffd_sync.h"
+#include "kernel/advice.h"
 
 /* How long the handler may take, in waits of 50 ms. Emulated machines are slow. */
 #define CHECK_WAITS 100

@@ -9,6 +9,7 @@
 
 #include "kernel/proc_maps.h"
 #include "backends/uffd_sync/uffd_sync.h"
+#include "kernel/advice.h"
 
 /* Probes for the borders of mappings before all of them are looked up. */
 #define MAX_PROBES 256

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "backends/uffd_sync/uffd_sync.h"
+#include "kernel/advice.h"
 #include "kernel/userfaultfd.h"
 
 /* Dirty runs with fewer clean pages between them are protected by one ioctl: what is clean
@@ -409,11 +410,9 @@ const struct ww_backend ww_backend_uffd_sync = {
     .join = sync_join,
     .scan = sync_scan,
     .peek = sync_peek,
-    .scan_lockless = ww_no_scan_lockless,
     .discard = sync_discard,
     .protect = sync_protect,
     .fill = sync_fill,
-    .arm_missing = ww_no_arm_missing,
     .disarm = sync_disarm,
     .release = sync_release,
     .close = sync_close,

@@ -22,7 +22,9 @@
 
 #include "backends/bits.h"
 #include "kernel/fd.h"
-#include "internal.h"
+#include "backend.h"
+#include "kernel/lock.h"
+#include "kernel/signal.h"
 
 /* Messages a batch has at most, and pages that one UFFDIO_COPY fills. */
 #define WW_SYNC_BATCH 64

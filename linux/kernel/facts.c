@@ -8,11 +8,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "kernel/release.h"
+#include "kernel/facts.h"
+
+unsigned int ww_page_shift;
+
+static void learn_page_size(void)
+{
+    ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
+}
+
+/* Once: threads of other contexts read it. */
+void ww_page_size_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, learn_page_size);
+}
+
+/* ---- the release ---- */
 
 static const char *parse_number(const char *at, unsigned int *ret)
 {
@@ -110,4 +128,28 @@ bool ww_release_now(struct ww_release *ret)
     return ww_release_parse(
         name.release, read_text("/proc/version_signature", signature, sizeof(signature)) ? signature : NULL,
         ret);
+}
+
+bool ww_kernel_loses_bits(void)
+{
+    struct ww_release release;
+
+    return ww_release_now(&release) && ww_release_loses_bits(&release);
+}
+
+/* ---- limits ---- */
+
+/* Not by strtol(), which from glibc 2.38 on is a function that older ones do not have. */
+long ww_mapping_limit(void)
+{
+    char text[24];
+    long limit = 0;
+
+    if (!read_text("/proc/sys/vm/max_map_count", text, sizeof(text))) {
+        return WW_DEFAULT_MAPPING_LIMIT;
+    }
+    for (const char *at = text; *at >= '0' && *at <= '9'; at++) {
+        limit = limit < LONG_MAX / 10 ? limit * 10 + *at - '0' : LONG_MAX;
+    }
+    return limit ? limit : WW_DEFAULT_MAPPING_LIMIT;
 }

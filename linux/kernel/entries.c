@@ -1,21 +1,65 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What this kernel's pagemap tells, found out by its effect on a few pages of our
- * own: versions lie where features are configured or patched in or out. Knows
- * nothing of handles and scans.
+ * The files of /proc that tell of a process' memory: how they are opened, the entries of pagemap, and which
+ * bits of an entry this kernel sets. That is found out by the effect on a few pages of our own: versions lie
+ * where features are configured or patched in or out.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "pagemap/pagemap.h"
-#include "kernel/release.h"
+#include "kernel/entries.h"
+#include "kernel/facts.h"
+#include "kernel/fd.h"
+#include "kernel/uapi.h"
 #include "kernel/userfaultfd.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* 6.13 */
 #endif
+
+/* Why a process has no directory, or not this file in it. */
+static int missing_file(pid_t pid)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%ld", (long)pid);
+    if (!pid || access("/proc/self", F_OK) || !access(path, F_OK)) {
+        return -ENOENT;
+    }
+    /* It may be there and hidden, as the mount option hidepid does. */
+    return kill(pid, 0) && errno == ESRCH ? -ESRCH : -EACCES;
+}
+
+int ww_proc_open(pid_t pid, const char *name)
+{
+    char path[64];
+    int fd;
+
+    if (pid) {
+        snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
+    } else {
+        snprintf(path, sizeof(path), "/proc/self/%s", name);
+    }
+    fd = ww_open_file(path, O_RDONLY);
+    return fd == -ENOENT ? missing_file(pid) : fd;
+}
+
+ssize_t ww_entries_read(int fd, uint64_t addr, uint64_t *ret_entries, size_t nr)
+{
+    off64_t offset = (addr >> ww_page_shift) * sizeof(*ret_entries);
+    ssize_t len;
+
+    do {
+        len = pread64(fd, ret_entries, nr * sizeof(*ret_entries), offset);
+    } while (len < 0 && errno == EINTR);
+    return len < 0 ? -errno : len / (ssize_t)sizeof(*ret_entries);
+}
+
+/* ---- what entries show ---- */
 
 enum { WRITTEN_PAGE, ZERO_PAGE, GUARD_PAGE, NR_PAGES };
 
@@ -35,13 +79,13 @@ static char *map_area(void)
 /* Reads the entries of the area. False where that fails: then nothing is known. */
 static bool read_area(const char *area, uint64_t *ret_entries)
 {
-    int fd = ww_pagemap_open_file(0, "pagemap");
+    int fd = ww_proc_open(0, "pagemap");
     ssize_t nr;
 
     if (fd < 0) {
         return false;
     }
-    nr = ww_pagemap_read_entries(fd, (uintptr_t)area, ret_entries, NR_PAGES);
+    nr = ww_entries_read(fd, (uintptr_t)area, ret_entries, NR_PAGES);
     close(fd);
     return nr == NR_PAGES;
 }
@@ -69,24 +113,6 @@ void ww_page_facts_learn(struct ww_page_facts *ret_facts)
         munmap(area, NR_PAGES * page);
     }
     *ret_facts = facts;
-}
-
-uint64_t ww_guard_category(int pagemap)
-{
-    /* An empty range: a kernel that does not know the category says EINVAL all the same. */
-    struct page_region none;
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
-        .vec = (uintptr_t)&none,
-        .vec_len = 1,
-        .category_mask = PAGE_IS_GUARD,
-        .return_mask = PAGE_IS_GUARD,
-    };
-    int saved = errno;
-    uint64_t category = ioctl(pagemap, PAGEMAP_SCAN, &arg) ? 0 : PAGE_IS_GUARD;
-
-    errno = saved;
-    return category;
 }
 
 /* A userfaultfd that can write-protect, or a negative errno. */

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opens and closes contexts, and says what one is. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "context.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18 /* Linux 4.14 */
+#endif
+
+/* A page that reads 1 here and 0 in every copy that fork makes of this address
+ * space: cheaper to ask than the pid, and right for threads and vfork as well. */
+static const unsigned int *map_alive_page(void)
+{
+    unsigned int *page =
+        mmap(NULL, ww_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(page, ww_page_size(), MADV_WIPEONFORK)) {
+        munmap(page, ww_page_size());
+        return NULL;
+    }
+    *page = 1;
+    return page;
+}
+
+static int init_context(struct ww_context *ctx, const char *backend)
+{
+    pthread_rwlockattr_t attr;
+
+    ctx->alive = map_alive_page();
+    if (!ctx->alive) {
+        return -ENOMEM;
+    }
+    RB_INIT(&ctx->regions);
+    pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__
+    /* Threads that poll without a pause must not keep ww_watch() out for ever. musl cannot be told. */
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    pthread_rwlock_init(&ctx->table_lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    pthread_mutex_init(&ctx->tracker_lock, NULL);
+    ww_demand_init(&ctx->demand, ctx);
+    ctx->fallback.backend = &ww_backend_none;
+    ctx->fallback.caps = ww_backend_none.caps;
+    return ww_backend_choose(ctx, backend);
+}
+
+static void free_context(struct ww_context *ctx)
+{
+    if (ctx->alive) {
+        ww_workers_end(&ctx->workers, ww_is_alive(ctx));
+        pthread_rwlock_destroy(&ctx->table_lock);
+        pthread_mutex_destroy(&ctx->tracker_lock);
+        ww_demand_destroy(&ctx->demand);
+        ww_lockless_destroy(&ctx->lockless);
+        munmap((void *)ctx->alive, ww_page_size());
+    }
+    ww_scratch_destroy(&ctx->scratch);
+    free(ctx);
+}
+
+WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
+{
+    struct ww_context *ctx;
+    int err;
+
+    if (!ret_ctx) {
+        return -EINVAL;
+    }
+    ww_page_size_init();
+    ww_backend_prepare();
+    ctx = calloc(1, sizeof(*ctx));
+    if (!ctx) {
+        return -ENOMEM;
+    }
+    if (!backend) {
+        backend = secure_getenv("WW_BACKEND");
+    }
+    err = init_context(ctx, backend && backend[0] ? backend : NULL);
+    if (err) {
+        free_context(ctx);
+        return err;
+    }
+    *ret_ctx = ctx;
+    return 0;
+}
+
+/* Whoever still waits for a page gets zeros when its region is disarmed. Not before the
+ * callbacks are over: one that fails looks its region up. */
+static void end_demand(struct ww_context *ctx)
+{
+    sigset_t saved;
+
+    ww_block_signals(&saved);
+    ww_demand_end(&ctx->demand, 0, UINTPTR_MAX);
+    ww_restore_signals(&saved);
+    ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
+}
+
+WW_API void ww_close(struct ww_context *ctx)
+{
+    struct ww_region *region;
+    sigset_t saved;
+
+    if (!ctx) {
+        return;
+    }
+    if (ww_is_alive(ctx)) {
+        end_demand(ctx);
+    }
+    ww_block_signals(&saved);
+    while ((region = RB_ROOT(&ctx->regions))) {
+        bool alive = ww_is_alive(ctx);
+
+        if (!alive) {
+            /* A thread of the parent may hold it, and does not exist here. */
+            pthread_mutex_init(&region->lock, NULL);
+        }
+        /* Before the descriptor goes: its release would wait for pinned pages. A
+         * child's descriptor is the parent's, but its protections are its own. */
+        if (alive || (region->tracker->caps & WW_CAP_OWNS_PROT)) {
+            ww_backend_disarm(region);
+        }
+        ww_region_remove(ctx, region);
+        ww_region_free(region);
+    }
+    ww_trackers_close(ctx);
+    ww_restore_signals(&saved);
+    free_context(ctx);
+}
+
+WW_API const char *ww_backend_name(const struct ww_context *ctx)
+{
+    return atomic_load(&ctx->tracker)->backend->name;
+}
+
+WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
+{
+    return atomic_load(&ctx->tracker)->caps;
+}
+
+WW_API const char *ww_version(void)
+{
+    return PACKAGE_VERSION;
+}
+
+int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
+{
+    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
+
+    if (!ctx || !len || (start & mask) || (len & mask) || start + len < start) {
+        return -EINVAL;
+    }
+    *ret = (struct ww_range){ .start = start, .end = start + len };
+    return ww_is_alive(ctx) ? 0 : -ECHILD;
+}
+
+int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
+{
+    uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;
+
+    if (!ctx || !len || len > UINTPTR_MAX - mask || start > UINTPTR_MAX - mask - len) {
+        return -EINVAL;
+    }
+    *ret = (struct ww_range){ .start = start & ~mask, .end = (start + len + mask) & ~mask };
+    return ww_is_alive(ctx) ? 0 : -ECHILD;
+}

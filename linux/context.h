@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The context: what one ww_open() made, and all that its watches share.
+ *
+ * Lock order: ww_context.table_lock, then one ww_region.lock, then
+ * ww_context.tracker_lock, then a lock that a backend keeps to itself, then that of the mprotect
+ * backend's grace period, then ww_demand.lock. What a layer above calls between ww_hold_to_change() and
+ * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are
+ * blocked while any of them is held. The caller's memory is never touched under a lock. kernel/lock.h has the
+ * ranks, which a build with --enable-debug asserts.
+ */
+#ifndef WW_LINUX_CONTEXT_H
+#define WW_LINUX_CONTEXT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "api.h"
+#include "backend.h"
+#include "epoch.h"
+#include "fill/demand.h"
+#include "kernel/lock.h"
+#include "kernel/signal.h"
+#include "kernel/worker.h"
+#include "lockless.h"
+#include "region.h"
+#include "scratch.h"
+#include "writewatch.h"
+
+struct ww_context {
+    /* What new regions get; the ones before it that have failed follow in ->next. */
+    _Atomic(struct ww_tracker *) tracker;
+    pthread_mutex_t tracker_lock; /* held while a tracker is replaced */
+    bool named;                   /* the caller asked for this backend and no other */
+    struct ww_tracker fallback;   /* of the backend that cannot fail */
+    const unsigned int *alive;    /* a page that fork wipes: 1 where the context was opened */
+    pthread_rwlock_t table_lock;
+    struct ww_region_tree regions; /* by address, not overlapping */
+    atomic_size_t nr_regions;
+    uint64_t last_watch_id;
+    struct ww_epochs epochs;
+    struct ww_lockless lockless;
+    struct ww_demand demand;
+    struct ww_workers workers;
+    struct ww_scratch_pool scratch;
+};
+
+/* Whether this process is the one that opened the context, not a fork of it. */
+static inline bool ww_is_alive(const struct ww_context *ctx)
+{
+    return __atomic_load_n(ctx->alive, __ATOMIC_RELAXED) == 1;
+}
+
+/* A range of whole pages, as watch and unwatch take it. 0, -EINVAL, -ECHILD. */
+int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
+
+/* A range rounded out to pages, as the calls about written pages take it. 0, -EINVAL, -ECHILD. */
+int ww_range_rounded(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
+
+#endif

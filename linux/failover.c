@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What happens when a tracker begins to fail: the same backend is opened anew, or another one, or the one
+ * that cannot fail takes over, and regions are handed to it. Nothing is known of a region's pages then, so
+ * all of them count as written.
+ */
+#include "context.h"
+#include "failover.h"
+#include "kernel/heap.h"
+
+/* Above this many a context does not try again: something keeps breaking them. */
+#define MAX_TRACKERS 8
+
+/* Says nothing against a backend: it may work again in a moment. */
+static bool is_shortage(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
+
+/* The same, or a thread was missing, and is made when nothing is held. */
+static bool is_passing(const struct ww_context *ctx, int err)
+{
+    return is_shortage(err) || atomic_load(&ctx->workers.wanted);
+}
+
+static size_t nr_trackers(const struct ww_tracker *tracker)
+{
+    size_t nr = 0;
+
+    for (; tracker; tracker = tracker->next) {
+        nr++;
+    }
+    return nr;
+}
+
+/* Opens the same backend anew, or else one under which nothing breaks that worked before. */
+static int open_successor(struct ww_context *ctx, const struct ww_tracker *failing, struct ww_tracker *ret)
+{
+    int err = ww_tracker_open(failing->backend, &ctx->workers, ret);
+
+    if (err == -EIO) {
+        /* Its self test may have met the end of the failing one. */
+        err = ww_tracker_open(failing->backend, &ctx->workers, ret);
+    }
+    if (err && !is_passing(ctx, err) && !ctx->named) {
+        err = ww_tracker_open_best(ret, &ctx->workers, failing->caps & WW_CAP_KERNEL_WRITES,
+                                   ~failing->caps & WW_CAP_OWNS_PROT);
+    }
+    return err;
+}
+
+/*
+ * What goes on in place of a tracker that has failed: the same backend opened
+ * anew, since a program may have closed our descriptors; else another; else none.
+ * NULL: it is to be tried again later, since something was short, threads among it.
+ */
+static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_tracker *failing)
+{
+    struct ww_tracker *tracker;
+    int err;
+
+    if (nr_trackers(failing) >= MAX_TRACKERS) {
+        return &ctx->fallback;
+    }
+    tracker = ww_heap_alloc(sizeof(*tracker));
+    if (!tracker) {
+        return NULL;
+    }
+    err = open_successor(ctx, failing, tracker);
+    if (!err) {
+        return tracker;
+    }
+    ww_heap_free(tracker);
+    return is_passing(ctx, err) ? NULL : &ctx->fallback;
+}
+
+/* Whether there is another tracker in use now than @failing, which is tried first:
+ * if it still works, the trouble is of one mapping or of the moment, and it stays. */
+static bool replace(struct ww_context *ctx, struct ww_tracker *failing)
+{
+    bool replaced = true;
+
+    ww_lock(&ctx->tracker_lock, WW_RANK_TRACKER);
+    if (atomic_load(&ctx->tracker) == failing) {
+        /* A copy: what is missing for a moment must not be taken from one that is in use. */
+        struct ww_tracker copy = *failing;
+        int err = ww_tracker_check(&copy);
+        struct ww_tracker *next = err && !is_passing(ctx, err) ? successor(ctx, failing) : NULL;
+
+        replaced = next;
+        if (replaced) {
+            ww_tracker_put_first(ctx, next);
+        }
+    }
+    ww_unlock(&ctx->tracker_lock, WW_RANK_TRACKER);
+    return replaced;
+}
+
+/* Arms by the tracker in use, or by the one after it if that begins to fail. */
+int ww_failover_arm(struct ww_context *ctx, struct ww_region *region)
+{
+    int err;
+
+    do {
+        region->tracker = atomic_load(&ctx->tracker);
+        err = ww_backend_arm(region);
+    } while (err && replace(ctx, region->tracker));
+    if (err) {
+        region->tracker = &ctx->fallback;
+    }
+    /* The program has closed a descriptor of ours and has its number for another file. */
+    return err == -ENOTTY ? -EBADF : err;
+}
+
+/* Tracks a region by the tracker that is in use, or by none: until the next scan if something is short.
+ * Nothing is known of its pages then, so all of them are written. The region's lock is held. */
+static void track_anew(struct ww_context *ctx, struct ww_region *region)
+{
+    int err;
+
+    region->tracker = atomic_load(&ctx->tracker);
+    err = ww_backend_arm(region);
+    region->arm_again = err && is_passing(ctx, err);
+    if (err) {
+        region->tracker = &ctx->fallback;
+    }
+    ww_demand_rearm(&ctx->demand, region, region->range.start, region->range.end);
+    ww_page_set_add(&region->latch, region->range.start, region->range.end);
+}
+
+void ww_failover_arm_again(struct ww_context *ctx, struct ww_region *region)
+{
+    if (region->arm_again) {
+        track_anew(ctx, region);
+    }
+}
+
+/*
+ * Gives a region whose scan has failed to the tracker that is in use now, if its
+ * own is of no use any more. One that is filled on demand stays where it is as long as that works: between
+ * two trackers its missing pages would be zeros. The region's lock is held.
+ */
+bool ww_failover_hand_over(struct ww_context *ctx, struct ww_region *region)
+{
+    struct ww_tracker *failing = region->tracker;
+    struct ww_range supplied;
+
+    if (!replace(ctx, failing)) {
+        return false;
+    }
+    if (ww_demand_next(&ctx->demand, region->range.start, region->range.end, &supplied) &&
+        !ww_demand_rearm(&ctx->demand, region, region->range.start, region->range.end)) {
+        return false;
+    }
+    ww_epoch_end(&ctx->epochs, region);
+    ww_backend_disarm(region);
+    ww_backend_release(region);
+    region->priv = NULL;
+    region->lost = true;
+    track_anew(ctx, region);
+    return true;
+}
