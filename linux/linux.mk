@@ -50,8 +50,11 @@ libengine_la_SOURCES += \
 	linux/backends/mprotect/protections.c \
 	linux/backends/softdirty/dirty_bits.c \
 	linux/backends/softdirty/softdirty.c linux/backends/softdirty/softdirty.h \
+	linux/backends/uffd/effect.c \
 	linux/backends/uffd/pager.c \
+	linux/backends/uffd/requests.c \
 	linux/backends/uffd/uffd.c linux/backends/uffd/uffd.h \
+	linux/backends/uffd_sync/batches.c \
 	linux/backends/uffd_sync/handler.c \
 	linux/backends/uffd_sync/self_test.c \
 	linux/backends/uffd_sync/table.c \
@@ -68,7 +71,8 @@ libengine_la_SOURCES += \
 libengine_la_SOURCES += \
 	linux/pagemap/pagemap.c linux/pagemap/pagemap.h \
 	linux/pagemap/scan_ioctl.c \
-	linux/pagemap/scan_read.c
+	linux/pagemap/scan_read.c \
+	linux/pagemap/sink.c
 
 include_HEADERS = include/writewatch.h include/writewatch-pagemap.h include/writewatch-win32.h
 pkgconfigdir = $(libdir)/pkgconfig

@@ -13,6 +13,7 @@
 #include "common/options.h"
 #include "common/proc.h"
 #include "doctor/doctor.h"
+#include "kernel/headroom.h"
 #include "programs.h"
 
 const char doctor_help[] =
@@ -119,7 +120,7 @@ static void check_settings(struct doctor *doctor)
         add_finding(
             doctor, FINDING_GOOD, "settings", NULL,
             "vm.max_map_count is %ld: room for %ld watches apart from each other; written pages need none",
-            maps.value, (maps.value - maps.value / 16) / 2);
+            maps.value, (maps.value - maps.value / WW_HEADROOM_PART) / 2);
     }
 }
 

@@ -16,10 +16,6 @@
 #include "kernel/facts.h"
 #include "kernel/headroom.h"
 
-/* One part in so many is kept for the program. Who has less than that by regions is not refused: then it is
- * the program itself that has the mappings. */
-#define KEPT_PART 16
-
 /* So many watches go uncounted at first, and between two counts at least. */
 #define UNCOUNTED_FIRST 1024
 #define UNCOUNTED_LEAST 64
@@ -68,8 +64,9 @@ int ww_headroom_take(void)
     if (atomic_fetch_sub(&nr_uncounted, 1) > 0) {
         return 0;
     }
+    /* A process with few regions is not refused: then the program itself has taken the mappings. */
     limit = ww_mapping_limit();
-    kept = limit / KEPT_PART;
+    kept = limit / WW_HEADROOM_PART;
     nr_mappings = count_mappings();
     if (nr_mappings > limit - kept && 2 * atomic_load(&nr_regions) >= kept) {
         atomic_store(&nr_uncounted, 0);

@@ -36,33 +36,6 @@ static const struct ww_pagemap_source *const sources[] = { &ww_pagemap_ioctl, &w
 
 #define NR_SOURCES (sizeof(sources) / sizeof(sources[0]))
 
-/*
- * Adds pages that match, as many as there is room for, to the last region where
- * they continue it. Returns the end of what was taken.
- */
-uint64_t ww_page_sink_add(struct ww_page_sink *sink, uint64_t start, uint64_t end, uint64_t categories)
-{
-    struct ww_page_region *last = sink->nr ? &sink->vec[sink->nr - 1] : NULL;
-    uint64_t pages = (end - start) >> ww_page_shift;
-
-    if (pages > sink->room) {
-        pages = sink->room;
-        end = start + (pages << ww_page_shift);
-    }
-    if (!pages) {
-        return start;
-    }
-    if (last && last->end == start && last->categories == categories) {
-        last->end = end;
-    } else if (sink->nr < sink->len) {
-        sink->vec[sink->nr++] = (struct ww_page_region){ start, end, categories };
-    } else {
-        return start;
-    }
-    sink->room -= pages;
-    return end;
-}
-
 /* Whether the address space is still in use: the descriptor belongs to that, not to a number. */
 static int check_alive(const struct ww_pagemap *pagemap)
 {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../common/proc.h"
+#include "kernel/facts.h"
 #include "bench.h"
 
 double bench_now_us(void)
@@ -24,9 +25,7 @@ void bench_end(struct bench_run *run, int status)
 
 size_t bench_max_map_count(void)
 {
-    struct sysctl maps = read_sysctl("/proc/sys/vm/max_map_count");
-
-    return maps.known ? maps.value : 65530;
+    return ww_mapping_limit();
 }
 
 long bench_page_tables_kb(struct bench_run *run)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- sanitizers, memcheck, analysers, and what hardening has come to ----
-TESTS += tests/analysis/test-hardening.sh
+TESTS += tests/analysis/test-circles.sh tests/analysis/test-hardening.sh
 ANALYSIS_FILES = tests/analysis/allowed tests/analysis/analyze.sh tests/analysis/asan.sh tests/analysis/cppcheck.supp \
-	tests/analysis/test-hardening.sh tests/analysis/valgrind.sh tests/analysis/valgrind.supp
+	tests/analysis/test-circles.sh tests/analysis/test-hardening.sh tests/analysis/valgrind.sh tests/analysis/valgrind.supp
 EXTRA_DIST += $(ANALYSIS_FILES)
 
 check_PROGRAMS += tests/analysis/maps-host

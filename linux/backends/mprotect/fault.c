@@ -311,7 +311,6 @@ static void repair_child(void)
 
     pthread_mutex_init(&registry_lock, NULL);
     ww_grace_repair_child();
-    ww_prot_forget_parent();
     for (size_t i = 0; now && i < now->nr; i++) {
         atomic_store(&now->maps[i]->fill_end, 0);
         atomic_store(&now->maps[i]->fill_start, 0);

@@ -164,9 +164,16 @@ static int retire_orphan(uintptr_t start, uintptr_t end)
     return err;
 }
 
-void ww_prot_forget_parent(void)
+/* In a child of fork: no thread there holds the lock. */
+static void unlock_orphans(void)
 {
     pthread_mutex_init(&orphans_lock, NULL);
+}
+
+static void mprotect_prepare(void)
+{
+    pthread_atfork(NULL, NULL, unlock_orphans);
+    ww_fault_follow_forks();
 }
 
 static int arm(struct ww_region *region, struct ww_failure *failure)
@@ -456,7 +463,7 @@ const struct ww_backend ww_backend_mprotect = {
     .steps = WW_STEP_BIT(WW_STEP_MAPS) | WW_STEP_BIT(WW_STEP_SIGACTION) | WW_STEP_BIT(WW_STEP_MPROTECT) |
              WW_STEP_BIT(WW_STEP_MADVISE) | FILL_STEPS,
     .dispensable = FILL_STEPS,
-    .prepare = ww_fault_follow_forks,
+    .prepare = mprotect_prepare,
     .open = mprotect_open,
     .check = mprotect_check,
     .arm = mprotect_arm,

@@ -76,9 +76,6 @@ int ww_prot_arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to);
  * has the armed form of what is noted already keeps its note. */
 int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end);
 
-/* In a child of fork: nobody is there who could hold a lock. */
-void ww_prot_forget_parent(void);
-
 /* ---- fault.c ---- */
 
 /* Adds a map to, or takes it from, what the handler sees; after the removal no

@@ -33,34 +33,6 @@ enum { PROTECTED_WRITTEN, MISSING_WRITTEN, MISSING_READ };
 
 /* ---- batches ---- */
 
-static void futex(atomic_uint *word, int operation, unsigned int value, const struct timespec *timeout)
-{
-    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, NULL, 0);
-}
-
-void ww_sync_synchronize(struct ww_sync *sync)
-{
-    const struct timespec moment = { .tv_nsec = 10000000 };
-    unsigned int seen = atomic_load(&sync->batches);
-
-    if (!(seen & 1)) {
-        return;
-    }
-    atomic_fetch_add(&sync->nr_waiting, 1);
-    while (atomic_load(&sync->batches) == seen && !atomic_load(&sync->stuck)) {
-        futex(&sync->batches, FUTEX_WAIT, seen, &moment);
-    }
-    atomic_fetch_sub(&sync->nr_waiting, 1);
-}
-
-static void end_batch(struct ww_sync *sync)
-{
-    atomic_fetch_add(&sync->batches, 1);
-    if (atomic_load(&sync->nr_waiting)) {
-        futex(&sync->batches, FUTEX_WAKE, INT_MAX, NULL);
-    }
-}
-
 /* Whether @a is answered before @b. */
 static bool is_before(const struct ww_sync_fault *a, const struct ww_sync_fault *b)
 {
@@ -225,9 +197,9 @@ static int serve(struct ww_sync *sync)
         ssize_t nr = read_messages(sync);
 
         if (nr > 0) {
-            atomic_fetch_add(&sync->batches, 1);
+            ww_sync_begin_batch(sync);
             err = answer_batch(sync, nr);
-            end_batch(sync);
+            ww_sync_end_batch(sync);
         } else {
             err = nr ? (int)nr : wait_for_messages(sync);
         }
@@ -238,9 +210,9 @@ static int serve(struct ww_sync *sync)
 /* As part of a batch, so that the table stays. */
 static void give_up_in_thread(struct ww_sync *sync)
 {
-    atomic_fetch_add(&sync->batches, 1);
+    ww_sync_begin_batch(sync);
     ww_sync_give_up(sync);
-    end_batch(sync);
+    ww_sync_end_batch(sync);
 }
 
 static void handler_thread(void *arg)

@@ -82,7 +82,7 @@ static int expect_first(struct ww_region *region, size_t nr)
     };
     struct page_region vec[4];
     uintptr_t next;
-    ssize_t found = ww_backend_uffd_sync.scan(region, &scan, vec, &next);
+    ssize_t found = region->tracker->backend->scan(region, &scan, vec, &next);
 
     if (found < 0) {
         return found;
@@ -141,7 +141,7 @@ int ww_sync_check(struct ww_tracker *tracker)
     }
     ww_drop_pages(area + page, 2 * page);
     area[0] = area[len - 1] = 1;
-    err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_uffd_sync.arm(&region));
+    err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_arm(&region));
     if (!err) {
         err = run_trial(tracker, area);
         if (!err) {
@@ -151,8 +151,8 @@ int ww_sync_check(struct ww_tracker *tracker)
             *(volatile char *)area = 3;
             err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 1));
         }
-        ww_backend_uffd_sync.disarm(&region);
-        ww_backend_uffd_sync.release(&region);
+        ww_backend_disarm(&region);
+        ww_backend_release(&region);
     }
     munmap(area, len);
     return err;

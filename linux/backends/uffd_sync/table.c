@@ -77,7 +77,7 @@ static void put_entry(struct ww_sync_table *table, uintptr_t start, uintptr_t en
     }
 }
 
-/* What the table has there already belongs to mappings that are gone: regions in limbo (hold.h). */
+/* What the table has there already belongs to mappings that are gone: detached regions (detach.h). */
 static int add_entry(struct ww_sync *sync, const struct ww_sync_entry *add)
 {
     const struct ww_sync_table *old = atomic_load(&sync->table);

@@ -146,6 +146,12 @@ bool ww_sync_stop(struct ww_sync *sync);
 /* Ends tracking for good: what waits goes on, and `broken` is set before anything is missed. */
 void ww_sync_give_up(struct ww_sync *sync);
 
+/* ---- batches.c ---- */
+
+/* The handler's, around its work on one. */
+void ww_sync_begin_batch(struct ww_sync *sync);
+void ww_sync_end_batch(struct ww_sync *sync);
+
 /* Waits for the batch at work: its bits are set then. */
 void ww_sync_synchronize(struct ww_sync *sync);
 

@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# No two files of the engine need each other, neither by their includes nor by what they call, however many files lie
+# between: the engine can be read from the top down, and each file be understood with those below it.
+# And the door: which files may name what.
+set -u
+build=${WW_BUILDDIR:-.}
+source=$(cd "$(dirname "$0")/../.." && pwd)
+failed=0
+
+# A line "USER FILE" for each symbol that one object defines and another one uses.
+calls() {
+    find "$build/linux" -path '*/.libs/*.o' | while read -r object; do
+        nm "$object" | awk -v file="${object#"$build"/}" '
+            $2 ~ /^[BCDRT]$/ { print "defines", $3, file }
+            $1 == "U" { print "uses", $2, file }'
+    done | sort | awk '
+        $1 == "defines" { definer[$2] = $3; next }
+        ($2 in definer) && definer[$2] != $3 { print $3, definer[$2] }' | sort -u
+}
+
+# The same for includes; a .c file and its header are two files here.
+includes() {
+    (cd "$source/linux" && find . -name '*.[ch]' | sed 's,^\./,,' | while read -r file; do
+        sed -n 's/^#include "\(.*\)"$/\1/p' "$file" | while read -r included; do
+            [ ! -f "$included" ] || echo "$file $included"
+        done
+    done)
+}
+
+# check NAME LEAST: the edges on standard input are at least so many, and have no circle.
+check() {
+    edges=$(cat)
+    if [ "$(echo "$edges" | wc -l)" -lt "$2" ]; then
+        echo "$1: fewer than $2 found, so nothing was looked at"
+        failed=1
+    fi
+    circle=$(echo "$edges" | tsort 2>&1 >/dev/null)
+    if [ -n "$circle" ]; then
+        echo "$1: a circle:"
+        echo "$circle" | sed 's/^tsort: /    /'
+        failed=1
+    fi
+}
+
+# only NAME PATTERN FILES...: the pattern stands in these files of linux/ and in no other.
+only() {
+    name=$1 pattern=$2
+    shift 2
+    found=$(cd "$source/linux" && grep -rlE "$pattern" --include='*.[ch]' . | sed 's,^\./,,' | sort | xargs)
+    if [ "$found" != "$(echo "$*" | xargs)" ]; then
+        echo "$name: in '$found', not '$*'"
+        failed=1
+    fi
+}
+
+command -v nm >/dev/null || { echo "no nm: skipped"; exit 77; }
+calls | check calls 100
+includes | check includes 100
+only 'pm_scan_arg is filled' 'struct pm_scan_arg arg' kernel/scan.c
+only 'PAGEMAP_SCAN is called' 'ioctl\(.*PAGEMAP_SCAN' kernel/scan.c
+only 'userfaultfd is called' 'SYS_userfaultfd' kernel/rehearsal.c kernel/userfaultfd.c
+only 'a kernel is known by its name' 'uname\(&' kernel/facts.c
+only 'vm.max_map_count is read' '"/proc/sys/vm/max_map_count"' kernel/facts.c
+only 'entries of pagemap are read' 'pread64\(fd, ret_entries' kernel/entries.c
+only 'files are opened' '[^_a-z>]open\("?[a-z/]' kernel/facts.c kernel/fd.c kernel/headroom.c kernel/proc_maps.c kernel/userfaultfd.c
+exit $failed
