@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kernel/heap.h"
+#include "kernel/advice.h"
 #include "kernel/facts.h"
 #include "kernel/signal.h"
 #include "kernel/worker.h"
@@ -109,6 +110,10 @@ static struct ww_worker *new_worker(size_t stack_bytes)
              -1, 0) == MAP_FAILED) {
         free_worker(worker);
         return NULL;
+    }
+    /* Where mlockall(2) has MCL_FUTURE, the kernel has brought in and locked all of it. */
+    if (!munlock(worker->stack, stack_bytes)) {
+        ww_drop_pages((char *)worker->stack + guard, stack_bytes - guard);
     }
     return worker;
 }

@@ -437,6 +437,47 @@ START_TEST(a_backend_opens_in_a_process_that_locks_its_memory)
 }
 END_TEST
 
+/* Kilobytes of this process that are in memory, or stay there by mlock(2): what @field has in its status. */
+static long status_kb(const char *field)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    long kb = -1;
+
+    ck_assert_ptr_nonnull(file);
+    while (kb < 0 && fgets(line, sizeof(line), file)) {
+        if (!strncmp(line, field, strlen(field))) {
+            kb = atol(line + strlen(field));
+        }
+    }
+    fclose(file);
+    ck_assert_int_ge(kb, 0);
+    return kb;
+}
+
+/* Stacks of idle threads and tables would take megabytes, which the kernel brings in at once. */
+START_TEST(a_context_locks_little_of_the_programs_memory)
+{
+    struct ww_context *other;
+    char *base = map_pages(8);
+    long locked, present;
+
+    if (access("/proc/self/status", R_OK) || mlockall(MCL_FUTURE)) {
+        printf("SKIP %s: %s\n", __func__, strerror(errno));
+        return;
+    }
+    locked = status_kb("VmLck:");
+    present = status_kb("VmRSS:");
+    ck_assert_int_eq(ww_open(&other, backend->name), 0);
+    ck_assert_int_eq(ww_watch(other, base, 8 * page_size(), 0), 0);
+    ww_fill_on_demand(other, base, 8 * page_size(), put_nothing, NULL);
+    ck_assert_int_lt(status_kb("VmLck:") - locked, 1024);
+    ck_assert_int_lt(status_kb("VmRSS:") - present, 2048);
+    ww_close(other);
+    munlockall();
+}
+END_TEST
+
 /* Without it, a page that is there when memory is watched as fresh, or dropped, was written meanwhile. */
 START_TEST(a_write_before_a_discard_is_not_taken_for_the_kernels)
 {
@@ -560,6 +601,7 @@ void add_mapping_cases(Suite *suite)
     tcase_add_loop_test(tcase, advice_behind_our_back_loses_no_later_write, 0, 10);
     tcase_add_loop_test(tcase, pages_that_the_kernel_populates_are_no_writes, 0, 6);
     tcase_add_test(tcase, a_backend_opens_in_a_process_that_locks_its_memory);
+    tcase_add_test(tcase, a_context_locks_little_of_the_programs_memory);
     tcase_add_test(tcase, a_write_before_a_discard_is_not_taken_for_the_kernels);
     tcase_add_loop_test(tcase, a_write_to_a_huge_page_marks_one_page, 0, 2);
     tcase_add_test(tcase, watched_memory_is_neither_huge_nor_merged);
