@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Changes to a part of a region: its dirty pages go to the latch, its pages are dropped, its protection
- * changes. As public calls, and for a layer that holds the region while it changes the mapping itself.
+ * Changes a part of a region: moves dirty pages to the latch, starts again after pages were dropped, sets the
+ * protection. The public calls take the region's lock; ww_hold_*() serve a layer that holds it already.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -11,8 +11,8 @@
 #include "scan_step.h"
 
 /* The pages are gone, and with them all that was known of them but the latch. If
- * they cannot be tracked again, they count as written from now on; by another
- * tracker, if this one is of no use any more. */
+ * they cannot be tracked again, they count as written, and the region goes to another
+ * tracker if its own does not work any more. */
 static int discard_range(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     int err;

@@ -15,12 +15,12 @@
 int ww_hold_latch(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 int ww_hold_discard(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 
-/* Nothing is known of these pages: they count as written until they are reset. */
+/* These pages count as written until they are reset, because nothing is known of them. */
 void ww_hold_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end);
 
-/* Takes whatever is watched in the range out of the table, and touches no mapping:
- * the memory was replaced by somebody else. -ENOMEM: a region at an end was not cut.
- * @gone, if not NULL, hears of each part that has left the table, still under its lock. */
+/* Removes the regions in the range from the table and touches no mapping, because somebody else has
+ * replaced the memory. 0, -ECHILD, or -ENOMEM: a region at an end could not be cut.
+ * Calls @gone, if not NULL, for each part that has left the table, with table_lock held. */
 int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
               void (*gone)(uintptr_t start, uintptr_t end));
 
@@ -38,7 +38,7 @@ static inline bool ww_peek(struct ww_context *ctx, uintptr_t start, uintptr_t en
     return tracker;
 }
 
-/* Whether anything is watched. No lock: a quick look before the slower calls. */
+/* Whether anything is watched. Takes no lock. */
 static inline bool ww_watches_any(struct ww_context *ctx)
 {
     return atomic_load_explicit(&ctx->nr_regions, memory_order_relaxed) != 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Opens and closes contexts, and says what one is. */
+/* Opens and closes contexts, and tells what backend one has. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -39,7 +39,7 @@ static int init_context(struct ww_context *ctx, const char *backend)
     RB_INIT(&ctx->regions);
     pthread_rwlockattr_init(&attr);
 #ifdef __GLIBC__
-    /* Threads that poll without a pause must not keep ww_watch() out for ever. musl cannot be told. */
+    /* Readers that poll without a pause must not starve ww_watch(). musl has no such attribute. */
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 #endif
     pthread_rwlock_init(&ctx->table_lock, &attr);
@@ -91,8 +91,8 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     return 0;
 }
 
-/* Whoever still waits for a page gets zeros when its region is disarmed. Not before the
- * callbacks are over: one that fails looks its region up. */
+/* Waits for callbacks first, because one that fails looks its region up. Threads that still wait for a page
+ * get zeros when its region is disarmed. */
 static void end_demand(struct ww_context *ctx)
 {
     sigset_t saved;
@@ -119,7 +119,7 @@ WW_API void ww_close(struct ww_context *ctx)
         bool alive = ww_is_alive(ctx);
 
         if (!alive) {
-            /* A thread of the parent may hold it, and does not exist here. */
+            /* A thread of the parent may have held it at the fork. */
             pthread_mutex_init(&region->lock, NULL);
         }
         /* Before the descriptor goes: its release would wait for pinned pages. A

@@ -61,7 +61,7 @@ int ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_
     return err;
 }
 
-/* The mapping is gone or somebody else's by now: nothing in the kernel is touched. */
+/* Touches nothing in the kernel: the mapping is gone, or somebody else's by now. */
 void ww_detached_free(struct ww_detached *detached)
 {
     sigset_t saved;
@@ -74,7 +74,7 @@ void ww_detached_free(struct ww_detached *detached)
     }
 }
 
-/* The neighbour at @addr if it was cut off the same watch, and not somebody's new one. */
+/* The neighbour at @addr if it comes from the same ww_watch(), and not from a later one. */
 static struct ww_region *find_sibling(struct ww_context *ctx, const struct ww_region *region, uintptr_t addr)
 {
     struct ww_region *found = ww_region_find(ctx, addr);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What happens when a tracker begins to fail: the same backend is opened anew, or another one, or the one
- * that cannot fail takes over, and regions are handed to it. Nothing is known of a region's pages then, so
- * all of them count as written.
+ * Replaces a tracker that begins to fail: by the same backend opened anew, by another backend, or by the
+ * fallback, which cannot fail. Regions are handed over one by one. Nothing is known of a region's pages then,
+ * so all of them count as written.
  */
 #include "context.h"
 #include "failover.h"
 #include "kernel/heap.h"
 
-/* Above this many a context does not try again: something keeps breaking them. */
+/* A context with more than these does not try again: something keeps breaking them. */
 #define MAX_TRACKERS 8
 
-/* Says nothing against a backend: it may work again in a moment. */
+/* The backend may work again in a moment. */
 static bool is_shortage(int err)
 {
     return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
-/* The same, or a thread was missing, and is made when nothing is held. */
+/* The same, or there was no idle thread: the next call that holds nothing makes one. */
 static bool is_passing(const struct ww_context *ctx, int err)
 {
     return is_shortage(err) || atomic_load(&ctx->workers.wanted);
@@ -33,13 +33,13 @@ static size_t nr_trackers(const struct ww_tracker *tracker)
     return nr;
 }
 
-/* Opens the same backend anew, or else one under which nothing breaks that worked before. */
+/* Opens the same backend anew, or else one that the program can live with as well. */
 static int open_successor(struct ww_context *ctx, const struct ww_tracker *failing, struct ww_tracker *ret)
 {
     int err = ww_tracker_open(failing->backend, &ctx->workers, ret);
 
     if (err == -EIO) {
-        /* Its self test may have met the end of the failing one. */
+        /* The end of the failing tracker may have disturbed the self test. */
         err = ww_tracker_open(failing->backend, &ctx->workers, ret);
     }
     if (err && !is_passing(ctx, err) && !ctx->named) {
@@ -50,9 +50,9 @@ static int open_successor(struct ww_context *ctx, const struct ww_tracker *faili
 }
 
 /*
- * What goes on in place of a tracker that has failed: the same backend opened
- * anew, since a program may have closed our descriptors; else another; else none.
- * NULL: it is to be tried again later, since something was short, threads among it.
+ * The tracker that takes over: the same backend opened
+ * anew, since a program may have closed our descriptors; else another; else the fallback.
+ * NULL: something is short for the moment, memory or a thread, and the caller tries again later.
  */
 static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_tracker *failing)
 {
@@ -74,15 +74,15 @@ static struct ww_tracker *successor(struct ww_context *ctx, const struct ww_trac
     return is_passing(ctx, err) ? NULL : &ctx->fallback;
 }
 
-/* Whether there is another tracker in use now than @failing, which is tried first:
- * if it still works, the trouble is of one mapping or of the moment, and it stays. */
+/* Replaces @failing, unless it passes its self test: then the trouble concerns one mapping, or was a passing
+ * one. Returns whether another tracker is in use now. */
 static bool replace(struct ww_context *ctx, struct ww_tracker *failing)
 {
     bool replaced = true;
 
     ww_lock(&ctx->tracker_lock, WW_RANK_TRACKER);
     if (atomic_load(&ctx->tracker) == failing) {
-        /* A copy: what is missing for a moment must not be taken from one that is in use. */
+        /* A copy, because the self test takes capabilities away that are missing for the moment. */
         struct ww_tracker copy = *failing;
         int err = ww_tracker_check(&copy);
         struct ww_tracker *next = err && !is_passing(ctx, err) ? successor(ctx, failing) : NULL;
@@ -108,12 +108,12 @@ int ww_failover_arm(struct ww_context *ctx, struct ww_region *region)
     if (err) {
         region->tracker = &ctx->fallback;
     }
-    /* The program has closed a descriptor of ours and has its number for another file. */
+    /* The program has closed a descriptor of ours and uses its number for another file. */
     return err == -ENOTTY ? -EBADF : err;
 }
 
-/* Tracks a region by the tracker that is in use, or by none: until the next scan if something is short.
- * Nothing is known of its pages then, so all of them are written. The region's lock is held. */
+/* Tracks a region by the tracker that is in use, or by the fallback: only until the next scan if something is
+ * short. Nothing is known of its pages, so all of them count as written. */
 static void track_anew(struct ww_context *ctx, struct ww_region *region)
 {
     int err;
@@ -135,11 +135,6 @@ void ww_failover_arm_again(struct ww_context *ctx, struct ww_region *region)
     }
 }
 
-/*
- * Gives a region whose scan has failed to the tracker that is in use now, if its
- * own is of no use any more. One that is filled on demand stays where it is as long as that works: between
- * two trackers its missing pages would be zeros. The region's lock is held.
- */
 bool ww_failover_hand_over(struct ww_context *ctx, struct ww_region *region)
 {
     struct ww_tracker *failing = region->tracker;

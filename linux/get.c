@@ -11,7 +11,7 @@
 #include "hold.h"
 #include "scan_step.h"
 
-/* The caller's array, or none, and how much more it takes. */
+/* Where the answer goes, and how much more fits. */
 struct sink {
     void **pages;            /* takes pages, or */
     struct ww_range *ranges; /* takes runs, or neither: counts */
@@ -19,7 +19,7 @@ struct sink {
     size_t nr;               /* handed out so far: runs in ranges, else pages */
 };
 
-/* No step may find more than there is room for. */
+/* A step finds no more than there is room for. */
 static void limit(struct ww_scan *want, const struct sink *sink)
 {
     want->max_pages = sink->pages ? sink->room : SIZE_MAX;
@@ -55,7 +55,7 @@ static void take_runs(struct sink *sink, const struct ww_range *runs, size_t nr)
     }
 }
 
-/* The fast path. Moves want->start as far as it gets: to the end, as a rule. */
+/* The fast path. Advances want->start as far as it gets: to the end, as a rule. */
 static void get_lockless(struct ww_context *ctx, struct ww_scan *want, struct ww_scratch *scratch,
                          struct sink *sink)
 {
@@ -98,9 +98,8 @@ static ssize_t get_step(struct ww_context *ctx, struct ww_scan *want, struct ww_
 }
 
 /*
- * Walks the range step by step. The runs of a step are handed to the sink with
- * no lock held and signals open, so that a fault in the caller's array finds
- * this library at rest.
+ * Walks the range step by step. The sink takes the runs of a step with
+ * no lock held and no signal blocked, because the store into the caller's array may fault.
  */
 static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigned int flags,
                    struct sink *sink)
@@ -124,7 +123,7 @@ static ssize_t get(struct ww_context *ctx, const struct ww_range *range, unsigne
         take_runs(sink, scratch->out, nr);
     }
     ww_scratch_put(&ctx->scratch, scratch);
-    /* A region that goes away in the middle leaves the answer for what was there. */
+    /* If the region goes away in the middle, the answer ends there. */
     return nr < 0 && want.start == range->start ? nr : (ssize_t)sink->nr;
 }
 
@@ -163,7 +162,7 @@ WW_API ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len)
     return err ? err : get(ctx, &range, 0, &sink);
 }
 
-/* Whether the range is known to be clean without a lock. */
+/* Whether the fast path finds the range clean. */
 static bool is_clean(struct ww_context *ctx, const struct ww_range *range)
 {
     struct ww_scan want = { .start = range->start, .end = range->end, .reset = true };

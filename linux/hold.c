@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Finds a region and takes its lock: to answer for it, or to change it, by this library or by somebody else's
- * code.
+ * Finds a region and takes its lock, for an answer or for a change.
  */
 #include <errno.h>
 

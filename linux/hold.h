@@ -13,12 +13,12 @@ struct ww_hold {
 };
 
 /*
- * Holds the one region that contains the whole range. 0, -ENOENT, -ECHILD. No other call on the context
- * may be made by this thread until ww_hold_end().
+ * Holds the one region that contains the whole range. 0, -ENOENT, -ECHILD. The thread
+ * makes no other call on the context until ww_hold_end().
  *
- * To read is to answer for the region, with a reset or without: threads that ask without a lock
- * (lockless.c) go on to do so. To change is everything else, by this library or by foreign code:
- * those threads wait for the lock, and nobody sees the middle of it.
+ * ww_hold_to_read() is for answers, with a reset or without: lockless queries about the region go on
+ * meanwhile. ww_hold_to_change() is for everything else, by this library or by foreign code. It ends the
+ * region's epoch, so that queries take the slow path, wait for the lock, and see the change whole.
  */
 int ww_hold_to_read(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
 int ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);

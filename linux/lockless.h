@@ -22,12 +22,12 @@ struct ww_lockless {
     atomic_uint nr_crowded;                    /* queries that found no room */
 };
 
-/* Makes room for the queries about so many regions; without memory there is less. table_lock is
+/* Makes room for queries about so many regions. Without memory there stays less. table_lock is
  * held for writing. */
 void ww_lockless_grow(struct ww_lockless *quiet, size_t nr_regions);
 void ww_lockless_destroy(struct ww_lockless *quiet);
 
-/* A query that was answered before, under way again. */
+/* A cached query, being answered again. */
 struct ww_cached_query {
     struct ww_tracker *tracker;
     uint64_t epoch;
@@ -39,24 +39,23 @@ struct ww_cached_query {
     void *entry;
 };
 
-/* Whether the query is cached and can be answered without a lock now, with or without a reset of what is
- * found. */
+/* Whether the fast path can answer the query. @reset: the caller wants what is found to be reset. */
 bool ww_lockless_begin(struct ww_context *ctx, const struct ww_range *range, bool reset,
                        struct ww_cached_query *ret);
 
 /*
- * One step of its answer, as ww_scan_step() gives it: what is found is in scratch->out, and *ret_next says
- * how far it got. Returns the number of runs, or -EAGAIN: nothing is known, nothing was changed, and the rest
- * is to be asked in the ordinary way.
+ * One step of the answer. Puts runs into scratch->out, and how far it got into *ret_next, as ww_scan_step()
+ * does. Returns the number of runs, or -EAGAIN: nothing is known and nothing was changed, so the slow path
+ * answers the rest.
  */
 ssize_t ww_lockless_step(struct ww_context *ctx, struct ww_cached_query *query, const struct ww_scan *want,
                          struct ww_scratch *scratch, uintptr_t *ret_next);
 
-/* Whether the range, of whole pages, is known to lie in one region. Without a lock. */
+/* Whether a cached query tells that the range, of whole pages, lies in one region. Takes no lock. */
 bool ww_lockless_knows(struct ww_context *ctx, uintptr_t start, uintptr_t end);
 
-/* One scan has answered for the whole of @range, with so many runs, by the kernel's bits alone. The region's
- * lock is held. */
+/* Caches a query: one scan has answered for the whole of @range, with so many runs, by the kernel's bits
+ * alone. The region's lock is held. */
 void ww_lockless_remember(struct ww_context *ctx, const struct ww_region *region,
                           const struct ww_range *range, bool dense, size_t nr_runs);
 

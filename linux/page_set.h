@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A sparse set of the pages of one region: what the page tables cannot hold
- * (the latch, and which pages were ever reported).
+ * (region->latch, region->reported).
  *
- * No operation fails. Where memory runs out the set grows to a superset of what
- * it should hold, which its users take as "report more".
+ * No operation fails. When memory runs out, the set becomes a superset of what
+ * it should hold: its users then report more.
  *
  * Not CRoaring: Debian 12 has it as a shared library only, and the preload must
  * need nothing but libc. Not thread-safe: the region's lock covers it.
@@ -47,9 +47,9 @@ bool ww_page_set_next(const struct ww_page_set *set, uintptr_t pos, uintptr_t en
  * shorter) from @pos on, all of whose pages are members; @pos if there is none. */
 uintptr_t ww_page_set_full_run(const struct ww_page_set *set, uintptr_t pos, uintptr_t end);
 
-/* How far from @pos, up to @end, one can go and meet at most about @max_pages
- * members, without entering a run of two full leaves: a bound on how much populated
- * memory a walk will visit. Always more than @pos. Costs one look per 4096 pages. */
+/* The end of a span from @pos, at most @end, that has about @max_pages
+ * members and does not enter a run of two full leaves: it bounds how much populated
+ * memory a walk visits. Always beyond @pos. O(pages / 4096). */
 uintptr_t ww_page_set_span(const struct ww_page_set *set, uintptr_t pos, uintptr_t end, size_t max_pages);
 
 /* Moves the members from @at on into @upper, which this call initialises. */

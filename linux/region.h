@@ -23,7 +23,7 @@ struct ww_region {
     uint64_t watch_id;           /* which ww_watch() it comes from; never used twice */
     pthread_mutex_t lock;        /* covers everything below, and the backend's work on the range */
     struct ww_page_set reported; /* pages that were reported before: a zero page counts only there */
-    struct ww_page_set latch;    /* pages that are dirty whatever the page tables say */
+    struct ww_page_set latch;    /* sticky dirty pages: dirty whatever the page tables say, until a reset */
     bool lost;                   /* part of its mapping was replaced behind our back at some time */
     bool arm_again;    /* it could not be armed for want of memory or a thread, and is tracked by nothing */
     bool markers;      /* armed page by page, holes too: not private anonymous memory */

@@ -4,8 +4,8 @@
  * rule for zero pages, and merges the latch in. get.c turns the
  * steps into addresses, with no lock held.
  *
- * What the kernel has reset stands nowhere else than here: it is either handed
- * out or put into the latch before the region is unlocked.
+ * Once the kernel has reset a page, only this step knows that it was dirty. So the step either hands the page
+ * out or puts it into the latch before the region is unlocked.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,20 +14,20 @@
 #include "failover.h"
 #include "scan_step.h"
 
-/* Where the merge stands in what a scan merge. */
+/* What a scan has found, and how far it is merged with the latch. */
 struct merge {
     struct ww_demand *demand;
     const struct page_region *vec;
     size_t nr;
     size_t at;
-    struct ww_range latched; /* the next run of the latch; looked up again behind its end */
+    struct ww_range latched; /* the next run of the latch, looked up again once pos has passed it */
     bool no_more_latched;
 };
 
 /*
- * The first run of the range in which a zero page counts: where the page was reported
- * before or is filled on demand. Reading a hole elsewhere maps a zero page, which is no
- * write, but a page that held data may be turned into one as well.
+ * The first run of the range in which a zero page counts as written: pages that were reported
+ * before, and pages on demand. Elsewhere a read of a hole maps the zero page, which is no
+ * write. But the kernel may also turn a page that held data into a zero page.
  */
 static bool next_counting_zero(const struct ww_region *region, const struct merge *merge, uintptr_t start,
                                uintptr_t end, struct ww_range *ret_run)
@@ -65,7 +65,7 @@ static bool next_written(const struct ww_region *region, struct merge *merge, ui
     return false;
 }
 
-/* The earlier of the kernel's next run and the latch's, cut where the other begins to matter not. */
+/* The next dirty run at or after @pos: the kernel's or the latch's, whichever begins first. */
 static bool next_dirty(const struct ww_region *region, struct merge *merge, uintptr_t pos, uintptr_t end,
                        struct ww_range *ret_run)
 {
@@ -87,7 +87,7 @@ static bool next_dirty(const struct ww_region *region, struct merge *merge, uint
     return true;
 }
 
-/* Notes which pages were reported, or would have been had they fitted. Where memory is dense, all were. */
+/* Records which pages were reported, or would have been with more room. In dense memory all were before. */
 static void mark_reported(struct ww_region *region, const struct ww_scan *scan, const struct page_region *vec,
                           size_t nr)
 {
@@ -98,7 +98,7 @@ static void mark_reported(struct ww_region *region, const struct ww_scan *scan, 
     }
 }
 
-/* Puts what the kernel has reset at or after @pos and nobody was told into the latch. */
+/* Puts into the latch what the kernel has reset at or after @pos and this step does not hand out. */
 static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct merge *merge, uintptr_t pos)
 {
     struct ww_range run;
@@ -110,14 +110,14 @@ static void latch_rest(struct ww_context *ctx, struct ww_region *region, struct 
     }
 }
 
-/* Dense runs below this length cost more by an extra scan than the faster walk gains. */
+/* Below this length the extra scan of a dense run costs more than the faster walk gains. */
 #define DENSE_BYTES ((size_t)32 << 20)
 
 /*
- * Sets how far one scan goes, and how. Memory all of whose pages were reported
- * once is dense: every page exists, so that WRITTEN alone is the whole question,
- * which the kernel answers two to three times as fast. Markers make a hole as good
- * as a page. Elsewhere holes cost next to nothing, and populated memory bounds the scan.
+ * Sets how far one scan goes, and its form. Memory is dense if all of its pages were reported
+ * once: every page exists, so the scan need only ask for WRITTEN,
+ * which the kernel answers two to three times as fast. With markers, holes have entries as
+ * pages do. Elsewhere holes cost next to nothing, and populated memory bounds the scan.
  */
 static void set_extent(const struct ww_region *region, struct ww_scan *scan)
 {
@@ -142,10 +142,10 @@ static void set_extent(const struct ww_region *region, struct ww_scan *scan)
 }
 
 /*
- * A resetting scan must not reset more than can be handed out, or the surplus
- * would have to go into the latch, where it outlives its page. Latched pages take
- * room that the kernel does not know of. So where there are any, one step covers
- * no more pages than there is room, or else a gap without latched pages, or part
+ * A resetting scan must not reset more than this step can hand out: the surplus
+ * would have to go into the latch, where it outlives its page. The kernel does not know
+ * that latched pages take room as well. So where there are any, one step covers
+ * no more pages than there is room, or a gap without latched pages, or part
  * of a latched run, all of which is dirty anyway.
  */
 static void limit_to_room(struct ww_context *ctx, const struct ww_region *region, struct ww_scan *scan)
@@ -160,7 +160,7 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
     if (!ww_page_set_next(&region->latch, start, end, &latched, &latched_end)) {
         return;
     }
-    /* The surplus is nowhere but here for a moment. */
+    /* For a moment only this step knows of the surplus. */
     ww_epoch_end(&ctx->epochs, region);
     if (latched > start) {
         scan->end = latched > covered ? latched : covered;
@@ -171,8 +171,8 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
     }
 }
 
-/* Scans as far as @scan says. A scan that fails leaves everything up to its end in the latch: nothing is
- * known there, so all of it counts as written. */
+/* Scans as far as @scan says. If the scan fails, nothing is known up to its end: all of that counts as
+ * written and goes into the latch. */
 static size_t scan_extent(struct ww_context *ctx, struct ww_region *region, const struct ww_scan *scan,
                           struct page_region *vec, uintptr_t *ret_next)
 {
@@ -183,7 +183,7 @@ static size_t scan_extent(struct ww_context *ctx, struct ww_region *region, cons
     nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
     if (region->lost && !lost) {
-        ww_epoch_end(&ctx->epochs, region); /* memory that was dense need not be any more */
+        ww_epoch_end(&ctx->epochs, region); /* dense memory may have holes now */
     }
     if (nr < 0) {
         ww_epoch_end(&ctx->epochs, region);
@@ -195,7 +195,7 @@ static size_t scan_extent(struct ww_context *ctx, struct ww_region *region, cons
     return nr;
 }
 
-/* Walks a range without handing anything out. What was written is latched, or forgotten. */
+/* Walks a range and hands nothing out: dirty pages go into the latch, or are forgotten. */
 static void drain_with(struct ww_context *ctx, struct ww_region *region, uintptr_t start, uintptr_t end,
                        bool latch, struct ww_scratch *scratch)
 {
@@ -240,9 +240,9 @@ static int drain(struct ww_context *ctx, struct ww_region *region, uintptr_t sta
 }
 
 /*
- * The usual case: nothing is latched there, and no zero page is among what was merge.
- * Then all of it counts, and fits, since the scan was told how much does. The vector is
- * zero again afterwards. False: it is as it was.
+ * The usual case: the latch has nothing there, and the scan found no zero page.
+ * Then every run counts, and fits, since the scan was limited to the room. Moves them to scratch->out. False:
+ * the vector is unchanged.
  */
 static bool take_plain(const struct ww_region *region, const struct ww_scan *scan, uintptr_t next,
                        struct ww_scratch *scratch, size_t nr)
@@ -275,8 +275,8 @@ size_t ww_scan_step(struct ww_context *ctx, struct ww_region *region, const stru
 
     *ret_plain = (struct ww_plain_scan){ .is_whole = false };
     if (coarse) {
-        /* The kernel resets huge pages as a whole, and callers take small ones: so
-         * everything goes by way of the latch. */
+        /* The kernel resets a huge page as a whole, and the caller may take a part of it. The latch keeps the
+         * rest. */
         drain_with(ctx, region, want->start, want->end, true, scratch);
     } else {
         set_extent(region, &scan);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * START HERE. Begins and ends watches. A page's way goes on from here: armed by a backend (failover.c,
- * backends/), written by the program, read and reset by get.c, changed or dropped by change.c. Contexts are
- * context.c's.
+ * START HERE. Begins and ends watches. From here a page is armed by a backend (failover.c, backends/),
+ * written by the program, read and reset by get.c, and changed or dropped by change.c. context.c opens and
+ * closes contexts.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -16,9 +16,9 @@
 
 /*
  * Decides how the region is armed. In private anonymous memory a page that does
- * not exist was not written. Elsewhere it may exist for others, and may have been
- * written and dropped again: there every page gets a marker. If nobody knows what
- * is mapped, markers are right too, and only cost more.
+ * not exist was not written. In other memory it may exist for other processes, or may have been
+ * written and dropped again, so every page gets a marker. If /proc does not tell what
+ * is mapped, the region gets markers: they are right everywhere, and only cost more.
  */
 static int choose_arming(const struct ww_range *range, unsigned int flags, struct ww_mapped *ret)
 {
@@ -31,7 +31,7 @@ static int choose_arming(const struct ww_range *range, unsigned int flags, struc
     return err == -ENOMEM || err == -EINVAL ? err : 0;
 }
 
-/* Cuts what is on demand at both ends of the range. */
+/* Cuts the providers at both ends of the range. */
 static int cut_demand(struct ww_context *ctx, const struct ww_range *range)
 {
     int err = ww_demand_cut(&ctx->demand, range->start);
@@ -52,7 +52,7 @@ static int insert_region(struct ww_context *ctx, const struct ww_range *range, b
     if (!is_mapped) {
         return -ENOMEM;
     }
-    /* What was on demand at these addresses has ended with the mapping it was for. */
+    /* A provider that is left at these addresses belongs to a mapping that is gone. */
     err = cut_demand(ctx, range);
     if (err) {
         return err;
@@ -71,8 +71,8 @@ static int insert_region(struct ww_context *ctx, const struct ww_range *range, b
     return 0;
 }
 
-/* The work that takes time in proportion to pages and mappings. The region's lock is held, and no other: who
- * asks for the region waits, and nobody else does. On error nothing tracks it. */
+/* The work that takes time in proportion to pages and mappings. Only the region's lock is held, so that only
+ * calls on this region wait. On error nothing tracks it. */
 static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsigned int flags)
 {
     struct ww_mapped mapped;
@@ -97,8 +97,8 @@ static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsi
     return err;
 }
 
-/* Takes out what is left of a region that could not be tracked. Others have seen it: it may have been cut,
- * or be gone. */
+/* Removes what is left of a region that could not be tracked. Other threads have seen it meanwhile: they may
+ * have cut or removed it. */
 static void withdraw(struct ww_context *ctx, const struct ww_range *range, uint64_t watch_id)
 {
     uintptr_t pos = range->start;
@@ -117,7 +117,7 @@ static void withdraw(struct ww_context *ctx, const struct ww_range *range, uint6
 
 static int add_region(struct ww_context *ctx, const struct ww_range *range, unsigned int flags)
 {
-    /* Writes nothing back, but says whether all of the range is mapped: before
+    /* MS_ASYNC writes nothing back, but fails unless all of the range is mapped. Asked before
      * anything is changed, and before memory of ours could fill a hole in it. */
     bool is_mapped = !msync((void *)range->start, range->end - range->start, MS_ASYNC);
     struct ww_region *region;
@@ -163,7 +163,7 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
     return err;
 }
 
-/* Where regions were cut at the ends of a range: what lies outside of it, and inside. */
+/* The regions at the ends of a range after the cuts: below and above lie outside, first and last inside. */
 struct cuts {
     struct ww_region *below, *first;
     struct ww_region *last, *above;
@@ -204,8 +204,8 @@ static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range, str
     return 0;
 }
 
-/* Disarms what is watched in the range. If a mapping cannot be cut for it, all of it stays: a scan finds what
- * is tracked no more, which counts as written, and tracks it again. */
+/* Disarms the regions in the range. If the kernel cannot cut a mapping, all regions stay: a scan finds the
+ * parts that lost their registration, counts them as written, and registers them again. */
 static int disarm_range(struct ww_context *ctx, const struct ww_range *range, const struct cuts *cuts)
 {
     struct ww_region *region;
@@ -231,7 +231,8 @@ static int disarm_range(struct ww_context *ctx, const struct ww_range *range, co
     return err;
 }
 
-/* Takes what is watched in the range out of the table; disarms it where the mapping is still ours. */
+/* Removes the regions in the range from the table. @disarm: the mappings are still those that were watched.
+ */
 static int remove_range(struct ww_context *ctx, const struct ww_range *range, bool disarm,
                         void (*gone)(uintptr_t start, uintptr_t end))
 {
