@@ -179,7 +179,9 @@ static size_t scan_extent(struct ww_context *ctx, struct ww_region *region, cons
     bool lost = region->lost;
     ssize_t nr;
 
-    ww_failover_arm_again(ctx, region);
+    if (region->arm_again) {
+        ww_failover_arm_again(ctx, region);
+    }
     nr = region->tracker->backend->scan(region, scan, vec, ret_next);
 
     if (region->lost && !lost) {

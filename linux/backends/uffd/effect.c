@@ -33,7 +33,7 @@ static int try_effect(struct ww_tracker *tracker, char *area, struct page_region
     }
     area[0] = 1;
     area[2 * page] = 1;
-    nr = ww_uffd_scan(uffd, &scan, vec, &next);
+    nr = ww_uffd_scan(tracker, &scan, vec, &next);
     if (nr < 0) {
         return ww_fail(failure, WW_STEP_SCAN, nr);
     }
@@ -42,7 +42,7 @@ static int try_effect(struct ww_tracker *tracker, char *area, struct page_region
     }
     area[2 * page] = 2;
     memset(vec, 0, nr * sizeof(vec[0]));
-    nr = ww_uffd_scan(uffd, &scan, vec, &next);
+    nr = ww_uffd_scan(tracker, &scan, vec, &next);
     if (nr < 0) {
         return ww_fail(failure, WW_STEP_SCAN, nr);
     }
@@ -55,7 +55,8 @@ static int try_effect(struct ww_tracker *tracker, char *area, struct page_region
  * kernel need not have one: s390 in some guests, virtual machines that share page tables with their
  * host. The page is registered and has not been touched.
  */
-static bool reads_map_zero_page(const struct uffd *uffd, const volatile char *page, struct page_region *vec)
+static bool reads_map_zero_page(struct ww_tracker *tracker, const volatile char *page,
+                                struct page_region *vec)
 {
     struct ww_scan scan = {
         .start = (uintptr_t)page,
@@ -67,7 +68,7 @@ static bool reads_map_zero_page(const struct uffd *uffd, const volatile char *pa
     bool is_zero;
 
     (void)*page;
-    is_zero = ww_uffd_scan(uffd, &scan, vec, &next) == 1 && (vec[0].categories & PAGE_IS_PFNZERO);
+    is_zero = ww_uffd_scan(tracker, &scan, vec, &next) == 1 && (vec[0].categories & PAGE_IS_PFNZERO);
     memset(vec, 0, sizeof(vec[0]));
     return is_zero;
 }
@@ -76,8 +77,9 @@ static bool reads_map_zero_page(const struct uffd *uffd, const volatile char *pa
  * Whether pages that were filled are clean until they are written, and poisoned ones
  * can be. The area is registered and has not been touched. 0, -ENOMEM (nothing is known), -EIO.
  */
-static int try_fill(const struct uffd *uffd, char *area, struct page_region *vec)
+static int try_fill(struct ww_tracker *tracker, char *area, struct page_region *vec)
 {
+    const struct uffd *uffd = tracker->priv;
     size_t page = ww_page_size();
     uintptr_t start = (uintptr_t)area, next;
     struct ww_scan scan = { .start = start, .end = start + 3 * page, .max_pages = 3, .max_runs = 3 };
@@ -90,7 +92,7 @@ static int try_fill(const struct uffd *uffd, char *area, struct page_region *vec
         return err == -ENOMEM ? err : -EIO;
     }
     area[page] = 1;
-    if (ww_uffd_scan(uffd, &scan, vec, &next) != 1 || vec[0].start != start + page) {
+    if (ww_uffd_scan(tracker, &scan, vec, &next) != 1 || vec[0].start != start + page) {
         return -EIO;
     }
     return ww_uffd_copy(uffd, start, vec, page) == -EEXIST ? 0 : -EIO;
@@ -111,14 +113,14 @@ int ww_uffd_check(struct ww_tracker *tracker)
         ww_drop_pages(area, len);
         err = try_effect(tracker, area, vec);
         memset(vec, 0, vec_len);
-        if (!err && !reads_map_zero_page(uffd, area + len - ww_page_size(), vec)) {
+        if (!err && !reads_map_zero_page(tracker, area + len - ww_page_size(), vec)) {
             tracker->no_zero_page = true;
             tracker->caps &= ~WW_CAP_FREE_ARMING;
         }
         if (!err && (tracker->barred & WW_UFFD_FILL_STEPS)) {
             fill_err = -EOPNOTSUPP;
         } else if (!err) {
-            fill_err = ww_drop_pages(area, len) ? -EIO : try_fill(uffd, area, vec);
+            fill_err = ww_drop_pages(area, len) ? -EIO : try_fill(tracker, area, vec);
         }
         if (fill_err == -ENOMEM) {
             err = ww_fail(&tracker->failure, WW_STEP_COPY, fill_err);

@@ -58,9 +58,10 @@ int ww_uffd_unregister(struct uffd *uffd, uintptr_t start, uintptr_t end)
     return err == -ENOMEM ? err : 0;
 }
 
-ssize_t ww_uffd_scan(const struct uffd *uffd, const struct ww_scan *scan, struct page_region *vec,
+ssize_t ww_uffd_scan(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
                      uintptr_t *ret_next)
 {
+    const struct uffd *uffd = tracker->priv;
     size_t nr_pages = (scan->end - scan->start) >> ww_page_shift;
     size_t max_runs = scan->max_runs < nr_pages ? scan->max_runs : nr_pages;
     /* A guard looks written. Where memory is dense there was none, and the kernel's fast form has no room for

@@ -105,11 +105,11 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
                          uintptr_t *ret_next)
 {
     const struct uffd *uffd = region->tracker->priv;
-    ssize_t nr = ww_uffd_scan(uffd, scan, vec, ret_next);
+    ssize_t nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
 
     while (nr == -EINTR || nr == -EAGAIN) {
         ww_wait_moment();
-        nr = ww_uffd_scan(uffd, scan, vec, ret_next);
+        nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
     }
     if (nr == -EPERM) {
         /* Part of the range was replaced by a mapping that is not registered.
@@ -120,7 +120,7 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
 
         again.dense = region->markers;
         region->lost = true;
-        nr = err ? err : ww_uffd_scan(uffd, &again, vec, ret_next);
+        nr = err ? err : ww_uffd_scan(region->tracker, &again, vec, ret_next);
     }
     return nr;
 }
@@ -144,13 +144,6 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     uint64_t walk_end;
 
     return ww_scan_pages(uffd->pagemap, &request, &walk_end) != 0;
-}
-
-/* The slow path repeats one that is interrupted. */
-static ssize_t uffd_scan_lockless(struct ww_tracker *tracker, const struct ww_scan *scan,
-                                  struct page_region *vec, uintptr_t *ret_next)
-{
-    return ww_uffd_scan(tracker->priv, scan, vec, ret_next);
 }
 
 /* Whether new memory has pages because the kernel has brought them in by itself (mlockall(2)), which is no
@@ -295,7 +288,7 @@ const struct ww_backend ww_backend_uffd = {
     .arm = uffd_arm,
     .scan = uffd_scan,
     .peek = uffd_peek,
-    .scan_lockless = uffd_scan_lockless,
+    .scan_lockless = ww_uffd_scan,
     .discard = uffd_discard,
     .fill = uffd_fill,
     .arm_missing = uffd_arm_missing,

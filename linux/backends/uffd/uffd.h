@@ -37,8 +37,10 @@ int ww_uffd_write_protect(const struct uffd *uffd, const struct ww_region *regio
 /* Takes the write-protect bit from pages that exist in the range. */
 int ww_uffd_unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t end);
 
-/* One ioctl. Returns the number of entries, or a negative errno after which @vec is all zero still. */
-ssize_t ww_uffd_scan(const struct uffd *uffd, const struct ww_scan *scan, struct page_region *vec,
+/* One ioctl, for scan() and scan_lockless() alike. Returns the number of entries, or a negative errno after
+ * which
+ * @vec is all zero still. */
+ssize_t ww_uffd_scan(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
                      uintptr_t *ret_next);
 
 /* ---- effect.c ---- */
