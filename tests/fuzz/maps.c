@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The readers of /proc text: lists of mappings (linux/maps.c) and the numbers of
+ * The readers of /proc text: lists of mappings (linux/kernel/proc_maps.c) and the numbers of
  * /proc/PID/status (programs/common/proc.c), over the input's bytes.
  *
  * read(2) returns as little as it likes and is interrupted; how the bytes are

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The reader of /proc/PID/maps (linux/maps.h): real lists, against mappings that
+ * The reader of /proc/PID/maps (linux/kernel/proc_maps.h): real lists, against mappings that
  * this test made and knows, and written ones with what the kernel seldom shows:
  * lines longer than any buffer, mappings that grow while the list is read.
  */
