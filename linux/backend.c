@@ -138,7 +138,7 @@ WW_API ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity)
     }
     ww_page_size_init();
     ww_backend_prepare();
-    for (size_t i = 0; capacity && i < ww_nr_backends; i++) {
+    for (size_t i = 0; capacity && i < ww_nr_backends && i < MAX_BACKENDS; i++) {
         probes[i] = probe_backend(ww_backends[i], &workers);
     }
     ww_workers_end(&workers, true);

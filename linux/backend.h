@@ -62,7 +62,7 @@ struct ww_backend {
     void (*prepare)(void);
 
     /* Sets tracker->priv, and takes caps away that are missing here. 0, or a negative errno
-     * whose step is in tracker->failure. */
+     * whose step is in tracker->failure. NULL: there is nothing to open. */
     int (*open)(struct ww_tracker *tracker);
 
     /* Tries the effect on pages of its own: before the first use, when it takes caps away
@@ -159,11 +159,6 @@ void ww_tracker_put_first(struct ww_context *ctx, struct ww_tracker *tracker);
 void ww_trackers_close(struct ww_context *ctx);
 
 /* ---- a backend's functions, with their defaults ---- */
-
-static inline bool ww_backend_can_scan_lockless(const struct ww_backend *backend)
-{
-    return backend->scan_lockless;
-}
 
 static inline bool ww_tracker_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
 {

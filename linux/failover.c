@@ -130,7 +130,9 @@ static void track_anew(struct ww_context *ctx, struct ww_region *region)
 
 void ww_failover_arm_again(struct ww_context *ctx, struct ww_region *region)
 {
-    track_anew(ctx, region);
+    if (region->arm_again) {
+        track_anew(ctx, region);
+    }
 }
 
 bool ww_failover_hand_over(struct ww_context *ctx, struct ww_region *region)

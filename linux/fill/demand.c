@@ -2,7 +2,7 @@
 /*
  * The ranges of a context that are filled on demand, and the way of a missing
  * page from the pager that is told of it to the program's callback and back.
- * How pages are installed is the pager's (serve.c); what the public calls
+ * How pages are installed is the pager's (backends/uffd/pager.c); what the public calls
  * promise is fill.c's.
  *
  * A callback runs with no lock held. What it returns is installed only where its
@@ -32,6 +32,7 @@ RB_GENERATE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_providers, MA
 void ww_demand_init(struct ww_demand *demand, struct ww_context *ctx)
 {
     demand->ctx = ctx;
+    atomic_store(&demand->lowest, UINTPTR_MAX);
     pthread_mutex_init(&demand->lock, NULL);
     RB_INIT(&demand->providers);
 }
@@ -68,6 +69,11 @@ static uintptr_t lower(uintptr_t a, uintptr_t b)
     return a < b ? a : b;
 }
 
+static uintptr_t higher(uintptr_t a, uintptr_t b)
+{
+    return a > b ? a : b;
+}
+
 int ww_demand_add(struct ww_demand *demand, const struct ww_range *range, ww_fill_fn fill, void *arg)
 {
     struct ww_provider *provider = ww_heap_alloc(sizeof(*provider)), *next;
@@ -83,6 +89,8 @@ int ww_demand_add(struct ww_demand *demand, const struct ww_range *range, ww_fil
     if (!taken) {
         provider->id = ++demand->last_id;
         RB_INSERT(ww_provider_tree, &demand->providers, provider);
+        atomic_store(&demand->lowest, lower(atomic_load(&demand->lowest), range->start));
+        atomic_store(&demand->highest, higher(atomic_load(&demand->highest), range->end));
         atomic_fetch_add(&demand->nr_providers, 1);
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
@@ -171,7 +179,9 @@ static bool next_run(struct ww_demand *demand, uintptr_t start, uintptr_t end, b
     const struct ww_provider *provider;
     bool found;
 
-    if (start >= end || !atomic_load(&demand->nr_providers)) {
+    /* Without the lock, which a pager holds while the kernel copies. */
+    if (start >= end || !atomic_load(&demand->nr_providers) || end <= atomic_load(&demand->lowest) ||
+        start >= atomic_load(&demand->highest)) {
         return false;
     }
     ww_lock(&demand->lock, WW_RANK_DEMAND);
@@ -276,7 +286,7 @@ static int install(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr
     return err;
 }
 
-/* A poisoned page looks written for a moment, so no harvest must see it: the region's
+/* A poisoned page looks written for a moment, so no scan must see it: the region's
  * lock comes before ours. */
 static void poison(struct ww_pager *pager, uint64_t id, uintptr_t addr)
 {

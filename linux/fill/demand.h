@@ -39,6 +39,7 @@ struct ww_demand {
     struct ww_provider_tree providers; /* by address, not overlapping */
     struct ww_pager *pagers;
     atomic_size_t nr_providers;
+    atomic_uintptr_t lowest, highest; /* all that there ever were lie between */
     uint64_t last_id;
     atomic_uint nr_returns; /* of callbacks; a futex */
 };

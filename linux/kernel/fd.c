@@ -116,7 +116,8 @@ int ww_open_file(const char *path, int flags)
     int fd;
 
     do {
-        fd = open(path, flags | O_CLOEXEC);
+        /* With a mode, so that no fortified function takes its place, which musl does not have. */
+        fd = open(path, flags | O_CLOEXEC, 0);
     } while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
 }

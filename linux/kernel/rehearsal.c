@@ -78,7 +78,8 @@ static void request(int fd, unsigned long number)
     syscall(SYS_ioctl, fd, number, NULL);
 }
 
-/* Nobody is asked to start a thread, only whether one may: these flags make no sense. Its stack is unlocked. */
+/* Nobody is asked to start a thread, only whether one may: these flags make no sense. Its stack is unlocked.
+ */
 static void ask_for_thread(void)
 {
     syscall(SYS_munlock, NULL, 0);

@@ -27,7 +27,7 @@ struct ww_page_scan {
     uint64_t category_mask;
     uint64_t category_anyof_mask;
     uint64_t return_mask;
-    struct page_region *vec; /* not NULL, all zero, and never in watched memory */
+    struct page_region *vec; /* not NULL, and never in watched memory; all zero where errors matter */
     size_t vec_len;          /* no longer than needed: the kernel allocates as much at each call */
 };
 

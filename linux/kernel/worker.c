@@ -20,6 +20,7 @@
 #include "kernel/heap.h"
 #include "kernel/advice.h"
 #include "kernel/facts.h"
+#include "kernel/refusal.h"
 #include "kernel/signal.h"
 #include "kernel/worker.h"
 
@@ -151,6 +152,20 @@ static int add_worker(struct ww_workers *workers, size_t stack_bytes)
     return 0;
 }
 
+/* Whether the process lives on after what a new thread takes: a seccomp filter may end it. */
+static bool may_make_threads(void)
+{
+    struct ww_failure failure;
+    uint64_t barred;
+    sigset_t saved;
+    int err;
+
+    ww_block_signals(&saved);
+    err = ww_rehearse(WW_STEP_BIT(WW_STEP_THREAD), 0, &barred, &failure);
+    ww_restore_signals(&saved);
+    return !err;
+}
+
 int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes)
 {
     struct ww_worker *worker = atomic_load(&workers->all);
@@ -158,6 +173,9 @@ int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes
 
     for (; worker && nr; worker = worker->next) {
         nr -= atomic_load(&worker->state) % NR_STATES == IDLE && worker->stack_bytes >= stack_bytes;
+    }
+    if (nr && !may_make_threads()) {
+        return -EAGAIN;
     }
     for (; nr && !err; nr--) {
         err = add_worker(workers, stack_bytes);

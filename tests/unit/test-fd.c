@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a number is still what we opened (linux/fd.c), for each kind of file that
+ * Whether a number is still what we opened (linux/kernel/fd.c), for each kind of file that
  * is kept open: the same file opened by somebody else never counts as ours, nor does
  * one that another of our openings has taken over, and a dup() of ours does.
  */

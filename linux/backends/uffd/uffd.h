@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the uffd backend (uffd.c) and its pager of missing pages (serve.c)
+ * What the uffd backend (uffd.c) and its pager of missing pages (pager.c)
  * share.
  */
 #ifndef WW_LINUX_BACKENDS_UFFD_UFFD_H
