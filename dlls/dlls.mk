@@ -2,6 +2,7 @@
 # ---- what Windows programs see: the NT calls, and how they reach us under Wine ----
 noinst_LTLIBRARIES += libnt.la
 libnt_la_SOURCES = \
+	dlls/ntdll/abi.h \
 	dlls/ntdll/closure.c dlls/ntdll/closure.h \
 	dlls/ntdll/nt.h \
 	dlls/ntdll/counters.h dlls/ntdll/stats.c dlls/ntdll/stats.h \
@@ -9,6 +10,10 @@ libnt_la_SOURCES = \
 	dlls/ntdll/virtual.c \
 	dlls/ntdll/writewatch.c
 libnt_la_CPPFLAGS = $(AM_CPPFLAGS) $(WINE_CPPFLAGS) $(FFI_CFLAGS)
+
+# A file for each processor; configure chooses one. A port is another word here (dlls/ntdll/abi.h).
+EXTRA_libnt_la_SOURCES = dlls/ntdll/abi_i386.c dlls/ntdll/abi_unknown.c dlls/ntdll/abi_x86_64.c
+libnt_la_LIBADD = dlls/ntdll/libnt_la-abi_$(NTDLL_ABI).lo
 
 # ---- the same calls for hosts that are not Wine: part of the library ----
 noinst_LTLIBRARIES += libkernel32.la

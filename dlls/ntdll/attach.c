@@ -146,15 +146,16 @@ static const char *prepare(const struct hook_wine *wine, const struct elf_object
                            struct ww_context *ctx, void **slots[NR_POINTERS], void *values[NR_POINTERS])
 {
     const char *convention = hook_learn_convention(wine), *import;
-    int err = remote_prepare(object, ctx, slots, values, &import);
+    int err;
 
+    if (!convention) {
+        stay_out("unknown calling convention", "");
+        return NULL;
+    }
+    err = remote_prepare(object, ctx, slots, values, &import);
     if (err) {
         stay_out(err == -EEXIST ? "somebody else stands in for the import" : "ntdll.so does not import",
                  import);
-        return NULL;
-    }
-    if (!convention) {
-        stay_out("unknown calling convention", "");
         return NULL;
     }
     if (hook_prepare(wine, ctx, values + REMOTE_NR_IMPORTS)) {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "abi.h"
 #include "elf.h"
 
 struct search {
@@ -135,22 +136,12 @@ size_t elf_find_pointer(const struct elf_object *object, const void *value, void
     return nr;
 }
 
-#if defined(__LP64__)
-typedef ElfW(Rela) elf_reloc;
+#ifdef __LP64__
 #define RELOC_SYMBOL(info) ELF64_R_SYM(info)
 #define RELOC_TYPE(info) ELF64_R_TYPE(info)
-#define TYPE_JUMP_SLOT R_X86_64_JUMP_SLOT
-#define TYPE_GLOB_DAT R_X86_64_GLOB_DAT
-#define TAG_RELOCS DT_RELA
-#define TAG_RELOCS_SIZE DT_RELASZ
 #else
-typedef ElfW(Rel) elf_reloc;
 #define RELOC_SYMBOL(info) ELF32_R_SYM(info)
 #define RELOC_TYPE(info) ELF32_R_TYPE(info)
-#define TYPE_JUMP_SLOT R_386_JMP_SLOT
-#define TYPE_GLOB_DAT R_386_GLOB_DAT
-#define TAG_RELOCS DT_REL
-#define TAG_RELOCS_SIZE DT_RELSZ
 #endif
 
 /* A value of the dynamic section; 0 if it is not there. */
@@ -194,18 +185,21 @@ static bool is_named(const struct names *names, size_t symbol, const char *name)
     return at < names->len && size <= names->len - at && !memcmp(names->strings + at, name, size);
 }
 
+/* An entry with an addend begins as one without. */
 static void **find_in_relocs(const struct elf_object *object, const struct names *names, ElfW(Sxword) table,
                              ElfW(Sxword) table_size, const char *name)
 {
     size_t room, size = dynamic_value(object, table_size);
-    const elf_reloc *relocs = dynamic_table(object, table, sizeof(void *), &room);
+    size_t entry_size = abi.has_addends ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel));
+    const char *relocs = dynamic_table(object, table, sizeof(void *), &room);
 
-    for (size_t i = 0; i < (size < room ? size : room) / sizeof(*relocs); i++) {
-        unsigned int type = RELOC_TYPE(relocs[i].r_info);
-        uintptr_t slot = object->base + relocs[i].r_offset;
+    for (size_t i = 0; i < (size < room ? size : room) / entry_size; i++) {
+        const ElfW(Rel) *reloc = (const void *)(relocs + i * entry_size);
+        unsigned int type = RELOC_TYPE(reloc->r_info);
+        uintptr_t slot = object->base + reloc->r_offset;
 
-        if ((type == TYPE_JUMP_SLOT || type == TYPE_GLOB_DAT) &&
-            is_named(names, RELOC_SYMBOL(relocs[i].r_info), name) && is_slot(object, slot)) {
+        if ((type == abi.jump_slot || type == abi.glob_dat) &&
+            is_named(names, RELOC_SYMBOL(reloc->r_info), name) && is_slot(object, slot)) {
             return (void **)slot;
         }
     }
@@ -221,7 +215,12 @@ void **elf_find_import(const struct elf_object *object, const char *name)
     names.nr_symbols /= sizeof(*names.symbols);
     names.strings = dynamic_table(object, DT_STRTAB, 1, &names.len);
     slot = find_in_relocs(object, &names, DT_JMPREL, DT_PLTRELSZ, name);
-    return slot ? slot : find_in_relocs(object, &names, TAG_RELOCS, TAG_RELOCS_SIZE, name);
+    if (!slot && abi.has_addends) {
+        slot = find_in_relocs(object, &names, DT_RELA, DT_RELASZ, name);
+    } else if (!slot) {
+        slot = find_in_relocs(object, &names, DT_REL, DT_RELSZ, name);
+    }
+    return slot;
 }
 
 /* ---- definitions ---- */

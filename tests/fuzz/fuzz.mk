@@ -8,7 +8,7 @@ FUZZ_WRAP_maps = read fopen
 FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot \
 	fopen capture child_start choose_process counters_folder_make lines_open
 FUZZ_LINK_arguments = $(filter-out %-main.$(OBJEXT),$(writewatch_OBJECTS)) libbench.la
-FUZZ_LINK_elf = dlls/ntdll/libwritewatch_ntdll_la-elf.lo
+FUZZ_LINK_elf = dlls/ntdll/libwritewatch_ntdll_la-elf.lo $(libnt_la_LIBADD)
 FUZZ_LINK_maps = libbench.la
 FUZZ_LINK_nt = libnt.la
 FUZZ_HARNESS = $(AM_CPPFLAGS) -iquote $(srcdir)/programs -iquote $(srcdir)/dlls/ntdll $(WINE_CPPFLAGS) $(DEFS) \
@@ -33,7 +33,7 @@ $(FUZZ_REPLAYS): tests/fuzz/replay-%: $(srcdir)/tests/fuzz/%.c $(srcdir)/tests/f
 FUZZ_SANITIZERS = fuzzer,address,undefined
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libnt_la_SOURCES) \
-	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c)))
+	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c dlls/ntdll/abi_$(NTDLL_ABI).c)))
 FUZZERS = $(FUZZ_NAMES:%=fuzz/%)
 fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/get.o fuzz/tests/fuzz/nt.o: \
 	FUZZ_CFLAGS += -fno-sanitize=alignment,null,pointer-overflow
