@@ -34,7 +34,7 @@ libwritewatch_ntdll_la_SOURCES = \
 libwritewatch_ntdll_la_CPPFLAGS = $(AM_CPPFLAGS) $(WINE_CPPFLAGS) $(FFI_CFLAGS)
 libwritewatch_ntdll_la_LIBADD = libnt.la libengine.la $(FFI_PIC)
 libwritewatch_ntdll_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -no-undefined \
-	-static-libgcc -Wl,--exclude-libs,ALL \
+	-static-libgcc -Wl,--exclude-libs,ALL $(SECTION_LDFLAGS) \
 	-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map
 EXTRA_libwritewatch_ntdll_la_DEPENDENCIES = dlls/ntdll/preload.map
 
