@@ -99,24 +99,32 @@ static bool find_slots(const struct hook_wine *wine, const struct elf_object *ob
 
 /* ---- step in ---- */
 
-/* The backend's own words for why it does not work here. */
+/* Why a backend was not opened, in its own words. */
 static const char *backend_reason(const char *name)
 {
     struct ww_probe probes[8];
     ssize_t nr = ww_probe(probes, 8);
+    bool is_left_out = !strcmp(name, "uffd-sync") || !strcmp(name, "softdirty"); /* backends.c */
 
     for (ssize_t i = 0; i < nr && i < 8; i++) {
         if (!strcmp(probes[i].name, name) && probes[i].error) {
             return probes[i].reason;
         }
     }
-    return "no such backend";
+    return is_left_out
+               ? "not in this preload; take libwritewatch-ntdll-all.so beside it, as 'writewatch run' does"
+               : "no such backend";
+}
+
+static void refuse_backend(const char *name)
+{
+    stay_out(name, "system calls fail on memory watched this way, so Wine's own watch stays");
 }
 
 /*
- * Only a backend that records what the kernel writes: Wine reads replies of its
- * server straight into the program's buffers, and a read() that fails with EFAULT
- * there ends the process. Wine's own emulation knows those places, ours cannot.
+ * Wine needs a backend that records what the kernel writes. It reads replies of its server straight into the
+ * program's buffers, and a read() that fails with EFAULT there ends the process. Wine's own emulation knows
+ * those places, ours cannot.
  */
 static struct ww_context *open_context(void)
 {
@@ -126,12 +134,17 @@ static struct ww_context *open_context(void)
     if (!backend || !backend[0]) {
         backend = "uffd";
     }
+    /* Refused in every case, so the module with few backends need not have it. */
+    if (!strcmp(backend, "mprotect")) {
+        refuse_backend(backend);
+        return NULL;
+    }
     if (ww_open(&ctx, backend)) {
         stay_out(backend, backend_reason(backend));
         return NULL;
     }
     if (!(ww_backend_caps(ctx) & WW_CAP_KERNEL_WRITES)) {
-        stay_out(backend, "system calls fail on memory watched this way, so Wine's own watch stays");
+        refuse_backend(backend);
         ww_close(ctx);
         return NULL;
     }
