@@ -30,7 +30,7 @@ libpreload_la_SOURCES = \
 	dlls/ntdll/attach.c \
 	dlls/ntdll/elf.c dlls/ntdll/elf.h \
 	dlls/ntdll/hook.c dlls/ntdll/hook.h \
-	dlls/ntdll/near.c dlls/ntdll/near.h \
+	dlls/ntdll/filter.c dlls/ntdll/filter.h \
 	dlls/ntdll/remote.c dlls/ntdll/remote.h
 libpreload_la_CPPFLAGS = $(AM_CPPFLAGS) $(WINE_CPPFLAGS) $(FFI_CFLAGS)
 

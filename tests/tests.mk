@@ -171,7 +171,7 @@ tests_unit_test_bench_core_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/ben
 tests_unit_test_bench_core_LDADD = libbench.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-nt
-tests_unit_test_nt_SOURCES = tests/unit/test-nt.c tests/unit/util.h dlls/ntdll/near.c dlls/ntdll/near.h
+tests_unit_test_nt_SOURCES = tests/unit/test-nt.c tests/unit/util.h dlls/ntdll/filter.c dlls/ntdll/filter.h
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
 

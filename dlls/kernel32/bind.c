@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * START HERE. How a guest's call reaches us: libffi closures that carry the
- * object they are bound to, so that the guest's calling convention is data. This
- * file owns the life of that object and the tables of names and conventions; what
- * the functions do stands in kernel32.c.
+ * START HERE. A guest calls a libffi closure, which knows the object that it is bound to and takes the
+ * guest's calling convention as data. This file opens and closes that object, and has the table of names.
+ * kernel32.c has the functions.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +29,7 @@ static int find_abi(enum ww_win32_convention convention, ffi_abi *ret)
     return -ENOTSUP;
 }
 
-/* ---- the way in ---- */
+/* ---- calls from the guest ---- */
 
 #define ARG(n, type) (*(type *)args[n])
 
@@ -110,7 +109,7 @@ static int make_binding(struct ww_win32 *w, enum win32_call call, ffi_abi abi, s
     return 0;
 }
 
-/* Another thread that binds the same may be first: then all get its binding. */
+/* Another thread may bind the same first. Then all get its binding. */
 static int bind_once(struct ww_win32 *w, enum win32_call call, unsigned int index, ffi_abi ffi,
                      struct win32_binding **ret)
 {
@@ -214,8 +213,8 @@ WW_API void ww_win32_close(struct ww_win32 *w)
     if (!w) {
         return;
     }
-    /* In a child of fork a thread of the parent may hold the lock, in the middle of
-     * a change, and for ever: then what it works on stays where it is. */
+    /* In a child of fork a thread of the parent may hold the lock for ever, in the middle of a change. Then
+     * the memory and the bindings are not freed. */
     ww_block_signals(&saved);
     locked = !pthread_mutex_trylock(&w->lock);
     if (locked) {

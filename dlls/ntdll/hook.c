@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Closures for the way in and prepared calls for the way out, both by libffi, so
- * that Wine's calling convention is data: x86_64 Wine's unix side follows the
- * Windows convention up to 8.9 and the System V one from 8.10 on; on i386 it is
- * stdcall, then cdecl.
+ * libffi closures that receive calls from Windows code, and prepared calls of Wine's own functions. Both take
+ * the calling convention of Wine's unix side as data. One call finds out which it is (abi.h).
  */
 #include "abi.h"
 #include "closure.h"
 #include "hook.h"
-#include "near.h"
+#include "filter.h"
 #include "remote.h"
 
 const char *const hook_names[NR_NT_CALLS] = {
@@ -25,7 +23,7 @@ static const char *const signatures[NR_NT_CALLS] = {
     [NT_PROTECT] = "upppup",   [NT_GET_WRITE_WATCH] = "upuppppp", [NT_RESET_WRITE_WATCH] = "uppp",
 };
 
-/* One process, one Wine: the closures need an address that lives as long. */
+/* One process has one Wine. The closures keep this address. */
 static struct {
     struct nt nt;
     ffi_abi abi;
@@ -72,7 +70,7 @@ const char *hook_learn_convention(const struct hook_wine *wine)
     return NULL;
 }
 
-/* ---- the way out ---- */
+/* ---- calls of Wine's functions ---- */
 
 static NTSTATUS call_out(ffi_cif *cif, void *function, void **args)
 {
@@ -101,7 +99,7 @@ static NTSTATUS query(void *function, HANDLE handle, ULONG class, void *info, UL
  * Every call on virtual memory asks for a handle to a process with PROCESS_VM_OPERATION (Microsoft's
  * documentation of VirtualAllocEx() and ObReferenceObjectByHandle(); ReactOS asks NtGetWriteWatch() and
  * NtResetWriteWatch() for the same). Wine's originals of these two look at no handle. Another process'
- * watches are out of reach from here: nobody may operate on them.
+ * watches cannot be reached from here, so access to them is denied.
  */
 static NTSTATUS check_handle(struct nt *nt, HANDLE process)
 {
@@ -135,11 +133,11 @@ static bool is_free(struct nt *nt, void *addr)
     return !call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args) && info.State == MEM_FREE;
 }
 
-/* ---- the way in ---- */
+/* ---- calls from Windows code ---- */
 
 #define ARG(n, type) (*(type *)args[n])
 
-/* Each begins as this reads the clock, and ends as it is counted. */
+/* Every call reads the clock first and is counted last. */
 static void leave(struct nt *nt, enum nt_call call, uint64_t began, NTSTATUS status, void *ret)
 {
     stats_called(nt->counters, (enum counters_call)call, status != 0, stats_now(nt->counters) - began);
@@ -241,10 +239,10 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.original = call_original;
     wine_side.nt.check_handle = check_handle;
     wine_side.nt.is_free = is_free;
-    wine_side.nt.settle = remote_settle;
+    wine_side.nt.drain = remote_drain;
     wine_side.nt.set_own = remote_set_own;
-    wine_side.nt.consider = near_add;
-    wine_side.nt.ended = near_remove;
+    wine_side.nt.before_watch = filter_add;
+    wine_side.nt.after_watch = filter_remove;
     wine_side.compare_objects = wine->compare_objects;
     wine_side.query_object = wine->query_object;
     wine_side.query_process = wine->query_process;
