@@ -68,6 +68,8 @@ for backend in uffd none uffd-sync softdirty mprotect; do
         [ "$out" = "$entry" ] || fail "$how, backend $backend: LD_PRELOAD is '$out'"
     done
 done
+preload=$unit/unknown-cpu.so
+untouched system 'unknown calling convention'
 preload=$small
 
 # A filter that ends programs ends nothing: the preload has asked by a child, and stays out.
