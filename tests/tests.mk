@@ -171,7 +171,7 @@ tests_unit_test_bench_core_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/ben
 tests_unit_test_bench_core_LDADD = libbench.la $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test-nt
-tests_unit_test_nt_SOURCES = tests/unit/test-nt.c tests/unit/util.h dlls/ntdll/near.c dlls/ntdll/near.h
+tests_unit_test_nt_SOURCES = tests/unit/test-nt.c tests/unit/util.h dlls/ntdll/filter.c dlls/ntdll/filter.h
 tests_unit_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 tests_unit_test_nt_LDADD = libnt.la $(UNIT_LDADD)
 
@@ -215,6 +215,13 @@ $(FAKE_NTDLLS): tests/unit/fake-%/ntdll.so: $(srcdir)/tests/unit/fake-ntdll.c $(
 tests/unit/foreign.so: $(srcdir)/tests/unit/foreign.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/tests/unit/foreign.c
 
+# The preload as it is on a processor that no file knows.
+UNKNOWN_CPU = tests/unit/unknown-cpu.so
+$(UNKNOWN_CPU): $(srcdir)/dlls/ntdll/abi_unknown.c libpreload.la libnt.la libengine.la
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(FFI_CFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -shared -Wl,-z,defs \
+		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/dlls/ntdll/abi_unknown.c \
+		-Wl,--whole-archive .libs/libpreload.a -Wl,--no-whole-archive .libs/libnt.a .libs/libengine.a $(FFI_PIC) $(LIBS)
+
 # Other preloads, which stand in for functions of the dynamic linker.
 OVERLAYS = $(patsubst %,tests/unit/overlay-%.so,dlsym opener dlopen both dlvsym)
 OVERLAY_FLAGS_dlsym = -DOVERLAY_DLSYM
@@ -228,7 +235,7 @@ $(OVERLAYS): tests/unit/overlay-%.so: $(srcdir)/tests/unit/overlay.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared $(OVERLAY_FLAGS_$*) -o $@ \
 		$(srcdir)/tests/unit/overlay.c $(LIBS)
 
-check_DATA = $(FAKE_NTDLLS) $(OVERLAYS) tests/unit/foreign.so
+check_DATA = $(FAKE_NTDLLS) $(OVERLAYS) $(UNKNOWN_CPU) tests/unit/foreign.so
 
 # A host that is not Wine, and what it must not fall over.
 check_PROGRAMS += tests/loader/loader tests/loader/damage
@@ -308,7 +315,7 @@ pkgdata_DATA += $(SELFTEST32)
 endif
 
 CLEANFILES = $(SELFTEST64) $(SELFTEST32) $(LOADED) tests/loader/loader.out tests/loader/bad.exe $(PE64) $(PE32) $(FAKE_NTDLLS) tests/unit/foreign.so tests/wine/fallback.err tests/unit/attach.out $(OVERLAYS) tests/unit/overlays.out tests/unit/overlays.err
-CLEANFILES += units.list
+CLEANFILES += units.list $(UNKNOWN_CPU)
 clean-local:
 	rm -rf i386 tests/unit/word-sizes debug tsan tsan.log asan asan.log analyze analyze.log valgrind tests/wine/prefix tests/wine/prefix.lock examples/.libs tests/fuzz/.libs
 	rm -rf tests/winetest/*.exe tests/winetest/*.c tests/winetest/*.checks tests/winetest/*.log \

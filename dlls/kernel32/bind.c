@@ -1,33 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * START HERE. How a guest's call reaches us: libffi closures that carry the
- * object they are bound to, so that the guest's calling convention is data. This
- * file owns the life of that object and the tables of names and conventions; what
- * the functions do stands in kernel32.c.
+ * START HERE. A guest calls a libffi closure, which knows the object that it is bound to and takes the
+ * guest's calling convention as data. This file opens and closes that object, and has the table of names.
+ * kernel32.c has the functions.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi.h"
 #include "closure.h"
 #include "kernel32.h"
 
 /* ---- conventions ---- */
 
-/* Those this machine does not have stay out; index is the public value - 1. */
-static const struct {
-    bool exists;
-    ffi_abi abi;
-} conventions[WIN32_NR_CONVENTIONS] = {
-#if defined(__x86_64__)
-    [WW_WIN32_WIN64 - 1] = { true, FFI_WIN64 },
-#elif defined(__i386__)
-    [WW_WIN32_STDCALL - 1] = { true, FFI_STDCALL },
-#endif
-    [WW_WIN32_SYSV - 1] = { true, FFI_DEFAULT_ABI },
-};
+static int find_abi(enum ww_win32_convention convention, ffi_abi *ret)
+{
+    *ret = FFI_DEFAULT_ABI;
+    if (convention == WW_WIN32_SYSV) {
+        return 0;
+    }
+    for (size_t i = 0; i < abi.nr_conventions; i++) {
+        if (abi.conventions[i].win32 == convention) {
+            *ret = abi.conventions[i].abi;
+            return 0;
+        }
+    }
+    return -ENOTSUP;
+}
 
-/* ---- the way in ---- */
+/* ---- calls from the guest ---- */
 
 #define ARG(n, type) (*(type *)args[n])
 
@@ -107,13 +109,13 @@ static int make_binding(struct ww_win32 *w, enum win32_call call, ffi_abi abi, s
     return 0;
 }
 
-/* Another thread that binds the same may be first: then all get its binding. */
-static int bind_once(struct ww_win32 *w, enum win32_call call, unsigned int convention,
+/* Another thread may bind the same first. Then all get its binding. */
+static int bind_once(struct ww_win32 *w, enum win32_call call, unsigned int index, ffi_abi ffi,
                      struct win32_binding **ret)
 {
-    _Atomic(struct win32_binding *) *place = &w->bindings[call][convention];
+    _Atomic(struct win32_binding *) *place = &w->bindings[call][index];
     struct win32_binding *made, *found = atomic_load(place);
-    int err = found ? 0 : make_binding(w, call, conventions[convention].abi, &made);
+    int err = found ? 0 : make_binding(w, call, ffi, &made);
 
     if (err) {
         return err;
@@ -144,13 +146,15 @@ WW_API int ww_win32_bind(struct ww_win32 *w, const char *name, enum ww_win32_con
 {
     unsigned int index = (unsigned int)convention - 1;
     struct win32_binding *binding;
+    ffi_abi ffi;
     int call, err;
 
     if (!w || !name || !ret_function || index >= WIN32_NR_CONVENTIONS) {
         return -EINVAL;
     }
-    if (!conventions[index].exists) {
-        return -ENOTSUP;
+    err = find_abi(convention, &ffi);
+    if (err) {
+        return err;
     }
     call = find_function(name);
     if (call < 0) {
@@ -159,7 +163,7 @@ WW_API int ww_win32_bind(struct ww_win32 *w, const char *name, enum ww_win32_con
     if (!ww_is_alive(w->nt.ctx)) {
         return -ECHILD;
     }
-    err = bind_once(w, call, index, &binding);
+    err = bind_once(w, call, index, ffi, &binding);
     if (!err) {
         *ret_function = FFI_FN(binding->entry);
     }
@@ -209,8 +213,8 @@ WW_API void ww_win32_close(struct ww_win32 *w)
     if (!w) {
         return;
     }
-    /* In a child of fork a thread of the parent may hold the lock, in the middle of
-     * a change, and for ever: then what it works on stays where it is. */
+    /* In a child of fork a thread of the parent may hold the lock for ever, in the middle of a change. Then
+     * the memory and the bindings are not freed. */
     ww_block_signals(&saved);
     locked = !pthread_mutex_trylock(&w->lock);
     if (locked) {

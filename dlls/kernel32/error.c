@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The only table from NTSTATUS to Windows' error codes, and the last error of
- * each thread. It lists what the NT calls and memory.c return; the pairs are
- * those of RtlNtStatusToDosError.
+ * The only table that maps NTSTATUS to Windows' error codes, and the last error of each thread. It has the
+ * statuses that the NT calls and memory.c return. The pairs are those of RtlNtStatusToDosError.
  */
 #include "kernel32.h"
 #include "winerror.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The five functions of kernel32.dll as kernelbase has them: a call of ntdll on
- * this process, and its status as the thread's last error. Calls that change
- * memory run one at a time, on copies of what the guest passes by pointer.
+ * The five functions of kernel32.dll as kernelbase has them: each calls ntdll for this process and makes the
+ * status the thread's last error. Calls that change memory run one at a time, on copies of what the guest
+ * passes by pointer.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 /* ---- calls that change memory ---- */
 
-/* A child of fork has neither the watches nor, perhaps, the thread that held the lock. */
+/* A child of fork has no watches, and may lack the thread that holds the lock. */
 static NTSTATUS begin_change(struct ww_win32 *w, sigset_t *saved)
 {
     if (!ww_is_alive(w->nt.ctx)) {
@@ -35,7 +35,7 @@ void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG typ
     sigset_t saved;
     NTSTATUS status;
 
-    /* Once more where the engine lacked a thread, which it makes without our lock. */
+    /* Tries again after the engine lacked a thread, which is made while our lock is not held. */
     do {
         base = addr;
         rounded = size;
@@ -54,7 +54,7 @@ BOOL win32_virtual_free(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type)
     sigset_t saved;
     NTSTATUS status;
 
-    /* The NT call can release a part of an allocation; this one refuses to. */
+    /* The NT call can release a part of an allocation. This one refuses to. */
     if (type == MEM_RELEASE && size) {
         return win32_succeeded(STATUS_INVALID_PARAMETER);
     }
@@ -76,7 +76,7 @@ BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG pr
     if (!old_protect) {
         return win32_succeeded(STATUS_ACCESS_VIOLATION);
     }
-    /* A pointer that cannot be written faults now, while nothing is changed yet. */
+    /* Faults on a pointer that cannot be written, before anything is changed. */
     nt_touch(old_protect);
     nt_touch((char *)old_protect + sizeof(old) - 1);
     status = begin_change(w, &saved);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of dlls/kernel32 share. A guest's call comes in by bind.c, is
- * one of the functions of kernel32.c, and goes on to the NT calls of dlls/ntdll,
- * where Windows' rules for write watches stand. What those fall back on, Wine's
- * job elsewhere, is memory.c.
+ * What the files of dlls/kernel32 share. bind.c receives a guest's call and passes it to one of the functions
+ * of kernel32.c, which calls the NT calls of dlls/ntdll. Those have Windows' rules for write watches.
+ * memory.c is the fallback of the NT calls, which is Wine elsewhere.
  */
 #ifndef WW_DLLS_KERNEL32_KERNEL32_H
 #define WW_DLLS_KERNEL32_KERNEL32_H
@@ -41,9 +40,8 @@ RB_HEAD(win32_allocation_tree, win32_allocation);
 struct ww_win32 {
     struct nt nt;
 
-    /* Taken before any lock of the engine, with signals blocked; the guest's memory
-     * is not touched under it. It covers the table below, and makes allocating,
-     * freeing and protecting one change each. */
+    /* Taken before any lock of the engine, with signals blocked. The guest's memory is not touched under it.
+     * It covers the table below, and makes allocating, freeing and protecting atomic. */
     pthread_mutex_t lock;
     struct win32_allocation_tree allocations; /* by address, not overlapping */
 

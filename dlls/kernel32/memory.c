@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Windows' memory without Windows or Wine: what the NT calls of dlls/ntdll fall
- * back on here. Owns the table of allocations, with a protection for each page,
- * and the mappings behind it; knows of write watches only that they may own the
- * protection of a page.
+ * Windows' memory without Windows or Wine: the fallback of the NT calls of dlls/ntdll. Owns the table of
+ * allocations, with a protection for each page, and the mappings behind it. Of write watches it only knows
+ * that they may own the protection of a page.
  *
- * All calls that change memory are made with ww_win32.lock held. Decommitting,
- * MEM_RESET and checking a protection come with the engine's region held as well
- * (hold.h): no call on the context may be made there. Order of the checks and
- * codes: winetest's kernel32 and ntdll virtual.c, which were run on Windows.
+ * All calls that change memory are made with ww_win32.lock held. Decommitting, MEM_RESET and checking a
+ * protection are called with the engine's region held as well (hold.h), so they make no call on the context.
+ * The order of the checks and the codes are those of winetest's kernel32 and ntdll virtual.c, which were run
+ * on Windows.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -80,7 +79,7 @@ static struct win32_allocation *add(struct ww_win32 *w, uintptr_t start, uintptr
     }
     alloc->start = start;
     alloc->end = end;
-    /* Of a large array only what is written takes memory. */
+    /* Only the written part of a large array takes memory. */
     alloc->protect = ww_heap_alloc((end - start) / NT_PAGE_SIZE);
     if (!alloc->protect) {
         ww_heap_free(alloc);
@@ -111,7 +110,7 @@ static const struct {
     { PAGE_EXECUTE_READWRITE, PROT_READ | PROT_WRITE | PROT_EXEC },
 };
 
-/* The kernel's protection for Windows'; -1: there is none. Copy-on-write is for files only. */
+/* Maps Windows' protection to the kernel's; -1: there is none. Copy-on-write is for files only. */
 static int unix_prot(ULONG protect)
 {
     for (size_t i = 0; i < sizeof(protections) / sizeof(protections[0]); i++) {
@@ -221,7 +220,7 @@ static int change_prot(struct ww_win32 *w, uintptr_t start, uintptr_t end, int p
     return err;
 }
 
-/* After a change that failed in the middle: pages get what the table says. */
+/* After a change that failed in the middle: sets the protections that the table has. */
 static void restore_prot(struct ww_win32 *w, struct win32_allocation *alloc, uintptr_t start, uintptr_t end)
 {
     while (start < end) {
@@ -259,7 +258,7 @@ static NTSTATUS reserve(struct ww_win32 *w, ULONG type, ULONG protect, struct ww
     int prot = type & MEM_COMMIT ? unix_prot(access) : PROT_NONE, err;
     struct win32_allocation *alloc;
 
-    /* The flag comes here only if the range could not be watched, and nobody else can. */
+    /* The flag comes here only if the range could not be watched, and nothing else can watch it. */
     if (type & MEM_WRITE_WATCH) {
         return STATUS_NO_MEMORY;
     }
@@ -318,7 +317,7 @@ static NTSTATUS allocate(struct ww_win32 *w, PVOID *ret, SIZE_T *size_ptr, ULONG
 
 /* ---- free ---- */
 
-/* Fresh memory replaces the pages, so that what they cost is given back. */
+/* Replaces the pages by fresh memory, which gives their memory back. */
 static NTSTATUS decommit(struct win32_allocation *alloc, const struct ww_range *range)
 {
     uint8_t *page = page_of(alloc, range->start);
@@ -337,10 +336,9 @@ static NTSTATUS decommit(struct win32_allocation *alloc, const struct ww_range *
 }
 
 /*
- * The watch has ended already, but for a backend that owns protections: it has to
- * hear of it while the mapping is there (see ww_detach()). Should munmap()
- * fail then (only at vm.max_map_count), the memory stays, no longer watched. If the watch
- * cannot end for the same reason, both stay.
+ * The watch has ended already, unless the backend owns protections. Such a backend must be told while the
+ * mapping is there (see ww_detach()). If munmap() fails then (only at vm.max_map_count), the memory stays, no
+ * longer watched. If the watch cannot end for the same reason, both stay.
  */
 static NTSTATUS release(struct ww_win32 *w, struct win32_allocation *alloc)
 {
@@ -377,7 +375,7 @@ static NTSTATUS free_memory(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_pt
         }
         range.end = alloc->end;
     }
-    /* A release is of the whole: size 0, as kernel32.c makes sure. */
+    /* kernel32.c makes sure that a release has size 0 and is of the whole. */
     if (range.end > alloc->end) {
         return STATUS_UNABLE_TO_FREE_VM;
     }
@@ -391,9 +389,9 @@ static NTSTATUS free_memory(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_pt
 /* ---- protect ---- */
 
 /*
- * Says what the protection was and whether it can be changed. The change itself
- * follows in win32_memory_protect(): it is the engine's where a backend owns
- * protections, and nt_protect() holds the region while this runs.
+ * Returns the old protection, and whether it can be changed. win32_memory_protect() makes the change
+ * afterwards, since it is the engine's where a backend owns protections, and nt_protect() holds the region
+ * during this call.
  */
 static NTSTATUS check_protect(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG protect,
                               ULONG *old_protect)
@@ -427,7 +425,7 @@ NTSTATUS win32_memory_protect(struct ww_win32 *w, uintptr_t start, uintptr_t end
 
 /* ---- what the NT calls see ---- */
 
-/* The range begins outside all watched memory, which Windows sees after all else. */
+/* The range begins outside of watched memory, which Windows checks last. */
 static NTSTATUS get_unwatched(ULONG flags, SIZE_T size, PVOID *addresses, const ULONG_PTR *count,
                               const ULONG *granularity)
 {
@@ -459,7 +457,7 @@ static NTSTATUS original(struct nt *nt, enum nt_call call, void **args)
     }
 }
 
-/* Guests have no handles here, only the pseudo handle. */
+/* Guests have only the pseudo handle. */
 static NTSTATUS check_handle(struct nt *nt, HANDLE process)
 {
     (void)nt;
@@ -474,7 +472,7 @@ static bool is_free(struct nt *nt, void *addr)
     return false;
 }
 
-/* Nobody changes the guest's memory past us, so nothing needs to be noted or settled. */
+/* Every change of the guest's memory passes these calls, so there is no queue to drain. */
 void win32_memory_init(struct ww_win32 *w)
 {
     w->nt.original = original;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * START HERE for the preload. Wine's loader opens ntdll.so and then calls into
- * it; this file stands in for dlopen(), sees ntdll.so come, and puts our calls
- * into its system call table before any Windows code runs.
+ * START HERE for the preload. Wine's loader opens ntdll.so and then calls into it. This file interposes
+ * dlopen(), and when ntdll.so is opened it puts our calls into the system call table, before any Windows code
+ * runs.
  *
- * Anything that is not as expected leaves everything as it is, and says why in
- * one line if WW_DEBUG is set. Programs that are not Wine see nothing but a jump.
+ * If anything is not as expected, nothing is changed, and one line says why if WW_DEBUG is set. In programs
+ * that are not Wine, dlopen() only jumps to the next one.
  */
 #include <errno.h>
 #include <link.h>
@@ -18,8 +18,8 @@
 #include "hook.h"
 #include "remote.h"
 
-/* Only glibc has it. The preload loads with another C library as well, and does nothing there: functions that
- * it calls in its work may be missing (glibc.S). */
+/* Only glibc has it. With another C library the preload loads as well, and does nothing: functions that it
+ * needs may be missing (glibc.S). */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
 typedef void *(*dlopen_fn)(const char *, int);
@@ -38,7 +38,7 @@ static void stay_out(const char *what, const char *why)
 
 /* ---- is this Wine, and does it look as expected? ---- */
 
-/* A handle is glibc's description of the object. Nothing is asked by dlsym(), which others stand in for. */
+/* A handle is glibc's description of the object. dlsym() is not called, since other preloads interpose it. */
 static bool find_ntdll(void *ntdll, struct elf_object *ret)
 {
     if (elf_find_object(((struct link_map *)ntdll)->l_ld, ret)) {
@@ -82,7 +82,7 @@ static bool find_functions(const struct elf_object *ntdll, struct hook_wine *ret
     return true;
 }
 
-/* The system call table has each function once; anything else is a Wine we do not know. */
+/* The system call table has each function once. Otherwise this Wine is not a known one. */
 static bool find_slots(const struct hook_wine *wine, const struct elf_object *object,
                        void **slots[NR_NT_CALLS])
 {
@@ -97,26 +97,34 @@ static bool find_slots(const struct hook_wine *wine, const struct elf_object *ob
     return true;
 }
 
-/* ---- step in ---- */
+/* ---- attach ---- */
 
-/* The backend's own words for why it does not work here. */
+/* Why a backend was not opened, in its own words. */
 static const char *backend_reason(const char *name)
 {
     struct ww_probe probes[8];
     ssize_t nr = ww_probe(probes, 8);
+    bool is_left_out = !strcmp(name, "uffd-sync") || !strcmp(name, "softdirty"); /* backends.c */
 
     for (ssize_t i = 0; i < nr && i < 8; i++) {
         if (!strcmp(probes[i].name, name) && probes[i].error) {
             return probes[i].reason;
         }
     }
-    return "no such backend";
+    return is_left_out
+               ? "not in this preload; take libwritewatch-ntdll-all.so beside it, as 'writewatch run' does"
+               : "no such backend";
+}
+
+static void refuse_backend(const char *name)
+{
+    stay_out(name, "system calls fail on memory watched this way, so Wine's own watch stays");
 }
 
 /*
- * Only a backend that records what the kernel writes: Wine reads replies of its
- * server straight into the program's buffers, and a read() that fails with EFAULT
- * there ends the process. Wine's own emulation knows those places, ours cannot.
+ * Wine needs a backend that records what the kernel writes. It reads replies of its server straight into the
+ * program's buffers, and a read() that fails with EFAULT there ends the process. Wine's own emulation knows
+ * those places, ours cannot.
  */
 static struct ww_context *open_context(void)
 {
@@ -126,35 +134,41 @@ static struct ww_context *open_context(void)
     if (!backend || !backend[0]) {
         backend = "uffd";
     }
+    /* Refused in every case, so the module with few backends need not have it. */
+    if (!strcmp(backend, "mprotect")) {
+        refuse_backend(backend);
+        return NULL;
+    }
     if (ww_open(&ctx, backend)) {
         stay_out(backend, backend_reason(backend));
         return NULL;
     }
     if (!(ww_backend_caps(ctx) & WW_CAP_KERNEL_WRITES)) {
-        stay_out(backend, "system calls fail on memory watched this way, so Wine's own watch stays");
+        refuse_backend(backend);
         ww_close(ctx);
         return NULL;
     }
     return ctx;
 }
 
-/* Every pointer that is replaced: the imports, then the slots of the system calls. */
+/* The pointers that are replaced: the imports, then the slots of the system calls. */
 #define NR_POINTERS (REMOTE_NR_IMPORTS + NR_NT_CALLS)
 
-/* Finds what to replace and by what; nothing is changed. Returns the calling convention's name, or NULL. */
+/* Finds the slots and their new values. Changes nothing. Returns the calling convention's name, or NULL. */
 static const char *prepare(const struct hook_wine *wine, const struct elf_object *object,
                            struct ww_context *ctx, void **slots[NR_POINTERS], void *values[NR_POINTERS])
 {
     const char *convention = hook_learn_convention(wine), *import;
-    int err = remote_prepare(object, ctx, slots, values, &import);
+    int err;
 
+    if (!convention) {
+        stay_out("unknown calling convention", "");
+        return NULL;
+    }
+    err = remote_prepare(object, ctx, slots, values, &import);
     if (err) {
         stay_out(err == -EEXIST ? "somebody else stands in for the import" : "ntdll.so does not import",
                  import);
-        return NULL;
-    }
-    if (!convention) {
-        stay_out("unknown calling convention", "");
         return NULL;
     }
     if (hook_prepare(wine, ctx, values + REMOTE_NR_IMPORTS)) {
@@ -164,7 +178,7 @@ static const char *prepare(const struct hook_wine *wine, const struct elf_object
     return convention;
 }
 
-/* By the user; an empty value says nothing. */
+/* By the user. An empty value does not count. */
 static bool is_disabled(void)
 {
     const char *value = secure_getenv("WW_DISABLE");
@@ -172,7 +186,7 @@ static bool is_disabled(void)
     return value && value[0];
 }
 
-/* For `writewatch run --stats`. Without it nothing is amiss. */
+/* For `writewatch run --stats`. A failure changes nothing else. */
 static void publish(const struct ww_context *ctx, const char *convention)
 {
     const char *folder = secure_getenv("WW_STATS");
@@ -228,14 +242,14 @@ static void attach(void *ntdll, const char *path)
 
 #define MAX_DLOPENS 8
 
-/* The definitions of dlopen() behind ours, up to the C library's, which is the last. */
+/* The definitions of dlopen() after ours in the order of lookup. The C library's is the last. */
 struct dlopens {
     size_t nr;
     struct elf_definition definitions[MAX_DLOPENS];
 };
 
 static struct dlopens known;
-static atomic_int knowledge; /* of the above: 0 none, 1 it is being written, 2 complete */
+static atomic_int knowledge; /* of `known`: 0 empty, 1 being written, 2 complete */
 
 static void find_dlopens(struct dlopens *ret)
 {
@@ -249,9 +263,8 @@ static void find_dlopens(struct dlopens *ret)
 }
 
 /*
- * Others that stand behind us may have been given our dlopen() where they asked for
- * the next after their own: so who is found to call from one of them gets the one
- * behind that, and no call comes back.
+ * A later preload that asks for the next dlopen() after its own may get ours. So a caller inside one of these
+ * objects gets the definition after that object's, and no call comes back to it.
  */
 static dlopen_fn choose_dlopen(const struct dlopens *dlopens, const void *caller)
 {
@@ -263,7 +276,7 @@ static dlopen_fn choose_dlopen(const struct dlopens *dlopens, const void *caller
     return dlopens->nr ? (dlopen_fn)dlopens->definitions[0].function : NULL;
 }
 
-/* Takes no lock: the loader holds its own where it calls back, and a callback may open a library. */
+/* Takes no lock: the loader holds its own during callbacks, and a callback may open a library. */
 static __attribute__((noinline)) dlopen_fn next_dlopen(const void *caller)
 {
     struct dlopens found;
@@ -280,7 +293,7 @@ static __attribute__((noinline)) dlopen_fn next_dlopen(const void *caller)
     return choose_dlopen(&found, caller);
 }
 
-/* Only a path that means the same whoever asks for it: in others, $ORIGIN is the caller's folder. */
+/* Only a path that does not depend on the caller. $ORIGIN is the caller's folder. */
 static bool is_ntdll(const char *file)
 {
     const char *name = file ? strrchr(file, '/') : NULL;
@@ -300,10 +313,10 @@ static __attribute__((noinline)) void *open_ntdll(dlopen_fn next, const char *fi
 }
 
 /*
- * dlopen() looks at its caller for RUNPATH and $ORIGIN. So for all but ntdll.so
- * this must end in a jump, not in a call: no local whose address is taken, no
- * stack protector. The next one is found without dlsym(): that is what others stand in
- * for, and theirs takes its own caller for the one who asks, or calls dlopen().
+ * dlopen() takes RUNPATH and $ORIGIN from its caller. So for all but ntdll.so this function must end in a
+ * jump, not in a call: it has no local whose address is taken, and no stack protector. It finds the next
+ * dlopen() without dlsym(): other preloads interpose that, and theirs takes its own caller for the caller, or
+ * calls dlopen().
  */
 __attribute__((visibility("default"), optimize("O2"), no_stack_protector)) void *dlopen(const char *file,
                                                                                         int mode)

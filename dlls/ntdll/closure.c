@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Signatures by letter and closures, by libffi. Knows no call by name.
+ * Signatures in letters, and closures, by libffi. Knows no call by name.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -39,7 +39,7 @@ int closure_make(ffi_cif *cif, closure_enter enter, void *user, ffi_closure **re
     return 0;
 }
 
-/* Where it cannot be done, the page stays as libffi has made it. */
+/* If mprotect() fails, the page stays as libffi has made it. */
 void closure_seal(const void *entry)
 {
     uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1, start = (uintptr_t)entry & ~page_mask;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The file in which the preload publishes what it does (stats.c), and which the command reads
- * (programs/counters/counters.c): one for each process, in the folder that WW_STATS names. It is mapped by
- * both. Whoever reads it meets counters in the middle of a change; each of them is whole and only grows, but
- * for those that say so. 32-bit and 64-bit programs have the same layout.
+ * (programs/counters/counters.c). Each process has one, in the folder that WW_STATS names. Both map it. A
+ * reader may see some counters before and others after a change. Each of them is whole, and only grows unless
+ * its comment says otherwise. 32-bit and 64-bit programs have the same layout.
  */
 #ifndef WW_DLLS_NTDLL_COUNTERS_H
 #define WW_DLLS_NTDLL_COUNTERS_H
@@ -15,9 +15,9 @@
 #define COUNTERS_MAGIC UINT64_C(0x73746e756f437757) /* "WwCounts" */
 #define COUNTERS_VERSION 1                          /* another layout is another version */
 
-/* Regions that are told apart; what is watched beyond them is in the sums alone. */
+/* Regions with counters of their own. Further ones are in the sums alone. */
 #define COUNTERS_NR_REGIONS 256
-/* Parts of equal size that a region is divided in, for its pages. */
+/* Parts of equal size into which a region is divided, for its pages. */
 #define COUNTERS_NR_PARTS 64
 
 /* In the order of enum nt_call. */
@@ -31,16 +31,15 @@ enum counters_call {
     COUNTERS_NR_CALLS,
 };
 
-/* Calls that came to us. Their time is in nanoseconds, and Wine's part of it is in it. */
+/* Calls of Windows code. Their time is in nanoseconds and includes Wine's part. */
 struct counters_of_call {
     _Atomic uint64_t nr;
     _Atomic uint64_t nr_failed; /* with a status that is not 0 */
-    _Atomic uint64_t
-        nr_passed; /* get, reset: not about our memory, and so Wine's; else watches left to Wine */
+    _Atomic uint64_t nr_passed; /* get, reset: about memory that is Wine's; else watches left to Wine */
     _Atomic uint64_t time_ns;
 };
 
-/* One watched region. A slot may be given to another one: serial changes then, and all else begins at 0. */
+/* One watched region. When a slot gets another region, serial changes, and all other counters begin at 0. */
 struct counters_of_region {
     _Atomic uint64_t start; /* address; 0: the slot is free, 1: it is being filled */
     _Atomic uint64_t end;
@@ -55,13 +54,13 @@ struct counters_of_region {
 struct counters {
     _Atomic uint64_t magic; /* set last */
     uint32_t version;
-    uint32_t size; /* of this structure */
+    uint32_t size; /* of this structure, in bytes */
     uint32_t pid;
     uint32_t page_size;
     uint64_t began_ns; /* CLOCK_MONOTONIC */
     char backend[16];
     char convention[16];
-    char command[224]; /* words, each ended by a 0 byte, cut off at the end */
+    char command[224]; /* words, each with a 0 byte at its end; cut off if too long */
     struct counters_of_call call[COUNTERS_NR_CALLS];
     _Atomic uint64_t nr_pages;      /* reported by all gets */
     _Atomic uint64_t nr_clean;      /* gets that reported none */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loaded ELF objects as dl_iterate_phdr() shows them: a search for pointers in
- * their data, the functions that they define, and the replacement of a pointer.
+ * Reads loaded ELF objects as dl_iterate_phdr() shows them: searches their data for pointers, finds the
+ * functions that they define, and replaces pointers.
  */
 #include <errno.h>
 #include <link.h>
@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "abi.h"
 #include "elf.h"
 
 struct search {
@@ -30,7 +31,7 @@ static bool contains(const struct dl_phdr_info *info, uintptr_t addr)
     return false;
 }
 
-/* Adds a segment that can be read. False: it cannot be as it says, or there is no room for it. */
+/* Adds a segment if it is readable. False: it wraps around, or there is no room for it. */
 static bool add_segment(struct elf_object *object, const ElfW(Phdr) * phdr)
 {
     uintptr_t start = object->base + phdr->p_vaddr, end = start + phdr->p_memsz;
@@ -62,7 +63,7 @@ int elf_describe(const struct dl_phdr_info *info, struct elf_object *ret)
             ret->dynamic = start;
         }
         if (phdr->p_type == PT_GNU_RELRO) {
-            /* As the loader rounds: a page that it ends in stays writable. */
+            /* Rounded as the loader does: the page in which it ends stays writable. */
             ret->relro_start = start & ~page_mask;
             ret->relro_end = (start + phdr->p_memsz) & ~page_mask;
         }
@@ -93,7 +94,7 @@ int elf_find_object(const void *addr, struct elf_object *ret)
     return search.result;
 }
 
-/* How many bytes there are from @addr on in the segment that it lies in; 0: in none. */
+/* How many bytes there are from @addr to the end of its segment; 0: it is in none. */
 static size_t room_at(const struct elf_object *object, uintptr_t addr)
 {
     for (size_t i = 0; i < object->nr_segments; i++) {
@@ -135,25 +136,15 @@ size_t elf_find_pointer(const struct elf_object *object, const void *value, void
     return nr;
 }
 
-#if defined(__LP64__)
-typedef ElfW(Rela) elf_reloc;
+#ifdef __LP64__
 #define RELOC_SYMBOL(info) ELF64_R_SYM(info)
 #define RELOC_TYPE(info) ELF64_R_TYPE(info)
-#define TYPE_JUMP_SLOT R_X86_64_JUMP_SLOT
-#define TYPE_GLOB_DAT R_X86_64_GLOB_DAT
-#define TAG_RELOCS DT_RELA
-#define TAG_RELOCS_SIZE DT_RELASZ
 #else
-typedef ElfW(Rel) elf_reloc;
 #define RELOC_SYMBOL(info) ELF32_R_SYM(info)
 #define RELOC_TYPE(info) ELF32_R_TYPE(info)
-#define TYPE_JUMP_SLOT R_386_JMP_SLOT
-#define TYPE_GLOB_DAT R_386_GLOB_DAT
-#define TAG_RELOCS DT_REL
-#define TAG_RELOCS_SIZE DT_RELSZ
 #endif
 
-/* A value of the dynamic section; 0 if it is not there. */
+/* A value of the dynamic section, or 0. */
 static uintptr_t dynamic_value(const struct elf_object *object, ElfW(Sxword) tag)
 {
     const ElfW(Dyn) *dynamic = (const void *)object->dynamic;
@@ -167,8 +158,8 @@ static uintptr_t dynamic_value(const struct elf_object *object, ElfW(Sxword) tag
     return 0;
 }
 
-/* A table that the dynamic section names; NULL where it is misplaced. Some C libraries
- * relocate these addresses in place and others do not. */
+/* A table that the dynamic section names. NULL: it is outside of the segments or not aligned. Some C
+ * libraries relocate these addresses in place and others do not. */
 static const void *dynamic_table(const struct elf_object *object, ElfW(Sxword) tag, size_t align,
                                  size_t *ret_room)
 {
@@ -179,7 +170,7 @@ static const void *dynamic_table(const struct elf_object *object, ElfW(Sxword) t
     return *ret_room ? (const void *)addr : NULL;
 }
 
-/* Where the names of symbols are, and how much of them can be read. */
+/* The symbols and their names, and how many of each can be read. */
 struct names {
     const ElfW(Sym) * symbols;
     const char *strings;
@@ -194,18 +185,21 @@ static bool is_named(const struct names *names, size_t symbol, const char *name)
     return at < names->len && size <= names->len - at && !memcmp(names->strings + at, name, size);
 }
 
+/* An entry with an addend begins as one without. */
 static void **find_in_relocs(const struct elf_object *object, const struct names *names, ElfW(Sxword) table,
                              ElfW(Sxword) table_size, const char *name)
 {
     size_t room, size = dynamic_value(object, table_size);
-    const elf_reloc *relocs = dynamic_table(object, table, sizeof(void *), &room);
+    size_t entry_size = abi.has_addends ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel));
+    const char *relocs = dynamic_table(object, table, sizeof(void *), &room);
 
-    for (size_t i = 0; i < (size < room ? size : room) / sizeof(*relocs); i++) {
-        unsigned int type = RELOC_TYPE(relocs[i].r_info);
-        uintptr_t slot = object->base + relocs[i].r_offset;
+    for (size_t i = 0; i < (size < room ? size : room) / entry_size; i++) {
+        const ElfW(Rel) *reloc = (const void *)(relocs + i * entry_size);
+        unsigned int type = RELOC_TYPE(reloc->r_info);
+        uintptr_t slot = object->base + reloc->r_offset;
 
-        if ((type == TYPE_JUMP_SLOT || type == TYPE_GLOB_DAT) &&
-            is_named(names, RELOC_SYMBOL(relocs[i].r_info), name) && is_slot(object, slot)) {
+        if ((type == abi.jump_slot || type == abi.glob_dat) &&
+            is_named(names, RELOC_SYMBOL(reloc->r_info), name) && is_slot(object, slot)) {
             return (void **)slot;
         }
     }
@@ -221,12 +215,17 @@ void **elf_find_import(const struct elf_object *object, const char *name)
     names.nr_symbols /= sizeof(*names.symbols);
     names.strings = dynamic_table(object, DT_STRTAB, 1, &names.len);
     slot = find_in_relocs(object, &names, DT_JMPREL, DT_PLTRELSZ, name);
-    return slot ? slot : find_in_relocs(object, &names, TAG_RELOCS, TAG_RELOCS_SIZE, name);
+    if (!slot && abi.has_addends) {
+        slot = find_in_relocs(object, &names, DT_RELA, DT_RELASZ, name);
+    } else if (!slot) {
+        slot = find_in_relocs(object, &names, DT_REL, DT_RELSZ, name);
+    }
+    return slot;
 }
 
 /* ---- definitions ---- */
 
-/* A table of 32-bit words. What lies beyond its end reads as 0. */
+/* A table of 32-bit words. Beyond its end it reads as 0. */
 struct words {
     const uint32_t *word;
     size_t nr;
@@ -246,10 +245,10 @@ static struct words words_of(const struct elf_object *object, ElfW(Sxword) tag)
     return words;
 }
 
-#define VERSION_HIDDEN 0x8000 /* not what a name without a version stands for */
+#define VERSION_HIDDEN 0x8000 /* not the default version of the name */
 
-/* Whether the symbol is a function of that name for others, in its default version. Whose address another
- * function chooses (IFUNC) counts not. */
+/* Whether the symbol is an exported function of that name, in its default version. A function whose address
+ * is chosen at run time (IFUNC) does not count. */
 static bool is_definition(const struct elf_object *object, const struct names *names, size_t symbol,
                           const char *name)
 {
@@ -279,8 +278,10 @@ static uint32_t gnu_hash(const char *name)
     return hash;
 }
 
-/* Through DT_GNU_HASH: 4 words, a filter of pointers' size, the buckets, and for each symbol from the first
- * one on its hash, whose lowest bit says that its bucket ends. Returns the symbol, 0 if there is none. */
+/* Looks up DT_GNU_HASH: 4 words, a Bloom filter of words as wide as pointers, the buckets, and the hash of
+ * each symbol from the first one on. The lowest bit of a hash is set at the end of its bucket. Returns the
+ * symbol or 0.
+ */
 static size_t find_by_gnu_hash(const struct elf_object *object, const struct names *names, const char *name)
 {
     struct words table = words_of(object, DT_GNU_HASH);
@@ -300,7 +301,7 @@ static size_t find_by_gnu_hash(const struct elf_object *object, const struct nam
     return 0;
 }
 
-/* Without it: DT_HASH has the number of symbols in its second word. */
+/* For objects without it. DT_HASH has the number of symbols in its second word. */
 static size_t find_among_all(const struct elf_object *object, const struct names *names, const char *name)
 {
     struct words table = words_of(object, DT_HASH);
@@ -371,7 +372,7 @@ bool elf_contains(const struct elf_object *object, const void *addr)
 
 /* ---- replacing ---- */
 
-/* Of the pages that the loader has made read-only. */
+/* Changes the protection of those slots' pages that the loader has made read-only. */
 static int protect_slots(const struct elf_object *object, void **const slots[], size_t nr, int prot)
 {
     uintptr_t page_mask = sysconf(_SC_PAGESIZE) - 1;
@@ -387,7 +388,7 @@ static int protect_slots(const struct elf_object *object, void **const slots[], 
     return 0;
 }
 
-/* Nothing can fail any more once the first is stored: it might not be possible to take it back. */
+/* Everything that can fail comes before the first store, which might not be possible to undo. */
 int elf_replace_pointers(const struct elf_object *object, void **const slots[], void *const values[],
                          size_t nr)
 {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Finding and replacing function pointers in the initialised data of a loaded
- * ELF object, by value or by the name of an import, and finding the functions that
- * objects define. Knows nothing of Wine.
+ * Finds and replaces function pointers in the initialised data of a loaded ELF object, by value or by the
+ * name of an import, and finds the functions that objects define. Knows nothing of Wine.
  *
- * What the object says of itself is believed as far as the loader had to believe
- * it when it mapped the segments, and no further: nothing outside of them is read
- * or written. What does not fit is not found.
+ * The object is trusted as far as the loader had to trust it when it mapped the segments. Nothing outside of
+ * them is read or written. An entry that does not fit is not found.
  */
 #ifndef WW_DLLS_NTDLL_ELF_H
 #define WW_DLLS_NTDLL_ELF_H
@@ -17,17 +15,16 @@
 
 #define ELF_MAX_SEGMENTS 16
 
-/* The readable segments of one object, as they lie in memory, and what of them
- * the loader has made read-only. */
+/* The readable segments of one object in memory, and the part that the loader has made read-only. */
 struct elf_object {
     size_t nr_segments;
     struct {
         uintptr_t start, end;
-        uintptr_t data_end; /* of what comes from the file; zeros behind it */
+        uintptr_t data_end; /* of the bytes from the file; zeros follow */
         bool writable;
     } segments[ELF_MAX_SEGMENTS];
     uintptr_t relro_start, relro_end; /* whole pages */
-    uintptr_t base;                   /* what was added to the addresses in the file */
+    uintptr_t base;                   /* the load bias: addresses in memory minus those in the file */
     uintptr_t dynamic;                /* the dynamic section; 0: none */
 };
 
@@ -42,11 +39,11 @@ int elf_find_object(const void *addr, struct elf_object *ret);
 /* Counts the aligned words equal to @value in the object's data; *@ret_slot is the last. */
 size_t elf_find_pointer(const struct elf_object *object, const void *value, void ***ret_slot);
 
-/* The slot through which the object calls the function @name of another one, an aligned word
- * of a writable segment, or NULL. */
+/* The slot through which the object calls the imported function @name, an aligned word of a writable segment,
+ * or NULL. */
 void **elf_find_import(const struct elf_object *object, const char *name);
 
-/* The function that the object defines for others by that name, or NULL. */
+/* The function that the object exports by that name, or NULL. */
 void *elf_find_export(const struct elf_object *object, const char *name);
 
 struct elf_definition {
@@ -55,16 +52,17 @@ struct elf_definition {
 };
 
 /*
- * The functions of that name in the objects behind the one that contains @self, in the order in which the
- * loader looks names up: what dlsym(RTLD_NEXT) gives, and what is behind that. No function that others may
- * stand in for has a part in it. Returns how many, at most @capacity, which is not 0.
+ * Finds the functions of that name in the objects after the one that contains @self, in the loader's order of
+ * lookup: what dlsym(RTLD_NEXT) gives, and those after it. Calls no function that others may interpose.
+ * Returns how many, at most @capacity, which is not 0.
  */
 size_t elf_find_next(const char *name, const void *self, struct elf_definition *ret, size_t capacity);
 
 bool elf_contains(const struct elf_object *object, const void *addr);
 
-/* Stores values[i] in slots[i], which may be read-only before and after: all of them, or none and
- * returns a negative errno; -EINVAL: one is no aligned word of a writable segment. */
+/* Stores values[i] in slots[i]. Pages that the loader made read-only are so afterwards. Returns 0, or a
+ * negative errno, with which no slot is changed; -EINVAL: one is not an aligned word of a writable segment.
+ */
 int elf_replace_pointers(const struct elf_object *object, void **const slots[], void *const values[],
                          size_t nr);
 

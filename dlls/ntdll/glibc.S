@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Functions of glibc under the versions that they had before 2.32 and 2.34, when those of libpthread and libdl moved
- * into libc.so.6 and got new ones; they are the same functions. The linker would take the new ones, and a preload that
- * asks for more than there is lets no program start, as in a container with an older system. So the preload's calls
- * come here (--wrap, in Makefile.am) and go on by a jump to the old names, which every glibc since has. The files that
- * had them are linked as well; newer systems keep them as empty ones. tests/analysis/test-hardening.sh has the oldest
- * glibc. In assembly, for a C file with .symver in it breaks where -flto is used.
+ * into libc.so.6 and got new versions. They are the same functions. The linker would take the new versions, and with
+ * an older glibc, as in a container, a preload that needs them lets no program start. So the preload's calls come
+ * here (--wrap, in dlls.mk) and jump to the old versions, which every glibc since has. The files that had them are
+ * linked as well. Newer systems keep them as empty ones. tests/analysis/test-hardening.sh has the oldest glibc. This
+ * is assembly because a C file with .symver in it breaks where -flto is used.
  */
 #ifdef __CET__
 #include <cet.h>
@@ -31,7 +31,7 @@
     JUMP(old_##name);                                                                                        \
     .size __wrap_##name, . - __wrap_##name
 
-/* The same for what another C library may lack: the preload loads without it, and does nothing there (attach.c). */
+/* The same for functions that another C library may lack. There the preload loads and does nothing (attach.c). */
 #define OPTIONAL(name, version)                                                                              \
     .weak old_##name;                                                                                        \
     FORWARD(name, version)
@@ -60,7 +60,7 @@ FORWARD(pthread_rwlockattr_init, LATER)
 OPTIONAL(pthread_rwlockattr_setkind_np, LATER)
 FORWARD(pthread_sigmask, BASE)
 
-/* Of musl and older ones of it. The linker takes those with _chk for what _FORTIFY_SOURCE makes of a call. */
+/* Functions that musl, or an older musl, lacks. _FORTIFY_SOURCE makes calls of those with _chk. */
 OPTIONAL(__dprintf_chk, GLIBC_2.8)
 OPTIONAL(__register_atfork, GLIBC_2.3.2)
 OPTIONAL(__snprintf_chk, GLIBC_2.3.4)

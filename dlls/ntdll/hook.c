@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Closures for the way in and prepared calls for the way out, both by libffi, so
- * that Wine's calling convention is data: x86_64 Wine's unix side follows the
- * Windows convention up to 8.9 and the System V one from 8.10 on; on i386 it is
- * stdcall, then cdecl.
+ * libffi closures that receive calls from Windows code, and prepared calls of Wine's own functions. Both take
+ * the calling convention of Wine's unix side as data. One call finds out which it is (abi.h).
  */
+#include "abi.h"
 #include "closure.h"
 #include "hook.h"
-#include "near.h"
+#include "filter.h"
 #include "remote.h"
 
 const char *const hook_names[NR_NT_CALLS] = {
@@ -24,7 +23,7 @@ static const char *const signatures[NR_NT_CALLS] = {
     [NT_PROTECT] = "upppup",   [NT_GET_WRITE_WATCH] = "upuppppp", [NT_RESET_WRITE_WATCH] = "uppp",
 };
 
-/* One process, one Wine: the closures need an address that lives as long. */
+/* One process has one Wine. The closures keep this address. */
 static struct {
     struct nt nt;
     ffi_abi abi;
@@ -38,106 +37,40 @@ static struct {
 
 /* ---- the convention ---- */
 
-/*
- * What one call with two pointers as its arguments did. On x86_64 the registers
- * that may carry the first two arguments hold four different pointers, and those
- * that were written through tell. On i386 the arguments are always on the stack,
- * and what tells is whether the callee took them off.
- */
-struct effect {
-    LARGE_INTEGER target[4]; /* rdi, rsi, rdx, rcx; on i386 the first two */
-    bool popped;
-};
-
+/* Stands for "not written": nothing that a function would write by itself. */
 #define UNTOUCHED 0x5a5a5a5a5a5a5a5aLL
 
-static const struct {
-    const char *name;
-    ffi_abi abi;
-    bool written[4];
-    bool popped;
-} conventions[] = {
-#if defined(__x86_64__)
-    { "win64", FFI_WIN64, { false, false, true, true }, false },
-    { "sysv", FFI_UNIX64, { true, true, false, false }, false },
-#elif defined(__i386__)
-    { "stdcall", FFI_STDCALL, { true, true, false, false }, true },
-    { "cdecl", FFI_SYSV, { true, true, false, false }, false },
-#endif
-};
-
-static void make_call(void *function, struct effect *effect)
+static bool has_effect(const struct abi_convention *convention, const struct abi_effect *effect)
 {
-#if defined(__x86_64__)
-    register LARGE_INTEGER *rdi __asm__("rdi") = &effect->target[0];
-    register LARGE_INTEGER *rsi __asm__("rsi") = &effect->target[1];
-    register LARGE_INTEGER *rdx __asm__("rdx") = &effect->target[2];
-    register LARGE_INTEGER *rcx __asm__("rcx") = &effect->target[3];
-
-    /* The red zone stays untouched, and the Windows convention's home area lies
-     * at the end of the room made here. */
-    __asm__ volatile("mov %%rsp, %%rbx\n\t"
-                     "sub $160, %%rsp\n\t"
-                     "and $-16, %%rsp\n\t"
-                     "call *%[function]\n\t"
-                     "mov %%rbx, %%rsp"
-                     : "+r"(rdi), "+r"(rsi), "+r"(rdx), "+r"(rcx)
-                     : [function] "r"(function)
-                     : "rax", "rbx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
-                       "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
-                       "xmm14", "xmm15");
-#elif defined(__i386__)
-    LARGE_INTEGER *first = &effect->target[0], *second = &effect->target[1];
-    long left;
-
-    /* The function may leave anything in the registers of all three. */
-    __asm__ volatile("mov %%esp, %%esi\n\t"
-                     "and $-16, %%esp\n\t"
-                     "sub $8, %%esp\n\t"
-                     "push %[second]\n\t"
-                     "push %[first]\n\t"
-                     "mov %%esp, %%edi\n\t"
-                     "call *%[function]\n\t"
-                     "sub %%esp, %%edi\n\t"
-                     "mov %%esi, %%esp"
-                     : "=&D"(left), [function] "+a"(function), [first] "+c"(first), [second] "+d"(second)
-                     :
-                     : "esi", "memory", "cc");
-    effect->popped = left == -8;
-#else
-    (void)function;
-    (void)effect;
-#endif
-}
-
-static bool has_effect(const struct effect *effect, size_t convention)
-{
-    for (int i = 0; i < 4; i++) {
-        if (conventions[convention].written[i] != (effect->target[i].QuadPart != UNTOUCHED)) {
+    for (int i = 0; i < ABI_NR_PLACES; i++) {
+        if (convention->written[i] != (effect->target[i] != UNTOUCHED)) {
             return false;
         }
     }
-    return conventions[convention].popped == effect->popped;
+    return convention->popped == effect->popped;
 }
 
 const char *hook_learn_convention(const struct hook_wine *wine)
 {
-    struct effect effect = { .popped = false };
+    struct abi_effect effect = { .popped = false };
 
-    for (int i = 0; i < 4; i++) {
-        effect.target[i].QuadPart = UNTOUCHED;
+    if (!abi.nr_conventions) {
+        return NULL;
     }
-    make_call(wine->query_performance_counter, &effect);
-    for (size_t i = 0; i < sizeof(conventions) / sizeof(conventions[0]); i++) {
-        if (has_effect(&effect, i)) {
-            wine_side.abi = conventions[i].abi;
-            return conventions[i].name;
+    for (int i = 0; i < ABI_NR_PLACES; i++) {
+        effect.target[i] = UNTOUCHED;
+    }
+    abi.call_all(wine->query_performance_counter, &effect);
+    for (size_t i = 0; i < abi.nr_conventions; i++) {
+        if (has_effect(&abi.conventions[i], &effect)) {
+            wine_side.abi = abi.conventions[i].abi;
+            return abi.conventions[i].name;
         }
     }
     return NULL;
 }
 
-/* ---- the way out ---- */
+/* ---- calls of Wine's functions ---- */
 
 static NTSTATUS call_out(ffi_cif *cif, void *function, void **args)
 {
@@ -166,7 +99,7 @@ static NTSTATUS query(void *function, HANDLE handle, ULONG class, void *info, UL
  * Every call on virtual memory asks for a handle to a process with PROCESS_VM_OPERATION (Microsoft's
  * documentation of VirtualAllocEx() and ObReferenceObjectByHandle(); ReactOS asks NtGetWriteWatch() and
  * NtResetWriteWatch() for the same). Wine's originals of these two look at no handle. Another process'
- * watches are out of reach from here: nobody may operate on them.
+ * watches cannot be reached from here, so access to them is denied.
  */
 static NTSTATUS check_handle(struct nt *nt, HANDLE process)
 {
@@ -200,11 +133,11 @@ static bool is_free(struct nt *nt, void *addr)
     return !call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args) && info.State == MEM_FREE;
 }
 
-/* ---- the way in ---- */
+/* ---- calls from Windows code ---- */
 
 #define ARG(n, type) (*(type *)args[n])
 
-/* Each begins as this reads the clock, and ends as it is counted. */
+/* Every call reads the clock first and is counted last. */
 static void leave(struct nt *nt, enum nt_call call, uint64_t began, NTSTATUS status, void *ret)
 {
     stats_called(nt->counters, (enum counters_call)call, status != 0, stats_now(nt->counters) - began);
@@ -306,10 +239,10 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.original = call_original;
     wine_side.nt.check_handle = check_handle;
     wine_side.nt.is_free = is_free;
-    wine_side.nt.settle = remote_settle;
+    wine_side.nt.drain = remote_drain;
     wine_side.nt.set_own = remote_set_own;
-    wine_side.nt.consider = near_add;
-    wine_side.nt.ended = near_remove;
+    wine_side.nt.before_watch = filter_add;
+    wine_side.nt.after_watch = filter_remove;
     wine_side.compare_objects = wine->compare_objects;
     wine_side.query_object = wine->query_object;
     wine_side.query_process = wine->query_process;

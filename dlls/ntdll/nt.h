@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The NT calls as this library answers them, in plain C. How a call reaches them
- * from Windows code is hook.c's business; what they fall back on is whatever
- * stood there before (`original`). They return NTSTATUS and follow Windows'
- * order of checks; addresses of the caller are never touched under a lock.
+ * The NT calls as this library answers them, in plain C. hook.c brings calls from Windows code here. The
+ * fallback is the function that was interposed (`original`). They return NTSTATUS and follow Windows' order
+ * of checks. No address of the caller is touched under a lock.
  */
 #ifndef WW_DLLS_NTDLL_NT_H
 #define WW_DLLS_NTDLL_NT_H
@@ -24,7 +23,7 @@
 /* Windows' page, which is also the granularity that NtGetWriteWatch reports. */
 #define NT_PAGE_SIZE 0x1000
 
-/* The calls we stand in for. */
+/* The calls that are interposed. */
 enum nt_call {
     NT_ALLOCATE,
     NT_ALLOCATE_EX,
@@ -37,9 +36,9 @@ enum nt_call {
 
 struct nt {
     struct ww_context *ctx;
-    struct counters *counters; /* NULL: nobody asked for them */
+    struct counters *counters; /* NULL: not asked for */
 
-    /* Makes the call as if we were not there. @args points to the arguments. */
+    /* Calls the interposed function. @args points to the arguments. */
     NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
 
     /* 0 if a handle that is not the pseudo handle was opened on this process and may operate on its memory;
@@ -48,19 +47,20 @@ struct nt {
 
     /* Whether no allocation is at @addr any more. */
     bool (*is_free)(struct nt *nt, void *addr);
-    /* The rest follows changes that are made past us; NULL where nobody makes any. */
 
-    /* Applies what was done to watched memory since the last time. */
-    void (*settle)(struct nt *nt);
+    /* The rest follows changes that do not pass these calls (remote.h). NULL where there are none. */
 
-    /* While true, changes to mappings are those of a call that is followed here. */
+    /* Applies the queued changes to what is watched. */
+    void (*drain)(struct nt *nt);
+
+    /* While true, changes to mappings belong to a call of ours, and are not queued. */
     void (*set_own)(bool own);
 
-    /* A range is going to be watched; not so if this fails, with 0 or a negative errno. */
-    int (*consider)(uintptr_t start, uintptr_t end);
+    /* A range is going to be watched. 0, or a negative errno with which it is not. */
+    int (*before_watch)(uintptr_t start, uintptr_t end);
 
-    /* A range that was considered, or a part of one, is not watched any more. */
-    void (*ended)(uintptr_t start, uintptr_t end);
+    /* Such a range, or a part of one, is no longer watched. */
+    void (*after_watch)(uintptr_t start, uintptr_t end);
 };
 
 /* virtual.c */
@@ -95,15 +95,15 @@ static inline bool nt_is_self(struct nt *nt, HANDLE process)
     return !nt_check_handle(nt, process);
 }
 
-static inline void nt_settle(struct nt *nt)
+static inline void nt_drain(struct nt *nt)
 {
-    if (nt->settle) {
-        nt->settle(nt);
+    if (nt->drain) {
+        nt->drain(nt);
     }
 }
 
-/* Writes to a byte what it holds, whoever else writes there: faults where that is not allowed. Not an atomic
- * "or" of 0, of which compilers make a read, or nothing. */
+/* Writes back the value of a byte, which other threads may write at the same time, and so faults where
+ * writing is not allowed. An atomic "or" of 0 would not do: compilers make a read of it, or nothing. */
 static inline void nt_touch(void *byte)
 {
     char seen = __atomic_load_n((char *)byte, __ATOMIC_RELAXED);
@@ -114,11 +114,11 @@ static inline void nt_touch(void *byte)
     }
 }
 
-/* What is watched in the range is watched no more; there is such a thing. */
+/* Ends the watches in the range, in which there is one. */
 static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     stats_ended(nt->counters, start, end);
-    return ww_forget(nt->ctx, start, end, nt->ended);
+    return ww_forget(nt->ctx, start, end, nt->after_watch);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

@@ -1,131 +1,131 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Notes of changes that were made past our calls, and their effect on what is
- * watched. The mapping calls run under Wine's own lock, in any thread, also in
- * signal handlers: so they only leave a note, without a lock, and the next of our
- * calls settles it. Wine's lock is held from the change to the note, so no later
- * owner of the same addresses can be taken for the earlier one as long as notes
- * are settled before a new watch.
+ * A queue of the changes that other processes make to memory here, and their effect on what is watched. The
+ * mapping calls run under Wine's own lock, in any thread, also in signal handlers. So they only queue the
+ * change, without a lock, and the next of our calls drains the queue.
+ *
+ * Wine's lock is held from the change until it is queued. As long as the queue is drained before a new watch,
+ * no later owner of the same addresses can be taken for the earlier one.
  *
  *   protected   what is dirty goes into the latch, as VirtualProtect does
- *   dropped     the pages or the mapping are gone: armed again, or, if Wine has no
- *               allocation there any more, watched no more
- *   released    watched no more, even if there is another allocation by now
+ *   dropped     the pages or the mapping are gone. The range is armed again, or its watch ends if Wine has no
+ *               allocation there any more
+ *   released    the watch ends, even if there is another allocation by now
  *
- * What cannot be told apart any more errs on the side of reporting. tests/models/notes.pml is
- * the model of notes and settling.
+ * Where several causes are possible, more is reported rather than less. tests/models/notes.pml is the model
+ * of the queue.
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 
-#include "near.h"
+#include "filter.h"
 #include "remote.h"
 
-enum note_kind { NOTE_PROTECTED, NOTE_DROPPED, NOTE_RELEASED };
+enum change_kind { CHANGE_PROTECTED, CHANGE_DROPPED, CHANGE_RELEASED };
 
-struct note {
+struct change {
     uintptr_t start, end;
-    enum note_kind kind;
-    atomic_uint turn; /* the note's number plus 1, once it is complete */
+    enum change_kind kind;
+    atomic_uint seq; /* sequence number plus 1, once the entry is complete */
 };
 
-#define NR_NOTES 1024
+#define QUEUE_LEN 1024
 
-static struct note notes[NR_NOTES];
-static atomic_uint nr_written, nr_settled;
-static atomic_uint nr_overflows, nr_overflows_settled; /* notes that there was no room for */
+static struct change queue[QUEUE_LEN];
+static atomic_uint nr_queued, nr_applied;
+static atomic_uint nr_overflows, nr_overflows_applied; /* changes that found the queue full */
 static struct ww_context *watched_by;
-static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t drain_lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool is_own __attribute__((tls_model("initial-exec")));
 
-/* ---- taking notes ---- */
+/* ---- queue ---- */
 
 void remote_set_own(bool own)
 {
     is_own = own;
 }
 
-static void take_note(enum note_kind kind, void *addr, size_t len)
+static void queue_change(enum change_kind kind, void *addr, size_t len)
 {
     uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + len);
-    unsigned int turn = atomic_load(&nr_written);
-    struct note *note;
+    unsigned int seq = atomic_load(&nr_queued);
+    struct change *change;
 
-    /* Most changes are made elsewhere and are not worth a note. */
-    if (is_own || start >= end || !near_watch(start, end)) {
+    /* Most changes are to memory that nobody watches. */
+    if (is_own || start >= end || !filter_may_match(start, end)) {
         return;
     }
-    /* Only what is dirty now goes into the latch: a guard page, say, that Wine
-     * opens for the write which is about to come, has nothing to keep. */
-    if (kind == NOTE_PROTECTED && !ww_peek(watched_by, start, end)) {
+    /* Only what is dirty now goes into the latch. A guard page, say, which Wine opens for the write that
+     * follows, has nothing to keep. */
+    if (kind == CHANGE_PROTECTED && !ww_peek(watched_by, start, end)) {
         return;
     }
     do {
-        if (turn - atomic_load(&nr_settled) >= NR_NOTES) {
+        if (seq - atomic_load(&nr_applied) >= QUEUE_LEN) {
             atomic_fetch_add(&nr_overflows, 1);
             return;
         }
-    } while (!atomic_compare_exchange_weak(&nr_written, &turn, turn + 1));
-    note = &notes[turn % NR_NOTES];
-    note->start = start;
-    note->end = end;
-    note->kind = kind;
-    atomic_store(&note->turn, turn + 1);
+    } while (!atomic_compare_exchange_weak(&nr_queued, &seq, seq + 1));
+    change = &queue[seq % QUEUE_LEN];
+    change->start = start;
+    change->end = end;
+    change->kind = kind;
+    atomic_store(&change->seq, seq + 1);
 }
 
-/* Released memory inside Wine's own reservations becomes reserved again, which Wine
- * maps without claiming swap; decommitted memory it maps with (strace, 8.0 and 10.0). */
-static enum note_kind kind_of_mmap(int prot, int flags)
+/* Memory that is released inside Wine's own reservations becomes reserved again. Wine maps it without
+ * claiming swap, and decommitted memory with (strace, 8.0 and 10.0). */
+static enum change_kind kind_of_mmap(int prot, int flags)
 {
-    return prot == PROT_NONE && (flags & MAP_NORESERVE) ? NOTE_RELEASED : NOTE_DROPPED;
+    return prot == PROT_NONE && (flags & MAP_NORESERVE) ? CHANGE_RELEASED : CHANGE_DROPPED;
 }
 
-static void *note_mmap(void *ret, size_t len, int prot, int flags)
+static void *queue_mmap(void *ret, size_t len, int prot, int flags)
 {
     if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
-        take_note(kind_of_mmap(prot, flags), ret, len);
+        queue_change(kind_of_mmap(prot, flags), ret, len);
     }
     return ret;
 }
 
-static void *noting_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+static void *hooked_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
-    return note_mmap(mmap(addr, len, prot, flags, fd, offset), len, prot, flags);
+    return queue_mmap(mmap(addr, len, prot, flags, fd, offset), len, prot, flags);
 }
 
 /* For 32-bit Wines, whose offsets are 64 bits wide. */
-static void *noting_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
+static void *hooked_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
 {
-    return note_mmap(mmap64(addr, len, prot, flags, fd, offset), len, prot, flags);
+    return queue_mmap(mmap64(addr, len, prot, flags, fd, offset), len, prot, flags);
 }
 
-static int noting_munmap(void *addr, size_t len)
+static int hooked_munmap(void *addr, size_t len)
 {
     int ret = munmap(addr, len);
 
     if (!ret) {
-        take_note(NOTE_RELEASED, addr, len);
+        queue_change(CHANGE_RELEASED, addr, len);
     }
     return ret;
 }
 
-static int noting_mprotect(void *addr, size_t len, int prot)
+static int hooked_mprotect(void *addr, size_t len, int prot)
 {
     int ret = mprotect(addr, len, prot);
 
     if (!ret) {
-        take_note(NOTE_PROTECTED, addr, len);
+        queue_change(CHANGE_PROTECTED, addr, len);
     }
     return ret;
 }
 
-static int noting_madvise(void *addr, size_t len, int advice)
+static int hooked_madvise(void *addr, size_t len, int advice)
 {
     int ret = madvise(addr, len, advice);
 
     if (!ret && (advice == MADV_DONTNEED || advice == MADV_REMOVE)) {
-        take_note(NOTE_DROPPED, addr, len);
+        queue_change(CHANGE_DROPPED, addr, len);
     }
     return ret;
 }
@@ -137,16 +137,16 @@ static const struct import {
     const char *name;
     void *function, *replacement;
 } imports[REMOTE_NR_IMPORTS][2] = {
-    { { "mmap", (void *)mmap, (void *)noting_mmap }, { "mmap64", (void *)mmap64, (void *)noting_mmap64 } },
-    { { "munmap", (void *)munmap, (void *)noting_munmap } },
-    { { "mprotect", (void *)mprotect, (void *)noting_mprotect } },
-    { { "madvise", (void *)madvise, (void *)noting_madvise } },
+    { { "mmap", (void *)mmap, (void *)hooked_mmap }, { "mmap64", (void *)mmap64, (void *)hooked_mmap64 } },
+    { { "munmap", (void *)munmap, (void *)hooked_munmap } },
+    { { "mprotect", (void *)mprotect, (void *)hooked_mprotect } },
+    { { "madvise", (void *)madvise, (void *)hooked_madvise } },
 };
 
 /*
- * Whether the slot leads to somewhere else than what the loader binds the name to: ours call the
- * function by its name, and would cut off whoever stands there. The address that the loader gives
- * us may be an entry of the program's; one within ntdll.so itself is not bound yet.
+ * Whether another preload has interposed the slot: it holds something else than what the loader binds the
+ * name to. Our replacement calls the function by its name, and would cut the other one off. The address that
+ * the loader gives us may be a PLT entry of the program. An address within ntdll.so itself is not bound yet.
  */
 static bool is_taken(const struct elf_object *ntdll, void *const *slot, const struct import *import)
 {
@@ -181,9 +181,9 @@ int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void 
     return 0;
 }
 
-/* ---- settling ---- */
+/* ---- drain ---- */
 
-/* Applies a change to the part of each watched region that lies in the range. */
+/* Calls @apply for the part of each watched region that lies in the range. */
 static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
                             void (*apply)(struct nt *, uintptr_t start, uintptr_t end))
 {
@@ -198,7 +198,7 @@ static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
     }
 }
 
-/* Holds the region at @start, which another thread may have cut meanwhile: up to *end, at most. */
+/* Holds the region at @start. Another thread may have cut it meanwhile, so *end may become less. */
 static bool hold_part(struct nt *nt, uintptr_t start, uintptr_t *end, struct ww_hold *hold)
 {
     if (ww_hold_to_change_at(nt->ctx, start, hold)) {
@@ -208,7 +208,7 @@ static bool hold_part(struct nt *nt, uintptr_t start, uintptr_t *end, struct ww_
     return true;
 }
 
-static void settle_protected(struct nt *nt, uintptr_t start, uintptr_t end)
+static void apply_protected(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     struct ww_hold hold;
 
@@ -218,8 +218,8 @@ static void settle_protected(struct nt *nt, uintptr_t start, uintptr_t end)
     }
 }
 
-/* Anything may have happened there: all of it counts as written. */
-static void settle_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
+/* Anything may have happened there, so all of it counts as written. */
+static void apply_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     struct ww_hold hold;
 
@@ -232,8 +232,8 @@ static void settle_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
     }
 }
 
-/* Memory that has no allocation any more is watched no more, all that was one region of it. */
-static void settle_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
+/* Where there is no allocation any more, the watch ends, for the whole part of the region. */
+static void apply_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     if (nt->is_free(nt, (void *)start)) {
         nt_forget(nt, start, end);
@@ -242,68 +242,68 @@ static void settle_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
     }
 }
 
-static void settle_released(struct nt *nt, uintptr_t start, uintptr_t end)
+static void apply_released(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     nt_forget(nt, start, end);
 }
 
-static void settle_note(struct nt *nt, const struct note *note)
+static void apply_change(struct nt *nt, const struct change *change)
 {
-    static void (*const settle[])(struct nt *, uintptr_t, uintptr_t) = {
-        [NOTE_PROTECTED] = settle_protected,
-        [NOTE_DROPPED] = settle_dropped,
-        [NOTE_RELEASED] = settle_released,
+    static void (*const apply[])(struct nt *, uintptr_t, uintptr_t) = {
+        [CHANGE_PROTECTED] = apply_protected,
+        [CHANGE_DROPPED] = apply_dropped,
+        [CHANGE_RELEASED] = apply_released,
     };
 
-    for_each_region(nt, note->start, note->end, settle[note->kind]);
+    for_each_region(nt, change->start, change->end, apply[change->kind]);
 }
 
 /*
- * A page that was protected before it was dropped would have kept its dirt in
- * the latch. Whether it had any cannot be seen any more: it counts as written.
+ * A page that was protected before it was dropped would have kept its dirt in the latch. Whether it was dirty
+ * can no longer be found out, so it counts as written.
  */
-static void settle_earlier_protection(struct nt *nt, unsigned int first, unsigned int dropped)
+static void apply_earlier_protection(struct nt *nt, unsigned int first, unsigned int dropped)
 {
-    const struct note *drop = &notes[dropped % NR_NOTES];
+    const struct change *drop = &queue[dropped % QUEUE_LEN];
 
     for (; first != dropped; first++) {
-        const struct note *note = &notes[first % NR_NOTES];
-        uintptr_t start = note->start > drop->start ? note->start : drop->start;
-        uintptr_t end = note->end < drop->end ? note->end : drop->end;
+        const struct change *change = &queue[first % QUEUE_LEN];
+        uintptr_t start = change->start > drop->start ? change->start : drop->start;
+        uintptr_t end = change->end < drop->end ? change->end : drop->end;
 
-        if (note->kind == NOTE_PROTECTED && start < end) {
-            for_each_region(nt, start, end, settle_unknown);
+        if (change->kind == CHANGE_PROTECTED && start < end) {
+            for_each_region(nt, start, end, apply_unknown);
         }
     }
 }
 
-void remote_settle(struct nt *nt)
+void remote_drain(struct nt *nt)
 {
-    unsigned int first, turn, overflows;
+    unsigned int first, seq, overflows;
     sigset_t saved;
 
-    /* An original that faulted did not come back to say that it was over. */
+    /* An original that faulted did not return to clear it. */
     is_own = false;
-    if (atomic_load(&nr_written) == atomic_load(&nr_settled) &&
-        atomic_load(&nr_overflows) == atomic_load(&nr_overflows_settled)) {
+    if (atomic_load(&nr_queued) == atomic_load(&nr_applied) &&
+        atomic_load(&nr_overflows) == atomic_load(&nr_overflows_applied)) {
         return;
     }
     ww_block_signals(&saved);
-    pthread_mutex_lock(&settle_lock);
-    first = atomic_load(&nr_settled);
-    for (turn = first; atomic_load(&notes[turn % NR_NOTES].turn) == turn + 1; turn++) {
-        settle_note(nt, &notes[turn % NR_NOTES]);
-        if (notes[turn % NR_NOTES].kind == NOTE_DROPPED) {
-            settle_earlier_protection(nt, first, turn);
+    pthread_mutex_lock(&drain_lock);
+    first = atomic_load(&nr_applied);
+    for (seq = first; atomic_load(&queue[seq % QUEUE_LEN].seq) == seq + 1; seq++) {
+        apply_change(nt, &queue[seq % QUEUE_LEN]);
+        if (queue[seq % QUEUE_LEN].kind == CHANGE_DROPPED) {
+            apply_earlier_protection(nt, first, seq);
         }
     }
-    atomic_store(&nr_settled, turn);
-    /* Settled only when it is applied: who finds nothing to settle does not wait for us. */
+    atomic_store(&nr_applied, seq);
+    /* Counted only after it is applied: a thread that finds the queue empty does not wait for this one. */
     overflows = atomic_load(&nr_overflows);
-    if (overflows != atomic_load(&nr_overflows_settled)) {
-        for_each_region(nt, 0, UINTPTR_MAX - NT_PAGE_SIZE, settle_unknown);
-        atomic_store(&nr_overflows_settled, overflows);
+    if (overflows != atomic_load(&nr_overflows_applied)) {
+        for_each_region(nt, 0, UINTPTR_MAX - NT_PAGE_SIZE, apply_unknown);
+        atomic_store(&nr_overflows_applied, overflows);
     }
-    pthread_mutex_unlock(&settle_lock);
+    pthread_mutex_unlock(&drain_lock);
     ww_restore_signals(&saved);
 }

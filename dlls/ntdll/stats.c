@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Counts what the NT calls do, in a file that others read (counters.h). All of it is relaxed atomic
- * operations on a mapping that exists before the first call is taken over; a thread may be suspended
- * anywhere in between. What nobody may rely on: that two counters belong to the same moment.
+ * Counts what the NT calls do, in a file that other programs read (counters.h). Every operation is a relaxed
+ * atomic one on a mapping that exists before the first call is interposed. A thread may be suspended between
+ * any two of them, so two counters need not belong to the same moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static void raise_to(_Atomic uint64_t *counter, uint64_t value)
 
 /* ---- the file ---- */
 
-/* The words of the command line, as far as there is room. */
+/* Reads the words of the command line, as far as there is room. */
 static void read_command(char *ret, size_t size)
 {
     int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
@@ -49,7 +49,7 @@ static void read_command(char *ret, size_t size)
     }
 }
 
-/* Room is taken now: a full disk must not become a SIGBUS later. */
+/* Allocates the file's blocks now: a full disk must not become a SIGBUS later. */
 static struct counters *map_file(int fd)
 {
     void *map = MAP_FAILED;
@@ -127,7 +127,8 @@ static void fill_slot(struct counters_of_region *slot, uintptr_t start, uintptr_
     atomic_store(&slot->start, start);
 }
 
-/* What of a slot's region is left when a range of it ends: the part below it, else the part above. */
+/* Cuts a range that is no longer watched off a slot's region. The part below it stays, or else the part
+ * above. */
 static void cut_slot(struct counters_of_region *slot, uintptr_t start, uintptr_t end)
 {
     uint64_t from = load(&slot->start), to = load(&slot->end);
@@ -172,7 +173,7 @@ void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end)
     }
 }
 
-/* NULL: it has none. */
+/* NULL: no region has a slot there. */
 static struct counters_of_region *find_slot(struct counters *counters, uintptr_t addr)
 {
     for (size_t i = 0; i < COUNTERS_NR_REGIONS; i++) {
@@ -186,7 +187,7 @@ static struct counters_of_region *find_slot(struct counters *counters, uintptr_t
     return NULL;
 }
 
-/* The array is the program's, which may change it at the same time. */
+/* The array belongs to the program, which may change it at the same time. */
 static void add_to_parts(struct counters_of_region *slot, void *const *pages, size_t nr)
 {
     uintptr_t start = load(&slot->start), size = load(&slot->end) - start;

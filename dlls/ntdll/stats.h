@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the NT calls tell of themselves, for `writewatch run --stats`, `top` and `record`: nothing
- * unless WW_STATS asks for it. Every call takes NULL for "nobody asked". No locks, no
- * allocation, no system call but the clock: safe wherever a call of Windows' is.
+ * Counters of the NT calls for `writewatch run --stats`, `top` and `record`, kept only if WW_STATS is set.
+ * Every function takes NULL if it is not. They take no lock, allocate nothing and make no system call but for
+ * the clock, so they are safe in every call of Windows.
  */
 #ifndef WW_DLLS_NTDLL_STATS_H
 #define WW_DLLS_NTDLL_STATS_H
@@ -13,11 +13,11 @@
 
 #include "counters.h"
 
-/* Makes the file of this process in @folder; one that an earlier program of this process has left is
- * replaced. NULL with errno set: there is none, and nothing is counted. */
+/* Makes the file of this process in @folder, and replaces the one of an earlier program in this process. NULL
+ * with errno set: there is no file, and nothing is counted. */
 struct counters *stats_open(const char *folder, const char *backend, const char *convention);
 
-/* A range is watched from now on, or no more. */
+/* A range is watched from now on, or no longer. */
 void stats_watched(struct counters *counters, uintptr_t start, uintptr_t end);
 void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end);
 
@@ -25,13 +25,13 @@ void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end);
 void stats_got(struct counters *counters, uintptr_t addr, void *const *pages, size_t nr, uint64_t time_ns);
 void stats_reset(struct counters *counters, uintptr_t addr, uint64_t time_ns);
 
-/* A call has come to its end. */
+/* A call has ended. */
 void stats_called(struct counters *counters, enum counters_call call, bool failed, uint64_t time_ns);
 
 /* A call, or a watch that it asks for, was left to Wine. */
 void stats_passed(struct counters *counters, enum counters_call call);
 
-/* 0 where nobody asked. */
+/* Nanoseconds; 0 if nothing is counted. */
 static inline uint64_t stats_now(const struct counters *counters)
 {
     struct timespec now;

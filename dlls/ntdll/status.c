@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The only table from this library's errors to NTSTATUS.
+ * The only table that maps this library's errors to NTSTATUS.
  */
 #include <errno.h>
 

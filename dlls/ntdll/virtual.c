@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Allocating, freeing and protecting: where watched memory begins, changes and
- * ends. The memory itself stays Wine's; these calls take the MEM_WRITE_WATCH
- * flag out, let the original do its work, and keep the region table in step:
+ * Allocates, frees and protects: where watches begin, change and end. The memory itself stays Wine's. These
+ * calls remove the MEM_WRITE_WATCH flag, call the original, and update the region table:
  *
- *   allocate    the original first, then the range is watched; should that fail,
- *               it is given back and allocated again with the flag, for Wine
- *   decommit    with the region held, so that no harvest sees the mapping in the
- *               middle of being replaced
- *   release     the range leaves the table first, since another thread may get
- *               the same addresses before the original is back
- *   protect     the original first, then what is dirty goes into the latch
+ *   allocate    The original comes first, then the range is watched. If that fails, it is freed, and
+ * allocated again with the flag, for Wine. decommit    The region is held, so that no scan sees the mapping
+ * while it is replaced. release     The range leaves the table first, since another thread may get the same
+ * addresses before the original returns. protect     The original comes first, then what is dirty goes into
+ * the latch.
  *
- * Under Wine a fault on a pointer of the program's ends the call there and then,
- * past our frames. So what pointers lead to is copied before anything is held,
- * the originals get the copies, and results are handed out when all is done.
+ * Under Wine a fault on a pointer of the program ends the call at once and skips our frames. So what pointers
+ * lead to is copied before anything is held, the originals get the copies, and results are stored at the end.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "nt.h"
 
-/* The original of a call whose effect on watched memory is followed here. Of others it is noted (remote.c).
- */
+/* Calls the original where this file applies its effect on watched memory. The effect of others is queued
+ * (remote.c). */
 static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
@@ -36,8 +32,8 @@ static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
     return status;
 }
 
-/* Hands out what the original left in a copy. Calls that fail change nothing as a rule: then nothing is
- * written, or the page that holds it would count as written. */
+/* Stores what the original left in a copy. Calls that fail usually change nothing. Then nothing is stored,
+ * since the page that holds it would count as written. */
 static void hand_out(NTSTATUS status, void *to, const void *copy, size_t size)
 {
     if (!status || memcmp(to, copy, size)) {
@@ -46,8 +42,8 @@ static void hand_out(NTSTATUS status, void *to, const void *copy, size_t size)
 }
 
 /*
- * Holds the first region that a call is going to change. A range of Windows' is inside one allocation, and
- * that is one region of ours, unless something ended the watch of a part of it.
+ * Holds the first region that a call is going to change. A range of Windows is inside one allocation, which
+ * is one region, unless the watch of a part of it has ended.
  */
 static bool hold_first(struct nt *nt, PVOID addr, SIZE_T size, struct ww_hold *hold)
 {
@@ -59,8 +55,8 @@ static bool hold_first(struct nt *nt, PVOID addr, SIZE_T size, struct ww_hold *h
             !ww_hold_to_change_at(nt->ctx, range.start, hold));
 }
 
-/* Applies a change to the part of the held region that lies in the range, and lets the region go. Returns
- * where the region ends. */
+/* Applies a change to the part of the held region that lies in the range, and ends the hold. Returns where
+ * the region ends. */
 static uintptr_t apply_to_held(struct ww_hold *hold, uintptr_t start, uintptr_t end,
                                int (*apply)(struct ww_hold *, uintptr_t, uintptr_t))
 {
@@ -75,7 +71,7 @@ static uintptr_t apply_to_held(struct ww_hold *hold, uintptr_t start, uintptr_t 
     return region_end;
 }
 
-/* Applies a change to every region in what the original says it worked on; @hold is the first of them. */
+/* Applies a change to every region in the range that the original reports. @hold is the first of them. */
 static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T size,
                          int (*apply)(struct ww_hold *, uintptr_t, uintptr_t))
 {
@@ -91,7 +87,7 @@ static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T
 
 /* ---- allocate ---- */
 
-/* The two allocating calls differ in how the original is called, and in nothing else. */
+/* The two allocating calls differ only in how the original is called. */
 struct allocation {
     enum nt_call call;
     void **args; /* as the original takes them */
@@ -99,12 +95,12 @@ struct allocation {
     PVOID *ret; /* these three lie in args */
     SIZE_T *size_ptr;
     ULONG *type;
-    bool may_fault; /* the original follows more pointers of the program's */
-    PVOID base;     /* copies of what the program's pointers lead to */
+    bool may_fault; /* the original follows more pointers of the program */
+    PVOID base;     /* copies of the program's values */
     SIZE_T size;
 };
 
-/* An original that faults does not come back to say that it is over. */
+/* An original that faults does not return, so set_own(false) would not be called. */
 static NTSTATUS original_allocate(struct nt *nt, struct allocation *alloc)
 {
     return alloc->may_fault ? nt->original(nt, alloc->call, alloc->args)
@@ -121,16 +117,16 @@ static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
     return own_original(nt, NT_FREE, args);
 }
 
-/* Watches a fresh allocation. What is still noted for these addresses belonged to
- * memory that was released past us. */
+/* Watches a fresh allocation. Changes of these addresses that are still queued concern memory that was
+ * released before. */
 static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    int err = nt->consider ? nt->consider(start, end) : 0;
+    int err = nt->before_watch ? nt->before_watch(start, end) : 0;
 
     if (err) {
         return err;
     }
-    nt_settle(nt);
+    nt_drain(nt);
     err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
     if (err == -EEXIST) {
         err = nt_forget(nt, start, end);
@@ -140,8 +136,8 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
     }
     if (!err) {
         stats_watched(nt->counters, start, end);
-    } else if (nt->ended) {
-        nt->ended(start, end);
+    } else if (nt->after_watch) {
+        nt->after_watch(start, end);
     }
     return err;
 }
@@ -165,8 +161,8 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     if (!watch_fresh(nt, start, end)) {
         return STATUS_SUCCESS;
     }
-    /* We cannot, so Wine shall: the same call again as it was made. A placeholder
-     * is handed back as the placeholder it was. */
+    /* It cannot be watched here, so Wine gets the call as it was made. A placeholder becomes a placeholder
+     * again. */
     status = original_free(nt, *alloc->ret,
                            wanted_type & MEM_REPLACE_PLACEHOLDER ? MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER
                                                                  : MEM_RELEASE);
@@ -179,7 +175,7 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     return nt->original(nt, alloc->call, alloc->args);
 }
 
-/* New memory that is not watched may lie where a watch was that nobody ended. */
+/* New memory that is not watched may lie where a watch has not been ended. */
 static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
 {
     NTSTATUS status = original_allocate(nt, alloc);
@@ -187,13 +183,13 @@ static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
     if (!status) {
         uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
 
-        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr), nt->ended);
+        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr), nt->after_watch);
     }
     return status;
 }
 
-/* MEM_RESET: Wine drops the pages of part of an allocation. Where nothing can be held, they are holes
- * afterwards, in which nothing is written, and at most reported once more. */
+/* MEM_RESET: Wine drops the pages of a part of an allocation. If no region can be held, they are holes
+ * afterwards, which do not count as written, and they are reported once more at most. */
 static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
 {
     struct ww_hold hold;
@@ -216,7 +212,7 @@ static NTSTATUS allocate_own(struct nt *nt, struct allocation *alloc)
     if ((*alloc->type & MEM_RESERVE) || !*alloc->ret) {
         return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
     }
-    /* Committing needs nothing from us: reserved memory is tracked already. */
+    /* Committing changes no watch, since reserved memory is tracked already. */
     return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : original_allocate(nt, alloc);
 }
 
@@ -229,7 +225,7 @@ static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
     if (!(*alloc->type & MEM_WRITE_WATCH) && !ww_watches_any(nt->ctx)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
-    nt_settle(nt);
+    nt_drain(nt);
     if (!nt_is_self(nt, alloc->process)) {
         return nt->original(nt, alloc->call, alloc->args);
     }
@@ -278,7 +274,7 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
 
 /* ---- free ---- */
 
-/* @args lead to @addr and @size, copies of what the program gave. */
+/* @args point to @addr and @size, copies of the program's values. */
 static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SIZE_T *size)
 {
     struct ww_hold hold;
@@ -289,7 +285,7 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
     }
     status = own_original(nt, NT_FREE, args);
     if (!status) {
-        /* Size 0 is the rest of the allocation; some versions do not say how much that was. */
+        /* Size 0 means the rest of the allocation. Some versions of Wine do not return how much that was. */
         apply_to_all(nt, &hold, *addr, *size ? *size : hold.range.end - (uintptr_t)*addr, ww_hold_discard);
     } else {
         ww_hold_end(&hold);
@@ -300,7 +296,7 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
 static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
 {
     uintptr_t start = nt_page_down((uintptr_t)addr), end;
-    /* As Wine rounds: a size that wraps around to nothing is one of 0. */
+    /* Rounded as Wine does: a size that wraps around to 0 is a size of 0. */
     SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
     struct ww_detached detached;
     struct ww_range range;
@@ -325,8 +321,8 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
         if (!err) {
             stats_ended(nt->counters, start, end);
         }
-        if (!err && nt->ended) {
-            nt->ended(start, end);
+        if (!err && nt->after_watch) {
+            nt->after_watch(start, end);
         }
     }
     return status;
@@ -342,7 +338,7 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
     if (!ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_FREE, args);
     }
-    nt_settle(nt);
+    nt_drain(nt);
     addr = *addr_ptr;
     size = *size_ptr;
     args[1] = &own_addr;
@@ -369,7 +365,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     if (!old_prot || !ww_watches_any(nt->ctx) || !nt_is_self(nt, process)) {
         return nt->original(nt, NT_PROTECT, args);
     }
-    nt_settle(nt);
+    nt_drain(nt);
     addr = *addr_ptr;
     size = *size_ptr;
     old = *old_prot;

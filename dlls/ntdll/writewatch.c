@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * NtGetWriteWatch and NtResetWriteWatch: Windows' checks in Windows' order, then
- * the engine's answer as an array of addresses. Ranges that begin outside what
- * we watch are answered by whoever was here before.
+ * NtGetWriteWatch and NtResetWriteWatch: Windows' checks in Windows' order, then the engine's answer as an
+ * array of addresses. The originals answer for ranges that begin outside of watched memory.
  *
- * Order of the checks: Wine's winetest (kernel32 and ntdll virtual.c), which was
- * run on Windows; the handle comes after the arguments and before the range
- * (ReactOS: NtGetWriteWatch).
+ * The order of the checks is that of Wine's winetest (kernel32 and ntdll virtual.c), which was run on
+ * Windows. The handle comes after the arguments and before the range (ReactOS: NtGetWriteWatch).
  */
 #include "nt.h"
 
-/* Whether the address is one that we watch, and how many bytes of one
- * allocation there are from @base on, or @size if there are at least as many. */
+/* Whether the address is watched here. *@ret_left is how many bytes of the allocation there are from @base
+ * on, or
+ * @size if there are at least as many. */
 static bool is_ours(struct nt *nt, PVOID base, SIZE_T size, SIZE_T *ret_left)
 {
     uintptr_t end = nt_page_up((uintptr_t)base + size);
     struct ww_range range;
 
-    nt_settle(nt);
+    nt_drain(nt);
     if (ww_lockless_knows(nt->ctx, nt_page_down((uintptr_t)base), end)) {
         *ret_left = size;
         return true;
@@ -30,16 +29,15 @@ static bool is_ours(struct nt *nt, PVOID base, SIZE_T size, SIZE_T *ret_left)
 }
 
 /*
- * Faults here and now if the array cannot be written, before anything is reset:
- * under Wine the fault becomes the call's status. Windows probes output arrays
- * in the same way (ReactOS: ProbeForWrite), so that an array inside watched
+ * Faults before anything is reset if the array cannot be written. Under Wine the fault becomes the call's
+ * status. Windows probes output arrays in the same way (ReactOS: ProbeForWrite), so an array inside watched
  * memory counts as written.
  */
 static void probe_for_write(void *array, SIZE_T bytes)
 {
     uintptr_t start = (uintptr_t)array;
 
-    /* By distance: an array may reach beyond the end of the address space. */
+    /* Counts a distance, since an array may reach beyond the end of the address space. */
     for (SIZE_T done = 0; done < bytes; done = nt_page_down(start + done) + NT_PAGE_SIZE - start) {
         nt_touch((void *)(start + done));
     }

@@ -12,8 +12,8 @@
 #include "options.h"
 #include "survey.h"
 
-/* The preload below a directory for libraries. */
-#define BELOW_LIB "/writewatch/" PRELOAD_NAME
+/* The preload's folder below a directory for libraries. */
+#define BELOW_LIB "/writewatch/"
 
 bool own_directory(char *ret, size_t size)
 {
@@ -74,7 +74,7 @@ static bool loader_directory(char ret[PATH_MAX], const char *loader)
  * Sets what goes into LD_PRELOAD: the path, but with $LIB if there is a preload for each word size where $LIB
  * leads. Then each dynamic loader takes its own, and complains about neither.
  */
-static void set_entry(struct preload *preload)
+static void set_entry(struct preload *preload, const char *name)
 {
     char own[PATH_MAX], other[PATH_MAX], end[PATH_MAX], sibling[PATH_MAX];
     const char *path = preload->path;
@@ -85,16 +85,44 @@ static void set_entry(struct preload *preload)
     if (!loader_directory(own, own_loader) || !loader_directory(other, other_loader) || !strcmp(own, other)) {
         return;
     }
-    len = snprintf(end, sizeof(end), "/%s%s", own, BELOW_LIB);
+    len = snprintf(end, sizeof(end), "/%s" BELOW_LIB "%s", own, name);
     end_len = len;
     if (len < 0 || end_len >= sizeof(end) || end_len > path_len || strcmp(path + path_len - end_len, end)) {
         return;
     }
     prefix_len = path_len - end_len;
-    len = snprintf(sibling, sizeof(sibling), "%.*s/%s%s", prefix_len, path, other, BELOW_LIB);
+    len = snprintf(sibling, sizeof(sibling), "%.*s/%s" BELOW_LIB "%s", prefix_len, path, other, name);
     if (len >= 0 && len < (int)sizeof(sibling) && !access(sibling, R_OK)) {
-        snprintf(preload->entry, sizeof(preload->entry), "%.*s/$LIB%s", prefix_len, path, BELOW_LIB);
+        snprintf(preload->entry, sizeof(preload->entry), "%.*s/$LIB" BELOW_LIB "%s", prefix_len, path, name);
     }
+}
+
+/* Takes the module of this name at the first place that has it. */
+static bool take_module(struct preload *preload, const char *name)
+{
+    for (size_t i = 0; i < NR_PLACES; i++) {
+        const char *place = preload->place[i], *slash = strrchr(place, '/');
+        int len;
+
+        if (place[0] != '/') {
+            continue;
+        }
+        len = snprintf(preload->file, PATH_MAX, "%.*s/%s", (int)(slash - place), place, name);
+        if (len >= 0 && len < PATH_MAX && !access(preload->file, R_OK)) {
+            preload->path = preload->file;
+            set_entry(preload, name);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether WW_BACKEND names a backend that only the module with all of them has (dlls/ntdll/backends.c). */
+static bool forced_needs_all(void)
+{
+    const char *forced = forced_backend();
+
+    return forced && strcmp(forced, WINE_BACKEND) && strcmp(forced, "none");
 }
 
 /*
@@ -123,11 +151,8 @@ void find_preload(struct preload *ret)
     if (!strcmp(ret->place[1], ret->place[3]) || !strcmp(ret->place[2], ret->place[3])) {
         ret->place[3][0] = '\0';
     }
-    for (size_t i = 0; i < NR_PLACES && !ret->path; i++) {
-        if (ret->place[i][0] == '/' && !access(ret->place[i], R_OK)) {
-            ret->path = ret->place[i];
-            set_entry(ret);
-        }
+    if (!forced_needs_all() || !take_module(ret, PRELOAD_ALL_NAME)) {
+        take_module(ret, PRELOAD_NAME);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "writewatch.h"
 
 #define PRELOAD_NAME "libwritewatch-ntdll.so"
+#define PRELOAD_ALL_NAME "libwritewatch-ntdll-all.so" /* with all backends */
 #define NR_PLACES 4
 
 /* The backend of the preload unless another is forced (dlls/ntdll/attach.c). */
@@ -25,11 +26,14 @@ struct backends {
 struct preload {
     char place[NR_PLACES][PATH_MAX]; /* "" where there is none */
     const char *path;                /* absolute; NULL: not found */
+    char file[PATH_MAX];             /* what path points to */
     char entry[PATH_MAX];            /* for LD_PRELOAD: the path, or one with $LIB for both word sizes */
 };
 
 /* The directory of this program, without a slash at the end. False: unknown. */
 bool own_directory(char *ret, size_t size);
+
+/* Looks for the module with all backends first where WW_BACKEND names one that the other has not. */
 void find_preload(struct preload *ret);
 
 /* Why the preload cannot be loaded, or NULL. */

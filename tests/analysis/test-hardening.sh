@@ -26,7 +26,7 @@ done
 # ---- the files ----
 
 # Without optimisation, or with flags of their own, people get what they ask for: only the linker's part is looked at then.
-for file in "$library" "$preload" "$command"; do
+for file in "$library" "$preload" "$build/.libs/libwritewatch-ntdll-all.so" "$command"; do
     name=$(basename "$file")
     segments=$(readelf -Wl "$file") dynamic=$(readelf -Wd "$file")
     echo "$segments" | grep -q GNU_RELRO || fail "$name: no RELRO"

@@ -16,20 +16,18 @@ endif
 # The preload with faults: the engine and the NT calls are linked to one object first, so that Wine's own system
 # calls, which pass through the preload as well, stay whole.
 FAULTY = tests/faults/libwritewatch-ntdll.so
-FAULTY_OBJECTS = $(filter %.lo,$(libwritewatch_ntdll_la_OBJECTS))
 EXTRA_DIST += tests/faults/preload.c
 check_DATA += $(FAULTY)
 CLEANFILES += $(FAULTY) tests/faults/engine.o tests/faults/wine.err
 
 $(FAULTY): $(srcdir)/tests/faults/inject.c $(srcdir)/tests/faults/inject.h $(srcdir)/tests/faults/preload.c \
-		libengine.la libnt.la libwritewatch-ntdll.la
+		libengine.la libnt.la libpreload.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -r -nostdlib \
 		$(FAULT_CALLS:%=-Wl,--wrap=%) -o tests/faults/engine.o $(srcdir)/tests/faults/inject.c \
 		-Wl,--whole-archive .libs/libengine.a .libs/libnt.a -Wl,--no-whole-archive && \
-	$(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -shared -static-libgcc -Wl,-z,defs -Wl,--exclude-libs,ALL \
+	$(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -shared -static-libgcc -Wl,-z,defs \
 		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/tests/faults/preload.c \
-		tests/faults/engine.o $(foreach object,$(FAULTY_OBJECTS:.lo=.o),$(dir $(object)).libs/$(notdir $(object))) \
-		$(FFI_PIC)
+		tests/faults/engine.o -Wl,--whole-archive .libs/libpreload.a -Wl,--no-whole-archive $(FFI_PIC)
 
 TESTS += tests/wine/test-faults.sh
 EXTRA_DIST += tests/wine/test-faults.sh

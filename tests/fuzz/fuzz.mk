@@ -8,7 +8,7 @@ FUZZ_WRAP_maps = read fopen
 FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot \
 	fopen capture child_start choose_process counters_folder_make lines_open
 FUZZ_LINK_arguments = $(filter-out %-main.$(OBJEXT),$(writewatch_OBJECTS)) libbench.la
-FUZZ_LINK_elf = dlls/ntdll/libwritewatch_ntdll_la-elf.lo
+FUZZ_LINK_elf = dlls/ntdll/libpreload_la-elf.lo $(libnt_la_LIBADD)
 FUZZ_LINK_maps = libbench.la
 FUZZ_LINK_nt = libnt.la
 FUZZ_HARNESS = $(AM_CPPFLAGS) -iquote $(srcdir)/programs -iquote $(srcdir)/dlls/ntdll $(WINE_CPPFLAGS) $(DEFS) \
@@ -23,7 +23,7 @@ FUZZ_SHARED = tests/fuzz/fuzz.h tests/fuzz/nt-wine.h
 EXTRA_DIST += $(FUZZ_NAMES:%=tests/fuzz/%.c) $(FUZZ_SHARED) tests/fuzz/replay.c tests/fuzz/run.sh tests/fuzz/corpus
 
 $(FUZZ_REPLAYS): tests/fuzz/replay-%: $(srcdir)/tests/fuzz/%.c $(srcdir)/tests/fuzz/replay.c $(FUZZ_SHARED:%=$(srcdir)/%) \
-		libnt.la libengine.la libbench.la $(writewatch_OBJECTS) libwritewatch-ntdll.la
+		libnt.la libengine.la libbench.la $(writewatch_OBJECTS) libpreload.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) $(FUZZ_HARNESS) $(AM_CFLAGS) $(CFLAGS) \
 		-DCORPUS='"$(abs_srcdir)/tests/fuzz/corpus/$*"' $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -no-install -o $@ \
 		$(srcdir)/tests/fuzz/$*.c $(srcdir)/tests/fuzz/replay.c $(FUZZ_LINK_$*) libengine.la $(FUZZ_LIBS)
@@ -33,7 +33,7 @@ $(FUZZ_REPLAYS): tests/fuzz/replay-%: $(srcdir)/tests/fuzz/%.c $(srcdir)/tests/f
 FUZZ_SANITIZERS = fuzzer,address,undefined
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libnt_la_SOURCES) \
-	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c)))
+	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c dlls/ntdll/abi_$(NTDLL_ABI).c)))
 FUZZERS = $(FUZZ_NAMES:%=fuzz/%)
 fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/get.o fuzz/tests/fuzz/nt.o: \
 	FUZZ_CFLAGS += -fno-sanitize=alignment,null,pointer-overflow

@@ -1,38 +1,38 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Notes of changes that are made past our calls: take_note() and remote_settle() of dlls/ntdll/remote.c. Three threads
- * make a change each, under Wine's lock; the ring has two notes. Two threads settle, one of which begins to watch
- * the memory in between.
+ * The queue of changes that other processes make to memory here: queue_change() and remote_drain() of
+ * dlls/ntdll/remote.c. Three threads make a change each, under Wine's lock. The queue has room for two. Two threads
+ * drain it, one of which begins to watch the memory in between.
  *
- * A settling applies each change that was noted before it began, or all there may be (overflow), and
- * no note that is not whole. No change of watched memory goes without a note.
+ * A drain applies each change that was queued before it began, or all that are possible (overflow), and no entry
+ * that is not complete. Every change of watched memory is queued.
  *
  * Without its guards it fails:
- *   NO_WINE_LOCK   two take notes at once: what stands behind a note that is not complete is not settled
- *   NO_TURN        a settling goes by how many notes were begun
- *   NO_OVERFLOW    a note for which there is no room is forgotten
- *   NO_ROOM        a note is written where one waits to be settled
- *   FREE_FIRST     the places of notes are given away before they are applied
- *   OVERFLOW_FIRST an overflow counts as settled before all is applied
- *   NO_SETTLE_LOCK two settle at once: one comes back while the other is in the middle of a note
- *   WATCH_FIRST    memory is watched before changes there are worth a note
+ *   NO_WINE_LOCK   two threads queue at once: what is behind an incomplete entry is not applied
+ *   NO_SEQ         a drain goes by how many entries were begun
+ *   NO_OVERFLOW    a change that finds the queue full is forgotten
+ *   NO_ROOM        an entry is overwritten that is not applied yet
+ *   FREE_FIRST     entries are freed before they are applied
+ *   OVERFLOW_FIRST an overflow counts as applied before all is applied
+ *   NO_DRAIN_LOCK  two drain at once: one returns while the other is in the middle of an entry
+ *   WATCH_FIRST    memory is watched before the filter matches it
  *
- * MUTATIONS: -DNO_WINE_LOCK -DNO_TURN -DNO_OVERFLOW -DNO_ROOM -DFREE_FIRST -DOVERFLOW_FIRST -DNO_SETTLE_LOCK -DWATCH_FIRST
+ * MUTATIONS: -DNO_WINE_LOCK -DNO_SEQ -DNO_OVERFLOW -DNO_ROOM -DFREE_FIRST -DOVERFLOW_FIRST -DNO_DRAIN_LOCK -DWATCH_FIRST
  */
-#define NR_NOTES 2
+#define QUEUE_LEN 2
 #define NR_CHANGES 3
 
-byte note[NR_NOTES];   /* which change */
-byte turn_of[NR_NOTES];
-byte nr_written, nr_settled;
-byte nr_overflows, nr_overflows_settled;
-bool near_watch, is_watched;
-bool wine_lock, settle_lock;
-bool noted[NR_CHANGES], applied[NR_CHANGES];
+byte queue[QUEUE_LEN];   /* which change */
+byte seq_of[QUEUE_LEN];
+byte nr_queued, nr_applied;
+byte nr_overflows, nr_overflows_applied;
+bool may_match, is_watched;
+bool wine_lock, drain_lock;
+bool queued[NR_CHANGES], applied[NR_CHANGES];
 
-proctype taker(byte me)
+proctype changer(byte me)
 {
-    byte turn;
+    byte seq;
     bool matters;
 
 #ifndef NO_WINE_LOCK
@@ -40,73 +40,73 @@ proctype taker(byte me)
 #endif
     matters = is_watched; /* the change is made */
     if
-    :: atomic { !near_watch -> assert(!matters); goto over }
-    :: near_watch -> turn = nr_written
+    :: atomic { !may_match -> assert(!matters); goto over }
+    :: may_match -> seq = nr_queued
     fi;
 again:
 #ifndef NO_ROOM
     if
-    :: turn < nr_settled || turn - nr_settled >= NR_NOTES -> /* the difference is unsigned */
+    :: seq < nr_applied || seq - nr_applied >= QUEUE_LEN -> /* the difference is unsigned */
 #ifndef NO_OVERFLOW
         nr_overflows++;
 #endif
-        noted[me] = true;
+        queued[me] = true;
         goto over
     :: else
     fi;
 #endif
     if
-    :: atomic { nr_written == turn -> nr_written++ }
-    :: atomic { nr_written != turn -> turn = nr_written; goto again }
+    :: atomic { nr_queued == seq -> nr_queued++ }
+    :: atomic { nr_queued != seq -> seq = nr_queued; goto again }
     fi;
-    note[turn % NR_NOTES] = me;
-    d_step { turn_of[turn % NR_NOTES] = turn + 1; noted[me] = true }
+    queue[seq % QUEUE_LEN] = me;
+    d_step { seq_of[seq % QUEUE_LEN] = seq + 1; queued[me] = true }
 over:
     wine_lock = false
 }
 
-inline settle()
+inline drain()
 {
-    d_step { before[0] = noted[0]; before[1] = noted[1]; before[2] = noted[2] }
+    d_step { before[0] = queued[0]; before[1] = queued[1]; before[2] = queued[2] }
     if
-    :: nr_written == nr_settled && nr_overflows == nr_overflows_settled
+    :: nr_queued == nr_applied && nr_overflows == nr_overflows_applied
     :: else ->
-#ifndef NO_SETTLE_LOCK
-        atomic { !settle_lock -> settle_lock = true }
+#ifndef NO_DRAIN_LOCK
+        atomic { !drain_lock -> drain_lock = true }
 #endif
-        turn = nr_settled;
+        seq = nr_applied;
 #ifdef FREE_FIRST
-        nr_settled = nr_written;
+        nr_applied = nr_queued;
 #endif
         do
-#ifdef NO_TURN
-        :: turn < nr_written ->
+#ifdef NO_SEQ
+        :: seq < nr_queued ->
 #else
-        :: turn_of[turn % NR_NOTES] == turn + 1 ->
+        :: seq_of[seq % QUEUE_LEN] == seq + 1 ->
 #endif
-            change = note[turn % NR_NOTES];
+            change = queue[seq % QUEUE_LEN];
             d_step {
-                assert(turn_of[turn % NR_NOTES] == turn + 1);
+                assert(seq_of[seq % QUEUE_LEN] == seq + 1);
                 applied[change] = true;
-                turn++
+                seq++
             }
         :: else -> break
         od;
 #ifndef FREE_FIRST
-        nr_settled = turn;
+        nr_applied = seq;
 #endif
         change = nr_overflows;
         if
-        :: change != nr_overflows_settled ->
+        :: change != nr_overflows_applied ->
 #ifdef OVERFLOW_FIRST
-            nr_overflows_settled = change;
+            nr_overflows_applied = change;
 #endif
             d_step { applied[0] = true; applied[1] = true; applied[2] = true }
-            nr_overflows_settled = change
+            nr_overflows_applied = change
         :: else
         fi;
-        d_step { change = 0; turn = 0 }
-        settle_lock = false
+        d_step { change = 0; seq = 0 }
+        drain_lock = false
     fi;
     d_step {
         assert(!before[0] || applied[0]);
@@ -118,34 +118,34 @@ inline settle()
 proctype watcher()
 {
     bool before[NR_CHANGES];
-    byte turn, change;
+    byte seq, change;
 
 #ifdef WATCH_FIRST
     is_watched = true;
-    near_watch = true;
-    settle()
+    may_match = true;
+    drain()
 #else
-    near_watch = true;
-    settle();
+    may_match = true;
+    drain();
     is_watched = true;
-    settle()
+    drain()
 #endif
 }
 
-proctype settler()
+proctype drainer()
 {
     bool before[NR_CHANGES];
-    byte turn, change;
+    byte seq, change;
 
-    settle()
+    drain()
 }
 
 init {
     atomic {
-        run taker(0);
-        run taker(1);
-        run taker(2);
+        run changer(0);
+        run changer(1);
+        run changer(2);
         run watcher();
-        run settler()
+        run drainer()
     }
 }

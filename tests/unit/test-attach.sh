@@ -54,6 +54,24 @@ WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
 WW_BACKEND=bogus untouched system 'bogus: no such backend'
 WW_DISABLE=1 untouched system 'WW_DISABLE is set$'
 
+# The preload with all backends refuses in the same words. The command takes it for a backend that the other has not.
+small=$preload preload=$build/.libs/libwritewatch-ntdll-all.so
+WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
+WW_BACKEND=bogus untouched system 'bogus: no such backend'
+for backend in uffd none uffd-sync softdirty mprotect; do
+    case $backend in
+    uffd | none) entry=$small ;;
+    *) entry=$preload ;;
+    esac
+    for how in "run --backend=$backend" "run"; do
+        out=$(WW_BACKEND=$backend "$build/writewatch" $how -- sh -c 'echo "$LD_PRELOAD"' 2>/dev/null)
+        [ "$out" = "$entry" ] || fail "$how, backend $backend: LD_PRELOAD is '$out'"
+    done
+done
+preload=$unit/unknown-cpu.so
+untouched system 'unknown calling convention'
+preload=$small
+
 # A filter that ends programs ends nothing: the preload has asked by a child, and stays out.
 if [ -x "$unit/deny" ]; then
     for call in userfaultfd,userfaultfd_ioc_new uffdio_register pagemap_scan; do

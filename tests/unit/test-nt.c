@@ -15,7 +15,7 @@
 
 #include "util.h"
 
-#include "near.h"
+#include "filter.h"
 #include "nt.h"
 
 #define NR_PAGES 8
@@ -92,8 +92,8 @@ static void setup(void)
         .check_handle = check_handle,
         .is_free = is_free,
         .set_own = set_own,
-        .consider = near_add,
-        .ended = near_remove,
+        .before_watch = filter_add,
+        .after_watch = filter_remove,
     };
     nr_passed_on = 0;
     before_original = NULL;
@@ -656,7 +656,7 @@ static void watch_here(char *base, SIZE_T size)
 
 static bool is_near(const char *base)
 {
-    return near_watch((uintptr_t)base, (uintptr_t)base + 1);
+    return filter_may_match((uintptr_t)base, (uintptr_t)base + 1);
 }
 
 static void release_all(char *base, SIZE_T size)
@@ -775,22 +775,22 @@ START_TEST(distant_addresses_are_not_near)
     const uintptr_t at = (uintptr_t)5 << 30, size = 3 * NT_PAGE_SIZE, step = (uintptr_t)1 << 21;
     uint64_t top = sizeof(void *) == 8 ? UINT64_C(1) << 47 : UINT64_C(1) << 32;
 
-    ck_assert_int_eq(near_add((uintptr_t)(at % top), (uintptr_t)(at % top) + size), 0);
+    ck_assert_int_eq(filter_add((uintptr_t)(at % top), (uintptr_t)(at % top) + size), 0);
     for (int bit = 21; (UINT64_C(1) << bit) < top; bit++) {
         uintptr_t other = (uintptr_t)(at % top) ^ (uintptr_t)1 << bit;
 
-        ck_assert_msg(!near_watch(other, other + step), "bit %d", bit);
+        ck_assert_msg(!filter_may_match(other, other + step), "bit %d", bit);
     }
-    ck_assert(near_watch(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
-    ck_assert(near_watch((uintptr_t)(at % top) + step - 1, (uintptr_t)(at % top) + 5 * step));
-    ck_assert(!near_watch((uintptr_t)(at % top) + step, UINTPTR_MAX - NT_PAGE_SIZE));
-    ck_assert(!near_watch(NT_PAGE_SIZE, (uintptr_t)(at % top)));
-    near_remove((uintptr_t)(at % top), (uintptr_t)(at % top) + size);
-    ck_assert(!near_watch(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
+    ck_assert(filter_may_match(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
+    ck_assert(filter_may_match((uintptr_t)(at % top) + step - 1, (uintptr_t)(at % top) + 5 * step));
+    ck_assert(!filter_may_match((uintptr_t)(at % top) + step, UINTPTR_MAX - NT_PAGE_SIZE));
+    ck_assert(!filter_may_match(NT_PAGE_SIZE, (uintptr_t)(at % top)));
+    filter_remove((uintptr_t)(at % top), (uintptr_t)(at % top) + size);
+    ck_assert(!filter_may_match(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
 #ifdef __LP64__
-    ck_assert_int_eq(near_add((UINT64_C(1) << 47) - NT_PAGE_SIZE, (UINT64_C(1) << 47) + NT_PAGE_SIZE),
+    ck_assert_int_eq(filter_add((UINT64_C(1) << 47) - NT_PAGE_SIZE, (UINT64_C(1) << 47) + NT_PAGE_SIZE),
                      -ENOMEM);
-    ck_assert(!near_watch(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
+    ck_assert(!filter_may_match(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
 #endif
 }
 END_TEST
@@ -816,14 +816,14 @@ START_TEST(what_is_near_is_counted_whatever_the_pieces)
                 ;
             }
             if (watched[from] != begin && begin) {
-                ck_assert_int_eq(near_add(base + from * unit, base + next * unit), 0);
+                ck_assert_int_eq(filter_add(base + from * unit, base + next * unit), 0);
             } else if (watched[from] != begin) {
-                near_remove(base + from * unit, base + next * unit);
+                filter_remove(base + from * unit, base + next * unit);
             }
             memset(watched + from, begin, next - from);
         }
         for (size_t i = 0; i < UNITS; i += 2) {
-            nr_wrong += near_watch(base + i * unit, base + i * unit + 1) != (watched[i] || watched[i + 1]);
+            nr_wrong += filter_may_match(base + i * unit, base + i * unit + 1) != (watched[i] || watched[i + 1]);
         }
         ck_assert_msg(!nr_wrong, "round %d: %d wrong", round, nr_wrong);
     }

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A number for each 2 MB of the address space: of the pages in it that are watched, or are about to be. It is
- * above 0 from before such a page is in the table of regions until after it has left, so whoever finds 0 has
- * changed no watched memory. Pages are added and taken off, whatever the pieces: what a part of a watch
- * leaves behind stays counted, and so does a second watch beside it.
+ * A counter for each 2 MB of the address space (a granule): how many pages in it are watched, or are about to
+ * be. It is above 0 from before such a page is in the table of regions until after it has left. So a change
+ * that finds 0 concerns no watched memory. Pages are added and subtracted in pieces of any size, so a watch
+ * may end in parts, and a second watch beside it stays counted.
  *
- * The numbers lie in blocks of one page for 4 GB each. A block is made when the first watch is, and stays. A
- * piece that is all of a block counts once for it, since games and collectors reserve hundreds of GB; what is
- * taken off in smaller pieces afterwards leaves numbers below 0, and only the sum tells. It may be read in
- * two steps: while a page is watched, neither begins nor ends a watch of all the block around it.
+ * The counters lie in blocks of one page for 4 GB each. A block is made for the first watch in it, and stays.
+ * A piece that covers a whole block counts once for the block, since games and collectors reserve hundreds of
+ * GB. What is subtracted in smaller pieces afterwards leaves counters below 0, and only the sum of both
+ * tells. The two may be read one after the other: while a page is watched, no watch of the whole block around
+ * it can begin or end.
  */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
-#include "near.h"
+#include "filter.h"
 
 #define PAGE_SHIFT 12
 #define GRANULE_SHIFT 21
@@ -25,7 +26,7 @@
 #define NR_BLOCKS (sizeof(void *) == 8 ? 1u << (47 - BLOCK_SHIFT) : 1u)
 
 struct block {
-    /* Plus or minus 512 pages, and as many again while a watch replaces one that nobody ended. */
+    /* Plus or minus 512 pages, and as many again while a watch replaces one that was never ended. */
     _Atomic(int16_t) nr_pages[GRANULES_PER_BLOCK];
 };
 
@@ -46,7 +47,7 @@ static size_t granule_of(uintptr_t addr)
 #define GRANULE_BYTES ((uintptr_t)1 << GRANULE_SHIFT)
 #define PAGES_PER_GRANULE (1 << (GRANULE_SHIFT - PAGE_SHIFT))
 
-/* Counts a range that has its blocks, up or down. */
+/* Adds or subtracts a range, whose blocks exist. */
 static void count(uintptr_t start, uintptr_t end, int sign)
 {
     while (start < end) {
@@ -65,7 +66,7 @@ static void count(uintptr_t start, uintptr_t end, int sign)
     }
 }
 
-/* Makes those blocks of a range that are not there, with one mapping for all. */
+/* Makes the blocks of a range that do not exist yet, in one mapping. */
 static int make_blocks(size_t first, size_t last)
 {
     struct block *block, *none;
@@ -90,7 +91,7 @@ static int make_blocks(size_t first, size_t last)
     return 0;
 }
 
-int near_add(uintptr_t start, uintptr_t end)
+int filter_add(uintptr_t start, uintptr_t end)
 {
     if (block_of(end - 1) >= NR_BLOCKS) {
         return -ENOMEM;
@@ -102,12 +103,12 @@ int near_add(uintptr_t start, uintptr_t end)
     return 0;
 }
 
-void near_remove(uintptr_t start, uintptr_t end)
+void filter_remove(uintptr_t start, uintptr_t end)
 {
     count(start, end, -1);
 }
 
-bool near_watch(uintptr_t start, uintptr_t end)
+bool filter_may_match(uintptr_t start, uintptr_t end)
 {
     size_t last = block_of(end - 1) < NR_BLOCKS ? block_of(end - 1) : NR_BLOCKS - 1;
 
