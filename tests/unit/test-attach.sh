@@ -52,6 +52,8 @@ untouched notwine "this ntdll.so is not Wine's"
 untouched oddcall 'unknown calling convention'
 WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
 WW_BACKEND=bogus untouched system 'bogus: no such backend'
+WW_BACKEND=uffd-sync untouched system 'uffd-sync: not in this preload; take libwritewatch-ntdll-all.so'
+WW_BACKEND=softdirty untouched system 'softdirty: not in this preload; take libwritewatch-ntdll-all.so'
 WW_DISABLE=1 untouched system 'WW_DISABLE is set$'
 
 # The preload with all backends refuses in the same words. The command takes it for a backend that the other has not.
