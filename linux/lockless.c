@@ -20,7 +20,7 @@
  * the kernel is asked and after. An epoch ends before anything but an answer happens
  * to a region: before the kernel's bits are moved into the latch, for one. So the
  * answer is one that the ordinary way would have given at the moment between. If the epoch
- * has ended meanwhile, the ordinary way answers. tests/models/quiet.pml checks this.
+ * has ended meanwhile, the ordinary way answers. tests/stress/models/lockless.pml checks this.
  *
  * Nothing that a note names is ever freed but by ww_close(): notes lie in tables that
  * stay, and trackers stay as well.

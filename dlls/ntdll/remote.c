@@ -12,7 +12,7 @@
  *               allocation there any more, watched no more
  *   released    watched no more, even if there is another allocation by now
  *
- * What cannot be told apart any more errs on the side of reporting. tests/models/notes.pml is
+ * What cannot be told apart any more errs on the side of reporting. tests/stress/models/notes.pml is
  * the model of notes and settling.
  */
 #include <errno.h>

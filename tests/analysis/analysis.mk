@@ -20,11 +20,11 @@ check-asan:
 
 # For asan.sh, in that folder: what it runs natively, and a list of it.
 SANITIZED = $(UNIT_TESTS) $(EXAMPLES)
-sanitized-programs: $(SANITIZED) tests/soak/soak tests/loader/loader tests/loader/damage $(check_PROGRAMS)
+sanitized-programs: $(SANITIZED) tests/stress/soak/soak tests/system/loader/loader tests/system/loader/damage $(check_PROGRAMS)
 	@printf '%s\n' $(SANITIZED) >sanitized-programs.list
 
-check-valgrind: all tests/unit/test-pageset tests/unit/test-region tests/unit/test-maps \
-		tests/unit/test-contract
+check-valgrind: all tests/unit/engine/test-page-set tests/unit/engine/test-region tests/unit/kernel/test-maps \
+		tests/unit/contract/test-contract
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/analysis/valgrind.sh || test $$? -eq 77
 
 # gcc's analyzer in a build folder of its own, clang-tidy, cppcheck.

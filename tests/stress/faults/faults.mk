@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- system calls and allocations that fail on purpose ----
+FAULT_CALLS = ioctl syscall open read pread pread64 write pwrite64 epoll_create1 epoll_wait mmap msync \
+	mprotect madvise sigaction pthread_create malloc calloc realloc ww_heap_alloc
+WRAP_FAULTS = $(FAULT_CALLS:%=-Wl,--wrap=%)
+
+if HAVE_CHECK
+UNIT_TESTS += tests/stress/faults/test-faults
+tests_stress_faults_test_faults_SOURCES = tests/stress/faults/test-faults.c $(ON_EACH_BACKEND) tests/common/model.c tests/common/model.h \
+	tests/common/model-behind.c tests/common/model-changes.c tests/common/model-ops.h tests/stress/faults/inject.c tests/stress/faults/inject.h
+tests_stress_faults_test_faults_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/stress/faults
+tests_stress_faults_test_faults_LDADD = $(UNIT_LDADD)
+tests_stress_faults_test_faults_LDFLAGS = $(WRAP_FAULTS)
+endif
+
+# The preload with faults: the engine and the NT calls are linked to one object first, so that Wine's own system
+# calls, which pass through the preload as well, stay whole.
+FAULTY = tests/stress/faults/libwritewatch-ntdll.so
+FAULTY_OBJECTS = $(filter %.lo,$(libwritewatch_ntdll_la_OBJECTS))
+EXTRA_DIST += tests/stress/faults/preload.c
+check_DATA += $(FAULTY)
+CLEANFILES += $(FAULTY) tests/stress/faults/engine.o tests/stress/faults/wine.err
+
+$(FAULTY): $(srcdir)/tests/stress/faults/inject.c $(srcdir)/tests/stress/faults/inject.h $(srcdir)/tests/stress/faults/preload.c \
+		libengine.la libnt.la libwritewatch-ntdll.la
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -r -nostdlib \
+		$(FAULT_CALLS:%=-Wl,--wrap=%) -o tests/stress/faults/engine.o $(srcdir)/tests/stress/faults/inject.c \
+		-Wl,--whole-archive .libs/libengine.a .libs/libnt.a -Wl,--no-whole-archive && \
+	$(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -shared -static-libgcc -Wl,-z,defs -Wl,--exclude-libs,ALL \
+		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/tests/stress/faults/preload.c \
+		tests/stress/faults/engine.o $(foreach object,$(FAULTY_OBJECTS:.lo=.o),$(dir $(object)).libs/$(notdir $(object))) \
+		$(FFI_PIC)
+
+TESTS += tests/system/wine/test-faults.sh
+EXTRA_DIST += tests/system/wine/test-faults.sh
+
+# Many more calls than in `make check`, with a report; and under Wine with seeds of its own.
+EXTRA_DIST += tests/stress/faults/check-faults.sh
+check-faults: all tests/stress/faults/test-faults $(FAULTY)
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/stress/faults/check-faults.sh
+	WW_BUILDDIR='$(abs_builddir)' WW_SEEDS=3 WW_OPERATIONS=10000 $(SHELL) $(srcdir)/tests/system/wine/test-faults.sh || test $$? -eq 77
+
+.PHONY: check-faults

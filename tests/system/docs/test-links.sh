@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Each relative link of the documents leads to a file that is in the tree and in the source archive, and to a heading of
+# it. What README.md links is in the Debian package that has README.md, where the link finds it. README.md is short enough
+# to be read.
+top=$(cd "$(dirname "$0")/../../.." && pwd)
+build=$(cd "${WW_BUILDDIR:-build}" && pwd)
+failed=0
+
+fail() {
+    printf 'FAILED: %s\n' "$*"
+    failed=1
+}
+
+cd "$top" || exit 1
+
+# Automake's list of the archive's files, as `make distdir` reads it.
+archived=$(cd "$build" && printf 'print-distfiles:\n\t@printf "%%s\\n" $(DISTFILES)\n' |
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -f Makefile -f - print-distfiles)
+case $archived in
+*configure.ac*) ;;
+*)
+    fail "no list of the source archive's files: $archived"
+    exit 1
+    ;;
+esac
+
+# in_archive FILE: the archive has it, or a folder that it lies in.
+in_archive() {
+    entry=$1
+    while [ "$entry" != . ]; do
+        printf '%s\n' "$archived" | grep -qxF -- "$entry" && return
+        entry=$(dirname "$entry")
+    done
+    return 1
+}
+
+# dh_installdocs puts a file beside README.md, whatever folder it lies in, and a folder as it is.
+package=$(grep -lx README.md debian/*.docs)
+[ "$(echo "$package" | wc -w)" = 1 ] || fail "README.md is not in one Debian package: $package"
+in_package() {
+    grep -qx -- "${1%%/*}" "$package"
+}
+
+# links FOLDER DOCUMENT
+links() {
+    awk -f tests/system/docs/links.awk "$2" | sort -u >"$list"
+    nr=0
+    while IFS= read -r link; do
+        nr=$((nr + 1))
+        file=${link%%#*}
+        target=$(realpath -m --relative-to=. "$1/$file")
+        [ -n "$file" ] || target=$2
+        if [ ! -e "$target" ]; then
+            fail "$2: there is no $link"
+            continue
+        fi
+        in_archive "$target" || fail "$2: $target is not in the source archive"
+        [ "$2" != README.md ] || in_package "$target" || fail "$2: $target is not in $package"
+        case $link in
+        *'#'*)
+            awk -v anchors=1 -f tests/system/docs/links.awk "$target" | grep -qxF -- "${link#*#}" ||
+                fail "$2: $target has no heading for #${link#*#}"
+            ;;
+        esac
+    done <"$list"
+    in_archive "$2" || fail "$2 is not in the source archive"
+    echo "$2: $nr links"
+}
+
+list=$(mktemp) || exit 1
+trap 'rm -f "$list"' EXIT
+for document in *.md docs/*.md docs/*/*.md; do
+    links "$(dirname "$document")" "$document"
+done
+words=$(wc -w <README.md)
+[ "$words" -le 1200 ] || fail "README.md has $words words"
+# A name with another ending would be packed and no link found it.
+grep -q 'dh_compress.*-X\.md' debian/rules || fail "debian/rules compresses documents, so that links between them break"
+exit $failed
