@@ -32,6 +32,7 @@ libwritewatch_ntdll_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -n
 	-static-libgcc -Wl,--exclude-libs,ALL \
 	-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map
 EXTRA_libwritewatch_ntdll_la_DEPENDENCIES = dlls/ntdll/preload.map
+EXTRA_DIST += dlls/ntdll/preload.map
 
 # The preload loads with an older glibc, whatever it was built with, and with musl.
 if OLD_GLIBC

@@ -5,39 +5,36 @@ FAULT_CALLS = ioctl syscall open read pread pread64 write pwrite64 epoll_create1
 WRAP_FAULTS = $(FAULT_CALLS:%=-Wl,--wrap=%)
 
 if HAVE_CHECK
-UNIT_TESTS += tests/stress/faults/test-faults
-tests_stress_faults_test_faults_SOURCES = tests/stress/faults/test-faults.c $(ON_EACH_BACKEND) tests/common/model.c tests/common/model.h \
-	tests/common/model-behind.c tests/common/model-changes.c tests/common/model-ops.h tests/stress/faults/inject.c tests/stress/faults/inject.h
-tests_stress_faults_test_faults_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/stress/faults
-tests_stress_faults_test_faults_LDADD = $(UNIT_LDADD)
-tests_stress_faults_test_faults_LDFLAGS = $(WRAP_FAULTS)
+UNIT_TESTS += %D%/test-faults
+%C%_test_faults_SOURCES = %D%/test-faults.c $(ON_EACH_BACKEND) $(MODEL) \
+	%D%/inject.c %D%/inject.h
+%C%_test_faults_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/%D%
+%C%_test_faults_LDADD = $(UNIT_LDADD)
+%C%_test_faults_LDFLAGS = $(WRAP_FAULTS)
 endif
 
-# The preload with faults: the engine and the NT calls are linked to one object first, so that Wine's own system
-# calls, which pass through the preload as well, stay whole.
-FAULTY = tests/stress/faults/libwritewatch-ntdll.so
+# The preload with faults, for tests/system/wine/test-faults.sh: the engine and the NT calls are linked to one object
+# first, so that Wine's own system calls, which pass through the preload as well, stay whole.
+FAULTY = %D%/libwritewatch-ntdll.so
 FAULTY_OBJECTS = $(filter %.lo,$(libwritewatch_ntdll_la_OBJECTS))
-EXTRA_DIST += tests/stress/faults/preload.c
+EXTRA_DIST += %D%/preload.c
 check_DATA += $(FAULTY)
-CLEANFILES += $(FAULTY) tests/stress/faults/engine.o tests/stress/faults/wine.err
+CLEANFILES += $(FAULTY) %D%/engine.o %D%/wine.err
 
-$(FAULTY): $(srcdir)/tests/stress/faults/inject.c $(srcdir)/tests/stress/faults/inject.h $(srcdir)/tests/stress/faults/preload.c \
+$(FAULTY): $(srcdir)/%D%/inject.c $(srcdir)/%D%/inject.h $(srcdir)/%D%/preload.c \
 		libengine.la libnt.la libwritewatch-ntdll.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -r -nostdlib \
-		$(FAULT_CALLS:%=-Wl,--wrap=%) -o tests/stress/faults/engine.o $(srcdir)/tests/stress/faults/inject.c \
+		$(FAULT_CALLS:%=-Wl,--wrap=%) -o %D%/engine.o $(srcdir)/%D%/inject.c \
 		-Wl,--whole-archive .libs/libengine.a .libs/libnt.a -Wl,--no-whole-archive && \
 	$(CC) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -fPIC -shared -static-libgcc -Wl,-z,defs -Wl,--exclude-libs,ALL \
-		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/tests/stress/faults/preload.c \
-		tests/stress/faults/engine.o $(foreach object,$(FAULTY_OBJECTS:.lo=.o),$(dir $(object)).libs/$(notdir $(object))) \
+		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/%D%/preload.c \
+		%D%/engine.o $(foreach object,$(FAULTY_OBJECTS:.lo=.o),$(dir $(object)).libs/$(notdir $(object))) \
 		$(FFI_PIC)
 
-TESTS += tests/system/wine/test-faults.sh
-EXTRA_DIST += tests/system/wine/test-faults.sh
-
 # Many more calls than in `make check`, with a report; and under Wine with seeds of its own.
-EXTRA_DIST += tests/stress/faults/check-faults.sh
-check-faults: all tests/stress/faults/test-faults $(FAULTY)
-	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/tests/stress/faults/check-faults.sh
+EXTRA_DIST += %D%/check-faults.sh
+check-faults: all %D%/test-faults $(FAULTY)
+	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/%D%/check-faults.sh
 	WW_BUILDDIR='$(abs_builddir)' WW_SEEDS=3 WW_OPERATIONS=10000 $(SHELL) $(srcdir)/tests/system/wine/test-faults.sh || test $$? -eq 77
 
 .PHONY: check-faults

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- hostile input: harnesses for libFuzzer, and their corpus as tests ----
-# A new harness is a word here, tests/stress/fuzz/NAME.c, a folder of inputs, and below what it links and wraps.
-FUZZ_REPLAYS = tests/stress/fuzz/replay-region tests/stress/fuzz/replay-elf tests/stress/fuzz/replay-nt tests/stress/fuzz/replay-maps tests/stress/fuzz/replay-scan tests/stress/fuzz/replay-watch tests/stress/fuzz/replay-arguments
-FUZZ_NAMES = $(FUZZ_REPLAYS:tests/stress/fuzz/replay-%=%)
+# A new harness is a word here, NAME.c, a folder of inputs, and below what it links and wraps.
+FUZZ_REPLAYS = %D%/replay-arguments %D%/replay-elf %D%/replay-maps %D%/replay-nt %D%/replay-region %D%/replay-scan \
+	%D%/replay-watch
+FUZZ_NAMES = $(FUZZ_REPLAYS:%D%/replay-%=%)
 FUZZ_WRAP_region = ww_heap_alloc
 FUZZ_WRAP_maps = read fopen
 FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot \
@@ -19,14 +20,15 @@ FUZZ_LIBS = $(FFI_PIC) $(JSON_LIBS) $(CURSES_LIBS) -lpthread
 TESTS += $(FUZZ_REPLAYS)
 check_DATA += $(FUZZ_REPLAYS)
 CLEANFILES += $(FUZZ_REPLAYS)
-FUZZ_SHARED = tests/stress/fuzz/fuzz.h tests/stress/fuzz/nt-wine.h
-EXTRA_DIST += $(FUZZ_NAMES:%=tests/stress/fuzz/%.c) $(FUZZ_SHARED) tests/stress/fuzz/replay.c tests/stress/fuzz/run.sh tests/stress/fuzz/corpus
+CLEAN_FOLDERS += fuzz %D%/.libs
+FUZZ_SHARED = %D%/fuzz.h %D%/nt-wine.h
+EXTRA_DIST += $(FUZZ_NAMES:%=%D%/%.c) $(FUZZ_SHARED) %D%/replay.c %D%/run.sh %D%/corpus
 
-$(FUZZ_REPLAYS): tests/stress/fuzz/replay-%: $(srcdir)/tests/stress/fuzz/%.c $(srcdir)/tests/stress/fuzz/replay.c $(FUZZ_SHARED:%=$(srcdir)/%) \
+$(FUZZ_REPLAYS): %D%/replay-%: $(srcdir)/%D%/%.c $(srcdir)/%D%/replay.c $(FUZZ_SHARED:%=$(srcdir)/%) \
 		libnt.la libengine.la libbench.la $(writewatch_OBJECTS) libwritewatch-ntdll.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) $(FUZZ_HARNESS) $(AM_CFLAGS) $(CFLAGS) \
-		-DCORPUS='"$(abs_srcdir)/tests/stress/fuzz/corpus/$*"' $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -no-install -o $@ \
-		$(srcdir)/tests/stress/fuzz/$*.c $(srcdir)/tests/stress/fuzz/replay.c $(FUZZ_LINK_$*) libengine.la $(FUZZ_LIBS)
+		-DCORPUS='"$(abs_srcdir)/%D%/corpus/$*"' $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -no-install -o $@ \
+		$(srcdir)/%D%/$*.c $(srcdir)/%D%/replay.c $(FUZZ_LINK_$*) libengine.la $(FUZZ_LIBS)
 
 # With clang: everything once more, with its sanitizers, under fuzz/. Pointers of Windows programs need not be
 # aligned, which the processor does not mind, and lead anywhere.
@@ -35,7 +37,7 @@ FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=un
 FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libnt_la_SOURCES) \
 	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c)))
 FUZZERS = $(FUZZ_NAMES:%=fuzz/%)
-fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/get.o fuzz/tests/stress/fuzz/nt.o: \
+fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/get.o fuzz/%D%/nt.o: \
 	FUZZ_CFLAGS += -fno-sanitize=alignment,null,pointer-overflow
 
 fuzz/%.o: $(srcdir)/%.c
@@ -45,10 +47,10 @@ fuzz/%.o: $(srcdir)/%.c
 fuzz/all.a: $(FUZZ_OBJECTS)
 	$(AM_V_AR)rm -f $@ && $(AR) qcs $@ $(FUZZ_OBJECTS)
 
-$(FUZZERS): fuzz/%: fuzz/tests/stress/fuzz/%.o fuzz/all.a
+$(FUZZERS): fuzz/%: fuzz/%D%/%.o fuzz/all.a
 	$(AM_V_CCLD)$(FUZZ_CC) -fsanitize=$(FUZZ_SANITIZERS) $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -o $@ $< fuzz/all.a $(FUZZ_LIBS)
 
--include $(FUZZ_OBJECTS:.o=.d) $(FUZZ_NAMES:%=fuzz/tests/stress/fuzz/%.d)
+-include $(FUZZ_OBJECTS:.o=.d) $(FUZZ_NAMES:%=fuzz/%D%/%.d)
 
 FUZZ_SECONDS = 600
 fuzz-programs: $(FUZZERS)
@@ -56,6 +58,6 @@ fuzz:
 	@if test '$(FUZZ_CC)' = no; then \
 		echo 'skipped: no clang with libFuzzer (Debian: clang, libclang-rt-14-dev); configure looks for it'; exit 77; fi
 	@$(MAKE) $(AM_MAKEFLAGS) fuzz-programs
-	@WW_BUILDDIR='$(abs_builddir)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(SHELL) $(srcdir)/tests/stress/fuzz/run.sh $(FUZZ_NAMES)
+	@WW_BUILDDIR='$(abs_builddir)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(SHELL) $(srcdir)/%D%/run.sh $(FUZZ_NAMES)
 
 .PHONY: fuzz fuzz-programs
