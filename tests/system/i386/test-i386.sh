@@ -5,6 +5,7 @@
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 here=$build/i386
+. "$top/tests/system/i386/setup.sh"
 failed=0
 unset WW_BACKEND WW_DEBUG WW_DISABLE MAKEFLAGS MFLAGS MAKELEVEL
 
@@ -15,7 +16,8 @@ skip() {
 
 [ "$(uname -m)" = x86_64 ] || skip "this is no x86_64"
 mkdir -p "$here" && cd "$here" || exit 99
-cat >try.c <<'END'
+i386_from installed
+i386_makes try -lcheck -lsubunit -lrt -lm -lpthread 2>try.err <<'END' &&
 #include <check.h>
 #include <ffi.h>
 int main(void)
@@ -23,12 +25,9 @@ int main(void)
     return !suite_create("try");
 }
 END
-# Where there is no gcc-multilib, <asm/...> is in the folder of the other word size only.
-flags="-idirafter /usr/include/$(uname -m)-linux-gnu"
-${CC:-gcc} -m32 $flags -o try try.c -lcheck -lsubunit -lrt -lm -lpthread 2>try.err &&
-    [ -f "$(${CC:-gcc} -m32 -print-file-name=libffi_pic.a)" ] ||
+    [ -f "$($i386_cc -print-file-name=libffi_pic.a)" ] ||
     skip "no programs for i386 can be made here (Debian: gcc-NN-multilib, check:i386, libffi-dev:i386)"
-[ -f config.status ] || "$top/configure" -q --host=i686-linux-gnu CC="${CC:-gcc} -m32" CPPFLAGS="$flags" >configure.log 2>&1 || {
+i386_configure >configure.log 2>&1 || {
     cat configure.log
     exit 1
 }

@@ -12,19 +12,25 @@ top=$(cd "$here/../../.." && pwd)
 outside=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
 build=$outside/kernels/$arch
 . "$here/../debian/debian.sh"
+. "$here/../i386/setup.sh"
 root=$cache/kernels/i386-root
 
 # Leaves an unpacked Debian in $root.
 unpack_i386() {
     [ -d "$root" ] || unpack bookworm i386 \
         libc6-dev,libffi-dev,libbsd-dev,libjson-c-dev,libncurses-dev,check,libseccomp-dev "$root" "$build.log"
-    echo 'int main(void) { return 0; }' | gcc -m32 --sysroot="$root" -static -o "$build/try" -x c - >"$build.log" 2>&1 ||
+    i386_from "$root"
+    echo 'int main(void) { return 0; }' | i386_makes "$build/try" -static >"$build.log" 2>&1 ||
         skip "gcc makes no 32-bit programs (Debian: gcc-$(gcc -dumpversion)-multilib), see $build.log"
+}
+
+amd64_configure() {
+    [ -f config.status ] || "$top/configure" -q "$@"
 }
 
 build_here() {
     cd "$build" || exit 1
-    [ -f config.status ] || "$top/configure" -q --disable-shared --enable-static "$@" || exit 1
+    "${arch}_configure" --disable-shared --enable-static || exit 1
     # -all-static is libtool's word for a program without any shared library. The compiler alone does not
     # take it, so configure must not see it, neither above nor when make finds that it has to run again.
     make Makefile && make -j2 LDFLAGS=-all-static kernel-programs
@@ -33,14 +39,8 @@ build_here() {
 mkdir -p "$build"
 exec 9>"$build.lock"
 flock 9
-if [ "$arch" = i386 ]; then
-    unpack_i386
-    export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root/usr/lib/i386-linux-gnu/pkgconfig"
-    set -- --host=i686-linux-gnu CC="gcc -m32 --sysroot=$root" PKG_CONFIG=pkg-config
-else
-    set --
-fi
-(build_here "$@") >"$build.log" 2>&1 || {
+[ "$arch" = amd64 ] || unpack_i386
+(build_here) >"$build.log" 2>&1 || {
     tail -n 20 "$build.log" >&2
     echo "build.sh: the static programs for $arch cannot be built, see $build.log" >&2
     exit 1

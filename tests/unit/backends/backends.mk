@@ -2,12 +2,14 @@
 # ---- each backend by itself, linux/backends/; what all of them do is in tests/unit/contract ----
 if HAVE_CHECK
 UNIT_TESTS += %D%/test-mprotect
-%C%_test_mprotect_SOURCES = %D%/test-mprotect.c tests/common/util.h
+MPROTECT_TEST = %D%/mprotect-test.c %D%/mprotect-test.h tests/common/util.h
+%C%_test_mprotect_SOURCES = %D%/test-mprotect.c $(MPROTECT_TEST)
 %C%_test_mprotect_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_test_mprotect_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += %D%/test-waits
-%C%_test_waits_SOURCES = %D%/test-waits.c tests/common/deny-call.h tests/common/util.h
+%C%_test_waits_SOURCES = %D%/test-waits.c %D%/waits.h %D%/waits-fills.c %D%/waits-stores.c $(MPROTECT_TEST) \
+	tests/common/deny-call.h
 %C%_test_waits_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_test_waits_LDADD = $(UNIT_LDADD)
 %C%_test_waits_LDFLAGS = -Wl,--wrap=ioctl,--wrap=pwrite64,--wrap=ww_heap_alloc

@@ -10,27 +10,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "util.h"
-
-static struct ww_context *ctx;
-
-static void open_context(void)
-{
-    ck_assert_int_eq(ww_open(&ctx, "mprotect"), 0);
-}
-
-static void close_context(void)
-{
-    ww_close(ctx);
-}
-
-static char *watch_pages(size_t nr)
-{
-    char *base = map_pages(nr);
-
-    ck_assert_int_eq(ww_watch(ctx, base, nr * page_size(), WW_WATCH_FRESH), 0);
-    return base;
-}
+#include "mprotect-test.h"
 
 /* ---- other users of SIGSEGV ---- */
 

@@ -36,7 +36,8 @@ UNIT_TESTS += %D%/test-mappings
 %C%_test_mappings_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += %D%/test-malloc
-%C%_test_malloc_SOURCES = %D%/test-malloc.c tests/common/deny-call.h tests/common/util.h
+%C%_test_malloc_SOURCES = %D%/test-malloc.c %D%/malloc-test.h %D%/malloc-calls.c %D%/malloc-replacements.c \
+	tests/common/deny-call.h tests/common/util.h
 %C%_test_malloc_CPPFLAGS = $(UNIT_CPPFLAGS)
 # Its malloc() stands before libc's, in a static program as well.
 %C%_test_malloc_LDFLAGS = -Wl,-z,muldefs

@@ -2,7 +2,8 @@
 # ---- the NT calls, dlls/ntdll/ ----
 if HAVE_CHECK
 UNIT_TESTS += %D%/test-nt
-%C%_test_nt_SOURCES = %D%/test-nt.c tests/common/util.h dlls/ntdll/near.c dlls/ntdll/near.h
+%C%_test_nt_SOURCES = %D%/test-nt.c %D%/nt-test.h %D%/nt-faults.c %D%/nt-near.c %D%/nt-spans.c tests/common/util.h \
+	dlls/ntdll/near.c dlls/ntdll/near.h
 %C%_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 %C%_test_nt_LDADD = libnt.la $(UNIT_LDADD)
 endif

@@ -5,34 +5,15 @@
  * The expected statuses are those of winetest (kernel32 and ntdll virtual.c),
  * which was run on Windows.
  */
-#include <check.h>
-#include <errno.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include "nt-test.h"
 
-#include "util.h"
-
-#include "near.h"
-#include "nt.h"
-
-#define NR_PAGES 8
-#define SIZE ((SIZE_T)NR_PAGES * NT_PAGE_SIZE)
-#define SELF ((HANDLE) ~(ULONG_PTR)0)
-#define STATUS_FROM_ORIGINAL ((NTSTATUS)0xc0fa4e00)
-#define STATUS_OF_HANDLE ((NTSTATUS)0xc0fa4e01)
-#define SENTINEL ((ULONG_PTR)0x5a5a5a5a)
-
-static struct nt nt;
-static char *area; /* two watched allocations that touch, between guards that are not watched */
+struct nt nt;
+char *area;
 static int nr_passed_on;
-static bool own;    /* under set_own() */
-static bool serves; /* the original succeeds */
-static char *fresh; /* where it allocates */
-static void (*before_original)(enum nt_call call,
-                               void **args); /* what Wine does, or another thread meanwhile */
+bool own;
+bool serves;
+char *fresh;
+void (*before_original)(enum nt_call call, void **args);
 
 /* What an original does that succeeds; ranges as Wine rounds them. */
 static NTSTATUS serve(enum nt_call call, void **args)
@@ -115,6 +96,20 @@ static void teardown(void)
     munmap(area - SIZE, 4 * SIZE);
 }
 
+NTSTATUS change(enum nt_call call, ULONG type, char *base, SIZE_T size)
+{
+    PVOID addr = base;
+    ULONG old = 0;
+
+    switch (call) {
+    case NT_PROTECT:
+        return nt_protect(&nt, SELF, &addr, &size, PAGE_READWRITE, &old);
+    case NT_FREE:
+        return nt_free(&nt, SELF, &addr, &size, type);
+    default:
+        return nt_allocate(&nt, SELF, &addr, 0, &size, type, PAGE_READWRITE);
+    }
+}
 enum { NO_ADDRESSES = 1, NO_COUNT = 2, NO_GRANULARITY = 4, COUNT_0 = 8 };
 
 /* Each row has one thing wrong, or several, of which the first in Windows' order decides. */
@@ -331,136 +326,6 @@ START_TEST(failing_originals)
 }
 END_TEST
 
-/* ---- pointers that fault: under Wine the call ends there, past our frames, with the signal mask of the
- * moment ---- */
-
-static sigjmp_buf dispatcher;
-
-static void end_call(int signal)
-{
-    siglongjmp(dispatcher, signal);
-}
-
-/* Runs a call that must fault, and looks for what it left behind. */
-#define expect_fault(call)                                                                                   \
-    do {                                                                                                     \
-        struct sigaction action = { .sa_handler = end_call, .sa_flags = SA_NODEFER };                        \
-                                                                                                             \
-        ck_assert_int_eq(sigaction(SIGSEGV, &action, NULL), 0);                                              \
-        if (!sigsetjmp(dispatcher, 0)) {                                                                     \
-            (void)(call);                                                                                    \
-            ck_abort_msg("no fault");                                                                        \
-        }                                                                                                    \
-        expect_rest();                                                                                       \
-    } while (0)
-
-static void *watch_and_count(void *arg)
-{
-    *(ssize_t *)arg = ww_count(nt.ctx, area, SIZE);
-    return ww_watch(nt.ctx, area - NT_PAGE_SIZE, NT_PAGE_SIZE, 0) ? nt.ctx : NULL;
-}
-
-/* No signal is blocked, no lock is held, and the page is reported. */
-static void expect_rest(void)
-{
-    struct timespec limit;
-    ssize_t nr = -1;
-    sigset_t mask;
-    pthread_t thread;
-    void *failed;
-
-    ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
-    ck_assert(sigisemptyset(&mask));
-    ck_assert(!own);
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec += 3;
-    ck_assert_int_eq(pthread_create(&thread, NULL, watch_and_count, &nr), 0);
-    ck_assert_msg(!pthread_timedjoin_np(thread, &failed, &limit), "another thread waits for ever");
-    ck_assert_ptr_eq(failed, NULL);
-    ck_assert_int_eq(nr, 1);
-}
-
-static void follow_parameters(enum nt_call call, void **args)
-{
-    if (call == NT_ALLOCATE_EX) {
-        (void)*(volatile char *)*(void **)args[5];
-    }
-}
-
-START_TEST(parameters_that_fault)
-{
-    static const ULONG types[] = { MEM_RESET, MEM_COMMIT, MEM_RESERVE, MEM_RESERVE | MEM_WRITE_WATCH };
-    PVOID addr = area;
-    SIZE_T size = SIZE;
-
-    before_original = follow_parameters;
-    expect_fault(nt_allocate_ex(&nt, SELF, &addr, &size, types[_i], PAGE_READWRITE, (void *)8, 1));
-}
-END_TEST
-
-static char *arguments; /* a page that goes away under the call */
-
-static void take_arguments_away(enum nt_call call, void **args)
-{
-    (void)call;
-    mprotect(arguments, NT_PAGE_SIZE, PROT_NONE);
-    (void)*(volatile char *)*(void **)args[1];
-}
-
-/* Another thread takes the arguments away: the call ends, and what it was about is as it was. */
-START_TEST(arguments_that_go_away)
-{
-    PVOID *addr = (PVOID *)(arguments = map_pages(1));
-    SIZE_T *size = (SIZE_T *)(addr + 1);
-    ULONG *old = (ULONG *)(size + 1);
-
-    *addr = area;
-    *size = SIZE;
-    before_original = take_arguments_away;
-    switch (_i) {
-    case 0:
-        expect_fault(nt_free(&nt, SELF, addr, size, MEM_RELEASE));
-        break;
-    case 1:
-        expect_fault(nt_free(&nt, SELF, addr, size, MEM_DECOMMIT));
-        break;
-    case 2:
-        *addr = area - NT_PAGE_SIZE;
-        expect_fault(nt_free(&nt, SELF, addr, size, MEM_DECOMMIT));
-        break;
-    case 3:
-        expect_fault(nt_protect(&nt, SELF, addr, size, PAGE_READONLY, old));
-        break;
-    case 4:
-        *addr = area - NT_PAGE_SIZE;
-        expect_fault(nt_protect(&nt, SELF, addr, size, PAGE_READONLY, old));
-        break;
-    case 5:
-        expect_fault(nt_allocate(&nt, SELF, addr, 0, size, MEM_RESET, PAGE_READWRITE));
-        break;
-    case 6:
-        expect_fault(nt_allocate(&nt, SELF, addr, 0, size, MEM_COMMIT, PAGE_READWRITE));
-        break;
-    }
-}
-END_TEST
-
-/* A page is reset only if its address can be handed out. */
-START_TEST(arrays_that_fault)
-{
-    char *end = map_pages(2);
-    void *const arrays[] = { end + NT_PAGE_SIZE - 8, (void *)-(intptr_t)8, (void *)-(intptr_t)SIZE,
-                             (void *)(UINTPTR_MAX / 2 - 7) };
-    ULONG_PTR count = NR_PAGES;
-    ULONG granularity;
-
-    ck_assert_int_eq(munmap(end + NT_PAGE_SIZE, NT_PAGE_SIZE), 0);
-    expect_fault(
-        nt_get_write_watch(&nt, SELF, WRITE_WATCH_FLAG_RESET, area, SIZE, arrays[_i], &count, &granularity));
-    ck_assert_uint_eq(count, NR_PAGES);
-}
-END_TEST
-
 /* A call that fails writes nothing, also not what was there already: its arguments' page is clean. */
 START_TEST(failing_calls_mark_nothing)
 {
@@ -498,339 +363,6 @@ START_TEST(releases_that_wrap_around)
 }
 END_TEST
 
-/* ---- one call over several watched ranges, and over what is not watched between them ---- */
-
-static NTSTATUS change(enum nt_call call, ULONG type, char *base, SIZE_T size)
-{
-    PVOID addr = base;
-    ULONG old = 0;
-
-    switch (call) {
-    case NT_PROTECT:
-        return nt_protect(&nt, SELF, &addr, &size, PAGE_READWRITE, &old);
-    case NT_FREE:
-        return nt_free(&nt, SELF, &addr, &size, type);
-    default:
-        return nt_allocate(&nt, SELF, &addr, 0, &size, type, PAGE_READWRITE);
-    }
-}
-
-/* Where the range of a call begins and ends, in pages of the area: inside both, at its ends, beyond both, in
- * the second. Parts that are not watched any more: of the first, between the two, of the second. */
-static const struct {
-    int first, nr, gap, gap_nr;
-} spans[] = {
-    { 2, NR_PAGES, 0, 0 },
-    { 0, 2 * NR_PAGES, 0, 0 },
-    { -4, 2 * NR_PAGES + 8, 0, 0 },
-    { -4, NR_PAGES + 8, 0, 0 },
-    { NR_PAGES - 1, 2, 0, 0 },
-    { 0, 2 * NR_PAGES, 0, 3 },
-    { 1, NR_PAGES + 6, NR_PAGES - 2, 4 },
-    { 3, 2 * NR_PAGES - 4, 5, 2 },
-    { 3, 2 * NR_PAGES - 3, 2 * NR_PAGES - 2, 2 },
-};
-#define NR_SPANS (int)(sizeof(spans) / sizeof(spans[0]))
-
-static void setup_span(int nr)
-{
-    serves = true;
-    if (spans[nr].gap_nr) {
-        ck_assert_int_eq(
-            ww_unwatch(nt.ctx, area + spans[nr].gap * NT_PAGE_SIZE, (size_t)spans[nr].gap_nr * NT_PAGE_SIZE),
-            0);
-    }
-    memset(area, 1, 2 * SIZE);
-}
-
-static bool is_in_span(int nr, int page)
-{
-    return page >= spans[nr].first && page < spans[nr].first + spans[nr].nr;
-}
-
-/* Every watched page is reported, or is not, as the test says. */
-static void expect_span(int nr, bool inside, bool outside)
-{
-    for (int page = 0; page < 2 * NR_PAGES; page++) {
-        char *base = area + page * NT_PAGE_SIZE;
-        ssize_t expected = is_in_span(nr, page) ? inside : outside;
-
-        if (page < spans[nr].gap || page >= spans[nr].gap + spans[nr].gap_nr) {
-            ck_assert_msg(ww_count(nt.ctx, base, NT_PAGE_SIZE) == expected, "span %d, page %d: not %zd", nr,
-                          page, expected);
-        }
-    }
-}
-
-/* What is dirty when all of it is protected outlives the decommitting of all of it. */
-START_TEST(protecting_latches_every_part)
-{
-    setup_span(_i);
-    ck_assert_int_eq(
-        change(NT_PROTECT, 0, area + spans[_i].first * NT_PAGE_SIZE, (SIZE_T)spans[_i].nr * NT_PAGE_SIZE), 0);
-    remap_pages(area, 2 * NR_PAGES);
-    for (int page = 0; page < 2 * NR_PAGES; page++) {
-        ww_discard(nt.ctx, area + page * NT_PAGE_SIZE, NT_PAGE_SIZE);
-    }
-    expect_span(_i, true, false);
-}
-END_TEST
-
-static void drop_span(int nr, enum nt_call call, ULONG type)
-{
-    setup_span(nr);
-    ck_assert_int_eq(
-        change(call, type, area + spans[nr].first * NT_PAGE_SIZE, (SIZE_T)spans[nr].nr * NT_PAGE_SIZE), 0);
-    expect_span(nr, false, true);
-}
-
-START_TEST(decommitting_drops_every_part)
-{
-    drop_span(_i, NT_FREE, MEM_DECOMMIT);
-}
-END_TEST
-
-START_TEST(resetting_drops_every_part)
-{
-    drop_span(_i, NT_ALLOCATE, MEM_RESET);
-}
-END_TEST
-
-static bool was_own;
-
-static void look_whose(enum nt_call call, void **args)
-{
-    (void)call;
-    (void)args;
-    was_own = own;
-}
-
-/* A free whose extent is not known here, or is none that is followed: what it does to mappings is noted. */
-START_TEST(frees_that_are_not_followed_are_noted)
-{
-    before_original = look_whose;
-    change(NT_FREE, MEM_DECOMMIT, area, SIZE);
-    ck_assert(was_own);
-    change(NT_FREE, MEM_RELEASE, area, SIZE);
-    ck_assert(was_own);
-    change(NT_FREE, MEM_RELEASE, area, 2 * SIZE);
-    ck_assert(!was_own);
-    change(NT_FREE, MEM_DECOMMIT, area, SIZE);
-    change(NT_FREE, MEM_DECOMMIT, area - NT_PAGE_SIZE, 0);
-    ck_assert(!was_own);
-    change(NT_FREE, MEM_DECOMMIT, area, SIZE);
-    change(NT_FREE, MEM_RELEASE, area - NT_PAGE_SIZE, 0);
-    ck_assert(!was_own);
-}
-END_TEST
-
-/* ---- where watched memory is ---- */
-
-#define GRANULE ((uintptr_t)2 << 20)
-
-/* Memory whose watch can begin and end at will, at the begin of 2 MB that have nothing else. */
-static char *setup_near(void)
-{
-    char *room = map_pages(8 * GRANULE / NT_PAGE_SIZE);
-
-    serves = true;
-    fresh = (char *)(((uintptr_t)room + 3 * GRANULE) & -GRANULE);
-    return fresh;
-}
-
-/* The preload takes no backend that owns protections, and only it looks for what is near. */
-static bool is_preload(void)
-{
-    return !(ww_backend_caps(nt.ctx) & WW_CAP_OWNS_PROT);
-}
-
-static void watch_here(char *base, SIZE_T size)
-{
-    PVOID addr = NULL;
-
-    fresh = base;
-    ck_assert_int_eq(nt_allocate(&nt, SELF, &addr, 0, &size, MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE),
-                     0);
-    ck_assert_ptr_eq(addr, base);
-}
-
-static bool is_near(const char *base)
-{
-    return near_watch((uintptr_t)base, (uintptr_t)base + 1);
-}
-
-static void release_all(char *base, SIZE_T size)
-{
-    change(NT_FREE, MEM_RELEASE, base, size);
-}
-
-static void forget_by_settling(char *base, SIZE_T size)
-{
-    nt_forget(&nt, (uintptr_t)base, (uintptr_t)base + size);
-}
-
-static void allocate_over(char *base, SIZE_T size)
-{
-    PVOID addr = NULL;
-
-    fresh = base;
-    ck_assert_int_eq(nt_allocate(&nt, SELF, &addr, 0, &size, MEM_RESERVE, PAGE_READWRITE), 0);
-}
-
-static void (*const endings[])(char *base, SIZE_T size) = { release_all, forget_by_settling, allocate_over };
-
-/* However a watch ends, all at once or in parts: changes nearby are changes elsewhere again. */
-START_TEST(watches_that_end_leave_nothing_near)
-{
-    char *base = setup_near();
-
-    if (!is_preload()) {
-        return;
-    }
-    for (int round = 0; round < 2; round++) {
-        ck_assert(!is_near(base));
-        watch_here(base, GRANULE + SIZE);
-        ck_assert(is_near(base) && is_near(base + GRANULE - 1) && is_near(base + 2 * GRANULE - 1));
-        ck_assert(!is_near(base - 1) && !is_near(base + 2 * GRANULE));
-        if (round) {
-            endings[_i](base + SIZE, SIZE);
-            ck_assert(is_near(base) && is_near(base + GRANULE));
-            endings[_i](base + GRANULE, SIZE);
-            ck_assert(is_near(base) && !is_near(base + GRANULE));
-            endings[_i](base, SIZE);
-            ck_assert(is_near(base));
-            endings[_i](base + 2 * SIZE, GRANULE - 2 * SIZE);
-        } else {
-            endings[_i](base, GRANULE + SIZE);
-        }
-        ck_assert(!is_near(base) && !is_near(base + GRANULE));
-    }
-}
-END_TEST
-
-/* A second watch in the same 2 MB stays known when the first one ends. */
-START_TEST(a_second_watch_nearby_stays_known)
-{
-    char *base = setup_near();
-
-    if (!is_preload()) {
-        return;
-    }
-    watch_here(base, SIZE);
-    watch_here(base + GRANULE - SIZE, SIZE);
-    endings[_i](base, SIZE);
-    ck_assert(is_near(base));
-    endings[_i](base + GRANULE - SIZE, SIZE);
-    ck_assert(!is_near(base));
-}
-END_TEST
-
-/* Nobody ended the watch that was here: the new one takes its place, and is counted once. */
-START_TEST(a_watch_in_place_of_another_counts_once)
-{
-    char *base = setup_near();
-
-    if (!is_preload()) {
-        return;
-    }
-    watch_here(base, 2 * SIZE);
-    watch_here(base + SIZE, 2 * SIZE);
-    endings[_i](base, 3 * SIZE);
-    if (_i == 0) {
-        /* Two regions are no range that can be released. */
-        ck_assert(is_near(base));
-        endings[_i](base, SIZE);
-        endings[_i](base + SIZE, 2 * SIZE);
-    }
-    ck_assert(!is_near(base));
-}
-END_TEST
-
-/* Neither a watch that could not begin nor a release that failed changes the number. */
-START_TEST(failures_keep_what_is_near)
-{
-    char *base = setup_near();
-    PVOID addr = NULL;
-    SIZE_T size = SIZE;
-
-    if (!is_preload()) {
-        return;
-    }
-    ck_assert_int_eq(munmap(base, SIZE), 0);
-    nt_allocate(&nt, SELF, &addr, 0, &size, MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE);
-    ck_assert(!is_near(base));
-    watch_here(base + SIZE, SIZE);
-    serves = false;
-    ck_assert_int_eq(change(NT_FREE, MEM_RELEASE, base + SIZE, SIZE), STATUS_FROM_ORIGINAL);
-    ck_assert(is_near(base));
-    serves = true;
-    ck_assert_int_eq(change(NT_FREE, MEM_RELEASE, base + SIZE, SIZE), 0);
-    ck_assert(!is_near(base));
-}
-END_TEST
-
-/* No two addresses share a number; ranges of any length find what lies in them. */
-START_TEST(distant_addresses_are_not_near)
-{
-    const uintptr_t at = (uintptr_t)5 << 30, size = 3 * NT_PAGE_SIZE, step = (uintptr_t)1 << 21;
-    uint64_t top = sizeof(void *) == 8 ? UINT64_C(1) << 47 : UINT64_C(1) << 32;
-
-    ck_assert_int_eq(near_add((uintptr_t)(at % top), (uintptr_t)(at % top) + size), 0);
-    for (int bit = 21; (UINT64_C(1) << bit) < top; bit++) {
-        uintptr_t other = (uintptr_t)(at % top) ^ (uintptr_t)1 << bit;
-
-        ck_assert_msg(!near_watch(other, other + step), "bit %d", bit);
-    }
-    ck_assert(near_watch(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
-    ck_assert(near_watch((uintptr_t)(at % top) + step - 1, (uintptr_t)(at % top) + 5 * step));
-    ck_assert(!near_watch((uintptr_t)(at % top) + step, UINTPTR_MAX - NT_PAGE_SIZE));
-    ck_assert(!near_watch(NT_PAGE_SIZE, (uintptr_t)(at % top)));
-    near_remove((uintptr_t)(at % top), (uintptr_t)(at % top) + size);
-    ck_assert(!near_watch(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
-#ifdef __LP64__
-    ck_assert_int_eq(near_add((UINT64_C(1) << 47) - NT_PAGE_SIZE, (UINT64_C(1) << 47) + NT_PAGE_SIZE),
-                     -ENOMEM);
-    ck_assert(!near_watch(NT_PAGE_SIZE, UINTPTR_MAX - NT_PAGE_SIZE));
-#endif
-}
-END_TEST
-
-/* Watches that begin and end in pieces of any size, over whole blocks of 4 GB too, against a map. */
-START_TEST(what_is_near_is_counted_whatever_the_pieces)
-{
-#ifdef __LP64__
-    enum { UNITS = 4 * 4096 }; /* of 1 MB: half of what one number is for */
-    const uintptr_t unit = 1 << 20, base = UINT64_C(7) << 32;
-    static bool watched[UNITS];
-    uint64_t seed = 1;
-
-    for (int round = 0; round < 400; round++) {
-        size_t from = random_below(&seed, 5) ? random_below(&seed, UNITS) : random_below(&seed, 4) * 4096;
-        size_t to =
-            random_below(&seed, 5) ? random_below(&seed, UNITS) + 1 : random_below(&seed, 4) * 4096 + 4096;
-        bool begin = random_below(&seed, 2);
-        int nr_wrong = 0;
-
-        for (size_t next; from < to; from = next) {
-            for (next = from + 1; next < to && watched[next] == watched[from]; next++) {
-                ;
-            }
-            if (watched[from] != begin && begin) {
-                ck_assert_int_eq(near_add(base + from * unit, base + next * unit), 0);
-            } else if (watched[from] != begin) {
-                near_remove(base + from * unit, base + next * unit);
-            }
-            memset(watched + from, begin, next - from);
-        }
-        for (size_t i = 0; i < UNITS; i += 2) {
-            nr_wrong += near_watch(base + i * unit, base + i * unit + 1) != (watched[i] || watched[i + 1]);
-        }
-        ck_assert_msg(!nr_wrong, "round %d: %d wrong", round, nr_wrong);
-    }
-#endif
-}
-END_TEST
-
 START_TEST(every_error_has_a_status)
 {
     ck_assert_int_eq(nt_status(0), STATUS_SUCCESS);
@@ -855,22 +387,12 @@ int main(void)
     tcase_add_loop_test(tcase, handles, 0, sizeof(handle_rows) / sizeof(handle_rows[0]));
     tcase_add_test(tcase, calls_with_other_handles_pass_through);
     tcase_add_test(tcase, failing_originals);
-    tcase_add_loop_test(tcase, parameters_that_fault, 0, 4);
-    tcase_add_loop_test(tcase, arguments_that_go_away, 0, 7);
-    tcase_add_loop_test(tcase, arrays_that_fault, 0, 4);
     tcase_add_test(tcase, failing_calls_mark_nothing);
     tcase_add_loop_test(tcase, releases_that_wrap_around, 0, 4);
-    tcase_add_loop_test(tcase, protecting_latches_every_part, 0, NR_SPANS);
-    tcase_add_loop_test(tcase, decommitting_drops_every_part, 0, NR_SPANS);
-    tcase_add_loop_test(tcase, resetting_drops_every_part, 0, NR_SPANS);
-    tcase_add_test(tcase, frees_that_are_not_followed_are_noted);
-    tcase_add_loop_test(tcase, watches_that_end_leave_nothing_near, 0, 3);
-    tcase_add_loop_test(tcase, a_second_watch_nearby_stays_known, 0, 3);
-    tcase_add_loop_test(tcase, a_watch_in_place_of_another_counts_once, 0, 3);
-    tcase_add_test(tcase, failures_keep_what_is_near);
-    tcase_add_test(tcase, distant_addresses_are_not_near);
-    tcase_add_test(tcase, what_is_near_is_counted_whatever_the_pieces);
     tcase_add_test(tcase, every_error_has_a_status);
+    add_fault_tests(tcase);
+    add_span_tests(tcase);
+    add_near_tests(tcase);
     suite_add_tcase(suite, tcase);
     return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
