@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * hello.c - the smallest program that uses a write watch.
+ * selftest.c - the smallest program that uses a write watch.
  *
  * Writes to three pages of sixteen, asks which, resets, writes to another one and asks again.
  * It prints what it is told and ends with 0 if that is what it did.

@@ -2,7 +2,7 @@
 # ---- manual pages, installed headers and documents, against what they describe ----
 SCRIPT_TESTS += %D%/test-abi.sh %D%/test-ci.sh %D%/test-examples.sh %D%/test-guide.sh %D%/test-header.sh %D%/test-links.sh \
 	%D%/test-man.sh %D%/test-messages.sh
-EXTRA_DIST += %D%/blocks.awk %D%/links.awk %D%/messages.awk %D%/libwritewatch.abi %D%/libwritewatch.constants \
+EXTRA_DIST += %D%/blocks.awk %D%/links.awk %D%/messages.awk %D%/paths.awk %D%/libwritewatch.abi %D%/libwritewatch.constants \
 	%D%/examples/frame.h \
 	%D%/examples/ww_fill.c \
 	%D%/examples/ww_get_pages.c \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Each relative link of the documents leads to a file that is in the tree and in the source archive, and to a heading of
-# it. What README.md links is in the Debian package that has README.md, where the link finds it. README.md is short enough
+# it. Each path below tests/ that any text names is in the tree, or the build makes it. What README.md links is in the Debian package that has README.md, where the link finds it. README.md is short enough
 # to be read.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
@@ -14,9 +14,15 @@ fail() {
 
 cd "$top" || exit 1
 
+# value VARIABLE...: words of variables of the Makefile.
+value() {
+    names=$(printf '$(%s) ' "$@")
+    (cd "$build" && printf 'print-value:\n\t@printf "%%s\\n" %s\n' "$names" |
+        env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -f Makefile -f - print-value)
+}
+
 # Automake's list of the archive's files, as `make distdir` reads it.
-archived=$(cd "$build" && printf 'print-distfiles:\n\t@printf "%%s\\n" $(DISTFILES)\n' |
-    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -f Makefile -f - print-distfiles)
+archived=$(value DISTFILES)
 case $archived in
 *configure.ac*) ;;
 *)
@@ -68,11 +74,29 @@ links() {
     echo "$2: $nr links"
 }
 
-list=$(mktemp) || exit 1
-trap 'rm -f "$list"' EXIT
+list=$(mktemp) && texts=$(mktemp) || exit 1
+trap 'rm -f "$list" "$texts"' EXIT
 for document in *.md docs/*.md docs/*/*.md; do
     links "$(dirname "$document")" "$document"
 done
+
+# ---- paths below tests/ ----
+
+{
+    find tests
+    value check_PROGRAMS EXTRA_PROGRAMS check_DATA noinst_DATA CLEANFILES CLEAN_FOLDERS
+} >"$list"
+printf '%s\n' "$archived" | sed 's|^\.\./||; /^Makefile.in$\|^build-aux\/\|^configure$/d' | while IFS= read -r file; do
+    [ ! -f "$file" ] || ! grep -qI 'tests/\|%D%' "$file" || printf '%s\n' "$file"
+done | sort -u >"$texts"
+[ "$(wc -l <"$texts")" -gt 50 ] || fail "only $(wc -l <"$texts") texts name a path below tests/"
+unknown=$(xargs awk -f tests/system/docs/paths.awk "$list" <"$texts" | sort -u)
+[ -z "$unknown" ] || fail "there is no
+$unknown"
+echo "$(wc -l <"$texts") texts name paths below tests/"
+
+# ---- README.md ----
+
 words=$(wc -w <README.md)
 [ "$words" -le 1200 ] || fail "README.md has $words words"
 # A name with another ending would be packed and no link found it.

@@ -5,8 +5,8 @@ SCRIPT_TESTS += %D%/test-doctor.sh %D%/test-fallback.sh %D%/test-faults.sh %D%/t
 EXTRA_DIST += %D%/env.sh
 TEST_PRELOADS += %D%/sandbox.so %D%/vandal.so
 EXTRA_DIST += %D%/sandbox.c %D%/vandal.c
-CLEANFILES += %D%/fallback.err %D%/preloads.err %D%/vandal.err %D%/vandal.log
-CLEAN_FOLDERS += %D%/prefix %D%/prefix.lock
+CLEANFILES += %D%/fallback.err %D%/keep %D%/other-ntdll.so %D%/preloads.err %D%/vandal.err %D%/vandal.log
+CLEAN_FOLDERS += %D%/prefix %D%/prefix-named %D%/prefix.lock
 
 # ---- every Wine, each in a Debian of its own; needs root, a network and about half an hour ----
 EXTRA_DIST += %D%/matrix.sh %D%/matrix-one.sh
