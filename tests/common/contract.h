@@ -59,7 +59,7 @@ void add_size_cases(Suite *suite);
 void add_argument_cases(Suite *suite);
 void add_mapping_cases(Suite *suite);
 void add_process_cases(Suite *suite);
-void add_quiet_cases(Suite *suite);
+void add_lockless_cases(Suite *suite);
 void add_random_cases(Suite *suite);
 void add_shared_cases(Suite *suite);
 void add_choice_cases(Suite *suite);

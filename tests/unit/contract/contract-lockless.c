@@ -253,9 +253,9 @@ START_TEST(regions_may_go_while_they_are_asked)
 }
 END_TEST
 
-void add_quiet_cases(Suite *suite)
+void add_lockless_cases(Suite *suite)
 {
-    TCase *tcase = new_case(suite, "quiet");
+    TCase *tcase = new_case(suite, "lockless");
 
     tcase_add_loop_test(tcase, a_write_ends_the_quiet, 0, 2);
     tcase_add_loop_test(tcase, zeros_end_the_quiet, 0, 2);

@@ -20,7 +20,7 @@ static int run(void)
     add_argument_cases(suite);
     add_mapping_cases(suite);
     add_process_cases(suite);
-    add_quiet_cases(suite);
+    add_lockless_cases(suite);
     add_random_cases(suite);
     add_shared_cases(suite);
     add_choice_cases(suite);

@@ -69,7 +69,7 @@ static ssize_t ask(unsigned int flags)
     return ww_get_pages(ctx, base, NR * page_size(), flags, pages, NR);
 }
 
-static void open_quiet(void)
+static void open_lockless(void)
 {
     ck_assert_int_eq(ww_open(&ctx, "uffd"), 0);
     base = map_pages(NR);
@@ -80,7 +80,7 @@ static void open_quiet(void)
 }
 
 /* Whatever a test does, nothing was reset without a lock. */
-static void close_quiet(void)
+static void close_lockless(void)
 {
     ck_assert_uint_eq(nr_resets_alone, 0);
     ww_close(ctx);
@@ -406,12 +406,12 @@ START_TEST(what_is_watched_no_more_is_not_answered)
 }
 END_TEST
 
-static Suite *quiet_suite(void)
+static Suite *lockless_suite(void)
 {
-    Suite *suite = suite_create("quiet");
-    TCase *tcase = tcase_create("quiet");
+    Suite *suite = suite_create("lockless");
+    TCase *tcase = tcase_create("lockless");
 
-    tcase_add_checked_fixture(tcase, open_quiet, close_quiet);
+    tcase_add_checked_fixture(tcase, open_lockless, close_lockless);
     tcase_add_test(tcase, a_question_that_repeats_is_asked_without_a_lock);
     tcase_add_test(tcase, written_memory_is_asked_without_a_lock_where_it_is_dense);
     tcase_add_test(tcase, as_many_runs_again_need_one_scan);
@@ -438,5 +438,5 @@ int main(void)
         return EXIT_SKIPPED;
     }
     ww_close(c);
-    return run_suite(quiet_suite()) ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(lockless_suite()) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -370,8 +370,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pageset");
-    TCase *tcase = tcase_create("pageset");
+    Suite *suite = suite_create("page-set");
+    TCase *tcase = tcase_create("page-set");
 
     ww_page_size_init();
     tcase_set_timeout(tcase, 120);
