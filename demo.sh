@@ -6,9 +6,9 @@ set -eu
 cd "$(dirname "$0")"
 . tests/build.sh
 export WW_BUILDDIR=build
-. tests/wine/env.sh
+. tests/system/wine/env.sh
 
-say "== a Wine prefix for the demo (build/tests/wine/prefix)"
+say "== a Wine prefix for the demo (build/tests/system/wine/prefix)"
 make_prefix
 say "== what this machine can do"
 "$build/writewatch" probe || {

@@ -46,6 +46,7 @@ libwritewatch_ntdll_all_la_SOURCES =
 libwritewatch_ntdll_all_la_LIBADD = $(PRELOAD_LIBS)
 libwritewatch_ntdll_all_la_LDFLAGS = $(PRELOAD_LDFLAGS)
 EXTRA_libwritewatch_ntdll_all_la_DEPENDENCIES = dlls/ntdll/preload.map
+EXTRA_DIST += dlls/ntdll/preload.map
 
 # The preload loads with an older glibc, whatever it was built with, and with musl.
 if OLD_GLIBC

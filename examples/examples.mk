@@ -8,6 +8,7 @@ EXAMPLES = examples/dump-pages examples/lazy-restore examples/remembered-set exa
 TESTS += $(EXAMPLES) examples/test-backends.sh
 check_DATA += $(EXAMPLES)
 CLEANFILES += $(EXAMPLES)
+CLEAN_FOLDERS += examples/.libs
 EXTRA_DIST += $(EXAMPLES:=.c) examples/test-backends.sh
 
 $(EXAMPLES): %: $(srcdir)/%.c libwritewatch.la

@@ -84,3 +84,4 @@ libwritewatch_la_LIBADD = libkernel32.la libnt.la libengine.la $(FFI_PIC)
 libwritewatch_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-Wl,--version-script=$(top_srcdir)/linux/libwritewatch.map
 EXTRA_libwritewatch_la_DEPENDENCIES = linux/libwritewatch.map
+EXTRA_DIST += linux/libwritewatch.map

@@ -18,7 +18,7 @@
  * A cached query is valid as long as its region's epoch is the one it was cached in, both before and after
  * the kernel is asked. An epoch ends before anything but an answer happens to a region: before the kernel's
  * bits are moved into the latch, for one. So the answer is one that the slow path would have given at a
- * moment between the two checks. tests/models/quiet.pml checks this.
+ * moment between the two checks. tests/stress/models/lockless.pml checks this.
  *
  * Only ww_close() frees what an entry points to: tables stay when larger ones replace them, and so do
  * trackers.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- manual pages: written ones, and for each other function one that leads to its group's ----
 # A page's own name is its first function; a further one is one more word here. That
-# each function has a page is seen by tests/docs/test-man.sh.
+# each function has a page is seen by tests/system/docs/test-man.sh.
 dist_man_MANS = man/writewatch.1 man/writewatch-bench.1 man/writewatch-doctor.1 man/writewatch-plot.1 \
 	man/writewatch-probe.1 man/writewatch-record.1 man/writewatch-run.1 man/writewatch-scan.1 man/writewatch-top.1 \
 	man/writewatch-json.5 man/writewatch.3 man/writewatch.7 \

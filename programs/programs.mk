@@ -37,6 +37,25 @@ libbench_la_SOURCES = \
 	programs/common/gnuplot.c programs/common/gnuplot.h programs/common/proc.c programs/common/proc.h \
 	programs/common/tree.c programs/common/tree.h
 
+# ---- what `writewatch doctor` runs under Wine; tests/pe/watch.exe is the same program ----
+SELFTEST64 = programs/selftest.exe
+SELFTEST32 = programs/selftest32.exe
+EXTRA_DIST += programs/doctor/selftest.c
+CLEANFILES += $(SELFTEST64) $(SELFTEST32)
+$(SELFTEST64): PE_CC = $(MINGW64)
+$(SELFTEST32): PE_CC = $(MINGW32)
+$(SELFTEST64) $(SELFTEST32): programs/doctor/selftest.c
+	$(PE_BUILD)
+	$(AM_V_at)$(PE_CC:gcc=strip) $@
+pkgdata_DATA =
+if HAVE_MINGW64
+pkgdata_DATA += $(SELFTEST64)
+endif
+if HAVE_MINGW32
+pkgdata_DATA += $(SELFTEST32)
+endif
+
+EXTRA_DIST += programs/completion.bash
 bashcompletiondir = $(datadir)/bash-completion/completions
 install-data-hook:
 	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'

@@ -7,7 +7,7 @@
 # * The preload. Its host would have to load the sanitizer's runtime first; under Wine that reserves
 #   16 TB of address space where the loader wants to place Windows' images, takes SIGSEGV, by which Wine
 #   serves guard pages and system calls, and scans stacks that Wine switches. What the preload adds to the engine
-#   is in libnt.la, which test-nt runs here; elf.c, hook.c and remote.c run in tests/unit/test-attach.sh only.
+#   is in libnt.la, which test-nt runs here; elf.c, hook.c and remote.c run in tests/system/preload/test-attach.sh only.
 # * test-pagemap: it did not end within 200 s; it asks for whole address spaces, to which the sanitizer adds terabytes of shadow.
 # * test-softdirty and others skip themselves where the kernel has no such thing; their line says so.
 #
@@ -88,13 +88,13 @@ for test in $(cat sanitized-programs.list); do
     esac
 done
 for backend in uffd uffd-sync mprotect; do
-    run "soak-$backend" $((seconds + 100)) env WW_BACKEND=$backend tests/soak/soak --seconds=$((seconds / 3 + 1))
+    run "soak-$backend" $((seconds + 100)) env WW_BACKEND=$backend tests/stress/soak/soak --seconds=$((seconds / 3 + 1))
 done
-if [ -f tests/loader/guest.exe ]; then
+if [ -f tests/system/loader/guest.exe ]; then
     for backend in uffd mprotect; do
-        run "loader-$backend" 60 env WW_BACKEND=$backend tests/loader/loader tests/loader/guest.exe
+        run "loader-$backend" 60 env WW_BACKEND=$backend tests/system/loader/loader tests/system/loader/guest.exe
     done
-    run damage 300 tests/loader/damage tests/loader/guest.exe
+    run damage 300 tests/system/loader/damage tests/system/loader/guest.exe
 else
     echo "loader: skipped: guest.exe was not built: mingw-w64 is missing"
 fi

@@ -5,7 +5,7 @@
 # there without the preload as well.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../.." && pwd)
-unit=$build/tests/unit
+unit=$build/tests/system/preload
 preload=${WW_TEST_PRELOAD:-$build/.libs/libwritewatch-ntdll.so}
 library=$build/.libs/libwritewatch.so
 command=$build/writewatch
@@ -100,7 +100,7 @@ grep -q 'attached to' "$out/host.said" || fail "the preload did not attach: $(ca
 compare "a host like Wine" "$out/host.with" "$out/host.without"
 
 if command -v wine >/dev/null && [ -f "$build/tests/analysis/maps.exe" ]; then
-    . "$top/tests/wine/env.sh"
+    . "$top/tests/system/wine/env.sh"
     out=$build/tests/analysis
     make_prefix
     # look HOW FILE: the mappings of the Windows program while it waits.

@@ -45,14 +45,14 @@ run() {
 }
 
 export CK_TIMEOUT_MULTIPLIER=50
-for test in test-pageset test-region test-maps; do
-    run $test 0 tests/unit/$test
+for test in tests/unit/engine/test-page-set tests/unit/engine/test-region tests/unit/kernel/test-maps; do
+    run ${test##*/} 0 $test
 done
 # Not by env(1): that would be what runs under memcheck.
 for CK_RUN_SUITE in none mprotect; do
-    for CK_RUN_CASE in answers arguments choice handover mappings quiet shared; do
+    for CK_RUN_CASE in answers arguments choice handover lockless mappings shared; do
         export CK_RUN_SUITE CK_RUN_CASE
-        run test-contract-$CK_RUN_SUITE-$CK_RUN_CASE 0 tests/unit/test-contract
+        run test-contract-$CK_RUN_SUITE-$CK_RUN_CASE 0 tests/unit/contract/test-contract
     done
 done
 unset CK_RUN_SUITE CK_RUN_CASE

@@ -6,7 +6,7 @@
 # Prints the time of the whole program, and of its collections by its own count. The
 # source is unpacked under $XDG_CACHE_HOME or /var/tmp; apt checks it against Debian's
 # keys. Exit code 77 with a reason where something is missing.
-. "$(dirname "$0")/../wine/env.sh"
+. "$(dirname "$0")/../system/wine/env.sh"
 rounds=${1:-5}
 cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch/gctest
 program=$cache/gctest.exe

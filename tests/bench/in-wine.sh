@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # in-wine.sh prepare NAME: makes ready to run bench.exe here, or inside a root of
-# tests/wine/root.sh, where the shim has to be built first; prints Wine's version.
+# tests/system/debian/root.sh, where the shim has to be built first; prints Wine's version.
 # in-wine.sh stock|shim NAME WORKLOAD SEED full|quick: becomes bench.exe (tests/bench/command.c
 # needs its process). in-wine.sh end NAME. NAME is `host`, a root's, or `named`, for the Wine that
 # WINE11 names. Exit code 77 with a reason where there is no such Wine.
-. "$(dirname "$0")/../wine/env.sh"
+. "$(dirname "$0")/../system/wine/env.sh"
 action=$1 name=$2
 shift 2
 wine=wine
@@ -14,19 +14,19 @@ host) ;;
 named)
     wine=$WINE11
     export WINESERVER="${wine%/*}/wineserver"
-    WINEPREFIX=$build/tests/wine/prefix-named
+    WINEPREFIX=$build/tests/system/wine/prefix-named
     ;;
 *)
     top=$(pwd)
     build=$build/matrix/$name
-    WINEPREFIX=$build/tests/wine/prefix
+    WINEPREFIX=$build/tests/system/wine/prefix
     ;;
 esac
 server=${WINESERVER:-wineserver}
 
 # The programs of another system's build do not run with this one's libraries.
 build_inside() {
-    mkdir -p "$build/tests/wine"
+    mkdir -p "$build/tests/system/wine"
     (
         cd "$build" || exit 1
         [ -f Makefile ] || "$top/configure" -q || exit 1

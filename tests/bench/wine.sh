@@ -4,7 +4,7 @@
 # as further peers: bench.exe under stock Wine and under the shim, for each Wine of WW_WINES:
 #
 #   host      the Wine that is installed
-#   trixie    Wine 10.0 in a Debian 13 of its own (tests/wine/root.sh; needs root, a network once)
+#   trixie    Wine 10.0 in a Debian 13 of its own (tests/system/debian/root.sh; needs root, a network once)
 #   named     the one that WINE11 names, a path of a wine command
 #
 # Without WW_WINES: all that are there. Peers are called wine-VERSION and wine-VERSION-shim.
@@ -24,7 +24,7 @@ fi
 way() {
     case $1 in
     host | named) echo "sh $here/in-wine.sh" ;;
-    *) echo "sh $here/../wine/root.sh $1 amd64 sh tests/bench/in-wine.sh" ;;
+    *) echo "sh $here/../system/debian/root.sh $1 amd64 sh tests/bench/in-wine.sh" ;;
     esac
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The grace period of the mprotect backend: how others wait until the SIGSEGV handlers that are
- * at work have left. It knows nothing of what they work on. tests/models/grace.pml
+ * at work have left. It knows nothing of what they work on. tests/stress/models/grace.pml
  * is its model.
  *
  * Handlers count themselves by the parity of the epoch they began in. Whoever waits ends the epoch and

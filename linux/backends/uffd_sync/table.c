@@ -3,7 +3,7 @@
  * The table in which the handler of the uffd-sync backend finds the dirty bit of
  * an address. The handler reads without a lock what nobody changes: each change
  * builds a second table, puts it in the place of the first, and waits until the
- * handler has done with that one. tests/models/uffd-sync.pml is its model.
+ * handler has done with that one. tests/stress/models/uffd-sync.pml is its model.
  */
 #include <errno.h>
 #include <sys/mman.h>

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- measurements: never part of `make check` ----
+BENCH_REPORT = %D%/bounds.c %D%/command.c %D%/peers.h %D%/report.c
+EXTRA_PROGRAMS += %D%/native
+%C%_native_SOURCES = %D%/native.c %D%/marker.c $(BENCH_REPORT)
+%C%_native_LDADD = libbench.la libengine.la
+# `bounds` is no program made from bounds.c, whichever of the two a checkout made last.
+%D%/bounds: ;
+EXTRA_DIST += %D%/bounds %D%/gctest.sh %D%/in-wine.sh %D%/table.awk %D%/targets %D%/wine.sh
+CLEANFILES += %D%/native %D%/gctest.samples benchmarks.lines
+
+ROUNDS = 9
+bench: all %D%/native
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/%D%/wine.sh --rounds=$(ROUNDS)
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/%D%/gctest.sh || test $$? -eq 77
+
+# The same with a report; about half an hour, in which the machine should have nothing else to do.
+benchmarks: all %D%/native
+	WW_BUILDDIR=$(abs_builddir) $(SHELL) $(srcdir)/%D%/wine.sh --rounds=$(ROUNDS) \
+		--targets=$(abs_srcdir)/%D%/targets --report=$(abs_srcdir)/docs/evidence/BENCHMARKS.md \
+		--plot=$(abs_srcdir)/docs/evidence/plots >benchmarks.lines
+
+# A short subset, ratios only, against what is committed.
+bench-check: %D%/native
+	%D%/native --rounds=5 --workload=first_write --workload=dense_small --workload=dense_medium \
+		--workload=sparse --workload=regions --workload=pollers --workload=protect --workload=gc \
+		--bounds=$(srcdir)/%D%/bounds
+
+.PHONY: bench benchmarks bench-check

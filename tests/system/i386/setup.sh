@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Sourced: a build for i386 in the current folder, $top being the source's. Headers and libraries are those that are
+# installed here, or those of a Debian for i386 in a folder, which is unpacked and never run: then the kernel here need
+# not run 32-bit programs.
+
+# i386_from installed|FOLDER: where headers and libraries are.
+i386_from() {
+    if [ "$1" = installed ]; then
+        # Where there is no gcc-multilib, <asm/...> is in the folder of the other word size only.
+        i386_cc="${CC:-gcc} -m32" i386_cppflags="-idirafter /usr/include/$(uname -m)-linux-gnu"
+    else
+        i386_cc="gcc -m32 --sysroot=$1" i386_cppflags=
+        export PKG_CONFIG=pkg-config PKG_CONFIG_SYSROOT_DIR="$1" PKG_CONFIG_LIBDIR="$1/usr/lib/i386-linux-gnu/pkgconfig"
+    fi
+}
+
+# i386_makes PROGRAM OPTION...: whether a program can be made of the source on standard input.
+i386_makes() {
+    program=$1
+    shift
+    $i386_cc $i386_cppflags -o "$program" -x c - "$@"
+}
+
+# i386_configure OPTION...
+i386_configure() {
+    [ -f config.status ] || "$top/configure" -q --host=i686-linux-gnu CC="$i386_cc" CPPFLAGS="$i386_cppflags" "$@"
+}

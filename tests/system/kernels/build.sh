@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# build.sh ARCH: the test programs for ARCH (amd64 or i386), statically linked, in
+# $WW_BUILDDIR/kernels/ARCH. They are this tree's own programs, made by its own
+# Makefile in a build folder of their own. For i386 this machine's gcc gets headers and
+# libraries from a Debian of that architecture that is unpacked and never run, so the
+# kernel here need not run 32-bit programs. Exit code 77 with a reason where that cannot be.
+set -u
+arch=$1
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../.." && pwd)
+outside=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
+build=$outside/kernels/$arch
+. "$here/../debian/debian.sh"
+. "$here/../i386/setup.sh"
+root=$cache/kernels/i386-root
+
+# Leaves an unpacked Debian in $root.
+unpack_i386() {
+    [ -d "$root" ] || unpack bookworm i386 \
+        libc6-dev,libffi-dev,libbsd-dev,libjson-c-dev,libncurses-dev,check,libseccomp-dev "$root" "$build.log"
+    i386_from "$root"
+    echo 'int main(void) { return 0; }' | i386_makes "$build/try" -static >"$build.log" 2>&1 ||
+        skip "gcc makes no 32-bit programs (Debian: gcc-$(gcc -dumpversion)-multilib), see $build.log"
+}
+
+amd64_configure() {
+    [ -f config.status ] || "$top/configure" -q "$@"
+}
+
+build_here() {
+    cd "$build" || exit 1
+    "${arch}_configure" --disable-shared --enable-static || exit 1
+    # -all-static is libtool's word for a program without any shared library. The compiler alone does not
+    # take it, so configure must not see it, neither above nor when make finds that it has to run again.
+    make Makefile && make -j2 LDFLAGS=-all-static kernel-programs
+}
+
+mkdir -p "$build"
+exec 9>"$build.lock"
+flock 9
+[ "$arch" = amd64 ] || unpack_i386
+(build_here) >"$build.log" 2>&1 || {
+    tail -n 20 "$build.log" >&2
+    echo "build.sh: the static programs for $arch cannot be built, see $build.log" >&2
+    exit 1
+}

@@ -1,0 +1,130 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# run.sh KERNEL [CONFIGURATION] [PROGRAM ARGUMENT...]: boots one of Debian's kernels
+# (as fetch.sh names them) in a virtual machine and runs the test programs, or the
+# one program, in one of the configurations of tests/system/kernels/init:
+#
+#   plain huge swap ksm moving nobody undumpable noproc
+#   deny-eperm deny-enosys deny-scan i686
+#
+# The program `shell` is an interactive shell there; `poweroff -f` or ctrl-a x ends
+# it. For example: run.sh 6.12 swap test-contract; run.sh 7 plain shell.
+#
+# Standard output has the lines that the machine wrote; with those of the kernel they
+# are kept in $WW_BUILDDIR/kernels/logs. Exit code 0: the machine came to its end,
+# whatever the programs said; 1: it did not; 77: something is missing, with a reason.
+# WW_QEMU_ACCEL (tcg), WW_QEMU_MEMORY (2048 MB), WW_MACHINE_SECONDS and
+# WW_PROGRAM_SECONDS (time limits) may be set; CK_* and WW_TEST_* reach the programs.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+kernel=${1:?usage: run.sh KERNEL [CONFIGURATION] [PROGRAM ARGUMENT...]}
+configuration=${2:-plain}
+[ $# -lt 2 ] || shift
+shift
+WW_BUILDDIR=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
+export WW_BUILDDIR
+logs=$WW_BUILDDIR/kernels/logs
+
+skip() {
+    echo "skipped: $*" >&2
+    exit 77
+}
+
+command -v qemu-system-x86_64 >/dev/null || skip "qemu is not installed (Debian: qemu-system-x86)"
+for tool in cpio xz zstd strip readelf; do
+    command -v $tool >/dev/null || skip "$tool is not installed"
+done
+busybox=$(command -v busybox) || skip "busybox is not installed (Debian: busybox-static)"
+! readelf -lW "$busybox" | grep -q INTERP || skip "$busybox is not a static program (Debian: busybox-static)"
+
+folder=$(sh "$here/fetch.sh" "$kernel") || exit $?
+release=${folder##*/}
+arch=amd64
+[ "$configuration" != i686 ] || arch=i386
+[ "${WW_KERNEL_BUILT:-}" = 1 ] || sh "$here/build.sh" $arch || exit $?
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+
+# What only this run has: the environment and the list of programs.
+mkdir -p "$work/root/job" "$logs"
+shell=
+[ "${1:-}" != shell ] || shell=1
+{
+    echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-1800}"
+    env | sed -n "s/'/'\\\\''/g; s/^\\(\\(CK_\\|WW_TEST_\\)[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\3'/p"
+} >"$work/root/job/environment"
+# What one program wrote does not take the place of what all wrote.
+one=
+if [ $# = 0 ]; then
+    often=always
+    case $configuration in
+    plain | i686) often='always|once' ;;
+    moving) often=moving ;;
+    undumpable | noproc | deny-*) often=barred ;;
+    esac
+    {
+        echo writewatch probe
+        sed -n -E "s,^($often) .*/,,p" "$WW_BUILDDIR/kernels/$arch/kernel-programs.list"
+    } >"$work/root/job/programs"
+else
+    one=.one
+    for word; do
+        printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
+    done >"$work/root/job/programs"
+    echo >>"$work/root/job/programs"
+fi
+case $configuration in
+plain | i686) modules='zram crc32c_generic ext4' ;;
+swap) modules=zram ;;
+*) modules= ;;
+esac
+{
+    sh "$here/initramfs.sh" $arch &&
+        sh "$here/initramfs.sh" modules "$folder" $modules &&
+        (cd "$work/root" && find . | cpio -o -H newc --quiet)
+} >"$work/initramfs" || exit 1
+
+# A clock that the kernel begins to doubt makes it patch code that the other processor is running, which this
+# emulator does not always survive.
+parameters="console=ttyS0 loglevel=5 panic=-1 oops=panic tsc=reliable"
+machine="-smp 2"
+case $configuration in
+huge) parameters="$parameters hugepages=64" ;;
+moving)
+    half=$((${WW_QEMU_MEMORY:-2048} / 2))
+    machine="-smp 2,sockets=2 -object memory-backend-ram,id=m0,size=${half}M -object memory-backend-ram,id=m1,size=${half}M
+        -numa node,memdev=m0,cpus=0 -numa node,memdev=m1,cpus=1"
+    ;;
+esac
+log=$logs/$release.$configuration$one
+set -- qemu-system-x86_64 -accel "${WW_QEMU_ACCEL:-tcg}" -cpu max -m "${WW_QEMU_MEMORY:-2048}" $machine \
+    -nodefaults -no-reboot -display none -kernel "$folder/vmlinuz" -initrd "$work/initramfs" -append "$parameters"
+if [ -n "$shell" ]; then
+    "$@" -serial mon:stdio
+    exit $?
+fi
+boot() {
+    rm -f "$log.out" "$log.console"
+    # In the foreground: whoever ends this script's process group ends the machine with it.
+    timeout --foreground "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
+        >"$log.qemu" 2>&1 </dev/null
+    ended=$?
+}
+boot "$@"
+# A breakpoint of the kernel's own patching that is met after its removal is the emulator's fault, not the kernel's.
+if ! grep -aq '^@done' "$log.out" && grep -aq 'Oops: int3' "$log.console"; then
+    mv "$log.console" "$log.console.int3"
+    boot "$@"
+fi
+touch "$log.out" "$log.console"
+tr -d '\r' <"$log.out" >"$log.text"
+mv "$log.text" "$log.out"
+[ $ended = 0 ] || echo "@stopped qemu ended with exit code $ended ($(tail -n 1 "$log.qemu"))" >>"$log.out"
+[ $ended != 124 ] || echo "@stopped after ${WW_MACHINE_SECONDS:-5400} seconds" >>"$log.out"
+# What the kernel complained about belongs to the result.
+grep -a -E 'WARNING:|BUG:|Oops|Kernel panic|general protection|blocked for more than|Out of memory|oom-kill' "$log.console" |
+    tr -d '\r' | sed 's/^\[ *[0-9.]*\] *//; s/^/@complaint /' >>"$log.out"
+cat "$log.out"
+grep -q '^@done' "$log.out"

@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# matrix-one.sh NAME PE-FOLDER: one row of the matrix, run inside its root: builds
+# there, takes the Windows programs from the build outside, and runs conformance,
+# the differential program and Wine's own tests, stock and shimmed; and, shimmed, the soak test and
+# system calls that fail. Ends with a line `row | ...` for the table, and exit code 1 if anything of the shim failed.
+set -u
+name=$1 outside_pe=$2
+outside=$(cd "$WW_BUILDDIR" && pwd)
+top=$(pwd)
+export WW_BUILDDIR="$outside/matrix/$name"
+seeds=${WW_SEEDS:-20} operations=${WW_OPERATIONS:-50000} soak_seconds=${WW_SOAK_SECONDS:-60}
+
+mkdir -p "$WW_BUILDDIR/tests/pe" "$WW_BUILDDIR/tests/system/winetest"
+(
+    cd "$WW_BUILDDIR" || exit 1
+    [ -f Makefile ] || "$top/configure" -q || exit 1
+    make -j"$(nproc)" && make tests/stress/faults/libwritewatch-ntdll.so
+) >"$WW_BUILDDIR/matrix.log" 2>&1 || {
+    tail -n 20 "$WW_BUILDDIR/matrix.log"
+    exit 1
+}
+cp "$outside_pe"/*.exe "$WW_BUILDDIR/tests/pe/"
+cp -r "$outside/tests/system/winetest/." "$WW_BUILDDIR/tests/system/winetest/" 2>/dev/null
+
+. tests/system/wine/env.sh
+make_prefix
+failed=0
+version=$(wine --version 2>/dev/null | sed 's/^wine-//; s/ .*//')
+attached=$(shim_says wine "$pe/watch.exe" | sed -n 's/.*(\(.*\) calls, backend \(.*\))/\1, \2/p' | head -n 1)
+[ -n "$attached" ] || failed=1
+
+# conformance WAY MODE: "passed/failed/todo"; the log is kept.
+conformance() {
+    "$1" 300 "$pe/conformance.exe" "$2" >"$WW_BUILDDIR/conformance.$1"
+    sed -n 's/^conformance: \([0-9]*\) tests executed (\([0-9]*\) marked as todo, \([0-9]*\) failures).*/\1 run, \2 todo, \3 failed/p' \
+        "$WW_BUILDDIR/conformance.$1"
+}
+stock_answers=$(conformance stock permissive)
+conformance shim strict >"$WW_BUILDDIR/shim.answers"
+shim_answers=$(cat "$WW_BUILDDIR/shim.answers")
+# A program that this Wine cannot even start says nothing under either.
+case $shim_answers in
+*" 0 failed") ;;
+"") [ -z "$stock_answers" ] || failed=1 ;;
+*) failed=1 ;;
+esac
+
+# differential WAY LEVELS SEEDS: how many operations without a mismatch.
+differential() {
+    done_seeds=0
+    for seed in $(seq 1 "$3"); do
+        if "$1" 300 "$pe/differential.exe" "$seed" "$operations" "$2" >"$WW_BUILDDIR/differential.$1"; then
+            done_seeds=$((done_seeds + 1))
+        else
+            cp "$WW_BUILDDIR/differential.$1" "$WW_BUILDDIR/differential.$1.seed$seed"
+        fi
+    done
+    echo "$((done_seeds * operations)) in $done_seeds/$3 seeds"
+}
+shim_random=$(differential shim two "$seeds")
+case $shim_random in *" $seeds/$seeds seeds") ;; *) failed=1 ;; esac
+stock_random=$(differential stock one 2)
+# Wine's own tests (of its newest source here): failures of stock / shim for each dll.
+sh tests/system/winetest/winetest.sh run >"$WW_BUILDDIR/winetest.out" 2>&1
+case $? in
+0) ;;
+77) ;;
+*) failed=1 ;;
+esac
+case $outside_pe in
+*/i686) programs=i686 soak=$outside/tests/stress/soak/i686/soak.exe ;;
+*) programs=x86_64 soak=$outside/tests/stress/soak/soak.exe ;;
+esac
+own_tests=$(awk -v programs=$programs '$2 == programs && $3 == "10.0" && $4 != "-" { printf "%s%s: %s, %s/%s failed", sep, $1, $4, $13, $15; sep = "; " }' \
+    "$WW_BUILDDIR/winetest.out")
+# Exit code 4: pages were reported again, as happens to those that the kernel moves (tests/stress/soak/soak.sh looks closer).
+MALLOC_ARENA_MAX=1 shim $((soak_seconds + 200)) "$soak" --seconds="$soak_seconds" --seed=1 --limit=60 >"$WW_BUILDDIR/soak.out"
+case $? in 0 | 4) ;; *) failed=1 ;; esac
+races=$(sed -n 's/^soak: seconds=.* operations=\([0-9]*\) .*\(lost=[0-9]*\) .*\(deadlocks=[0-9]*\).*/\1 operations, \2 \3/p' "$WW_BUILDDIR/soak.out" | tail -n 1)
+[ -n "$races" ] || failed=1
+# A shell of its own: it has variables of the same names. Not the seeds and operations of the runs above.
+faults=$(env -u WW_SEEDS -u WW_OPERATIONS sh tests/system/wine/test-faults.sh) || {
+    failed=1
+    echo "$faults"
+}
+faults=$(echo "$faults" | tail -n 1)
+wineserver -k
+echo "row | $version | $name | $attached | ${stock_answers:-does not start} | ${shim_answers:-does not start} | $shim_random | $stock_random | ${own_tests:-not run} | ${races:-failed} | $faults |"
+exit $failed

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The contract of writewatch.h, over every backend that works here. This file
+ * finds them and runs the parts of the suite: contract-answers.c (START HERE),
+ * -sizes, -arguments, -mappings, -process, -random, -shared, -choice and -handover.
+ */
+#include "contract.h"
+
+TCase *new_case(Suite *suite, const char *name)
+{
+    return new_context_case(suite, name, 1200);
+}
+
+static int run(void)
+{
+    Suite *suite = suite_create(backend->name);
+
+    add_answer_cases(suite);
+    add_size_cases(suite);
+    add_argument_cases(suite);
+    add_mapping_cases(suite);
+    add_process_cases(suite);
+    add_lockless_cases(suite);
+    add_random_cases(suite);
+    add_shared_cases(suite);
+    add_choice_cases(suite);
+    add_handover_cases(suite);
+    add_odd_cases(suite);
+    return run_suite(suite);
+}
+
+int main(void)
+{
+    return run_on_each_backend(run);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One call over several watched ranges, and over what is not watched between them.
+ */
+#include "nt-test.h"
+
+/* Where the range of a call begins and ends, in pages of the area: inside both, at its ends, beyond both, in
+ * the second. Parts that are not watched any more: of the first, between the two, of the second. */
+static const struct {
+    int first, nr, gap, gap_nr;
+} spans[] = {
+    { 2, NR_PAGES, 0, 0 },
+    { 0, 2 * NR_PAGES, 0, 0 },
+    { -4, 2 * NR_PAGES + 8, 0, 0 },
+    { -4, NR_PAGES + 8, 0, 0 },
+    { NR_PAGES - 1, 2, 0, 0 },
+    { 0, 2 * NR_PAGES, 0, 3 },
+    { 1, NR_PAGES + 6, NR_PAGES - 2, 4 },
+    { 3, 2 * NR_PAGES - 4, 5, 2 },
+    { 3, 2 * NR_PAGES - 3, 2 * NR_PAGES - 2, 2 },
+};
+#define NR_SPANS (int)(sizeof(spans) / sizeof(spans[0]))
+
+static void setup_span(int nr)
+{
+    serves = true;
+    if (spans[nr].gap_nr) {
+        ck_assert_int_eq(
+            ww_unwatch(nt.ctx, area + spans[nr].gap * NT_PAGE_SIZE, (size_t)spans[nr].gap_nr * NT_PAGE_SIZE),
+            0);
+    }
+    memset(area, 1, 2 * SIZE);
+}
+
+static bool is_in_span(int nr, int page)
+{
+    return page >= spans[nr].first && page < spans[nr].first + spans[nr].nr;
+}
+
+/* Every watched page is reported, or is not, as the test says. */
+static void expect_span(int nr, bool inside, bool outside)
+{
+    for (int page = 0; page < 2 * NR_PAGES; page++) {
+        char *base = area + page * NT_PAGE_SIZE;
+        ssize_t expected = is_in_span(nr, page) ? inside : outside;
+
+        if (page < spans[nr].gap || page >= spans[nr].gap + spans[nr].gap_nr) {
+            ck_assert_msg(ww_count(nt.ctx, base, NT_PAGE_SIZE) == expected, "span %d, page %d: not %zd", nr,
+                          page, expected);
+        }
+    }
+}
+
+/* What is dirty when all of it is protected outlives the decommitting of all of it. */
+START_TEST(protecting_latches_every_part)
+{
+    setup_span(_i);
+    ck_assert_int_eq(
+        change(NT_PROTECT, 0, area + spans[_i].first * NT_PAGE_SIZE, (SIZE_T)spans[_i].nr * NT_PAGE_SIZE), 0);
+    remap_pages(area, 2 * NR_PAGES);
+    for (int page = 0; page < 2 * NR_PAGES; page++) {
+        ww_discard(nt.ctx, area + page * NT_PAGE_SIZE, NT_PAGE_SIZE);
+    }
+    expect_span(_i, true, false);
+}
+END_TEST
+
+static void drop_span(int nr, enum nt_call call, ULONG type)
+{
+    setup_span(nr);
+    ck_assert_int_eq(
+        change(call, type, area + spans[nr].first * NT_PAGE_SIZE, (SIZE_T)spans[nr].nr * NT_PAGE_SIZE), 0);
+    expect_span(nr, false, true);
+}
+
+START_TEST(decommitting_drops_every_part)
+{
+    drop_span(_i, NT_FREE, MEM_DECOMMIT);
+}
+END_TEST
+
+START_TEST(resetting_drops_every_part)
+{
+    drop_span(_i, NT_ALLOCATE, MEM_RESET);
+}
+END_TEST
+
+static bool was_own;
+
+static void look_whose(enum nt_call call, void **args)
+{
+    (void)call;
+    (void)args;
+    was_own = own;
+}
+
+/* A free whose extent is not known here, or is none that is followed: what it does to mappings is noted. */
+START_TEST(frees_that_are_not_followed_are_noted)
+{
+    before_original = look_whose;
+    change(NT_FREE, MEM_DECOMMIT, area, SIZE);
+    ck_assert(was_own);
+    change(NT_FREE, MEM_RELEASE, area, SIZE);
+    ck_assert(was_own);
+    change(NT_FREE, MEM_RELEASE, area, 2 * SIZE);
+    ck_assert(!was_own);
+    change(NT_FREE, MEM_DECOMMIT, area, SIZE);
+    change(NT_FREE, MEM_DECOMMIT, area - NT_PAGE_SIZE, 0);
+    ck_assert(!was_own);
+    change(NT_FREE, MEM_DECOMMIT, area, SIZE);
+    change(NT_FREE, MEM_RELEASE, area - NT_PAGE_SIZE, 0);
+    ck_assert(!was_own);
+}
+END_TEST
+
+void add_span_tests(TCase *tcase)
+{
+    tcase_add_loop_test(tcase, protecting_latches_every_part, 0, NR_SPANS);
+    tcase_add_loop_test(tcase, decommitting_drops_every_part, 0, NR_SPANS);
+    tcase_add_loop_test(tcase, resetting_drops_every_part, 0, NR_SPANS);
+    tcase_add_test(tcase, frees_that_are_not_followed_are_noted);
+}

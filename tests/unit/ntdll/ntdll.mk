@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- the NT calls, dlls/ntdll/ ----
+if HAVE_CHECK
+UNIT_TESTS += %D%/test-nt
+%C%_test_nt_SOURCES = %D%/test-nt.c %D%/nt-test.h %D%/nt-faults.c %D%/nt-filter.c %D%/nt-spans.c tests/common/util.h \
+	dlls/ntdll/filter.c dlls/ntdll/filter.h
+%C%_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
+%C%_test_nt_LDADD = libnt.la $(UNIT_LDADD)
+endif

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ---- the command, programs/ ----
+SCRIPT_TESTS += %D%/test-bench.sh %D%/test-command.sh %D%/test-completion.sh %D%/test-scan.sh %D%/test-starts.sh \
+	%D%/test-word-sizes.sh
+CLEAN_FOLDERS += %D%/word-sizes
+
+# A process whose pages test-scan.sh knows.
+check_PROGRAMS += %D%/known-pages
+
+# The benchmark's arithmetic, and that it finds out peers that lie.
+if HAVE_CHECK
+UNIT_TESTS += %D%/test-bench-core
+%C%_test_bench_core_SOURCES = %D%/test-bench-core.c tests/common/util.h $(BENCH_REPORT)
+%C%_test_bench_core_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/tests/bench
+%C%_test_bench_core_LDADD = libbench.la $(UNIT_LDADD)
+endif

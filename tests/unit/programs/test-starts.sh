@@ -1,0 +1,76 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# `run --stats` and `record` before the command runs and after it has ended: many starts at once never cost one its
+# folder, nothing is left behind, and a file that cannot be written is found out before the command runs.
+. "$(dirname "$0")/../../common/expect.sh"
+unset WW_BACKEND WW_DEBUG WW_STATS LD_PRELOAD
+export WW_DISABLE=1
+here=$(mktemp -d)
+trap 'rm -rf "$here"' EXIT
+mkdir -m 700 "$here/runtime"
+export XDG_RUNTIME_DIR="$here/runtime"
+
+nothing_left() {
+    left=$(find "$here/runtime" -mindepth 1)
+    [ -z "$left" ] || fail "$1 has left $left"
+}
+
+# ---- the folder ----
+
+# The folder of all of them comes and goes with the first and the last; what was left by somebody who was killed is
+# in everybody's way.
+round=0
+while [ $round -lt 4 ] && [ $failed = 0 ]; do
+    mkdir -m 700 "$here/runtime/writewatch" "$here/runtime/writewatch/run-killed"
+    started=0
+    while [ $started -lt 64 ]; do
+        case $((started % 4)) in
+        3) set -- record --output="$here/$started.jsonl" -- true ;;
+        *) set -- run --stats -- true ;;
+        esac
+        { "$ww" "$@" >"$here/said.$started" 2>&1 || echo "exit code $?" >>"$here/said.$started"; } &
+        started=$((started + 1))
+    done
+    wait
+    for said in "$here"/said.*; do
+        ! grep -v 'the preload has attached to no process\|nothing used write watches' "$said" ||
+            fail "round $round: a start said: $(cat "$said")"
+    done
+    rm -f "$here"/said.* "$here"/*.jsonl
+    nothing_left "round $round"
+    round=$((round + 1))
+done
+
+# ---- the file ----
+
+# cannot_write FILE ERROR: one line, exit code 1, and the command does not run.
+cannot_write() {
+    expect 1 "^writewatch: cannot write statistics to '$1': $2\$" "$ww" run --stats="$1" -- touch "$here/has-run"
+    [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] || fail "--stats=$1: more than one line: $out"
+    [ ! -e "$here/has-run" ] || fail "--stats=$1: the command ran"
+    rm -f "$here/has-run"
+}
+
+mkdir "$here/folder"
+cannot_write "$here/no/such" 'No such file or directory'
+cannot_write "$here/folder" 'Is a directory'
+cannot_write "$here/folder/" 'Is a directory'
+if [ "$(id -u)" != 0 ]; then
+    chmod 500 "$here/folder"
+    cannot_write "$here/folder/file" 'Permission denied'
+fi
+nothing_left "a file that cannot be written"
+
+# What is in the file stays there until there is something to write; what did not begin leaves none.
+echo 'as it was' >"$here/stats"
+expect 0 'as it was' "$ww" run --stats="$here/stats" -- cat "$here/stats"
+grep -q '"processes"' "$here/stats" && ! grep -q 'as it was' "$here/stats" || fail "the statistics: $(cat "$here/stats")"
+echo 'as it was' >"$here/stats"
+expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/stats" -- /no/such/program
+[ "$(cat "$here/stats")" = 'as it was' ] || fail "a command that did not run changed the file"
+expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/new" -- /no/such/program
+[ ! -e "$here/new" ] || fail "a command that did not run left an empty file"
+# A pipe, and a file that is full only in the end.
+expect 0 '"processes"' sh -c "'$ww' run --stats=/dev/stdout -- true | cat"
+expect 3 '^writewatch: no statistics in /dev/full: No space left' "$ww" run --stats=/dev/full -- sh -c 'exit 3'
+exit $failed
