@@ -31,7 +31,7 @@ libengine_la_SOURCES += \
 	linux/kernel/proc_maps.c linux/kernel/proc_maps.h \
 	linux/kernel/raw.h \
 	linux/kernel/refusal.c linux/kernel/refusal.h \
-	linux/kernel/rehearsal.c \
+	linux/kernel/dry_run.c \
 	linux/kernel/scan.c linux/kernel/scan.h \
 	linux/kernel/signal.c linux/kernel/signal.h \
 	linux/kernel/survey.c linux/kernel/survey.h \
