@@ -46,6 +46,7 @@ libengine_la_SOURCES += \
 	linux/backends/mprotect/fault.c \
 	linux/backends/mprotect/grace.c \
 	linux/backends/mprotect/install.c \
+	linux/backends/mprotect/isolated.c \
 	linux/backends/mprotect/mprotect.c linux/backends/mprotect/mprotect.h \
 	linux/backends/mprotect/protections.c \
 	linux/backends/softdirty/dirty_bits.c \
