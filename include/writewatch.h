@@ -31,7 +31,7 @@ extern "C" {
 #define WW_VERSION_MAJOR 0
 #define WW_VERSION_MINOR 1
 
-/* One set of watched ranges of this process, served by one backend. */
+/* One set of watched ranges of this process, tracked by one backend. */
 struct ww_context;
 
 /* The bytes from start up to, not including, end; both multiples of the page size. */
@@ -81,7 +81,7 @@ enum ww_get_flag {
     WW_GET_RESET = 1u << 0,
 };
 
-/* One backend's answer to "can you work here?". */
+/* Whether one backend works here. */
 struct ww_probe {
     const char *name;   /* as ww_open() takes it */
     uint32_t caps;      /* enum ww_cap */
@@ -91,12 +91,12 @@ struct ww_probe {
 };
 
 /*
- * Says which backends work in this process, best first, each tried by its
- * effect on a few pages of its own.
+ * Reports which backends work in this process, best first. Tests each by its effect on a few pages of its
+ * own.
  *
- * Writes at most @capacity entries. Returns how many backends there are, or
- * -EINVAL (ret_probes NULL with a capacity). Costs well under a millisecond; under
- * a seccomp filter, as ww_open(), a child for each backend, which tries first what it allows.
+ * Writes at most @capacity entries. Returns how many backends there are, or -EINVAL (ret_probes NULL with
+ * a capacity). Costs well under a millisecond; under a seccomp filter also a child for each backend, as
+ * for ww_open(), which tries first what the filter allows.
  */
 ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
 
@@ -116,30 +116,25 @@ ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
  */
 int ww_open(struct ww_context **ret_ctx, const char *backend);
 
-/*
- * Ends all watches of a context and frees it. NULL is allowed.
- * No other thread may be inside a call on this context.
- */
+/* Ends all watches of a context and frees it. NULL is allowed. No other thread may be inside a call on it. */
 void ww_close(struct ww_context *ctx);
 
-/* The name of the backend in use, for people. Static. */
+/* The name of the backend in use, for display. Static. */
 const char *ww_backend_name(const struct ww_context *ctx);
 
 /* The capabilities of the backend in use: bits of enum ww_cap. */
 uint32_t ww_backend_caps(const struct ww_context *ctx);
 
 /*
- * Starts to watch [@addr, @addr + @len), memory of this process. Both must be
- * multiples of the page size, @len not 0. From the return on, a page is reported
- * if it was written after it, and where the backend has WW_CAP_EXACT only then;
- * the mprotect backend reports more near vm.max_map_count, since it then opens
+ * Starts watching [@addr, @addr + @len), memory of this process. Both must be multiples of the page size,
+ * @len not 0. After the return, a page is reported if it was written, and if the backend has WW_CAP_EXACT
+ * only then. One exception: near vm.max_map_count the mprotect backend reports more, since it then opens
  * whole runs.
  *
- * Private anonymous memory can be watched by every backend. Shared anonymous
- * memory and memfds need WW_CAP_SHARED, file mappings WW_CAP_FILES; only writes through this
- * mapping are seen, not those through another one or by write(2) to the file.
- * Memory of hugetlb pages is tracked, and reported, by whole huge pages, with
- * WW_CAP_HUGETLB (else -EINVAL); the range must not cut one.
+ * Every backend can watch private anonymous memory. Shared anonymous memory and memfds need WW_CAP_SHARED,
+ * file mappings WW_CAP_FILES; only writes through this mapping are seen, not those through another one or by
+ * write(2) to the file. hugetlb memory needs WW_CAP_HUGETLB (else -EINVAL), and is tracked and reported by
+ * whole huge pages, which the range must not cut.
  *
  * One call makes one region. Regions that touch stay apart: no call below takes
  * a range that leaves its region. Watched memory gets no huge pages and is not
@@ -165,14 +160,14 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
 int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
 
 /*
- * Stops to watch [@addr, @addr + @len). The range may cover any number of
- * regions and unwatched memory between them; a region that is cut goes on as
- * one or two smaller ones. Call it before the memory is unmapped.
+ * Stops watching [@addr, @addr + @len). The range may cover any number of regions and unwatched memory
+ * between them; a region that is cut goes on as one or two smaller ones. Call it before the memory is
+ * unmapped.
  *
- * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM
- * (no memory to split a region, or no mapping more to cut one: all of it stays watched,
- * and pages of the range may count as written), -EDEADLK (called by a callback
- * of ww_fill_on_demand(), for which it would wait), -ECHILD.
+ * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM (no memory to split a
+ * region, or no mapping is left to cut one: all of it stays watched, and pages of the range may count as
+ * written), -EDEADLK (a callback of ww_fill_on_demand() made the call, and it would wait for itself),
+ * -ECHILD.
  */
 int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 
@@ -183,31 +178,28 @@ int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range);
 
 /*
- * The addresses of the pages of [@addr, @addr + @len) that were written since
- * they were last reset, ascending, one each. The range is rounded out to pages
- * and must lie within one region.
+ * The addresses of the pages of [@addr, @addr + @len) that were written since they were last reset,
+ * ascending, each once. The range is rounded out to pages and must lie within one region.
  *
- * Writes at most @capacity addresses and nothing beyond those it returns. With
- * WW_GET_RESET exactly the pages that are returned are reset. A return value of
- * @capacity means that there may be more: go on behind the last address (a
- * backend without WW_CAP_EXACT may report what was reset again and again). If another thread unwatches the
- * range in the middle, the answer ends there.
+ * Writes at most @capacity addresses and nothing beyond those it returns. With WW_GET_RESET it resets
+ * exactly the pages that it returns. If it returns @capacity, there may be more: go on after the last
+ * address (a backend without WW_CAP_EXACT may report what was reset again and again). If another thread
+ * unwatches the range in the middle, the answer ends there.
  *
- * A write that is over when the call begins is reported by this call (or was
- * by one that reset it); one that runs at the same time by this call or the
- * next; none is lost.
- * A page may be reported that was about to be written. If the kernel fails in
- * the middle, all pages whose state is unknown are reported.
+ * A write that is over when the call begins is reported by this call (or was by one that reset it). A
+ * write that runs at the same time is reported by this call or the next. None is lost. A page may be
+ * reported that was about to be written. If the kernel fails in the middle, all pages whose state is
+ * unknown are reported.
  *
- * Returns the number of addresses; -EINVAL (NULL, empty, wraps around, unknown
- * flag, capacity 0); -ENOENT (not within one region); -ENOMEM; -ECHILD.
+ * Returns the number of addresses; -EINVAL (NULL, empty, wraps around, unknown flag, capacity 0); -ENOENT
+ * (not within one region); -ENOMEM; -ECHILD.
  */
 ssize_t ww_get_pages(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
                      void **ret_pages, size_t capacity);
 
 /*
- * The same as ww_get_pages() in runs. Runs ascend, do not overlap, and may
- * touch: join them if that matters. Returns the number of runs.
+ * As ww_get_pages(), but returns runs. Runs ascend, do not overlap, and may touch: join them if that
+ * matters. Returns the number of runs.
  */
 ssize_t ww_get_ranges(struct ww_context *ctx, const void *addr, size_t len, unsigned int flags,
                       struct ww_range *ret_ranges, size_t capacity);
@@ -216,26 +208,23 @@ ssize_t ww_get_ranges(struct ww_context *ctx, const void *addr, size_t len, unsi
 ssize_t ww_count(struct ww_context *ctx, const void *addr, size_t len);
 
 /*
- * Forgets what was written to [@addr, @addr + @len), rounded out to pages,
- * within one region.
- * Returns 0, -EINVAL, -ENOENT, -ENOMEM, -ECHILD. Where the kernel refuses, the
- * pages stay reported.
+ * Resets [@addr, @addr + @len), rounded out to pages, within one region: its pages are clean then. Returns
+ * 0, -EINVAL, -ENOENT, -ENOMEM, -ECHILD. If the kernel refuses, the pages stay reported.
  */
 int ww_reset(struct ww_context *ctx, const void *addr, size_t len);
 
 /*
- * Writes down in memory of our own which pages of the range are dirty, so that
- * they stay reported when the pages themselves are dropped (ww_discard()). It
- * changes no answer. Same range rules and errors as ww_reset().
+ * Records in the library's own memory which pages of the range are dirty, so that they stay reported when
+ * the pages themselves are dropped (ww_discard()). It changes no answer. Same range rules and errors as
+ * ww_reset().
  */
 int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
 
 /*
- * Says that the pages of the range were dropped (MADV_DONTNEED) or its mapping
- * was replaced by fresh private anonymous memory (mmap with MAP_FIXED). What was
- * written there counts no more, unless it was latched; the range is armed
- * again. Same range rules and errors as ww_reset(), and those of ww_watch(): if
- * it cannot be armed again, all of it counts as written.
+ * Tells the library that the pages of the range were dropped (MADV_DONTNEED), or that fresh private anonymous
+ * memory has replaced its mapping (mmap with MAP_FIXED). What was written there no longer counts, unless it
+ * was latched; the range is armed again. Same range rules and errors as ww_reset(), and those of ww_watch():
+ * if the range cannot be armed again, all of it counts as written.
  *
  * Without this call nothing is lost either: a replaced mapping is noticed where
  * the backend has WW_CAP_LOST_DETECTED and its pages then count as written; and
@@ -243,78 +232,72 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  * all that were dropped) may be reported once more: when they are read, or at once where
  * all of the range that is asked for, or 32 MB of it in a row, had been reported.
  *
- * New pages that exist when it is called count as written, but for those that the
- * kernel brings in by itself where mlockall(2) has MCL_FUTURE.
+ * New pages that exist when it is called count as written, except those that the kernel brings in by itself
+ * after mlockall(2) with MCL_FUTURE.
  */
 int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
 
 /*
- * Changes the protection of the range, @prot as for mprotect(2). Needed in place
- * of mprotect(2) where the backend has WW_CAP_OWNS_PROT; elsewhere it is
- * mprotect(2). Same range rules and errors as ww_reset(), and those of mprotect(2).
+ * Changes the protection of the range, @prot as for mprotect(2). If the backend has WW_CAP_OWNS_PROT, call
+ * it in place of mprotect(2); with other backends it is mprotect(2). Same range rules and errors as
+ * ww_reset(), and those of mprotect(2).
  */
 int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
 
 /*
- * Gives pages that do not exist yet their first content, so that they do not count as
- * written until the program writes them. @dst and @len are multiples of the page size,
- * @len not 0, within one region. Goes on up to the first page that exists already, be
- * it a zero page that was read; ask again behind it. A page that exists is never
- * changed, not even if another thread begins to use it at the same time.
+ * Gives missing pages their first content. They do not count as written until the program writes them.
+ * @dst and @len are multiples of the page size, @len not 0, within one region. Fills up to the first page
+ * that exists already, even if that is a zero page that was read; call again after it. Never changes a
+ * page that exists, not even if another thread begins to use it at the same time.
  *
- * Pages that were latched before stay reported. Pages that were dropped
- * (ww_discard()) can be filled again, and so can pages that a callback of
- * ww_fill_on_demand() failed for. Protections of the range do not matter. Memory that
- * is not private and anonymous can be filled under some backends; files on disk, private
- * mappings of /dev/zero and huge pages never. With WW_CAP_OWNS_PROT, a thread that reads a
- * page at the very moment may find zeros in it first.
+ * Pages that were latched before stay reported. Pages that were dropped (ww_discard()) can be filled
+ * again, and so can pages that a callback of ww_fill_on_demand() failed for. Protections of the range do
+ * not matter. Some backends can also fill memory that is not private and anonymous, but never files on
+ * disk, private mappings of /dev/zero and huge pages. With WW_CAP_OWNS_PROT, a thread that reads a page at
+ * the very moment may find zeros in it first.
  *
- * Returns the number of bytes, a multiple of the page size, less than @len if a
- * page exists or another error came later; or -EEXIST (the first page exists);
- * -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages); -EINVAL (not aligned, empty, wraps
- * around, NULL, or memory that cannot be filled);
- * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot
- * be read); -EBADF (the program has closed a descriptor of the library's); -EIO (the mprotect backend
- * cannot look or write there); -ENOMEM; -ECHILD.
- * Takes about twice as long for a page as the first write to it would.
+ * Returns the number of bytes, a multiple of the page size, less than @len if a page exists or another
+ * error came later; or -EEXIST (the first page exists); -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages);
+ * -EINVAL (not aligned, empty, wraps around, NULL, or memory that cannot be filled); -ENOENT (not within
+ * one region, or its mapping was replaced); -EFAULT (@src cannot be read); -EBADF (the program has closed
+ * a descriptor of the library's); -EIO (the mprotect backend cannot look or write there); -ENOMEM;
+ * -ECHILD. Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
 
 /*
- * Fills @page, a buffer of the library's that is all zero, with the content of
- * [@addr, @addr + @len): one page, or several where threads wait for neighbours. Returns 0, or
- * anything else for an error; if it was asked for several pages it is then asked for
- * each of them. It may be asked for a page again that it has filled before.
+ * Provides the content of [@addr, @addr + @len), one page, or several if threads wait for neighbours:
+ * writes it to @page, a buffer of the library's that is all zero. Returns 0, or anything else for an
+ * error; after an error for several pages it is called for each of them. It may be called again for a page
+ * that it has provided before.
  *
- * Runs in a thread of the library's, one at a time, with no lock held and all
- * signals but the synchronous ones blocked. It must not touch missing pages of a range
- * that is on demand in the same context, nor wait for a thread that may.
+ * Runs in a thread of the library's, one at a time, with no lock held and all signals but the synchronous
+ * ones blocked. It must not touch missing pages of an on-demand range of the same context, nor wait for a
+ * thread that may.
  */
 typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
 
 /*
- * From now on pages of [@addr, @addr + @len) that do not exist get their content from
- * @fill when they are first touched, by reading or writing, and count as written only
- * if they are written. The range consists of whole pages and lies within one region.
- * Pages that exist stay as they are. A page that is dropped (MADV_DONTNEED, ww_discard())
- * comes from @fill again. The first call of a context makes two threads, of which one sleeps until the
- * backend has to be opened anew.
+ * From now on pages of [@addr, @addr + @len) that do not exist get their content from @fill at the first
+ * access, read or write, and count as written only if they are written. The range consists of whole pages and
+ * lies within one region. Pages that exist stay as they are. A page that is dropped (MADV_DONTNEED,
+ * ww_discard()) comes from @fill again. The first call of a context makes two threads; one of them sleeps
+ * until the backend has to be opened again.
  *
  * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
  * until it is dropped or filled by ww_fill(); where the kernel can do neither (/dev/zero
  * watched with WW_WATCH_LAZY), until other memory is mapped there.
  *
- * It ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that
- * is at work there, so a callback must call neither; later none begins. Pages that are still
- * missing then are filled with zeros as usual, also for threads that wait already.
+ * Demand paging ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that runs for the
+ * range, so a callback must call neither; after that none begins. Pages that are still missing then are
+ * filled with zeros as usual, also for threads that wait already.
  *
- * Who touches such a page waits for @fill; without WW_CAP_KERNEL_FILLS, a system call
- * (or another process) that does gets EFAULT instead. A child of fork finds zeros in pages
- * that were missing in its parent. So does who reads memory that was mapped over the range:
- * there, it is on demand again from ww_discard() on. A part that mremap(2) moves
- * is not on demand any more. If the kernel begins to refuse, the range is served on while
- * that works, and all its pages count as written. The memory must not be that of
- * malloc() or a stack.
+ * A thread that touches such a page waits for @fill. Without WW_CAP_KERNEL_FILLS, a system call (or another
+ * process) that touches it gets EFAULT instead. A child of fork finds zeros in pages that were missing in its
+ * parent. A thread that reads memory that was mapped over the range finds zeros, too, until ww_discard() puts
+ * that memory on demand. A part that mremap(2) moves is not on demand any more. If the kernel begins to
+ * refuse, the range stays on demand while that works, and all its pages count as written. The memory must not
+ * be that of malloc() or a stack.
  *
  * Returns 0; -EINVAL (not aligned, empty, wraps around, @fill is NULL, a file on disk, a private mapping of
  * /dev/zero); -ENOENT (not within one region); -EEXIST (part of it is on demand already); -EOPNOTSUPP

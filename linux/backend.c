@@ -61,8 +61,7 @@ int ww_tracker_check(struct ww_tracker *tracker)
 {
     const struct ww_backend *backend = tracker->backend;
     uint64_t barred;
-    int err =
-        ww_rehearse(backend->steps & ~tracker->barred, backend->dispensable, &barred, &tracker->failure);
+    int err = ww_dry_run(backend->steps & ~tracker->barred, backend->dispensable, &barred, &tracker->failure);
 
     if (!err) {
         tracker->barred |= barred;
@@ -95,7 +94,7 @@ int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers
     }
     *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps, .workers = workers };
     ww_block_signals(&saved);
-    err = ww_rehearse(backend->steps, backend->dispensable, &ret->barred, &ret->failure);
+    err = ww_dry_run(backend->steps, backend->dispensable, &ret->barred, &ret->failure);
     if (!err && backend->open) {
         err = backend->open(ret);
     }

@@ -31,7 +31,7 @@ libengine_la_SOURCES += \
 	linux/kernel/proc_maps.c linux/kernel/proc_maps.h \
 	linux/kernel/raw.h \
 	linux/kernel/refusal.c linux/kernel/refusal.h \
-	linux/kernel/rehearsal.c \
+	linux/kernel/dry_run.c \
 	linux/kernel/scan.c linux/kernel/scan.h \
 	linux/kernel/signal.c linux/kernel/signal.h \
 	linux/kernel/survey.c linux/kernel/survey.h \
@@ -46,6 +46,7 @@ libengine_la_SOURCES += \
 	linux/backends/mprotect/fault.c \
 	linux/backends/mprotect/grace.c \
 	linux/backends/mprotect/install.c \
+	linux/backends/mprotect/isolated.c \
 	linux/backends/mprotect/mprotect.c linux/backends/mprotect/mprotect.h \
 	linux/backends/mprotect/protections.c \
 	linux/backends/softdirty/dirty_bits.c \

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A bit a page in words that several threads change without a lock: what the backends
- * that keep books themselves know of dirty pages. Takes no lock and calls nothing, so it
- * serves in signal handlers too. Knows no addresses; for runs of pages in few bytes see
- * page_set.h.
+ * A bitmap, one bit a page, that several threads change without a lock: the dirty pages of backends that
+ * track writes themselves. Takes no lock and calls nothing, so signal handlers may use it. Knows no
+ * addresses; page_set.h stores runs of pages in few bytes.
  */
 #ifndef WW_LINUX_BACKENDS_BITS_H
 #define WW_LINUX_BACKENDS_BITS_H

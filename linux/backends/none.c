@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The backend that tracks nothing: every page is written, always. It is the fallback:
- * no kernel feature, no memory, no failure, and no write lost.
+ * The backend that tracks nothing and always reports every page as written. It is the fallback: it needs no
+ * kernel feature and no memory, never fails, and loses no write.
  */
 #include "backend.h"
 

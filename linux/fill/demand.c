@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ranges of a context that are filled on demand, and the way of a missing
- * page from the pager that is told of it to the program's callback and back.
- * How pages are installed is the pager's (backends/uffd/pager.c); what the public calls
- * promise is fill.c's.
+ * Demand paging: which ranges of a context have a provider, and how a missing page gets from the pager that
+ * reads the fault to the program's callback and back. The pager (a backend's) installs pages; fill.c keeps
+ * the promises of the public calls.
  *
- * A callback runs with no lock held. What it returns is installed only where its
- * provider is still there, under the lock: when a provider has ended, nothing of it
- * comes any more.
+ * A callback runs with no lock held. Its content is installed under the lock, and only if its provider still
+ * exists: once a provider has ended, none of its content appears.
  */
 #include <errno.h>
 #include <limits.h>
@@ -48,7 +46,7 @@ void ww_demand_destroy(struct ww_demand *demand)
     pthread_mutex_destroy(&demand->lock);
 }
 
-/* The provider that ends behind @addr, the first of those. */
+/* The first provider that ends after @addr. */
 static struct ww_provider *first_provider_past(struct ww_demand *demand, uintptr_t addr)
 {
     struct ww_provider *provider = RB_ROOT(&demand->providers), *found = NULL;
@@ -136,7 +134,8 @@ void ww_demand_end(struct ww_demand *demand, uintptr_t start, uintptr_t end)
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
 
-/* No condition variable: a thread that a signal suspends while it waits would wake up with the lock. */
+/* Uses a futex, not a condition variable: a signal may suspend a thread that waits, and it would wake up
+ * with the lock held. */
 void ww_demand_wait(struct ww_demand *demand, uintptr_t start, uintptr_t end)
 {
     bool busy;
@@ -255,7 +254,7 @@ void ww_demand_remove_pager(struct ww_demand *demand, struct ww_pager *pager)
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
 
-/* Nobody has content for these pages (any more). */
+/* Installs zeros where no provider (any more) has content. */
 static void put_zeros(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 {
     for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
@@ -265,8 +264,8 @@ static void put_zeros(struct ww_pager *pager, uintptr_t start, uintptr_t end)
     }
 }
 
-/* Installs the buffer, from @start on, where its provider is still there; zeros elsewhere. */
-static int install(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr_t end)
+/* Installs the buffer, from @start on, where its provider still exists; zeros elsewhere. */
+static int install_content(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr_t end)
 {
     const char *content = pager->buffer;
     uintptr_t stop;
@@ -286,9 +285,9 @@ static int install(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr
     return err;
 }
 
-/* A poisoned page looks written for a moment, so no scan must see it: the region's
- * lock comes before ours. */
-static void poison(struct ww_pager *pager, uint64_t id, uintptr_t addr)
+/* Poisons a page. It looks written for a moment, which no scan may see: so the region's lock is taken, and
+ * it comes before ours. */
+static void poison_page(struct ww_pager *pager, uint64_t id, uintptr_t addr)
 {
     struct ww_demand *demand = pager->demand;
     const struct ww_provider *provider;
@@ -301,7 +300,7 @@ static void poison(struct ww_pager *pager, uint64_t id, uintptr_t addr)
     provider = first_provider_past(demand, addr);
     if (!err && provider && provider->range.start <= addr && provider->id == id) {
         if (pager->ops->poison(pager, addr)) {
-            pager->ops->bury(pager, addr);
+            pager->ops->replace(pager, addr);
         }
     } else {
         put_zeros(pager, addr, addr + ww_page_size());
@@ -314,8 +313,8 @@ static void poison(struct ww_pager *pager, uint64_t id, uintptr_t addr)
 }
 
 /*
- * Asks a provider for the content of [start, end) and installs it. A single page that
- * fails is poisoned; several that fail are left as they are, for another try.
+ * Asks a provider for the content of [start, end) and installs it. A single page that fails is poisoned;
+ * several pages that fail stay missing, and the caller tries them one by one.
  */
 static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uintptr_t start, uintptr_t end)
 {
@@ -329,10 +328,10 @@ static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uin
     err = from.fill(from.arg, start, pager->buffer, end - start);
     ww_lock(&demand->lock, WW_RANK_DEMAND);
     if (!err) {
-        err = install(pager, from.id, start, end);
+        err = install_content(pager, from.id, start, end);
     }
     if (err && end - start == ww_page_size()) {
-        poison(pager, from.id, start);
+        poison_page(pager, from.id, start);
     }
     pager->busy = (struct ww_range){ .start = 0 };
     atomic_fetch_add(&demand->nr_returns, 1);
@@ -343,7 +342,7 @@ static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uin
 void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 {
     struct ww_demand *demand = pager->demand;
-    uintptr_t single_end = start; /* up to here page by page */
+    uintptr_t single_end = start; /* up to here, page by page */
 
     ww_lock(&demand->lock, WW_RANK_DEMAND);
     while (start < end) {

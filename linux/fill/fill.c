@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The public calls that give pages their first content without making them count
- * as written: at once (ww_fill) or when they are first touched (ww_fill_on_demand).
- * How a page is installed is a backend's; who is asked for content, demand.c's.
+ * The public calls that give pages their first content without counting it as written: at once (ww_fill) or
+ * at the first access (ww_fill_on_demand). A backend installs the page; demand.c asks for the content.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,12 +13,11 @@
 #include "scan_step.h"
 
 /*
- * Copies a part of the caller's memory into our own with no lock held, since reading it
- * may have to wait for a callback. By the kernel, for which unreadable memory is
- * an error and no signal; where a sandbox forbids that, as any program does.
- * Returns how much, in whole pages, or -EFAULT.
+ * Copies part of the caller's memory into our own with no lock held, since reading it may wait for a
+ * callback. The kernel copies, for which unreadable memory is an error and no signal; where a sandbox
+ * forbids that call, memcpy() does. Returns the number of bytes, in whole pages, or -EFAULT.
  */
-static ssize_t read_source(void *bounce, const void *src, size_t len)
+static ssize_t copy_in(void *bounce, const void *src, size_t len)
 {
     struct iovec to = { .iov_base = bounce, .iov_len = len };
     struct iovec from = { .iov_base = (void *)src, .iov_len = len };
@@ -38,20 +36,21 @@ static ssize_t read_source(void *bounce, const void *src, size_t len)
     return nr > 0 ? nr : -EFAULT;
 }
 
-/* Memory of huge pages can be had only one whole huge page at a time: not here. */
-static bool can(const struct ww_region *region, uint32_t cap)
+/* Whether the backend has @cap for this region. Huge pages cannot be filled page by page, so they are
+ * excluded. */
+static bool supports(const struct ww_region *region, uint32_t cap)
 {
     return (region->tracker->caps & cap) && region->page_size == ww_page_size();
 }
 
-/* Whether the range lies within one region, and its backend can fill it in the way of @cap. */
+/* Whether the range lies within one region whose backend has @cap. */
 static int check_fill(struct ww_context *ctx, const struct ww_range *range, uint32_t cap)
 {
     struct ww_hold hold;
     int err = ww_hold_to_read(ctx, range, &hold);
 
     if (!err) {
-        err = can(hold.region, cap) ? 0 : -EOPNOTSUPP;
+        err = supports(hold.region, cap) ? 0 : -EOPNOTSUPP;
         ww_hold_end(&hold);
     }
     return err;
@@ -67,10 +66,10 @@ static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, 
     }
     nr = ww_backend_fill(hold.region, piece->start, content, piece->end - piece->start);
     if (nr == -EFAULT || nr == -EIO) {
-        nr = -EINVAL; /* the content is ours: it is the memory that cannot be filled */
+        nr = -EINVAL; /* the content is ours, so it is the memory that cannot be filled */
     }
     if (nr > 0 && !hold.region->markers) {
-        /* It holds data: should it be a zero page one day, somebody wrote zeros. */
+        /* The page holds data. If it is a zero page one day, somebody wrote zeros. */
         ww_page_set_add(&hold.region->reported, piece->start, piece->start + nr);
     }
     ww_hold_end(&hold);
@@ -98,7 +97,7 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
         size_t want = len - done < sizeof(scratch->bounce) ? len - done : sizeof(scratch->bounce);
         struct ww_range piece = { .start = range.start + done };
 
-        nr = read_source(scratch->bounce, (const char *)src + done, want);
+        nr = copy_in(scratch->bounce, (const char *)src + done, want);
         if (nr < 0) {
             break;
         }
@@ -117,15 +116,15 @@ WW_API ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_
 }
 
 /*
- * What exists already is noted and made clean: zero pages among it come from reads, and
- * do not count. Behind that no read makes one any more, so that they do (scan_step.c).
+ * Latches and resets what exists already: zero pages among it come from reads and do not count. After that
+ * no read makes a zero page any more, so zero pages count (scan_step.c).
  */
 static int demand_page(struct ww_context *ctx, struct ww_region *region, const struct ww_range *range,
                        ww_fill_fn fill, void *arg)
 {
     int err;
 
-    if (!can(region, WW_CAP_FILL_ON_DEMAND)) {
+    if (!supports(region, WW_CAP_FILL_ON_DEMAND)) {
         return -EOPNOTSUPP;
     }
     err = ww_demand_add(&ctx->demand, range, fill, arg);
@@ -155,7 +154,7 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     }
     err = check_fill(ctx, &range, WW_CAP_FILL_ON_DEMAND);
     if (!err) {
-        /* For the pager, should there be none yet. Where it fails, the pager says so. */
+        /* For the pager, if there is none yet. If this fails, starting the pager returns the error. */
         ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
         err = ww_hold_to_change(ctx, &range, &hold);
     }
@@ -165,7 +164,7 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     err = demand_page(ctx, hold.region, &range, fill, arg);
     ww_hold_end(&hold);
     if (!err) {
-        /* For the pager of a backend that takes over in the middle of an answer. */
+        /* For the pager of a backend that takes over in the middle of a scan. */
         ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
     } else if (err != -EEXIST) {
         ww_demand_wait(&ctx->demand, range.start, range.end);

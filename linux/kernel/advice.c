@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the kernel is advised of memory (madvise(2)): that watched pages stay small, and that pages of our own
- * are missing again. Also whether the kernel gives memory its pages before anybody touches them.
+ * The advice that the library gives the kernel about memory (madvise(2)): watched pages stay small, and pages
+ * of our own become missing again. This file also finds out whether the kernel populates memory before
+ * anybody touches it.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -13,9 +14,9 @@
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
 
-/* Neither huge pages, which would report 512 pages for one write, nor merging with
- * zero pages. EINVAL: the kernel has no such feature, so nothing is to be kept off. ENOMEM: a part is
- * not mapped, and the rest is done. EAGAIN: no memory, or no mapping more (vm.max_map_count). */
+/* A huge page would report 512 pages for one write, and KSM may merge a page with the zero page. EINVAL:
+ * the kernel has no such feature, so there is nothing to prevent. ENOMEM: part of the range is not mapped;
+ * the kernel has advised the rest. EAGAIN: there is no memory, or no mapping is left (vm.max_map_count). */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end)
 {
     static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE };
@@ -28,7 +29,8 @@ int ww_keep_pages_small(uintptr_t start, uintptr_t end)
     return 0;
 }
 
-/* mlockall() with MCL_FUTURE: each new mapping has all its pages at once. No file tells. */
+/* After mlockall(2) with MCL_FUTURE each new mapping has all its pages at once. No file of /proc shows
+ * that. */
 bool ww_kernel_populates(void)
 {
     size_t page = ww_page_size();

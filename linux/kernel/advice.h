@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the kernel is advised of memory. */
+/* Advice to the kernel about memory. */
 #ifndef WW_LINUX_KERNEL_ADVICE_H
 #define WW_LINUX_KERNEL_ADVICE_H
 
@@ -7,14 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Watched memory is neither huge nor merged; holes are passed over. 0 or a negative errno. */
+/* Keeps watched memory free of huge pages and of KSM; skips holes. 0 or a negative errno. */
 int ww_keep_pages_small(uintptr_t start, uintptr_t end);
 
-/* Pages of our own are missing again, also those that the kernel has brought in and keeps (mlockall(2)). 0 or
- * a negative errno. */
+/* Makes pages of our own missing again, also those that mlockall(2) has brought in and locked. 0 or a
+ * negative errno. */
 int ww_drop_pages(const volatile void *addr, size_t len);
 
-/* Whether the kernel gives new memory its pages at once (mlockall(2)), tried by its effect. */
+/* Whether the kernel populates new memory at once (mlockall(2)). Tries it on a page of our own. */
 bool ww_kernel_populates(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The files of /proc that tell of a process' memory: how they are opened, the entries of pagemap, and which
- * bits of an entry this kernel sets. That is found out by the effect on a few pages of our own: versions lie
- * where features are configured or patched in or out.
+ * Opens files of /proc about a process' memory, reads the entries of pagemap, and finds out which bits of an
+ * entry this kernel sets. It tests those on a few pages of our own: a version number is wrong where a feature
+ * is a configuration option or was patched in or out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #define MADV_GUARD_INSTALL 102 /* 6.13 */
 #endif
 
-/* Why a process has no directory, or not this file in it. */
+/* Why open(2) failed with ENOENT: the process has no directory, or the directory has no such file. */
 static int missing_file(pid_t pid)
 {
     char path[32];
@@ -30,7 +30,7 @@ static int missing_file(pid_t pid)
     if (!pid || access("/proc/self", F_OK) || !access(path, F_OK)) {
         return -ENOENT;
     }
-    /* It may be there and hidden, as the mount option hidepid does. */
+    /* The process may exist and be hidden by the mount option hidepid. */
     return kill(pid, 0) && errno == ESRCH ? -ESRCH : -EACCES;
 }
 
@@ -71,12 +71,12 @@ static char *map_area(void)
     if (area == MAP_FAILED) {
         return NULL;
     }
-    /* So that reading maps the page of zeros and not a huge one; kernels without huge pages refuse. */
+    /* So that a read maps the small zero page and not the huge one. Kernels without huge pages refuse. */
     madvise(area, NR_PAGES * ww_page_size(), MADV_NOHUGEPAGE);
     return area;
 }
 
-/* Reads the entries of the area. False where that fails: then nothing is known. */
+/* Reads the entries of the area. False: nothing is known. */
 static bool read_area(const char *area, uint64_t *ret_entries)
 {
     int fd = ww_proc_open(0, "pagemap");
@@ -105,7 +105,7 @@ void ww_page_facts_learn(struct ww_page_facts *ret_facts)
         if (read_area(area, entries) && (entries[WRITTEN_PAGE] & PM_PRESENT)) {
             facts.soft_dirty = entries[WRITTEN_PAGE] & PM_SOFT_DIRTY;
             facts.guard = guarded && (entries[GUARD_PAGE] & PM_GUARD_REGION);
-            /* The other page has a frame of its own: equal numbers would be no numbers. */
+            /* The written page has a frame of its own. If both numbers are equal, the kernel hides them. */
             if ((entries[ZERO_PAGE] & PM_PFN) != (entries[WRITTEN_PAGE] & PM_PFN)) {
                 facts.zero_pfn = entries[ZERO_PAGE] & PM_PFN;
             }
@@ -115,7 +115,7 @@ void ww_page_facts_learn(struct ww_page_facts *ret_facts)
     *ret_facts = facts;
 }
 
-/* A userfaultfd that can write-protect, or a negative errno. */
+/* Opens a userfaultfd that can write-protect. A descriptor or a negative errno. */
 static int open_uffd(void)
 {
     const uint64_t steps = WW_STEPS_USERFAULTFD | WW_STEP_BIT(WW_STEP_API_WP) |
@@ -123,7 +123,7 @@ static int open_uffd(void)
     struct ww_failure failure;
     uint64_t barred;
     bool full;
-    int err = ww_rehearse(steps, WW_STEPS_USERFAULTFD, &barred, &failure);
+    int err = ww_dry_run(steps, WW_STEPS_USERFAULTFD, &barred, &failure);
 
     return err ? err : ww_userfaultfd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP, barred, &full, &failure);
 }
@@ -140,7 +140,7 @@ static bool protect_area(int uffd, char *area)
     return !ioctl(uffd, UFFDIO_REGISTER, &reg) && !ioctl(uffd, UFFDIO_WRITEPROTECT, &protect);
 }
 
-/* Where userfaultfd is denied nothing can be tried; another process may use it all the same. */
+/* Decides by version where userfaultfd is denied to us: another process may still use it. */
 static bool is_new_enough(void)
 {
     struct ww_release release;
@@ -148,7 +148,6 @@ static bool is_new_enough(void)
     return ww_release_now(&release) && (release.major > 5 || (release.major == 5 && release.minor >= 14));
 }
 
-/* Whether entries show write-protection by a userfaultfd. */
 bool ww_page_facts_uffd_wp(void)
 {
     uint64_t entries[NR_PAGES];

@@ -9,29 +9,29 @@
 #include <sys/types.h>
 
 /* An entry of /proc/PID/pagemap, 8 bytes a page (Documentation/admin-guide/mm/pagemap.rst). */
-#define PM_PFN ((UINT64_C(1) << 55) - 1)    /* 0 where the reader may not know it (4.2) */
+#define PM_PFN ((UINT64_C(1) << 55) - 1)    /* 0 if the reader may not know it (4.2) */
 #define PM_SOFT_DIRTY (UINT64_C(1) << 55)   /* 3.11 */
-#define PM_EXCLUSIVE (UINT64_C(1) << 56)    /* 4.2: mapped by nobody else */
+#define PM_EXCLUSIVE (UINT64_C(1) << 56)    /* 4.2: no other process maps the page */
 #define PM_UFFD_WP (UINT64_C(1) << 57)      /* 5.14 */
 #define PM_GUARD_REGION (UINT64_C(1) << 58) /* 6.15 */
 #define PM_FILE (UINT64_C(1) << 61)         /* 3.5 */
 #define PM_SWAP (UINT64_C(1) << 62)
 #define PM_PRESENT (UINT64_C(1) << 63)
 
-/* Opens a file of a process for reading; @pid 0 is this one. A descriptor or a negative errno. */
+/* Opens a file of a process for reading; @pid 0 is this process. A descriptor or a negative errno. */
 int ww_proc_open(pid_t pid, const char *name);
 
 /*
- * Reads the entries of up to @nr pages from @addr on. Returns how many, 0 where the
- * process has no memory any more, or a negative errno.
+ * Reads the entries of up to @nr pages from @addr on. Returns how many, 0 if the process has no memory any
+ * more, or a negative errno.
  */
 ssize_t ww_entries_read(int fd, uint64_t addr, uint64_t *ret_entries, size_t nr);
 
-/* What this kernel shows of pages of our own, tried by its effect. */
+/* What this kernel shows of pages of our own, found by a test on them. */
 struct ww_page_facts {
-    bool soft_dirty;   /* PM_SOFT_DIRTY is kept */
-    bool guard;        /* PM_GUARD_REGION as well */
-    uint64_t zero_pfn; /* of the page of zeros; 0: not told */
+    bool soft_dirty;   /* the kernel keeps PM_SOFT_DIRTY */
+    bool guard;        /* the kernel keeps PM_GUARD_REGION */
+    uint64_t zero_pfn; /* frame number of the zero page; 0: the kernel hides it */
 };
 
 void ww_page_facts_learn(struct ww_page_facts *ret_facts);

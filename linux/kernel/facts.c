@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Ubuntu and what is built from its kernels call one 6.8.0-49-generic whatever stable release it
- * carries; the last word of /proc/version_signature is that release: "Ubuntu 6.8.0-49.49-generic
- * 6.8.12". Others name the stable release itself first: 6.7.4-zen1-1-zen, 6.12.9-amd64.
- * No stdio here: it may be called with signals blocked.
+ * Facts that do not change while the kernel runs (facts.h). Knows neither regions nor backends.
+ *
+ * Ubuntu, and distributions that build on its kernels, call a kernel 6.8.0-49-generic whatever stable release
+ * it contains. The last word of /proc/version_signature is that release: "Ubuntu 6.8.0-49.49-generic 6.8.12".
+ * Other names begin with the stable release: 6.7.4-zen1-1-zen, 6.12.9-amd64. No function here uses stdio,
+ * since callers may have signals blocked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +24,7 @@ static void learn_page_size(void)
     ww_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
 }
 
-/* Once: threads of other contexts read it. */
+/* Only once, since threads of other contexts read it. */
 void ww_page_size_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -32,7 +34,7 @@ void ww_page_size_init(void)
 
 /* ---- the release ---- */
 
-static const char *parse_number(const char *at, unsigned int *ret)
+static const char *parse_decimal(const char *at, unsigned int *ret)
 {
     unsigned int number = 0;
 
@@ -51,18 +53,18 @@ static const char *parse_number(const char *at, unsigned int *ret)
     return at;
 }
 
-/* "6.8", "6.8.12" and whatever follows. */
+/* "6.8" or "6.8.12", and any suffix. */
 static bool parse_release(const char *text, struct ww_release *ret)
 {
     struct ww_release release = { .micro = 0 };
-    const char *at = parse_number(text, &release.major);
+    const char *at = parse_decimal(text, &release.major);
 
-    at = at && *at == '.' ? parse_number(at + 1, &release.minor) : NULL;
+    at = at && *at == '.' ? parse_decimal(at + 1, &release.minor) : NULL;
     if (!at) {
         return false;
     }
     if (*at == '.') {
-        const char *micro = parse_number(at + 1, &release.micro);
+        const char *micro = parse_decimal(at + 1, &release.micro);
 
         at = micro ? micro : at;
     }
@@ -71,7 +73,7 @@ static bool parse_release(const char *text, struct ww_release *ret)
     return true;
 }
 
-/* Where the last word begins; its end is the text's, but for blanks. */
+/* The beginning of the last word of @text. Trailing blanks and newlines belong to that word. */
 static const char *last_word(const char *text)
 {
     size_t end = strlen(text);
@@ -90,7 +92,7 @@ bool ww_release_parse(const char *name, const char *signature, struct ww_release
     return (signature && parse_release(last_word(signature), ret)) || parse_release(name, ret);
 }
 
-/* From 6.7, which brought the request, to 6.8.9; the mending came after the last candidates of 6.9. */
+/* From 6.7, which introduced PAGEMAP_SCAN, to 6.8.9. The fix came after the last candidates of 6.9. */
 bool ww_release_loses_bits(const struct ww_release *release)
 {
     if (release->major != 6) {
@@ -100,7 +102,7 @@ bool ww_release_loses_bits(const struct ww_release *release)
            (release->minor == 9 && !release->micro && release->candidate);
 }
 
-/* As much of a small file as fits. False: it cannot be read, or is empty. */
+/* Reads as much of a small file as fits. False: the file cannot be read, or is empty. */
 static bool read_text(const char *path, char *ret, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -139,7 +141,7 @@ bool ww_kernel_loses_bits(void)
 
 /* ---- limits ---- */
 
-/* Not by strtol(), which from glibc 2.38 on is a function that older ones do not have. */
+/* Does not use strtol(): programs built with glibc 2.38 would need a symbol that older versions lack. */
 long ww_mapping_limit(void)
 {
     char text[24];

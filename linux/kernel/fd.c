@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a descriptor is still the file that we opened (fd.h). Device and inode do
- * not tell: each open of /proc/self/pagemap has the same ones, and so have all files
- * without a name of most kinds. What tells belongs to the open file description, which
- * a dup() shares and another open() does not; one of
+ * Whether a descriptor still refers to the file that we opened (fd.h). Device and inode are not enough: every
+ * open of /proc/self/pagemap has the same ones, and so have most kinds of anonymous files. A mark must belong
+ * to the open file description, which dup() shares and another open() does not. There are three:
  *
- *   position   /proc/PID/pagemap, mem and kpageflags are read by pread() and ioctl()s, and
- *              the position is free: it becomes a number that no file has and no other
- *              description of ours, also of another copy of the library in the process
- *   inode      each userfaultfd has its own since 5.12, and the kernel gives no number of
- *              an inode twice before 2^32 more are gone
- *   signal     where there is neither (epoll, clear_refs, an older userfaultfd): device,
- *              inode, and the signal of F_SETSIG, which nobody sets on files that send
- *              none. There are 64 of them, so each number also keeps the turn of the last
- *              opening of ours that got it, which an earlier one is not
+ *   position   We read /proc/PID/pagemap, mem and kpageflags by pread() and ioctl(), so their
+ *              file position is free. It gets a number that no other file has, and no other
+ *              description of ours either, not even of another copy of the library.
+ *   inode      Each userfaultfd has an inode of its own since 5.12. The kernel reuses an
+ *              inode number only after 2^32 more.
+ *   signal     Files with neither (epoll, clear_refs, an older userfaultfd) are compared by
+ *              device, inode, and the signal of F_SETSIG, which nobody sets on files that
+ *              send none. There are only 64 signals. So for each descriptor number we also
+ *              record the serial of our latest opening: an earlier one cannot be ours.
  *
- * kcmp() would tell as well, and is denied in many containers.
+ * kcmp() would also tell, but many containers deny it.
  *
- * What cannot be excluded: between the look and what follows, another thread of the program
- * closes the number and opens a file of its own by it. There is no call that does both.
+ * One race remains: between the check and the use, another thread of the program may close the number and
+ * open a file of its own under it. No system call does both.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,23 +29,23 @@
 #include "kernel/fd.h"
 
 #define NR_SIGNALS 64   /* 1 to 64 */
-#define NR_NUMBERS 1024 /* whose turns are kept */
+#define NR_NUMBERS 1024 /* descriptor numbers whose latest serial is recorded */
 
-static atomic_uint nr_turns;
-static atomic_uint last_turn[NR_NUMBERS];
+static atomic_uint nr_serials;
+static atomic_uint last_serial[NR_NUMBERS];
 
-/* The turn is in it, and where this copy of the library lies: 2^62 and more, which is beyond any file's end.
- */
-static int64_t secret_position(uint32_t turn)
+/* Contains the serial, and the address at which this copy of the library lies. At least 2^62, which is
+ * beyond the end of any file. */
+static int64_t secret_position(uint32_t serial)
 {
-    uint64_t place = (uintptr_t)&nr_turns * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t place = (uintptr_t)&nr_serials * UINT64_C(0x9e3779b97f4a7c15);
 
-    return INT64_C(1) << 62 | (int64_t)((place >> 32 & 0x3fffffff) << 32) | turn;
+    return INT64_C(1) << 62 | (int64_t)((place >> 32 & 0x3fffffff) << 32) | serial;
 }
 
 static bool take_position(struct ww_fd *fd)
 {
-    int64_t position = secret_position(fd->turn);
+    int64_t position = secret_position(fd->serial);
 
     if (lseek64(fd->fd, position, SEEK_SET) != position || lseek64(fd->fd, 0, SEEK_CUR) != position) {
         return false;
@@ -55,8 +54,8 @@ static bool take_position(struct ww_fd *fd)
     return true;
 }
 
-/* Whether no other file has its inode: files of one kind without a name share one with an eventfd, or
- * have their own. If that cannot be asked, they share. */
+/* Whether the file has an inode of its own. Anonymous files of one kind either share one inode with an
+ * eventfd or have one each. If no eventfd can be opened, the answer is no. */
 static bool has_own_inode(const struct stat *stat)
 {
     struct stat other;
@@ -76,7 +75,7 @@ static bool has_own_inode(const struct stat *stat)
 
 static void take_signal(struct ww_fd *fd)
 {
-    int signal = 1 + fd->turn % NR_SIGNALS;
+    int signal = 1 + fd->serial % NR_SIGNALS;
 
     if (!fcntl(fd->fd, F_SETSIG, signal)) {
         fd->signal = signal;
@@ -92,9 +91,9 @@ static void take_over(struct ww_fd *ret, int fd, bool may_move)
         return;
     }
     *ret = (struct ww_fd){ .fd = fd, .dev = stat.st_dev, .ino = stat.st_ino };
-    ret->turn = atomic_fetch_add(&nr_turns, 1) + 1;
+    ret->serial = atomic_fetch_add(&nr_serials, 1) + 1;
     if (fd < NR_NUMBERS) {
-        atomic_store(&last_turn[fd], ret->turn);
+        atomic_store(&last_serial[fd], ret->serial);
     }
     if (!(may_move && S_ISREG(stat.st_mode) && take_position(ret)) && !has_own_inode(&stat)) {
         take_signal(ret);
@@ -158,7 +157,7 @@ int ww_fd_look(const struct ww_fd *fd)
 {
     int result;
 
-    if (fd->fd < 0 || (fd->fd < NR_NUMBERS && atomic_load(&last_turn[fd->fd]) != fd->turn)) {
+    if (fd->fd < 0 || (fd->fd < NR_NUMBERS && atomic_load(&last_serial[fd->fd]) != fd->serial)) {
         return 0;
     }
     if (fd->position) {

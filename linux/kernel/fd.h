@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Descriptors of ours in a process that is not ours: a program may close all that
- * it did not open, and get their numbers for its own files, or another context of
- * ours gets them. Before a number is used or closed, it is looked at whether it is
- * still what we opened (fd.c).
+ * Our descriptors in a program that is not ours. The program may close every descriptor that it did not open,
+ * and reuse the number for a file of its own or for another context of ours. So before we use or close a
+ * number, we check that it still refers to what we opened (fd.c).
  */
 #ifndef WW_LINUX_KERNEL_FD_H
 #define WW_LINUX_KERNEL_FD_H
@@ -12,36 +11,40 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* How often a thread that sleeps in a descriptor checks that the program has not closed it. */
+#define WW_FD_RECHECK_MS 200
+
 struct ww_fd {
     int fd; /* -1: none */
     dev_t dev;
     ino_t ino;
-    int64_t position; /* that the file was given; 0: it takes none */
-    int signal;       /* that it was given, 0: none */
-    uint32_t turn;    /* of this opening among ours */
+    int64_t position; /* file position that it was given; 0: none */
+    int signal;       /* signal that it was given (F_SETSIG); 0: none */
+    uint32_t serial;  /* counts our openings */
 };
 
-/* Takes a descriptor over, or, if @fd is negative, none. One that cannot be looked at never counts as ours.
- * Nobody may read or write the file from its position on, which is moved. */
+/* Takes over a descriptor; a negative @fd means none. If fstat() fails, the descriptor is treated as not
+ * ours. Moves the file position, so nobody may read or write from the position on. */
 void ww_fd_init(struct ww_fd *ret, int fd);
 
-/* The same with a descriptor that has just been opened, or the negative errno for which there is none: 0, or
- * a negative errno. A descriptor that cannot be looked at is closed. */
+/* The same for a descriptor that was just opened; @fd may also be the negative errno of a failed open.
+ * Returns 0 or a negative errno. If fstat() fails, closes the descriptor. */
 int ww_fd_take(struct ww_fd *ret, int fd);
 
 /* open(2) with O_CLOEXEC. A descriptor or a negative errno. */
 int ww_open_file(const char *path, int flags);
 
-/* As ww_fd_init(), and the position stays: for files that can only be read from their beginning on. */
+/* As ww_fd_init(), but leaves the position: for files that can only be read from their beginning. */
 void ww_fd_init_in_place(struct ww_fd *ret, int fd);
 
-/* Whether the number still stands for what was taken over: 1, 0, or a negative errno where that is denied. */
+/* Whether the number still refers to what was taken over: 1, 0, or a negative errno if a sandbox denies
+ * the check. */
 int ww_fd_look(const struct ww_fd *fd);
 
-/* Whether it surely does. */
+/* Whether it certainly does. */
 bool ww_fd_is_ours(const struct ww_fd *fd);
 
-/* Closes it if it is ours. */
+/* Closes the descriptor if it is ours. */
 void ww_fd_close(struct ww_fd *fd);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The mappings of the process, of which vm.max_map_count allows so many: a watch in the middle of a mapping
- * cuts it and costs two. Regions of ours may not take the last ones, since a program that can map nothing any
- * more ends sooner or later. Knows neither regions nor backends, and allocates nothing.
+ * Leaves mappings for the program. vm.max_map_count limits the mappings of a process, and a watch in the
+ * middle of a mapping cuts it, which costs two. Our regions may not take the last ones, since a program that
+ * can map nothing sooner or later ends. Knows neither regions nor backends, and allocates nothing.
  *
- * The kernel tells how many there are by listing them, which takes milliseconds where there are many. So they
- * are counted seldom: after that, as many watches go uncounted as can use up half of what is free.
+ * The kernel shows the number of mappings only by listing them, which takes milliseconds if there are many.
+ * So we count seldom: after a count, as many watches begin without one as could use up half of what is free.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "kernel/facts.h"
 #include "kernel/headroom.h"
 
-/* So many watches go uncounted at first, and between two counts at least. */
+/* How many watches begin without a count at first, and between two counts at least. */
 #define UNCOUNTED_FIRST 1024
 #define UNCOUNTED_LEAST 64
 
@@ -38,7 +38,7 @@ static ssize_t read_some(int fd, char *buffer, size_t len)
     return nr;
 }
 
-/* Negative where /proc/self/maps cannot be read. */
+/* Negative: /proc/self/maps cannot be read. */
 static long count_mappings(void)
 {
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -59,20 +59,20 @@ static long count_mappings(void)
 
 int ww_headroom_take(void)
 {
-    long limit, nr_mappings, kept, more;
+    long limit, nr_mappings, reserved, more;
 
     if (atomic_fetch_sub(&nr_uncounted, 1) > 0) {
         return 0;
     }
-    /* A process with few regions is not refused: then the program itself has taken the mappings. */
+    /* If a process has few regions, the program itself has taken the mappings, and is not refused. */
     limit = ww_mapping_limit();
-    kept = limit / WW_HEADROOM_PART;
+    reserved = limit / WW_HEADROOM_PART;
     nr_mappings = count_mappings();
-    if (nr_mappings > limit - kept && 2 * atomic_load(&nr_regions) >= kept) {
+    if (nr_mappings > limit - reserved && 2 * atomic_load(&nr_regions) >= reserved) {
         atomic_store(&nr_uncounted, 0);
         return -ENOMEM;
     }
-    more = nr_mappings < 0 ? 0 : (limit - kept - nr_mappings) / 4;
+    more = nr_mappings < 0 ? 0 : (limit - reserved - nr_mappings) / 4;
     atomic_store(&nr_uncounted, more > UNCOUNTED_LEAST ? more : UNCOUNTED_LEAST);
     return 0;
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory for what is allocated while signals are blocked or a lock of ours is
- * held. That of malloc() will not do: a collector may have suspended a thread that
- * holds malloc()'s lock, and whoever waited for it with signals blocked could not be
- * suspended in turn, nor could the collector itself ask which pages were written.
+ * Memory for allocations made while signals are blocked or one of our locks is held. malloc() cannot serve: a
+ * collector may have suspended a thread that holds malloc()'s lock. A thread that waited for it with signals
+ * blocked could not be suspended, and the collector itself could not ask which pages were written.
  *
- * Small blocks come from chunks, each with a word that says which of its blocks are
- * used, changed by one atomic operation. So there is no lock and no state in between:
- * a thread may be suspended anywhere here, and a child of fork can go on. Chunks stay.
- * Large blocks are mappings of their own.
+ * Small blocks come from chunks. Each chunk has a word that says which of its blocks are used, and one atomic
+ * operation changes it. So there is no lock and no intermediate state: a thread may be suspended anywhere,
+ * and a child of fork can go on. Chunks are never freed. Large blocks are mappings of their own.
  */
 #include <stdatomic.h>
 #include <stdint.h>
@@ -17,26 +15,26 @@
 
 #include "kernel/heap.h"
 
-/* A page set's leaf fits, and so do regions and the directories of all but huge ones. */
+/* Large enough for a leaf of a page set, a region, and the directories of all but huge ones. */
 #define BLOCK_BYTES ((size_t)576)
 #define NR_BLOCKS 64
 
 struct chunk {
     struct chunk *next;
-    _Atomic uint64_t used; /* a bit for each block; the first is this */
+    _Atomic uint64_t used; /* a bit for each block; the first block is this struct */
 };
 
-/* In front of each block. */
+/* Stands before each block. */
 struct header {
-    size_t map_len; /* of a block that is a mapping of its own; else 0 */
+    size_t map_len; /* length if the block is a mapping of its own; else 0 */
     struct chunk *chunk;
 } __attribute__((aligned(16)));
 
 static _Atomic(struct chunk *) chunks;
-/* Where a block was freed last: most often there is one to be had. */
+/* The chunk where a block was last freed: it most often has a free one. */
 static _Atomic(struct chunk *) recent;
 
-static void *map(size_t len)
+static void *map_bytes(size_t len)
 {
     void *base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -45,7 +43,7 @@ static void *map(size_t len)
 
 static void *large_block(size_t len)
 {
-    struct header *header = map(len);
+    struct header *header = map_bytes(len);
 
     if (!header) {
         return NULL;
@@ -54,7 +52,7 @@ static void *large_block(size_t len)
     return header + 1;
 }
 
-/* NULL: all are used. */
+/* NULL: all blocks are used. */
 static struct header *take_block(struct chunk *chunk)
 {
     uint64_t used = atomic_load(&chunk->used);
@@ -69,10 +67,10 @@ static struct header *take_block(struct chunk *chunk)
     return NULL;
 }
 
-/* One chunk more, whose first free block is the caller's. */
+/* Adds a chunk and takes its first free block for the caller. */
 static struct chunk *add_chunk(struct header **ret_header)
 {
-    struct chunk *chunk = map(NR_BLOCKS * BLOCK_BYTES);
+    struct chunk *chunk = map_bytes(NR_BLOCKS * BLOCK_BYTES);
 
     if (!chunk) {
         return NULL;

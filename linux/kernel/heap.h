@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory for what is allocated while signals are blocked, see heap.c.
+ * Memory that can be allocated while signals are blocked, see heap.c.
  */
 #ifndef WW_LINUX_KERNEL_HEAP_H
 #define WW_LINUX_KERNEL_HEAP_H
 
 #include <stddef.h>
 
-/* Zeroed memory, aligned to 16 bytes; NULL: there is none. Takes no lock; safe in a child of fork, too. */
+/* Zeroed memory, aligned to 16 bytes; NULL: out of memory. Takes no lock; safe in a child of fork. */
 void *ww_heap_alloc(size_t size);
 /* NULL is allowed. */
 void ww_heap_free(void *block);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether locks are taken in order and with signals blocked, for builds with
- * --enable-debug. It is the one place that prints and aborts, and no part of any
- * other build.
+ * Checks that locks are taken in order and with signals blocked, in builds with --enable-debug. It is the
+ * only place that prints and aborts, and no other build contains it.
  */
 #include "kernel/lock.h"
 
@@ -11,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A bit for each rank that this thread holds a lock of. */
+/* A bit for each rank of which this thread holds a lock. */
 static __thread unsigned int held;
 
 static void violated(const char *what, enum ww_rank rank)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Our locks, each taken with its rank. A thread takes them in ascending order, one of a rank at a
- * time, and has all asynchronous signals blocked from before the first to behind the last. A build
- * with --enable-debug ends the program where that is not so (lock.c); others do not look.
+ * Our locks, each taken with its rank. A thread takes them in ascending order, one of a rank at a time, and
+ * keeps all asynchronous signals blocked from before the first lock until after the last unlock. A build with
+ * --enable-debug aborts the program at a violation (lock.c); other builds do not check.
  */
 #ifndef WW_LINUX_KERNEL_LOCK_H
 #define WW_LINUX_KERNEL_LOCK_H
@@ -13,9 +13,9 @@ enum ww_rank {
     WW_RANK_TABLE,   /* ww_context.table_lock */
     WW_RANK_REGION,  /* ww_region.lock */
     WW_RANK_TRACKER, /* ww_context.tracker_lock */
-    WW_RANK_ORPHANS, /* while mprotect.c ends what earlier watches have left */
-    WW_RANK_BACKEND, /* what a backend keeps to itself */
-    WW_RANK_GRACE,   /* of the mprotect backend: one grace period at a time */
+    WW_RANK_ORPHANS, /* while mprotect.c ends orphaned maps of earlier watches */
+    WW_RANK_BACKEND, /* a lock inside a backend */
+    WW_RANK_GRACE,   /* mprotect backend: one grace period at a time */
     WW_RANK_DEMAND,  /* ww_demand.lock */
 };
 

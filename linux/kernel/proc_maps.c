@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads /proc/PID/maps and smaps: lines out of a buffer of fixed size, and the
- * fields out of a line. What a mapping means is told elsewhere.
+ * Reads /proc/PID/maps and smaps: splits a buffer of fixed size into lines, and lines into fields. What a
+ * mapping means is its callers' concern.
  *
- * The kernel hands out whole lines, about a page of them a read, and goes on at
- * the address where it stopped. A mapping that grew or was joined in between
- * comes a second time with more of it: what was told already is cut off.
+ * The kernel returns whole lines, about a page of them a read, and goes on at the address where it stopped. A
+ * mapping that grew or was merged in between is listed again, now larger; the reader cuts off the part that
+ * it has returned already.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,8 +67,8 @@ void ww_maps_close(struct ww_maps *maps)
     maps->owns_fd = false;
 }
 
-/* Reads more behind what is there; the buffer has room. 0, also at the end, or a negative errno. */
-static int fill(struct ww_maps *maps)
+/* Reads more after what is there; the buffer has room. 0, also at the end, or a negative errno. */
+static int read_more(struct ww_maps *maps)
 {
     ssize_t len;
 
@@ -83,7 +83,7 @@ static int fill(struct ww_maps *maps)
     return 0;
 }
 
-/* Drops what is left of a line whose beginning filled the buffer. 0 or a negative errno. */
+/* Drops the rest of a line whose beginning filled the buffer. 0 or a negative errno. */
 static int skip_rest(struct ww_maps *maps)
 {
     while (maps->skip) {
@@ -96,7 +96,7 @@ static int skip_rest(struct ww_maps *maps)
             break;
         }
         maps->from = maps->to = 0;
-        err = fill(maps);
+        err = read_more(maps);
         if (err) {
             return err;
         }
@@ -105,9 +105,8 @@ static int skip_rest(struct ww_maps *maps)
 }
 
 /*
- * Shows the next line without its newline, and leaves it where it is. A line
- * longer than the buffer is shown as far as it fits. 1, 0 at the end, or a
- * negative errno.
+ * Finds the next line, without its newline, and does not consume it. Truncates a line longer than the
+ * buffer. 1, 0 at the end, or a negative errno.
  */
 static int peek_line(struct ww_maps *maps, char **ret_line, size_t *ret_len)
 {
@@ -129,12 +128,12 @@ static int peek_line(struct ww_maps *maps, char **ret_line, size_t *ret_len)
         memmove(maps->buffer, line, len);
         maps->from = 0;
         maps->to = len;
-        err = fill(maps);
+        err = read_more(maps);
     }
     return err;
 }
 
-/* Goes behind the line that was shown. */
+/* Consumes the line that peek_line() found. */
 static void next_line(struct ww_maps *maps, size_t len)
 {
     maps->from += len;
@@ -145,7 +144,7 @@ static void next_line(struct ww_maps *maps, size_t len)
     }
 }
 
-/* A number in @base up to a character that is no digit of it. NULL: there is none, or it is too large. */
+/* Parses a number in @base up to the first character that is not a digit. NULL: no number, or too large. */
 static const char *parse_number(const char *at, const char *end, unsigned int base, uint64_t *ret_number)
 {
     uint64_t number = 0;
@@ -168,7 +167,7 @@ static const char *parse_number(const char *at, const char *end, unsigned int ba
     return at > from ? at : NULL;
 }
 
-/* As parse_number(), with @after behind the number, which is passed over. */
+/* As parse_number(), and skips @after, which must follow the number. */
 static const char *parse_field(const char *at, const char *end, unsigned int base, char after,
                                uint64_t *ret_number)
 {
@@ -212,7 +211,7 @@ static int parse_mapping(struct ww_maps *maps, const char *line, size_t len, str
         at++;
     }
     path_len = end - at;
-    /* A line that fills the buffer has not been seen to its end. */
+    /* If the line fills the buffer, its end is unknown. */
     mapping.path_cut = path_len >= sizeof(maps->path) || len == sizeof(maps->buffer);
     if (path_len >= sizeof(maps->path)) {
         path_len = sizeof(maps->path) - 1;
@@ -255,7 +254,7 @@ static size_t parse_kilobytes(const char *at, const char *end)
     return parse_number(at, end, 10, &number) && number <= SIZE_MAX / 1024 ? number * 1024 : 0;
 }
 
-/* Goes through the lines that smaps has below a mapping. 0 or a negative errno. */
+/* Reads the lines that smaps has below a mapping. 0 or a negative errno. */
 static int read_details(struct ww_maps *maps, struct ww_mapping *mapping)
 {
     static const char vm_flags[] = "VmFlags:", page_size[] = "KernelPageSize:";
@@ -264,7 +263,7 @@ static int read_details(struct ww_maps *maps, struct ww_mapping *mapping)
     int found;
 
     while ((found = peek_line(maps, &line, &len)) > 0) {
-        /* Their names begin with a capital, addresses have small letters. */
+        /* The names of fields begin with a capital, addresses with a digit or a small letter. */
         if (len && ((line[0] >= '0' && line[0] <= '9') || (line[0] >= 'a' && line[0] <= 'f'))) {
             return 0;
         }

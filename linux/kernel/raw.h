@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * System calls that touch neither errno nor any other thread-local storage, for the SIGSEGV
- * handler of the mprotect backend: Windows code runs with other segment registers. They return a negative
- * errno. Nor are they points where pthread_cancel() ends a thread that holds a lock of ours.
+ * System calls that touch neither errno nor any other thread-local storage. The SIGSEGV handler of the
+ * mprotect backend needs them, since Windows code runs with other segment registers. They return a negative
+ * errno. They are no cancellation points either: pthread_cancel() cannot end a thread here that holds a lock
+ * of ours.
  */
 #ifndef WW_LINUX_KERNEL_RAW_H
 #define WW_LINUX_KERNEL_RAW_H
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Of a function that the handler calls. */
+/* For functions that the handler calls. */
 #define IN_HANDLER __attribute__((no_stack_protector))
 
 #if defined(__x86_64__)
@@ -51,8 +52,8 @@ static inline long raw_syscall(long nr, long a, long b, long c, long d)
 }
 #endif
 
-/* Before a call is made again that the kernel does not want now: whoever is in its way may need this
- * processor, which sched_yield() does not give to a thread of lower priority. */
+/* Sleeps 1 ms before a call is repeated that the kernel refuses for the moment. The thread in the way may
+ * need this processor, and sched_yield() does not give it to a thread of lower priority. */
 static inline void ww_wait_moment(void)
 {
     const struct timespec moment = { .tv_nsec = 1000000 };

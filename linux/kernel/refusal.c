@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A failure in words: which call, request or file it was, the name of its errno, and what
- * that means at this step. No stdio and no malloc() here: signals may be blocked.
+ * Puts a failure into words: which call, request or file failed, the name of its errno, and what that errno
+ * means at this step. Uses neither stdio nor malloc(), since signals may be blocked.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@
 #include "kernel/heap.h"
 #include "kernel/refusal.h"
 
-/* CALL_FOR_FD may lack a descriptor. A verdict has no errno. */
+/* CALL_FOR_FD can fail for lack of descriptors. A VERDICT has no errno. */
 enum kind { CALL, CALL_FOR_FD, REQUEST, PATH, VERDICT };
 
 static const struct {
@@ -57,10 +57,10 @@ static const struct {
 #define NEWER_KERNEL "use kernel 6.8.10 or newer"
 #define ALLOW_CALL "allow this system call in the seccomp profile of the container or sandbox"
 
-/* What an errno means at a step, and what helps. */
+/* What an errno means at a step, and the remedy. */
 static const struct {
     enum ww_step step;
-    int error; /* 0: any that has no row here and none below */
+    int error; /* 0: any errno that has no row here and none in kind_refusals */
     const char *meaning, *remedy;
 } refusals[] = {
     { WW_STEP_USERFAULTFD, EPERM, "the seccomp profile of a container or sandbox denies it",
@@ -256,7 +256,7 @@ static bool is_same(const struct ww_failure *one, const struct ww_failure *other
            one->device_is_closed == other->device_is_closed;
 }
 
-/* Made once for each failure there is, and put in front. */
+/* Makes the words once for each different failure and adds them to the list. */
 const struct ww_words *ww_refusal_words(const struct ww_failure *failure)
 {
     struct ww_words *words;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Why a backend refuses: which step failed, and how. Steps are noted where they are
- * taken, words are made of them in refusal.c, and rehearsal.c tries them out in a child.
+ * Why a backend refuses: which step failed, and how. The code that takes a step records its failure;
+ * refusal.c puts it into words, and dry_run.c tries the steps in a child.
  */
 #ifndef WW_LINUX_KERNEL_REFUSAL_H
 #define WW_LINUX_KERNEL_REFUSAL_H
@@ -9,14 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What open() and check() of a backend do, in the order in which a child rehearses it. */
+/* The steps of a backend's open() and check(), in the order in which a child tries them. */
 enum ww_step {
     WW_STEP_NONE,
-    WW_STEP_CLONE, /* of that child */
+    WW_STEP_CLONE, /* makes that child */
     WW_STEP_MEMORY,
     WW_STEP_FSTAT,
     WW_STEP_USERFAULTFD, /* the system call */
-    WW_STEP_FULL_ONLY,   /* the same, where the kernel does not know UFFD_USER_MODE_ONLY */
+    WW_STEP_FULL_ONLY,   /* the same, if the kernel does not know UFFD_USER_MODE_ONLY */
     WW_STEP_DEVICE,      /* USERFAULTFD_IOC_NEW */
     WW_STEP_API_ASYNC,
     WW_STEP_API_WP,
@@ -39,7 +39,7 @@ enum ww_step {
     WW_STEP_SIGACTION,
     WW_STEP_EPOLL,
     WW_STEP_THREAD,
-    /* What all of these came to. */
+    /* Verdicts on the result of all of these. */
     WW_STEP_RELEASE,
     WW_STEP_TEST_ASYNC,
     WW_STEP_TEST_SYNC,
@@ -53,18 +53,18 @@ enum ww_step {
 
 enum ww_outcome {
     WW_OUTCOME_ERROR,
-    WW_OUTCOME_END,  /* who does it is ended by a seccomp filter */
-    WW_OUTCOME_HANG, /* it does not return, since a seccomp filter asks somebody else */
+    WW_OUTCOME_END,  /* a seccomp filter kills whoever takes the step */
+    WW_OUTCOME_HANG, /* the step does not return: a seccomp filter forwards it to another process */
 };
 
 struct ww_failure {
     enum ww_step step;
-    int error; /* the step's own, negative */
+    int error; /* negative errno of the step */
     enum ww_outcome outcome;
-    bool device_is_closed; /* /dev/userfaultfd is there, and may not be opened */
+    bool device_is_closed; /* /dev/userfaultfd exists, and the process may not open it */
 };
 
-/* Notes the step if @err is a negative errno. Returns @err. */
+/* Records the step if @err is a negative errno. Returns @err. */
 static inline int ww_fail(struct ww_failure *failure, enum ww_step step, int err)
 {
     if (err < 0) {
@@ -80,14 +80,14 @@ struct ww_words {
     char remedy[256]; /* "": none */
 };
 
-/* The failure in words, which stay for ever. NULL: no memory. */
+/* The failure in words, which are never freed. NULL: no memory. */
 const struct ww_words *ww_refusal_words(const struct ww_failure *failure);
 
 /*
- * Where a seccomp filter is in force, lets a child take the @steps first. 0, or the negative errno of the
- * first one that must not be taken, with the rest in *ret_failure. Those in @dispensable are put into
- * *ret_barred instead.
+ * If a seccomp filter is in force, lets a child take @steps first. Returns 0, or the negative errno of the
+ * first step that must not be taken, with the rest in *ret_failure. Steps in @dispensable do not fail;
+ * they are put into *ret_barred instead.
  */
-int ww_rehearse(uint64_t steps, uint64_t dispensable, uint64_t *ret_barred, struct ww_failure *ret_failure);
+int ww_dry_run(uint64_t steps, uint64_t dispensable, uint64_t *ret_barred, struct ww_failure *ret_failure);
 
 #endif

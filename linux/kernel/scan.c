@@ -32,7 +32,7 @@ ssize_t ww_scan_pages(int pagemap, const struct ww_page_scan *scan, uint64_t *re
 
 uint64_t ww_guard_category(int pagemap)
 {
-    /* An empty range: a kernel that does not know the category says EINVAL all the same. */
+    /* Scans an empty range: a kernel that does not know the category returns EINVAL all the same. */
     struct page_region none;
     struct ww_page_scan scan = {
         .category_mask = PAGE_IS_GUARD,

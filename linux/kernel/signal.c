@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Signals around our locks. A collector, or Wine, suspends threads by a signal
- * and then asks which pages were written: a thread that is suspended with our
- * lock held would stop it for ever.
+ * Signals while our locks are held. A collector, or Wine, suspends threads by a signal and then asks which
+ * pages were written. If it suspended a thread that holds our lock, it would wait for that lock forever.
  */
 #include <pthread.h>
 
 #include "kernel/signal.h"
 
-/* The synchronous signals stay open: blocking one that the thread then raises
- * itself would kill the process. */
+/* Leaves the synchronous signals open: if a thread raises one that is blocked, the kernel kills the
+ * process. */
 void ww_block_signals(sigset_t *ret_saved)
 {
     sigset_t block;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is mapped in a range that is to be watched, as far as it decides how: is
- * all of it private anonymous memory, and how large are its pages? Asked once
- * a watch, unless the caller knows the answer.
+ * Finds out what is mapped in a range before it is watched: whether all of it is private anonymous memory,
+ * and its page size. A watch needs that once, unless the caller knows the answer.
  */
 #include <errno.h>
 
@@ -10,19 +9,19 @@
 #include "kernel/proc_maps.h"
 #include "kernel/survey.h"
 
-/* Files behind the mapping, or other processes: somebody else can bring pages in. */
+/* Otherwise a file, or another process, can bring pages in. */
 static bool is_private_anonymous(const struct ww_mapping *mapping)
 {
     return !mapping->shared && !mapping->inode;
 }
 
-/* Also one of /dev/zero, which is anonymous memory for the kernel all the same. */
+/* True also for /dev/zero, although the kernel treats that as anonymous memory. */
 static bool is_private_file(const struct ww_mapping *mapping)
 {
     return !mapping->shared && mapping->inode;
 }
 
-/* Goes through the mappings of the range. smaps has page sizes, and takes time for it. */
+/* Reads the mappings of the range. smaps has page sizes, and is slower. */
 static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struct ww_mapped *ret)
 {
     struct ww_mapped mapped = { .private_anonymous = true };

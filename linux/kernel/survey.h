@@ -11,19 +11,19 @@
 
 struct ww_mapped {
     bool private_anonymous;
-    bool private_file; /* some of it is private, and not anonymous */
-    size_t page_size;  /* bytes; that of hugetlb pages where it is made of them */
+    bool private_file; /* some of it is private but not anonymous */
+    size_t page_size;  /* bytes; the huge page size for hugetlb */
 };
 
 /*
- * Looks at the mappings of [@start, @end). Returns 0; -ENOMEM (a part is not
- * mapped); -EINVAL (pages of two sizes, or the range cuts a large one); or the
- * error of opening /proc/self/maps, which leaves everything unknown.
+ * Reads the mappings of [@start, @end). Returns 0; -ENOMEM (part of it is not mapped); -EINVAL (two page
+ * sizes, or the range cuts a huge page); or the error of opening /proc/self/maps, after which nothing is
+ * known.
  */
 int ww_mapped_survey(uintptr_t start, uintptr_t end, struct ww_mapped *ret);
 
-/* The first part of the range that is a private mapping of a file or a device. 1, 0 if there is none, or a
- * negative errno. */
+/* Finds the first part of the range that is a private mapping of a file or a device. 1, 0 if there is
+ * none, or a negative errno. */
 int ww_mapped_private_file(uintptr_t start, uintptr_t end, struct ww_range *ret);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel's interface as far as older <linux/...> headers lack it, each with
- * the first kernel that has it. Numbers and layouts are the kernel's ABI; the
- * names are the kernel's too. Nothing else may define them.
+ * The parts of the kernel's interface that older <linux/...> headers lack, each with the first kernel that
+ * has it. Numbers, layouts and names are the kernel's. No other file may define them.
  */
 #ifndef WW_LINUX_KERNEL_UAPI_H
 #define WW_LINUX_KERNEL_UAPI_H

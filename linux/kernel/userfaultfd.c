@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Opens a userfaultfd: by the system call where the process may learn of the faults of system
- * calls; else by /dev/userfaultfd (6.1), which asks for nothing but the permissions of
- * that file, and helps also where a sandbox denies the call; else by the call again,
- * for faults of user mode alone (5.11), which everybody may.
+ * Opens a userfaultfd. There are three ways, tried in this order:
+ *
+ *   the system call     if the process may handle faults of system calls
+ *   /dev/userfaultfd    6.1; needs only permission for that file, and works where a sandbox
+ *                       denies the call
+ *   the call again      for faults of user mode only (5.11), which every process may handle
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +28,7 @@ static int by_call(int mode, uint64_t barred)
     return fd < 0 ? -errno : fd;
 }
 
-/* Two steps: *ret_opened tells whether the file could be opened. */
+/* Takes two steps: *ret_opened tells whether the file could be opened. */
 static int by_device(uint64_t barred, bool *ret_opened)
 {
     int device, fd;
@@ -46,8 +48,8 @@ static int by_device(uint64_t barred, bool *ret_opened)
     return fd;
 }
 
-/* A lack that passes is no refusal. */
-static bool is_shortage(int err)
+/* These errors may go away later, so they are no refusal. */
+static bool is_transient(int err)
 {
     return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
@@ -58,11 +60,11 @@ static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
     bool opened, refused;
 
     *ret_full = true;
-    if (full >= 0 || is_shortage(full)) {
+    if (full >= 0 || is_transient(full)) {
         return ww_fail(failure, WW_STEP_USERFAULTFD, full);
     }
     device = by_device(barred, &opened);
-    if (device >= 0 || is_shortage(device)) {
+    if (device >= 0 || is_transient(device)) {
         return ww_fail(failure, WW_STEP_DEVICE, device);
     }
     *ret_full = false;

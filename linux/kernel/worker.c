@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads that wait for work (worker.h). Each has a word that says what it is at and
- * counts its jobs; all changes are one atomic operation, and whoever waits for one sleeps
- * in a futex. So a job can be given, and its end be waited for, under any lock.
+ * Threads that wait for work (worker.h). Each has a word with its state and a count of its jobs. Every change
+ * of it is one atomic operation, and a thread that waits for a worker sleeps in a futex. So a thread may give
+ * a job, and wait for its end, while it holds any lock.
  *
- * A thread blocks all but the synchronous signals before it does anything else. Its maker
- * cannot do that for it: pthread_create() would use malloc() with signals blocked.
+ * A worker blocks all asynchronous signals before it does anything else. Its maker cannot do that for it:
+ * pthread_create() would then call malloc() with signals blocked.
  */
 #include <errno.h>
 #include <limits.h>
@@ -24,13 +24,13 @@
 #include "kernel/signal.h"
 #include "kernel/worker.h"
 
-/* The low bits of a state; the others count jobs. */
-enum { IDLE, CLAIMED, BUSY, ORPHAN, LEAVING, NR_STATES = 8 };
+/* The low bits of a state; the higher bits count jobs. */
+enum { IDLE, CLAIMED, BUSY, DETACHED, LEAVING, NR_STATES = 8 };
 
 struct ww_worker {
     struct ww_worker *next;
     pthread_t thread;
-    /* A mapping of its own, never one that was a stack of the program's, which may be watched. */
+    /* A mapping of its own. glibc might reuse a former stack of the program's, which may be watched. */
     void *stack;
     size_t stack_bytes;
     atomic_uint state; /* a futex */
@@ -49,12 +49,12 @@ static void set_state(struct ww_worker *worker, unsigned int state)
     syscall(SYS_futex, &worker->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Runs the job. False: nobody has waited for its end, and the thread ends with it. */
-static bool work(struct ww_worker *worker, unsigned int state)
+/* Runs the job. False: the job was detached meanwhile, and the thread ends. */
+static bool run_job(struct ww_worker *worker, unsigned int state)
 {
     worker->run(worker->arg);
     prctl(PR_SET_NAME, "ww-idle");
-    if (state % NR_STATES == ORPHAN ||
+    if (state % NR_STATES == DETACHED ||
         !atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + IDLE)) {
         return false;
     }
@@ -73,9 +73,9 @@ static void *worker_main(void *arg)
     while (goes_on) {
         unsigned int state = atomic_load(&worker->state);
 
-        /* Also one whose end nobody waits for by now: it may have been given just before. */
-        if (state % NR_STATES == BUSY || state % NR_STATES == ORPHAN) {
-            goes_on = work(worker, state);
+        /* Runs a detached job too: it may have been given just before. */
+        if (state % NR_STATES == BUSY || state % NR_STATES == DETACHED) {
+            goes_on = run_job(worker, state);
         } else if (state % NR_STATES == LEAVING) {
             goes_on = false;
         } else {
@@ -106,7 +106,8 @@ static struct ww_worker *new_worker(size_t stack_bytes)
         ww_heap_free(worker);
         return NULL;
     }
-    /* What is deeper than the stack ends in a fault. No mprotect(2): a seccomp filter may end who uses it. */
+    /* A stack overflow ends in a fault. Avoids mprotect(2), since a seccomp filter may kill a process that
+     * calls it. */
     if (mmap((char *)worker->stack + guard, stack_bytes - guard, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
              -1, 0) == MAP_FAILED) {
         free_worker(worker);
@@ -161,7 +162,7 @@ static bool may_make_threads(void)
     int err;
 
     ww_block_signals(&saved);
-    err = ww_rehearse(WW_STEP_BIT(WW_STEP_THREAD), 0, &barred, &failure);
+    err = ww_dry_run(WW_STEP_BIT(WW_STEP_THREAD), 0, &barred, &failure);
     ww_restore_signals(&saved);
     return !err;
 }
@@ -191,7 +192,7 @@ static bool are_signals_blocked(void)
     return sigismember(&blocked, SIGUSR1) && sigismember(&blocked, SIGALRM) && sigismember(&blocked, SIGTERM);
 }
 
-/* A backend is opened with two at most. */
+/* Opening a backend takes two workers at most. */
 bool ww_workers_make_wanted(struct ww_workers *workers)
 {
     if (!atomic_load_explicit(&workers->wanted, memory_order_relaxed) || are_signals_blocked() ||
@@ -208,14 +209,14 @@ int ww_worker_run(struct ww_workers *workers, size_t stack_bytes, void (*run)(vo
                   struct ww_job *ret_job)
 {
     for (struct ww_worker *worker = atomic_load(&workers->all); worker; worker = worker->next) {
-        unsigned int state = atomic_load(&worker->state), turn = state + NR_STATES;
+        unsigned int state = atomic_load(&worker->state), job = state + NR_STATES;
 
         if (state % NR_STATES == IDLE && worker->stack_bytes >= stack_bytes &&
-            atomic_compare_exchange_strong(&worker->state, &state, turn + CLAIMED)) {
+            atomic_compare_exchange_strong(&worker->state, &state, job + CLAIMED)) {
             worker->run = run;
             worker->arg = arg;
-            *ret_job = (struct ww_job){ .worker = worker, .state = turn + BUSY };
-            set_state(worker, turn + BUSY);
+            *ret_job = (struct ww_job){ .worker = worker, .state = job + BUSY };
+            set_state(worker, job + BUSY);
             return 0;
         }
     }
@@ -242,13 +243,13 @@ bool ww_job_is_mine(const struct ww_job *job)
     return pthread_equal(job->worker->thread, pthread_self());
 }
 
-/* A thread that may be at work for ever keeps what it uses. */
+/* A worker that may never finish its job keeps its memory. */
 static void end_worker(struct ww_worker *worker)
 {
     unsigned int state = atomic_load(&worker->state);
 
     if (state % NR_STATES == BUSY &&
-        atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + ORPHAN)) {
+        atomic_compare_exchange_strong(&worker->state, &state, state - BUSY + DETACHED)) {
         pthread_detach(worker->thread);
         return;
     }
@@ -266,7 +267,7 @@ void ww_workers_end(struct ww_workers *workers, bool alive)
         if (alive) {
             end_worker(worker);
         } else {
-            ww_heap_free(worker); /* its stack may be the one that fork was called on */
+            ww_heap_free(worker); /* fork may have been called on its stack */
         }
     }
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The calls of writewatch-pagemap.h: opens a process, checks what is asked for,
- * lets a source answer it (START HERE for the way down: scan_ioctl.c, or
- * scan_read.c where the kernel lacks the ioctl), and makes sure that the
- * process was still there at the end. It knows nothing of watches.
+ * The calls of writewatch-pagemap.h. Opens a process, checks the arguments of a scan, lets a reader answer it
+ * (START HERE for the way down: scan_ioctl.c, or scan_read.c if the kernel lacks the ioctl), and makes sure
+ * that the process still existed at the end. Knows nothing of watches.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,11 +31,11 @@ _Static_assert((int)WW_PM_SCAN_WP_MATCHING == PM_SCAN_WP_MATCHING &&
                "flags are the kernel's");
 
 /* Best first. */
-static const struct ww_pagemap_source *const sources[] = { &ww_pagemap_ioctl, &ww_pagemap_read };
+static const struct ww_pagemap_reader *const readers[] = { &ww_pagemap_ioctl, &ww_pagemap_read };
 
-#define NR_SOURCES (sizeof(sources) / sizeof(sources[0]))
+#define NR_READERS (sizeof(readers) / sizeof(readers[0]))
 
-/* Whether the address space is still in use: the descriptor belongs to that, not to a number. */
+/* Whether the address space is still in use. The descriptor belongs to that, not to a process number. */
 static int check_alive(const struct ww_pagemap *pagemap)
 {
     uint64_t entry;
@@ -45,19 +44,19 @@ static int check_alive(const struct ww_pagemap *pagemap)
     return nr < 0 ? nr : nr ? 0 : -ESRCH;
 }
 
-/* Takes the best source that works, or the one the environment names. */
-static int choose_source(struct ww_pagemap *pagemap, pid_t pid)
+/* Takes the first reader that works, or the one that the environment names. */
+static int choose_reader(struct ww_pagemap *pagemap, pid_t pid)
 {
     const char *name = secure_getenv("WW_PAGEMAP");
     int err = -EINVAL;
 
-    for (size_t i = 0; i < NR_SOURCES; i++) {
-        if (name && name[0] && strcmp(name, sources[i]->name)) {
+    for (size_t i = 0; i < NR_READERS; i++) {
+        if (name && name[0] && strcmp(name, readers[i]->name)) {
             continue;
         }
-        err = sources[i]->probe(pagemap, pid);
+        err = readers[i]->probe(pagemap, pid);
         if (!err) {
-            pagemap->source = sources[i];
+            pagemap->reader = readers[i];
             break;
         }
     }
@@ -75,11 +74,11 @@ static int open_pagemap(struct ww_pagemap *pagemap, pid_t pid)
         return pagemap->fd;
     }
     err = check_alive(pagemap);
-    return err ? err : choose_source(pagemap, pid);
+    return err ? err : choose_reader(pagemap, pid);
 }
 
-/* Of mappings there is only a text, which is read from its beginning on. */
-static void know_files(struct ww_pagemap *pagemap)
+/* Remembers the descriptors. The lists of mappings are read from their beginning, so their position stays. */
+static void remember_files(struct ww_pagemap *pagemap)
 {
     ww_fd_init(&pagemap->opened[0], pagemap->fd);
     ww_fd_init_in_place(&pagemap->opened[1], pagemap->maps);
@@ -102,7 +101,7 @@ WW_API int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
         return -ENOMEM;
     }
     err = open_pagemap(pagemap, pid);
-    know_files(pagemap);
+    remember_files(pagemap);
     if (err) {
         ww_pagemap_close(pagemap);
         return err;
@@ -124,7 +123,7 @@ WW_API void ww_pagemap_close(struct ww_pagemap *pagemap)
 
 WW_API const char *ww_pagemap_source(const struct ww_pagemap *pagemap)
 {
-    return pagemap->source->name;
+    return pagemap->reader->name;
 }
 
 WW_API uint64_t ww_pagemap_categories(const struct ww_pagemap *pagemap)
@@ -134,7 +133,7 @@ WW_API uint64_t ww_pagemap_categories(const struct ww_pagemap *pagemap)
 
 WW_API uint64_t ww_pagemap_flags(const struct ww_pagemap *pagemap)
 {
-    return pagemap->source->flags;
+    return pagemap->reader->flags;
 }
 
 static int check_scan(const struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan)
@@ -146,14 +145,14 @@ static int check_scan(const struct ww_pagemap *pagemap, const struct ww_pagemap_
         (scan->start & (ww_page_size() - 1)) || scan->end < scan->start) {
         return -EINVAL;
     }
-    if ((scan->flags & ~pagemap->source->flags) || (masks & ~pagemap->categories)) {
+    if ((scan->flags & ~pagemap->reader->flags) || (masks & ~pagemap->categories)) {
         return -EOPNOTSUPP;
     }
-    /* What a child inherits still shows its parent. */
+    /* A descriptor that a child inherits still shows its parent. */
     return pagemap->self && pagemap->self != getpid() ? -ECHILD : 0;
 }
 
-/* The same question about whole pages that a process can have. */
+/* The same scan of whole pages, up to the end of the address space. */
 static struct ww_pagemap_scan clip_scan(const struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan)
 {
     struct ww_pagemap_scan clipped = *scan;
@@ -182,8 +181,8 @@ WW_API ssize_t ww_pagemap_scan(struct ww_pagemap *pagemap, struct ww_pagemap_sca
     }
     clipped = clip_scan(pagemap, scan);
     sink.room = scan->max_pages ? scan->max_pages : UINT64_MAX;
-    err = pagemap->source->walk(pagemap, &clipped, &sink, &pos);
-    /* Memory that is gone looks empty: what was found proves nothing about the rest. */
+    err = pagemap->reader->walk(pagemap, &clipped, &sink, &pos);
+    /* The memory of a dead process looks empty, so an answer could be incomplete. */
     dead = check_alive(pagemap);
     if (dead || (err && !sink.nr)) {
         return dead ? dead : err;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files behind writewatch-pagemap.h share: the handle, the two sources
- * that can answer a scan, and the place where their answers go. Nothing here
- * knows of watches.
+ * Shared by the files behind writewatch-pagemap.h: the handle, the two readers that can answer a scan, and
+ * the sink that takes their answers. Knows nothing of watches.
  */
 #ifndef WW_LINUX_PAGEMAP_PAGEMAP_H
 #define WW_LINUX_PAGEMAP_PAGEMAP_H
@@ -17,68 +16,68 @@
 #include "kernel/scan.h"
 #include "writewatch-pagemap.h"
 
-/* Pages one read of pagemap tells of: 32 MB of address space with pages of 4 KB. */
+/* Entries that one read of pagemap returns: 32 MB of address space with pages of 4 KB. */
 #define WW_PAGEMAP_ENTRIES 8192
 
-/* Regions that match, as they are found. The memory is the caller's of the scan. */
+/* Collects regions that match. The vector belongs to the caller of the scan. */
 struct ww_page_sink {
     struct ww_page_region *vec;
     size_t len;
     size_t nr;
-    uint64_t room; /* pages that may still be added */
+    uint64_t room; /* pages that still fit */
 };
 
-/* A way to answer a scan. */
-struct ww_pagemap_source {
+/* One way to answer a scan. */
+struct ww_pagemap_reader {
     const char *name;
     uint64_t flags; /* enum ww_pm_scan_flag */
 
-    /* Whether it works for this handle; sets what it can tell. 0 or a negative errno. */
+    /* Whether the reader works for this handle; sets pagemap->categories and limit. 0 or a negative errno. */
     int (*probe)(struct ww_pagemap *pagemap, pid_t pid);
 
     /*
-     * Walks from scan->start to scan->end, which are page aligned and inside the address
-     * space, until the sink is full. *ret_pos is set, also on failure: how far the answer
-     * in the sink goes. 0 or a negative errno.
+     * Walks from scan->start to scan->end, which are page aligned and inside the address space, until the
+     * sink is full. Sets *ret_pos, also on failure, to where the answer in the sink ends. 0 or a negative
+     * errno.
      */
     int (*walk)(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan, struct ww_page_sink *sink,
                 uint64_t *ret_pos);
 };
 
 /*
- * One handle, in pages of its own: the kernel writes into it, which must neither
- * fault nor land in memory that is watched.
+ * A handle, in pages of its own: the kernel writes into it, and must neither fault nor write to watched
+ * memory.
  */
 struct ww_pagemap {
-    const struct ww_pagemap_source *source;
-    pid_t self;             /* this process, if its own pages are meant; else 0 */
-    uint64_t categories;    /* what can be told */
-    uint64_t limit;         /* no mapping of a process lies beyond it */
-    uint64_t quick_ns;      /* what a piece of a walk may take; the source's */
-    uint64_t zero_pfn;      /* with PFNZERO by reads */
+    const struct ww_pagemap_reader *reader;
+    pid_t self;             /* this process' id if the handle is for its own pages; else 0 */
+    uint64_t categories;    /* that the reader can report */
+    uint64_t limit;         /* no mapping of a process lies beyond */
+    uint64_t fast_ns;       /* a piece of a walk that takes longer is made smaller; of scan_ioctl.c */
+    uint64_t zero_pfn;      /* frame number of the zero page; of scan_read.c, with PFNZERO */
     int fd;                 /* /proc/PID/pagemap */
-    int maps;               /* by reads: /proc/PID/maps, else -1 */
-    int smaps;              /* the same, smaps */
+    int maps;               /* of scan_read.c: /proc/PID/maps; else -1 */
+    int smaps;              /* the same: smaps */
     int kpageflags;         /* the same, with PFNZERO: /proc/kpageflags */
-    struct ww_fd opened[4]; /* the same four, to know them again when they are closed */
+    struct ww_fd opened[4]; /* the same four, to check them before they are closed */
     union {
         struct page_region regions[WW_SCAN_VEC_LEN]; /* all zero between calls of the ioctl */
         struct {
             uint64_t entries[WW_PAGEMAP_ENTRIES];
-            struct ww_maps reader;
+            struct ww_maps list;
         };
     };
 };
 
-extern const struct ww_pagemap_source ww_pagemap_ioctl, ww_pagemap_read;
+extern const struct ww_pagemap_reader ww_pagemap_ioctl, ww_pagemap_read;
 
-/* Whether pages of these categories are asked for. */
+/* Whether a page of these categories matches the scan. */
 static inline bool ww_page_matches(const struct ww_pagemap_scan *scan, uint64_t categories)
 {
-    uint64_t turned = categories ^ scan->category_inverted;
+    uint64_t inverted = categories ^ scan->category_inverted;
 
-    return (turned & scan->category_mask) == scan->category_mask &&
-           (!scan->category_anyof_mask || (turned & scan->category_anyof_mask));
+    return (inverted & scan->category_mask) == scan->category_mask &&
+           (!scan->category_anyof_mask || (inverted & scan->category_anyof_mask));
 }
 
 static inline bool ww_page_sink_is_full(const struct ww_page_sink *sink)

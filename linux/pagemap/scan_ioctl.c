@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Answers a scan by PAGEMAP_SCAN. The kernel writes into a vector of ours, since
- * what it has write-protected stands nowhere else: an unwritable vector, or an
- * error in the middle that nobody looks behind, would lose it.
+ * Answers a scan by PAGEMAP_SCAN. The kernel writes into a vector of ours, because only the vector tells what
+ * it has write-protected. If the vector were not writable, or an error in the middle hid what it holds, that
+ * would be lost.
  *
- * The walk is divided: the kernel holds mmap_lock for reading as long as an ioctl
- * runs, which stalls mmap() in the process that is looked at. A piece is 64 MB
- * long at first, and longer as long as pieces are over quickly, as in holes.
+ * The walk is divided into pieces: the kernel holds mmap_lock for reading while an ioctl runs, which stalls
+ * mmap() in the scanned process. A piece is 64 MB long at first, and becomes longer while pieces finish
+ * quickly, as in holes.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,20 +17,20 @@
 #include "pagemap/pagemap.h"
 
 #define MAX_PIECE ((uint64_t)16 << 30)
-/* From here on a mapping lies only where a program has asked for the address, on few machines;
- * kernels like 6.12 let us ask up to 1 << 63 all the same. */
+/* Above this address a mapping lies only where a program has asked for the address, on few machines.
+ * Kernels such as 6.12 still accept scans up to 1 << 63. */
 #define HIGH_ADDRESS ((uint64_t)1 << 47)
 #define MAX_HIGH_PIECE ((uint64_t)1 << 52)
-/* Beside what an empty call takes on this machine. */
-#define QUICK_NS 100000
-/* No page is larger; a piece that ends inside one cannot write-protect it. */
+/* Added to the time that an empty call takes on this machine. */
+#define FAST_NS 100000
+/* The largest page size. The kernel cannot write-protect a page if the piece ends inside it. */
 #define LARGEST_PAGE ((uint64_t)1 << 30)
 
-/* What one piece came to, beside errors. */
+/* Results of a piece, besides errors. */
 enum {
     PIECE_DONE = 0,
-    PIECE_STUCK = 1, /* nothing found and no way forward */
-    PIECE_LAST = 2,  /* something was found, and the kernel went no farther than it said */
+    PIECE_NO_PROGRESS = 1, /* found nothing, and the kernel went no farther */
+    PIECE_LAST = 2,        /* found something, and the kernel stopped before the end of the last region */
 };
 
 static uint64_t now_ns(void)
@@ -41,12 +41,12 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Hands over what the kernel found, and leaves the vector all zero. */
+/* Moves what the kernel found into the sink, and returns the number of regions. */
 static size_t take_regions(struct ww_pagemap *pagemap, ssize_t nr, struct ww_page_sink *sink)
 {
     size_t taken = 0;
 
-    /* After an error nobody tells how many there are. */
+    /* After an error the kernel does not return the number. */
     while (taken < (nr < 0 ? WW_SCAN_VEC_LEN : (size_t)nr) && pagemap->regions[taken].end) {
         struct page_region *region = &pagemap->regions[taken++];
 
@@ -55,7 +55,7 @@ static size_t take_regions(struct ww_pagemap *pagemap, ssize_t nr, struct ww_pag
     return taken;
 }
 
-/* Scans from *pos, which goes forward, up to @stop. One of the above, or a negative errno. */
+/* Scans from *pos, which advances, up to @stop. One of the above, or a negative errno. */
 static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan, uint64_t stop,
                       struct ww_page_sink *sink, uint64_t *pos)
 {
@@ -80,7 +80,7 @@ static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
     last_end = taken ? pagemap->regions[taken - 1].end : *pos;
     memset(pagemap->regions, 0, taken * sizeof(pagemap->regions[0]));
     if (err) {
-        /* walk_end says nothing then. Where regions came, the error comes again behind them. */
+        /* walk_end is not set then. If there are regions, the next call reports the error behind them. */
         *pos = last_end;
         if (!taken && err == -EAGAIN) {
             ww_wait_moment();
@@ -88,13 +88,13 @@ static int scan_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
         return taken || err == -EINTR || err == -EAGAIN ? PIECE_DONE : err;
     }
     if (!taken && walk_end <= *pos) {
-        return PIECE_STUCK;
+        return PIECE_NO_PROGRESS;
     }
     *pos = walk_end;
     return walk_end < last_end ? PIECE_LAST : PIECE_DONE;
 }
 
-/* The end of the next piece: @size on, at a multiple of the smallest size. */
+/* The end of the next piece: @size further on, at a multiple of the smallest size. */
 static uint64_t piece_end(uint64_t pos, uint64_t size, uint64_t end)
 {
     uint64_t stop = (pos + size) & ~((uint64_t)WW_SCAN_BYTES - 1);
@@ -103,10 +103,10 @@ static uint64_t piece_end(uint64_t pos, uint64_t size, uint64_t end)
 }
 
 /*
- * Ends a piece before the first huge page that matches, or behind those it begins
- * with, as many as there is room for. The kernel does not protect a hugetlb page
- * that max_pages would cut, and goes on behind it without a word: it must never
- * come to that. Whether the pages are hugetlb's or transparent nobody tells.
+ * Ends a piece before the first huge page that matches, or after those at its beginning, as many as fit.
+ * If max_pages would cut a hugetlb page, the kernel does not protect it and silently goes on after it, so
+ * such a request must never be made. The kernel does not show whether huge pages are hugetlb's or
+ * transparent.
  */
 static bool shorten_piece(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *scan, uint64_t pos,
                           uint64_t room, uint64_t *stop)
@@ -150,23 +150,24 @@ static int ioctl_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
         bool shortened = may_cut && shorten_piece(pagemap, scan, pos, sink->room, &stop);
 
         result = scan_piece(pagemap, scan, stop, sink, &pos);
-        if (result == PIECE_STUCK && stop < scan->end && !shortened) {
-            /* The end is ours, and may lie inside a page larger than the smallest piece. */
+        if (result == PIECE_NO_PROGRESS && stop < scan->end && !shortened) {
+            /* The end of the piece is our choice, and may lie inside a page larger than the smallest
+             * piece. */
             stop = (pos + LARGEST_PAGE) & ~(LARGEST_PAGE - 1);
             result = scan_piece(pagemap, scan, stop < scan->end ? stop : scan->end, sink, &pos);
         }
-        /* By halves: a piece that something else delayed must not cost all the rest. */
-        if (now_ns() - started > pagemap->quick_ns) {
+        /* By halves, so that one delay from outside does not slow down the whole rest. */
+        if (now_ns() - started > pagemap->fast_ns) {
             size = size > WW_SCAN_BYTES ? size / 2 : size;
         } else if (size < (pos < HIGH_ADDRESS ? MAX_PIECE : MAX_HIGH_PIECE)) {
             size *= 2;
         }
     }
     *ret_pos = pos;
-    return result == PIECE_STUCK ? -EINVAL : result < 0 ? result : 0;
+    return result == PIECE_NO_PROGRESS ? -EINVAL : result < 0 ? result : 0;
 }
 
-/* An empty scan at @addr: 0 where the kernel takes these categories there. */
+/* Makes an empty scan at @addr: 0 if the kernel accepts these categories there. */
 static int try_ioctl(const struct ww_pagemap *pagemap, uint64_t addr, uint64_t len, uint64_t categories)
 {
     struct page_region region;
@@ -186,12 +187,12 @@ static int try_ioctl(const struct ww_pagemap *pagemap, uint64_t addr, uint64_t l
     return nr < 0 ? nr : 0;
 }
 
-/* Up to which address the kernel lets us ask: beyond it, it says EFAULT and does nothing. */
+/* The address up to which the kernel accepts scans: above it, it returns EFAULT and does nothing. */
 static uint64_t find_limit(const struct ww_pagemap *pagemap)
 {
     uint64_t page = ww_page_size(), low = page, high = UINT64_C(1) << 63, probe = (UINT64_C(1) << 38) - page;
 
-    /* A 32-bit kernel cuts addresses down to its own size. */
+    /* A 32-bit kernel truncates addresses to its own size. */
     if (sizeof(long) == 4 && try_ioctl(pagemap, probe - page, page, 0) == -EFAULT) {
         high = UINT64_C(1) << 32;
     }
@@ -214,7 +215,7 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
     struct ww_page_facts facts;
     struct ww_failure failure;
     uint64_t started, barred;
-    int err = ww_rehearse(WW_STEP_BIT(WW_STEP_SCAN), 0, &barred, &failure);
+    int err = ww_dry_run(WW_STEP_BIT(WW_STEP_SCAN), 0, &barred, &failure);
 
     (void)pid;
     if (!err) {
@@ -236,12 +237,12 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
     pagemap->categories = categories;
     started = now_ns();
     pagemap->limit = find_limit(pagemap);
-    /* Some 50 empty calls: more than a few of them. */
-    pagemap->quick_ns = QUICK_NS + (now_ns() - started) / 10;
+    /* find_limit() makes some 50 empty calls, so this is the time of about five. */
+    pagemap->fast_ns = FAST_NS + (now_ns() - started) / 10;
     return 0;
 }
 
-const struct ww_pagemap_source ww_pagemap_ioctl = {
+const struct ww_pagemap_reader ww_pagemap_ioctl = {
     .name = "ioctl",
     .flags = WW_PM_SCAN_WP_MATCHING | WW_PM_SCAN_CHECK_WPASYNC,
     .probe = ioctl_probe,

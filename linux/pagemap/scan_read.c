@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Answers a scan from plain reads of /proc/PID/pagemap, for kernels without
- * PAGEMAP_SCAN (before 6.7). What entries cannot tell is not among the
- * categories of the handle, and so never asked for here.
+ * Answers a scan from plain reads of /proc/PID/pagemap, for kernels without PAGEMAP_SCAN (before 6.7). The
+ * handle's categories exclude what entries cannot tell, so a scan never asks for it.
  *
- * An entry of zero is a page that does not exist or no page at all: the list of
- * mappings tells them apart, and keeps the walk out of the space between mappings.
+ * An entry of zero is either a page that does not exist or an address without a mapping. The list of mappings
+ * tells them apart, and lets the walk skip the space between mappings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,19 +12,19 @@
 
 #include "pagemap/pagemap.h"
 
-/* In place of the frame number, once it has been looked at. */
+/* Replaces the frame number after it was looked up. */
 #define IS_ZERO UINT64_C(1)
 
 #define KPF_ZERO_PAGE (UINT64_C(1) << 24) /* 4.0 */
 
-/* A walk under way. */
+/* A walk in progress. */
 struct walk {
     struct ww_pagemap *pagemap;
     const struct ww_pagemap_scan *scan;
     struct ww_page_sink *sink;
-    uint64_t relevant; /* bits of an entry that make a difference */
-    bool look_up;      /* frames that may be zeros */
-    uint64_t pos;      /* up to where the answer is in the sink */
+    uint64_t relevant; /* bits of an entry that matter for this scan */
+    bool look_up;      /* look up frames that may be zero pages */
+    uint64_t pos;      /* end of the answer in the sink */
 };
 
 static uint64_t asked_categories(const struct ww_pagemap_scan *scan)
@@ -34,9 +33,9 @@ static uint64_t asked_categories(const struct ww_pagemap_scan *scan)
 }
 
 /*
- * Whether the frame holds the kernel's zeros. There is one such page of the
- * usual size, known by its number, and perhaps a huge one, in anonymous memory
- * and nobody's own. Since 6.18 at the latest an entry calls that one a file's.
+ * Whether the frame is a zero page. The kernel has one of the small page size, known by its number, and
+ * maybe a huge one, which appears in anonymous memory and is exclusive to no process. Since 6.18 at the
+ * latest an entry shows the huge one as a file's.
  */
 static bool is_zero_frame(const struct ww_pagemap *pagemap, uint64_t entry, bool anonymous)
 {
@@ -68,7 +67,7 @@ static void mark_zero_frames(struct ww_pagemap *pagemap, size_t nr, bool anonymo
     }
 }
 
-/* What the kernel's ioctl says of a page with this entry. */
+/* The categories that the kernel's ioctl would report for a page with this entry. */
 static uint64_t entry_categories(uint64_t entry)
 {
     uint64_t categories = entry & PM_SOFT_DIRTY ? WW_PAGE_IS_SOFT_DIRTY : 0;
@@ -84,7 +83,7 @@ static uint64_t entry_categories(uint64_t entry)
            (entry & PM_UFFD_WP ? 0 : WW_PAGE_IS_WRITTEN);
 }
 
-/* Which bits of an entry can change its categories, of those that are asked for. */
+/* The bits of an entry that can change the categories that the scan asks for. */
 static uint64_t relevant_bits(uint64_t asked)
 {
     return PM_PRESENT | PM_SWAP | (asked & WW_PAGE_IS_FILE ? PM_FILE : 0) |
@@ -118,7 +117,7 @@ static int add_entries(struct walk *walk, size_t nr)
     return 0;
 }
 
-/* Reads from walk->pos to @end, within the mapping. 0, 1: the sink is full, or a negative errno. */
+/* Reads from walk->pos to @end, within the mapping. 0, 1 (the sink is full) or a negative errno. */
 static int walk_mapping(struct walk *walk, const struct ww_mapping *mapping, uint64_t end)
 {
     struct ww_pagemap *pagemap = walk->pagemap;
@@ -140,7 +139,8 @@ static int walk_mapping(struct walk *walk, const struct ww_mapping *mapping, uin
     return full;
 }
 
-/* Whether pages without content match: then mappings whose pages are not told must be known as such. */
+/* Whether pages without content match. Then the walk must recognize mappings that pagemap does not show
+ * (VM_PFNMAP). */
 static bool wants_holes(const struct ww_pagemap_scan *scan)
 {
     return ww_page_matches(scan, 0) || ww_page_matches(scan, WW_PAGE_IS_SOFT_DIRTY);
@@ -159,12 +159,12 @@ static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *s
         .pos = scan->start,
     };
     bool holes = wants_holes(scan);
-    struct ww_maps *reader = &pagemap->reader;
+    struct ww_maps *list = &pagemap->list;
     struct ww_mapping mapping;
-    int result = ww_maps_init(reader, holes ? pagemap->smaps : pagemap->maps, holes ? WW_MAPS_VM_FLAGS : 0);
+    int result = ww_maps_init(list, holes ? pagemap->smaps : pagemap->maps, holes ? WW_MAPS_VM_FLAGS : 0);
 
     while (!result && walk.pos < scan->end) {
-        int found = ww_maps_next(reader, &mapping);
+        int found = ww_maps_next(list, &mapping);
 
         if (found < 0) {
             result = found;
@@ -179,7 +179,7 @@ static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *s
     return result < 0 ? result : 0;
 }
 
-/* Frame numbers are worth something only with the means to look them up. */
+/* Uses frame numbers only if /proc/kpageflags can be read, which explains them. */
 static void probe_zero(struct ww_pagemap *pagemap, const struct ww_page_facts *facts)
 {
     uint64_t flags = 0;
@@ -215,13 +215,13 @@ static int read_probe(struct ww_pagemap *pagemap, pid_t pid)
                           (ww_page_facts_uffd_wp() ? WW_PAGE_IS_WRITTEN : 0) |
                           (facts.soft_dirty ? WW_PAGE_IS_SOFT_DIRTY : 0) |
                           (facts.guard ? WW_PAGE_IS_GUARD : 0);
-    /* Beyond half of all addresses there is at most a page of the kernel's, such as [vsyscall]. */
+    /* The upper half of the address space has at most a page of the kernel's, such as [vsyscall]. */
     pagemap->limit = UINT64_C(1) << 63;
     probe_zero(pagemap, &facts);
     return 0;
 }
 
-const struct ww_pagemap_source ww_pagemap_read = {
+const struct ww_pagemap_reader ww_pagemap_read = {
     .name = "read",
     .flags = 0,
     .probe = read_probe,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the answer of a scan goes. */
+/* Collects the answer of a scan. */
 #include "pagemap/pagemap.h"
 
 /*
- * Adds pages that match, as many as there is room for, to the last region where
- * they continue it. Returns the end of what was taken.
+ * Adds pages that match, as many as fit. Extends the last region if they continue it. Returns the end of
+ * the pages that were added.
  */
 uint64_t ww_page_sink_add(struct ww_page_sink *sink, uint64_t start, uint64_t end, uint64_t categories)
 {

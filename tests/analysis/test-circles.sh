@@ -59,7 +59,7 @@ calls | check calls 100
 includes | check includes 100
 only 'pm_scan_arg is filled' 'struct pm_scan_arg arg' kernel/scan.c
 only 'PAGEMAP_SCAN is called' 'ioctl\(.*PAGEMAP_SCAN' kernel/scan.c
-only 'userfaultfd is called' 'SYS_userfaultfd' kernel/rehearsal.c kernel/userfaultfd.c
+only 'userfaultfd is called' 'SYS_userfaultfd' kernel/dry_run.c kernel/userfaultfd.c
 only 'a kernel is known by its name' 'uname\(&' kernel/facts.c
 only 'vm.max_map_count is read' '"/proc/sys/vm/max_map_count"' kernel/facts.c
 only 'entries of pagemap are read' 'pread64\(fd, ret_entries' kernel/entries.c

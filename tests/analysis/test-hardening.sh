@@ -58,9 +58,10 @@ functions() {
 }
 
 # Windows code runs with segment registers of its own: what a fault in it calls must not look there.
-handler='layer_[0-3]|handle_write|is_write|open_page|open_run|find_map|read_filled|dirty_beside|add_isolated|set_dirty|raw_.*|is_second_time|call_previous'
+handler='layer_[0-3]|handle_write|is_write|open_page|open_run|find_map|read_filled|set_dirty|raw_.*|is_second_time|call_previous'
 code=$(functions "$build/linux/backends/mprotect/.libs/fault.o" "$handler"
-    functions "$build/linux/backends/mprotect/.libs/grace.o" 'ww_grace_enter|ww_grace_leave|ww_raw_.*')
+    functions "$build/linux/backends/mprotect/.libs/grace.o" 'ww_grace_enter|ww_grace_leave|ww_raw_.*'
+    functions "$build/linux/backends/mprotect/.libs/isolated.o" 'ww_isolated_(open_page|forget)|dirty_beside|add_isolated')
 [ "$(echo "$code" | grep -c '^[0-9a-f]* <layer_')" = 4 ] || fail "the SIGSEGV handler is not found"
 ! echo "$code" | grep -q '%[fg]s:' || fail "the SIGSEGV handler reads a segment register"
 ! echo "$code" | grep -q '__stack_chk_fail' || fail "the SIGSEGV handler has a stack protector"

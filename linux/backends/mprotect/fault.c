@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The SIGSEGV handler of the mprotect backend, and the table of ranges it reads.
+ * The SIGSEGV handler of the mprotect backend, and the table of ranges that it reads.
  *
- * The handler takes no lock, uses no thread-local storage (Wine runs Windows
- * code with other segment registers), never touches errno, and waits for nothing but the
- * end of a fill, when it counts as at work no more (grace.c).
- * It opens the page first and sets the dirty bit after that; whoever reads bits
- * calls ww_fault_synchronize() first, so a page that was opened before has its
- * bit by then. Faults that are not ours go on to the handler that was there.
+ * The handler takes no lock, uses no thread-local storage (Wine runs Windows code with other segment
+ * registers), and never touches errno. It waits only for the end of a fill, and then no longer counts as at
+ * work (grace.c). It opens the page first and sets the dirty bit after that. A thread that reads bits calls
+ * ww_fault_synchronize() first, so a page that was opened before has its bit by then. Faults that are not
+ * ours go on to the previous handler.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,8 +18,9 @@
 #include "backends/mprotect/mprotect.h"
 #include "kernel/raw.h"
 
-/* Ranges by address; replaced as a whole, so that the handler reads one that does not change, but for
- * lack of memory: then a range may stand there more than once. */
+/* Ranges by address. A change replaces the whole table, so the handler reads one that does not change.
+ * Only if there is no memory for a copy is the table changed in place: then it may hold a range more than
+ * once. */
 struct fault_table {
     atomic_size_t nr;
     _Atomic(struct ww_prot_map *) maps[];
@@ -29,19 +29,16 @@ struct fault_table {
 static _Atomic(struct fault_table *) table;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* How often the table was changed: before anything of a new range is armed. */
-static atomic_uint table_turn;
+/* Counts changes of the table, before anything in a new range is armed. */
+static atomic_uint table_generation;
 
-/* How many fills are over: a futex, on which stores to what is being filled wait. */
+/* Counts fills that are over. A futex, on which stores to a range that is being filled wait. */
 static atomic_uint nr_fills_over;
 
-/* The last fault of a thread that was not ours: a hash of the thread, the page and table_turn; by thread, as
- * far as they do not share a place. */
-#define NR_MARKS 256
-static _Atomic uint64_t marks[NR_MARKS];
-
-static atomic_long nr_isolated; /* of all ranges */
-static long max_isolated;       /* half the mappings the process may have, at two an island */
+/* The last fault of a thread that was not ours: a hash of the thread, the page and table_generation.
+ * Threads may share a slot. */
+#define NR_UNCLAIMED 256
+static _Atomic uint64_t unclaimed[NR_UNCLAIMED];
 
 IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
 {
@@ -53,7 +50,7 @@ IN_HANDLER static int raw_mprotect(uintptr_t start, uintptr_t end, int prot)
 enum outcome {
     NOT_OURS,
     OPENED,
-    BEING_FILLED, /* nothing is opened before that is over */
+    BEING_FILLED, /* open nothing until the fill is over */
 };
 
 IN_HANDLER static struct ww_prot_map *find_map(uintptr_t addr)
@@ -73,20 +70,6 @@ IN_HANDLER static struct ww_prot_map *find_map(uintptr_t addr)
     return now && low < now->nr && now->maps[low]->start <= addr ? now->maps[low] : NULL;
 }
 
-/* How many of the two pages beside the run first..last-1 are dirty. */
-IN_HANDLER static long dirty_beside(const struct ww_prot_pages *pages, size_t first, size_t last)
-{
-    return (first > 0 && ww_prot_is_dirty(pages, first - 1)) +
-           (last < pages->nr_pages && ww_prot_is_dirty(pages, last));
-}
-
-/* Returns how many islands all ranges have then. */
-IN_HANDLER static long add_isolated(struct ww_prot_pages *pages, long nr)
-{
-    atomic_fetch_add(&pages->nr_isolated, nr);
-    return atomic_fetch_add(&nr_isolated, nr) + nr;
-}
-
 IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size_t last)
 {
     for (size_t page = first; page < last; page++) {
@@ -99,9 +82,9 @@ IN_HANDLER static void set_dirty(struct ww_prot_pages *pages, size_t first, size
     }
 }
 
-/* The part of the map that is being filled. The two halves may be of different times: what
- * comes out then is kept closed for no reason, or not, but lies within the map. Who fills
- * waits until no handler is at work with such a one. */
+/* Reads the part of the map that is being filled. Start and end may come from different fills; then the
+ * handler leaves a page closed, or not, for no reason, but stays within the map. The thread that fills
+ * waits until no such handler is at work. */
 IN_HANDLER static bool read_filled(const struct ww_prot_map *map, uintptr_t *ret_start, uintptr_t *ret_end)
 {
     *ret_start = atomic_load(&map->fill_start);
@@ -110,9 +93,8 @@ IN_HANDLER static bool read_filled(const struct ww_prot_map *map, uintptr_t *ret
 }
 
 /*
- * Each isolated writable page costs two mappings, and at vm.max_map_count
- * mprotect() fails. Then the whole run of pages with this protection is opened,
- * which merges mappings, and counts as written.
+ * Opens the whole run of pages with this protection, which then counts as written. Each isolated writable
+ * page costs two mappings, and at vm.max_map_count mprotect() fails; opening the run merges mappings.
  */
 IN_HANDLER static enum outcome open_run(const struct ww_prot_map *map, size_t page, int prot)
 {
@@ -124,7 +106,7 @@ IN_HANDLER static enum outcome open_run(const struct ww_prot_map *map, size_t pa
     bool filled = read_filled(map, &fill_start, &fill_end);
 
     if (filled) {
-        /* Not this part; the page lies before or behind it. */
+        /* Leave out this part; the page lies before or after it. */
         if (page < ww_prot_index(pages, fill_start)) {
             high = ww_prot_index(pages, fill_start);
         } else {
@@ -138,11 +120,11 @@ IN_HANDLER static enum outcome open_run(const struct ww_prot_map *map, size_t pa
         last++;
     }
     if (raw_mprotect(pages->base + (first << ww_page_shift), pages->base + (last << ww_page_shift), prot)) {
-        /* What is being filled may be in the way: the run would end where no mapping does. */
+        /* A fill may be the cause: the run would end inside a mapping. */
         return filled ? BEING_FILLED : NOT_OURS;
     }
     set_dirty(pages, first, last);
-    atomic_fetch_sub(&nr_isolated, atomic_exchange(&pages->nr_isolated, 0));
+    ww_isolated_forget(pages);
     return OPENED;
 }
 
@@ -151,7 +133,6 @@ IN_HANDLER static enum outcome open_page(uintptr_t addr)
     const struct ww_prot_map *map = find_map(addr);
     struct ww_prot_pages *pages;
     uintptr_t fill_start, fill_end;
-    long new_isolated;
     size_t page;
     int prot;
 
@@ -167,9 +148,7 @@ IN_HANDLER static enum outcome open_page(uintptr_t addr)
     if (!(prot & PROT_WRITE)) {
         return NOT_OURS;
     }
-    /* It begins a run, makes one longer, or joins two. */
-    new_isolated = 1 - dirty_beside(pages, page, page + 1);
-    if (add_isolated(pages, new_isolated) > max_isolated && new_isolated > 0) {
+    if (ww_isolated_open_page(pages, page)) {
         return open_run(map, page, prot);
     }
     addr = pages->base + (page << ww_page_shift);
@@ -191,32 +170,33 @@ IN_HANDLER static bool is_write(const ucontext_t *context)
 }
 
 /*
- * A fault that is not ours may be of a page that was watched when the store faulted, and is no more: then
- * the store would succeed now, which nothing tells for certain but the store itself. So it is made
- * again, and only if it faults for the second time, with the same table, the program is told: nothing there
- * was armed in between. Where two threads have one place for their marks, a store may be made more often.
+ * Whether this thread has faulted at this page before, with the same table. A fault that is not ours may
+ * be at a page that was watched when the store faulted, and is not any more. The store would then succeed
+ * now, and only the store itself can tell. So the thread repeats it, and the program gets the fault only
+ * the second time: nothing there was armed in between. If two threads share a slot, a store may be
+ * repeated more often.
  */
-IN_HANDLER static bool is_second_time(uintptr_t page, unsigned int turn)
+IN_HANDLER static bool is_second_time(uintptr_t page, unsigned int generation)
 {
     unsigned int tid = raw_syscall(SYS_gettid, 0, 0, 0, 0);
-    uint64_t mark = ((uint64_t)tid << 32 | turn) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mark = ((uint64_t)tid << 32 | generation) * UINT64_C(0x9e3779b97f4a7c15);
 
     mark = ((mark ^ mark >> 32) + page) * UINT64_C(0xbf58476d1ce4e5b9);
     mark ^= mark >> 29;
-    return atomic_exchange(&marks[tid % NR_MARKS], mark) == mark;
+    return atomic_exchange(&unclaimed[tid % NR_UNCLAIMED], mark) == mark;
 }
 
-/* True: the write can be tried again. */
+/* True: the thread can repeat the write. */
 IN_HANDLER static bool handle_write(const siginfo_t *info, const ucontext_t *context)
 {
     uintptr_t addr = (uintptr_t)info->si_addr;
-    unsigned int turn, nr_over, parity;
+    unsigned int generation, nr_over, parity;
     enum outcome outcome;
 
     if (info->si_code != SEGV_ACCERR || !is_write(context)) {
         return false;
     }
-    turn = atomic_load(&table_turn);
+    generation = atomic_load(&table_generation);
     nr_over = atomic_load(&nr_fills_over);
     parity = ww_grace_enter();
     outcome = open_page(addr);
@@ -224,15 +204,14 @@ IN_HANDLER static bool handle_write(const siginfo_t *info, const ucontext_t *con
     if (outcome == BEING_FILLED) {
         ww_raw_sleep(&nr_fills_over, nr_over);
     }
-    return outcome != NOT_OURS || !is_second_time(addr & ~(ww_page_size() - 1), turn);
+    return outcome != NOT_OURS || !is_second_time(addr & ~(ww_page_size() - 1), generation);
 }
 
 /* ---- the chain of handlers ---- */
 
 /*
- * A handler that is installed over ours may well call ours in turn. Should we
- * then put ourselves in front again, the one entry would call the other in a
- * circle: so each time we go in front, we do it with an entry of its own.
+ * A handler that the program installs over ours may call ours. If we then install the same entry in front
+ * again, the two would call each other in a circle. So each time we go in front, we use a new entry.
  */
 #define NR_LAYERS 4
 
@@ -245,11 +224,11 @@ IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *
     uint64_t mask, blocked;
 
     if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
-        /* As without us: back to the default, and the same fault ends the process. */
+        /* As without us: restore the default action, and the same fault ends the process. */
         sigaction(sig, action, NULL);
         return;
     }
-    /* The signal mask it would have had if the kernel had called it. */
+    /* Set the signal mask that the handler would have had if the kernel had called it. */
     memcpy(&mask, &action->sa_mask, sizeof(mask));
     memcpy(&blocked, &((const ucontext_t *)context)->uc_sigmask, sizeof(blocked));
     mask |= blocked;
@@ -280,7 +259,7 @@ DEFINE_LAYER(3)
 
 static void (*const layers[NR_LAYERS])(int, siginfo_t *, void *) = { layer_0, layer_1, layer_2, layer_3 };
 
-/* Puts our handler in front of the line if it is not there. registry_lock is held. 0 or a negative errno. */
+/* Installs our handler in front unless it is there already. registry_lock is held. 0 or a negative errno. */
 static int install_handler(void)
 {
     struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART }, now;
@@ -303,8 +282,8 @@ static int install_handler(void)
 
 /* ---- the table ---- */
 
-/* A fork may have been made in the middle of other threads' faults, fills and table
- * changes: those threads do not exist in the child. */
+/* Runs in a child of fork. Other threads, which do not exist there, may have been in the middle of faults,
+ * fills and changes of the table. */
 static void repair_child(void)
 {
     const struct fault_table *now = atomic_load(&table);
@@ -326,12 +305,12 @@ static void publish(struct fault_table *next)
 {
     struct fault_table *old = atomic_exchange(&table, next);
 
-    atomic_fetch_add(&table_turn, 1);
+    atomic_fetch_add(&table_generation, 1);
     ww_fault_synchronize();
     ww_heap_free(old);
 }
 
-/* A copy of the table with room for @extra more, without @leave_out. */
+/* A copy of the table without @leave_out, with room for @extra more. */
 static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *leave_out)
 {
     const struct fault_table *now = atomic_load(&table);
@@ -350,7 +329,7 @@ static struct fault_table *copy_table(size_t extra, const struct ww_prot_map *le
     return copy;
 }
 
-/* Whether another watch, of another context, has part of the range. */
+/* Whether a watch of another context has part of the range. */
 static bool is_taken(const struct ww_prot_map *map)
 {
     const struct fault_table *now = atomic_load(&table);
@@ -391,7 +370,7 @@ int ww_fault_add(struct ww_prot_map *map)
         ww_unlock(&registry_lock, WW_RANK_BACKEND);
         return -EBUSY;
     }
-    /* First: without it, the first store to what is armed would end the program. */
+    /* Must come first: without the handler, the first store to an armed page would end the program. */
     err = install_handler();
     next = err ? NULL : copy_table(1, NULL);
     if (next) {
@@ -399,34 +378,33 @@ int ww_fault_add(struct ww_prot_map *map)
             next->maps[i] = next->maps[i - 1];
         }
         next->maps[i] = map;
-        if (!max_isolated) {
-            max_isolated = ww_mapping_limit() / 4;
-        }
+        ww_isolated_init();
         publish(next);
     }
     ww_unlock(&registry_lock, WW_RANK_BACKEND);
     return err || next ? err : -ENOMEM;
 }
 
-/* Without memory for a copy. Its neighbour stands in its place, so that a handler misses no other. */
+/* Removes a map when there is no memory for a copy. A neighbour takes its place, so a handler misses no
+ * other map. */
 static void remove_in_place(const struct ww_prot_map *map)
 {
     struct fault_table *now = atomic_load(&table);
-    size_t first = 0, behind;
+    size_t first = 0, after;
 
     while (now->maps[first] != map) {
         first++;
     }
-    for (behind = first; behind < now->nr && now->maps[behind] == map; behind++) {
+    for (after = first; after < now->nr && now->maps[after] == map; after++) {
         ;
     }
-    if (!first && behind == now->nr) {
+    if (!first && after == now->nr) {
         now->nr = 0;
     }
-    for (size_t i = first; now->nr && i < behind; i++) {
-        now->maps[i] = first ? now->maps[first - 1] : now->maps[behind];
+    for (size_t i = first; now->nr && i < after; i++) {
+        now->maps[i] = first ? now->maps[first - 1] : now->maps[after];
     }
-    atomic_fetch_add(&table_turn, 1);
+    atomic_fetch_add(&table_generation, 1);
     ww_fault_synchronize();
 }
 
@@ -457,36 +435,6 @@ void ww_fault_end_fill(struct ww_prot_map *map)
     atomic_store(&map->fill_start, 0);
     atomic_fetch_add(&nr_fills_over, 1);
     ww_raw_wake(&nr_fills_over);
-}
-
-void ww_fault_close_run(struct ww_prot_pages *pages, size_t first, size_t last)
-{
-    add_isolated(pages, dirty_beside(pages, first, last) - 1);
-}
-
-/* Handlers at work on neighbours count them without seeing each other, so the number
- * drifts; there is time to put it right before it matters. */
-void ww_fault_count_isolated(struct ww_prot_pages *pages)
-{
-    long nr = 0;
-    uint64_t before = 0;
-
-    if (atomic_load(&nr_isolated) < max_isolated / 2) {
-        return;
-    }
-    for (size_t i = 0; i < (pages->nr_pages + 63) / 64; i++) {
-        uint64_t word = atomic_load_explicit(&pages->dirty[i], memory_order_relaxed);
-
-        /* A run begins where a bit is set and the one below it is not. */
-        nr += __builtin_popcountll(word & ~(word << 1 | before >> 63));
-        before = word;
-    }
-    add_isolated(pages, nr - atomic_load(&pages->nr_isolated));
-}
-
-void ww_fault_forget_isolated(struct ww_prot_pages *pages)
-{
-    add_isolated(pages, -atomic_load(&pages->nr_isolated));
 }
 
 void ww_fault_uninstall(void)

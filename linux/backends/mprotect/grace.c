@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The grace period of the mprotect backend: how others wait until the SIGSEGV handlers that are
- * at work have left. It knows nothing of what they work on. tests/stress/models/grace.pml
- * is its model.
+ * The grace period of the mprotect backend: how a thread waits until the SIGSEGV handlers at work have left.
+ * Knows nothing of what they work on. tests/stress/models/grace.pml is its model.
  *
- * Handlers count themselves by the parity of the epoch they began in. Whoever waits ends the epoch and
- * waits for its handlers, twice: one may have read the epoch and not yet counted itself. That is a
- * grace period only if nobody else ends an epoch meanwhile, or both of the two that it ends could have the
- * same parity. So one thread does it at a time.
+ * Handlers count themselves by the parity of the epoch in which they began. A thread that synchronizes ends
+ * the epoch and waits for its handlers, twice, since a handler may have read the epoch and not yet counted
+ * itself. This is a grace period only if no other thread ends an epoch meanwhile: otherwise both epochs that
+ * it ends could have the same parity. So one thread at a time synchronizes.
  *
  * All orders are sequentially consistent: a handler counts itself before it looks at anything that the
  * waiting thread has changed before.
@@ -18,8 +17,8 @@
 #include "backends/mprotect/mprotect.h"
 #include "kernel/raw.h"
 
-/* A handler takes a microsecond or two: before it sleeps, a thread looks as often as that. */
-#define NR_LOOKS 200
+/* How often a thread reads the count before it sleeps. A handler takes a microsecond or two. */
+#define NR_SPINS 200
 
 static atomic_uint epoch;
 static atomic_uint nr_at_work[2]; /* each a futex */
@@ -51,12 +50,13 @@ IN_HANDLER void ww_raw_wake(atomic_uint *word)
     raw_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, INT_MAX, 0);
 }
 
-/* Sleeps: under SCHED_FIFO, one that only yields would keep the handler from the processor. */
+/* Sleeps instead of yielding: under SCHED_FIFO, a thread that only yields would keep the processor from
+ * the handler. */
 static void wait_until_none(atomic_uint *nr)
 {
     unsigned int now = atomic_load(nr);
 
-    for (int i = 0; i < NR_LOOKS && now; i++) {
+    for (int i = 0; i < NR_SPINS && now; i++) {
         now = atomic_load(nr);
     }
     if (!now) {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * First content for the mprotect backend: /proc/self/mem writes to pages without
- * write permission, for which no handler is called, and /proc/self/pagemap tells which
- * pages do not exist yet. Kernels can be told to refuse such writes
- * (proc_mem.force_override): so it is tried, and the capability taken away.
+ * First content for the mprotect backend. A write to /proc/self/mem reaches pages without write permission
+ * and calls no handler; /proc/self/pagemap tells which pages are missing. Kernels can be configured to refuse
+ * such writes (proc_mem.force_override): the self test tries one, and removes the capability if it fails.
  *
- * Looking and writing are two steps. The caller (mprotect.c) makes sure that no store
- * comes in between; a read may, and sees zeros.
+ * Reading pagemap and writing are two steps. The caller (mprotect.c) makes sure that no store comes in
+ * between; a read may, and sees zeros.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +48,7 @@ struct ww_prot_filler *ww_prot_filler_open(void)
     return filler;
 }
 
-/* How many bytes from @start on, up to @len, have no page. Or a negative errno. */
+/* The number of bytes from @start on, up to @len, that have no page; or a negative errno. */
 static ssize_t missing_bytes(const struct ww_prot_filler *filler, uintptr_t start, size_t len)
 {
     size_t nr_pages = len >> ww_page_shift, nr = 0;
@@ -77,7 +76,7 @@ ssize_t ww_prot_fill(const struct ww_prot_filler *filler, uintptr_t start, const
     ssize_t missing;
     size_t done = 0;
 
-    /* A program may have closed them, and have their numbers for files of its own. */
+    /* The program may have closed them and use their numbers for its own files. */
     if (!ww_fd_is_ours(&filler->mem) || !ww_fd_is_ours(&filler->pagemap)) {
         return -EBADF;
     }
@@ -92,7 +91,7 @@ ssize_t ww_prot_fill(const struct ww_prot_filler *filler, uintptr_t start, const
         if (nr > 0) {
             done += nr;
         } else if (!nr || errno != EINTR) {
-            /* A page that was begun exists by now, and is left as it is. */
+            /* A page that was begun exists now, and stays as it is. */
             done &= ~(ww_page_size() - 1);
             return done ? (ssize_t)done : nr < 0 ? -errno : -EIO;
         }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The mprotect backend, for kernels without WP_ASYNC: clean pages are mapped
- * without write permission, and the first write to one ends in a SIGSEGV handler
- * (fault.c) that sets its dirty bit. System calls that write into clean
- * pages fail with EFAULT: that is the price of this way.
+ * The mprotect backend, for kernels without WP_ASYNC. Clean pages are mapped without write permission, and
+ * the first write to one faults; the SIGSEGV handler (fault.c) then sets its dirty bit. System calls that
+ * write into clean pages fail with EFAULT: that is the price.
  *
- * Reset clears the bits first and arms after that: a write in between is part
- * of what is being reported. A page that cannot be armed (vm.max_map_count)
- * stays open and is reported again.
+ * A reset clears the bits first and arms after that, so a write in between belongs to what is being reported.
+ * A page that cannot be armed (vm.max_map_count) stays open and is reported again.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,7 +16,7 @@
 #include "backends/mprotect/mprotect.h"
 #include "kernel/advice.h"
 
-/* Without them nothing can be filled, and writes are tracked all the same. */
+/* Without these steps nothing can be filled, but writes are still tracked. */
 #define FILL_STEPS                                                                                           \
     (WW_STEP_BIT(WW_STEP_FSTAT) | WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_PREAD) |                \
      WW_STEP_BIT(WW_STEP_PWRITE))
@@ -35,12 +33,12 @@ static void *map_zeroes(size_t len)
     return area == MAP_FAILED ? NULL : area;
 }
 
-static void put_pages(struct ww_prot_pages *pages)
+static void put_prot_pages(struct ww_prot_pages *pages)
 {
     if (atomic_fetch_sub(&pages->refs, 1) > 1) {
         return;
     }
-    ww_fault_forget_isolated(pages);
+    ww_isolated_forget(pages);
     if (pages->dirty) {
         munmap((void *)pages->dirty, dirty_bytes(pages->nr_pages));
     }
@@ -50,7 +48,7 @@ static void put_pages(struct ww_prot_pages *pages)
     ww_heap_free(pages);
 }
 
-static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
+static struct ww_prot_pages *new_prot_pages(uintptr_t start, uintptr_t end)
 {
     struct ww_prot_pages *pages = ww_heap_alloc(sizeof(*pages));
 
@@ -63,13 +61,13 @@ static struct ww_prot_pages *new_pages(uintptr_t start, uintptr_t end)
     pages->dirty = map_zeroes(dirty_bytes(pages->nr_pages));
     pages->prot = map_zeroes(pages->nr_pages);
     if (!pages->dirty || !pages->prot) {
-        put_pages(pages);
+        put_prot_pages(pages);
         return NULL;
     }
     return pages;
 }
 
-/* Takes over the caller's reference to @pages, also where it fails. */
+/* Takes over the caller's reference to @pages, even if it fails. */
 static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
 {
     struct ww_prot_map *map = pages ? ww_heap_alloc(sizeof(*map)) : NULL;
@@ -79,14 +77,14 @@ static struct ww_prot_map *new_map(struct ww_prot_pages *pages, uintptr_t start,
         map->end = end;
         map->pages = pages;
     } else if (pages) {
-        put_pages(pages);
+        put_prot_pages(pages);
     }
     return map;
 }
 
 static void free_map(struct ww_prot_map *map)
 {
-    put_pages(map->pages);
+    put_prot_pages(map->pages);
     ww_heap_free(map);
 }
 
@@ -104,8 +102,8 @@ static int mprotect_open(struct ww_tracker *tracker)
     return 0;
 }
 
-/* Every page gets the protection that the program wants. If the kernel refuses that (vm.max_map_count), some
- * are armed still. */
+/* Gives every page the protection that the program wants. If the kernel refuses that (vm.max_map_count),
+ * some pages stay armed. */
 static int disarm_map(struct ww_prot_map *map)
 {
     struct ww_prot_pages *pages = map->pages;
@@ -118,7 +116,8 @@ static int disarm_map(struct ww_prot_map *map)
     return err;
 }
 
-/* A map with armed pages is kept: the handler goes on to open what is stored to. */
+/* Frees the map, or keeps it as an orphan if it still has armed pages: the handler continues to open
+ * those. */
 static void end_map(struct ww_prot_map *map)
 {
     map->orphaned = map->refused;
@@ -128,11 +127,11 @@ static void end_map(struct ww_prot_map *map)
     }
 }
 
-/* Of two watches that begin, each may find the same map. */
+/* Two watches that begin at the same time may find the same orphan. */
 static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Ends what was kept of earlier watches of the range. What is noted of their pages may be old by now. The
- * lock is held. */
+/* Ends orphans of earlier watches in the range. Their recorded protections may be out of date. The lock is
+ * held. */
 static int end_orphans(uintptr_t start, uintptr_t end)
 {
     struct ww_prot_map *map;
@@ -140,7 +139,7 @@ static int end_orphans(uintptr_t start, uintptr_t end)
     while ((map = ww_fault_find_orphan(start, end))) {
         int learned = ww_prot_learn(map->pages, map->start, map->end), err;
 
-        /* -ENOMEM: part of it is not there any more. */
+        /* -ENOMEM: part of it is not mapped any more. */
         if (learned && learned != -ENOMEM) {
             return learned;
         }
@@ -164,7 +163,7 @@ static int retire_orphan(uintptr_t start, uintptr_t end)
     return err;
 }
 
-/* In a child of fork: no thread there holds the lock. */
+/* Runs in a child of fork, where no thread holds the lock. */
 static void unlock_orphans(void)
 {
     pthread_mutex_init(&orphans_lock, NULL);
@@ -176,21 +175,22 @@ static void mprotect_prepare(void)
     ww_fault_follow_forks();
 }
 
-static int arm(struct ww_region *region, struct ww_failure *failure)
+static int arm_region(struct ww_region *region, struct ww_failure *failure)
 {
     uintptr_t start = region->range.start, end = region->range.end;
     struct ww_prot_map *map;
     int err;
 
-    /* A fault opens a page, and the kernel does not cut a huge one. */
+    /* A fault opens one page, and the kernel does not cut a huge one. */
     if (region->page_size > ww_page_size()) {
         return -EINVAL;
     }
-    map = new_map(new_pages(start, end), start, end);
+    map = new_map(new_prot_pages(start, end), start, end);
     if (!map) {
         return ww_fail(failure, WW_STEP_MEMORY, -ENOMEM);
     }
-    /* Only filling needs it, whose first page would bring others with it: no error counts. */
+    /* Only filling needs this: a huge page would bring others with the first one. So an error does not
+     * matter. */
     ww_keep_pages_small(start, end);
     err = retire_orphan(start, end);
     if (!err) {
@@ -218,10 +218,10 @@ static int mprotect_arm(struct ww_region *region)
 {
     struct ww_failure failure;
 
-    return arm(region, &failure);
+    return arm_region(region, &failure);
 }
 
-/* The state of the pages is shared: each region works on its own part of it. */
+/* The regions share the state of the pages, and each works on its own part of it. */
 static int mprotect_split(struct ww_region *region, struct ww_region *upper)
 {
     struct ww_prot_map *map = region->priv, *cut;
@@ -251,13 +251,13 @@ static void mprotect_join(struct ww_region *region, struct ww_region *upper)
     map->prot_unknown |= cut->prot_unknown;
 }
 
-/* After a change that was refused in the middle, the mappings themselves tell what can be written. */
+/* After a change that the kernel refused in the middle, learns from the mappings what can be written. */
 static int learn_again(struct ww_prot_map *map)
 {
     int err = map->prot_unknown ? ww_prot_learn(map->pages, map->start, map->end) : 0;
 
     map->prot_unknown = err;
-    map->refused = false; /* its region has stayed */
+    map->refused = false; /* its region still exists */
     return err;
 }
 
@@ -284,7 +284,7 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
         last = ww_bits_find(pages->dirty, first, to - first > room ? first + room : to, false);
         if (scan->reset) {
             ww_bits_change(pages->dirty, first, last, false);
-            ww_fault_close_run(pages, first, last);
+            ww_isolated_close_run(pages, first, last);
             ww_prot_arm(pages, first, last);
         }
         vec[nr++] = (struct page_region){
@@ -296,7 +296,7 @@ static ssize_t mprotect_scan(struct ww_region *region, const struct ww_scan *sca
         from = last;
     }
     if (scan->reset) {
-        ww_fault_count_isolated(pages);
+        ww_isolated_recount(pages);
     }
     *ret_next = ww_prot_addr(pages, from);
     return nr;
@@ -306,7 +306,8 @@ static int mprotect_disarm(struct ww_region *region)
 {
     int err = disarm_map(region->priv);
 
-    /* The same errno tells that part of it is not mapped any more: what is armed still is kept then. */
+    /* ENOMEM can also mean that part of it is not mapped any more, which msync() tells. That is no error; a
+     * page that is still armed stays in an orphan. */
     if (err == -ENOMEM &&
         msync((void *)region->range.start, region->range.end - region->range.start, MS_ASYNC)) {
         err = 0;
@@ -321,8 +322,8 @@ static void mprotect_release(struct ww_region *region)
     }
 }
 
-/* Arms a page of our own, writes to it and looks for its bit. */
-static int try_effect(struct ww_region *region)
+/* Arms a page of our own, writes to it and checks its bit. */
+static int try_protection(struct ww_region *region)
 {
     struct ww_scan scan = {
         .start = region->range.start,
@@ -340,8 +341,8 @@ static int try_effect(struct ww_region *region)
     return nr == 1 && vec[0].start == scan.start + ww_page_size() ? 0 : -EIO;
 }
 
-/* Stores to the range fault from here on, and the handler keeps them waiting: so what does
- * not exist when it is looked at does not exist either when it is written. */
+/* Stores to the range fault from here on, and the handler makes them wait. So a page that was missing when
+ * the filler looked is still missing when it writes. */
 static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)
 {
     struct ww_prot_map *map = region->priv;
@@ -360,14 +361,14 @@ static ssize_t mprotect_fill(struct ww_region *region, uintptr_t start, const vo
         ret = ww_prot_fill(region->tracker->priv, start, src, len);
     }
     if (dirty) {
-        /* What cannot be opened now, the handler opens. */
+        /* The handler opens what cannot be opened now. */
         ww_prot_apply(pages, from, to);
     }
     ww_fault_end_fill(map);
     return ret;
 }
 
-/* Fills the first page, which was not touched yet, from the one behind the region. */
+/* Fills the first page, which is untouched, from the one after the region. */
 static bool can_fill(struct ww_region *region)
 {
     uintptr_t start = region->range.start, end = region->range.end;
@@ -393,14 +394,14 @@ static int mprotect_check(struct ww_tracker *tracker)
     if (!area) {
         return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
-    err = arm(&region, &tracker->failure);
+    err = arm_region(&region, &tracker->failure);
     if (!err) {
-        err = ww_fail(&tracker->failure, WW_STEP_TEST_PROTECT, try_effect(&region));
+        err = ww_fail(&tracker->failure, WW_STEP_TEST_PROTECT, try_protection(&region));
         if (!err && (tracker->caps & WW_CAP_FILL) && !can_fill(&region)) {
             tracker->caps &= ~WW_CAP_FILL;
         }
         mprotect_disarm(&region);
-        ((struct ww_prot_map *)region.priv)->refused = false; /* its memory goes */
+        ((struct ww_prot_map *)region.priv)->refused = false; /* its memory will be unmapped */
         mprotect_release(&region);
         ww_fault_uninstall();
     }
@@ -440,11 +441,11 @@ static int mprotect_protect(struct ww_region *region, uintptr_t start, uintptr_t
     size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
     int err;
 
-    /* One by one: handlers read them meanwhile. */
+    /* One by one, since handlers read them meanwhile. */
     for (size_t page = from; page < to; page++) {
         atomic_store_explicit(&pages->prot[page], prot, memory_order_release);
     }
-    /* A handler that has read the old protection must not apply it after us. */
+    /* A handler that has read the old protection must not apply it after this. */
     ww_fault_synchronize();
     err = ww_prot_apply(pages, from, to);
     map->prot_unknown |= err != 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which protection the pages of an mprotect watch shall have by what is noted of them, and which they have
- * by /proc/self/maps. It knows neither regions nor faults.
+ * The protection that the pages of an mprotect watch must have by their recorded state, and the one that they
+ * have by /proc/self/maps. Knows neither regions nor faults.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 #include "kernel/proc_maps.h"
 #include "backends/mprotect/mprotect.h"
 
-/* The end of the run of pages from @from that want the same protection. */
+/* The end of the run of pages from @from on that want the same protection. */
 static size_t same_prot(const struct ww_prot_pages *pages, size_t from, size_t to)
 {
     size_t page = from;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel's side of the soft-dirty backend: /proc/self/pagemap, read by
- * PAGEMAP_SCAN where that knows the bit (6.8), else entry by entry, and
- * /proc/self/clear_refs. It knows nothing of regions.
+ * The kernel's side of the soft-dirty backend: reads /proc/self/pagemap, by PAGEMAP_SCAN if that knows the
+ * bit (6.8), else entry by entry, and writes to /proc/self/clear_refs. Knows nothing of regions.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,14 +13,14 @@
 #include "kernel/raw.h"
 #include "kernel/scan.h"
 
-/* What the kernel fills; the callers take turns. */
+/* The kernel fills it. The owner's lock (softdirty.c) lets one caller at a time use it. */
 static union {
     struct page_region runs[WW_SCAN_VEC_LEN];
     uint64_t entries[2048];
 } buffer;
 
-static int open_file(struct ww_fd *ret, const char *path, int flags, enum ww_step step,
-                     struct ww_failure *failure)
+static int open_proc_file(struct ww_fd *ret, const char *path, int flags, enum ww_step step,
+                          struct ww_failure *failure)
 {
     int fd = ww_open_file(path, flags);
 
@@ -34,9 +33,9 @@ int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
 
     ww_fd_init(&sd->pagemap, -1);
     ww_fd_init(&sd->clear_refs, -1);
-    err = open_file(&sd->pagemap, "/proc/self/pagemap", O_RDONLY, WW_STEP_PAGEMAP, failure);
+    err = open_proc_file(&sd->pagemap, "/proc/self/pagemap", O_RDONLY, WW_STEP_PAGEMAP, failure);
     if (!err) {
-        err = open_file(&sd->clear_refs, "/proc/self/clear_refs", O_WRONLY, WW_STEP_CLEAR_REFS, failure);
+        err = open_proc_file(&sd->clear_refs, "/proc/self/clear_refs", O_WRONLY, WW_STEP_CLEAR_REFS, failure);
     }
     if (err) {
         ww_softdirty_close(sd);
@@ -85,7 +84,7 @@ static bool is_written(uint64_t entry)
     return (entry & PM_SOFT_DIRTY) && (entry & (PM_PRESENT | PM_SWAP)) && !(entry & PM_GUARD_REGION);
 }
 
-/* The same by reading an entry for every page. */
+/* Does the same by reading an entry for every page. */
 static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                         bool *ret_found)
 {
@@ -117,7 +116,8 @@ static int read_entries(const struct softdirty *sd, uintptr_t start, uintptr_t e
 int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                       bool *ret_found)
 {
-    /* Another file under this number could well be read, and would say that nothing was written. */
+    /* The number may be another file's by now. A read of that could succeed and show that nothing was
+     * written. */
     if (!ww_fd_is_ours(&sd->pagemap)) {
         return -EBADF;
     }
@@ -129,7 +129,7 @@ int ww_softdirty_clear(const struct softdirty *sd)
 {
     ssize_t len;
 
-    /* Another file under this number would be damaged. */
+    /* The number may be another file's by now, which a write would damage. */
     if (!ww_fd_is_ours(&sd->clear_refs)) {
         return -EBADF;
     }

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The soft-dirty backend: a bit per page that the kernel sets with each first
- * write, and clears for the whole process at once when 4 is written to
- * /proc/self/clear_refs. For callers whose writers stand still: what is written
- * between reading the bits and clearing them is lost, so no WW_CAP_ATOMIC_RESET.
+ * The soft-dirty backend. The kernel sets a bit per page at the first write, and clears the bits of the whole
+ * process when 4 is written to /proc/self/clear_refs. It suits callers whose writers stand still: a write
+ * between reading the bits and clearing them is lost, so the backend lacks WW_CAP_ATOMIC_RESET.
  *
- * Since clearing spares nobody, all regions of all contexts have one owner here.
- * Before each clearing the bits of all of them go into a set per region, the
- * marks; an answer is the marks together with the bits, and a reset takes its
- * own range out of the marks alone. The owner's lock is the innermost one.
+ * Since clearing affects the whole process, all regions of all contexts have one owner here. Before each
+ * clearing the owner saves the bits of all regions in a page set per region, the marks. A scan returns the
+ * marks together with the bits; a reset removes its own range from the marks alone. The owner's lock is the
+ * innermost one.
  *
- * A mapping that is new, or was joined with a new one, reads as written in all
- * its pages: more is reported then, never less. Pages that do not exist do not
- * count. It knows nothing of zero pages, latch and answers (scan_step.c).
+ * A mapping that is new, or was merged with a new one, reads as written in all its pages: the backend then
+ * reports too much, never too little. Pages that do not exist do not count. Knows nothing of zero pages and
+ * the latch (scan_step.c).
  */
 #include <bsd/sys/queue.h>
 #include <errno.h>
@@ -27,10 +26,10 @@
 #include "kernel/signal.h"
 #include "backends/softdirty/softdirty.h"
 
-/* What the kernel does not hold any more of one region. */
+/* Dirty bits of one region that the kernel has already cleared. */
 struct marks {
     LIST_ENTRY(marks) entry;
-    unsigned int generation; /* in which process, counted by forks, it is in the list */
+    unsigned int generation; /* the process, counted by forks, in whose list it is */
     struct ww_range range;
     struct ww_page_set dirty;
 };
@@ -43,7 +42,7 @@ static struct {
 
 /* ---- the owner ---- */
 
-/* Not every caller has signals blocked already: ww_open(), ww_probe() and ww_close() have not. */
+/* Blocks signals, since ww_open(), ww_probe() and ww_close() call with signals open. */
 static void lock_owner(sigset_t *ret_saved)
 {
     ww_block_signals(ret_saved);
@@ -56,7 +55,7 @@ static void unlock_owner(const sigset_t *saved)
     ww_restore_signals(saved);
 }
 
-/* The child has none of the regions, and nobody who could hold the lock. */
+/* In the child: it has none of the regions, and no thread that holds the lock. */
 static void forget_parent(void)
 {
     pthread_mutex_init(&owner.lock, NULL);
@@ -76,7 +75,7 @@ static void add_marks(struct marks *marks)
     LIST_INSERT_HEAD(&owner.all, marks, entry);
 }
 
-/* In a child the list is another one, and the neighbours in the parent's are not there. */
+/* A child has another list, and the neighbours in the parent's list do not exist there. */
 static void remove_marks(struct marks *marks)
 {
     if (marks->generation == owner.generation) {
@@ -101,7 +100,7 @@ static void free_marks(struct marks *marks)
     ww_heap_free(marks);
 }
 
-/* Clears the bits of the whole process, after those of every region were saved. The lock is held. */
+/* Saves the bits of every region, then clears those of the whole process. The lock is held. */
 static int clear_bits(const struct softdirty *sd)
 {
     struct marks *marks;
@@ -143,8 +142,8 @@ static int softdirty_open(struct ww_tracker *tracker)
     return 0;
 }
 
-/* Whether both pages of a fresh area of which one was written read as they must. */
-static int try_effect(struct ww_tracker *tracker, char *area)
+/* Checks both pages of a fresh area, one of which was written. */
+static int try_dirty_bits(struct ww_tracker *tracker, char *area)
 {
     const struct softdirty *sd = tracker->priv;
     struct ww_failure *failure = &tracker->failure;
@@ -160,7 +159,7 @@ static int try_effect(struct ww_tracker *tracker, char *area)
             high == start + page;
     ww_page_set_destroy(&dirty);
     if (err) {
-        /* -EBADF: one that does not seem to be ours. */
+        /* -EBADF: the descriptor does not seem to be ours. */
         return ww_fail(failure,
                        err == -EBADF ? WW_STEP_FSTAT
                        : sd->scans   ? WW_STEP_SCAN
@@ -172,10 +171,9 @@ static int try_effect(struct ww_tracker *tracker, char *area)
 }
 
 /*
- * Without CONFIG_MEM_SOFT_DIRTY the file can be written all the same, and no page
- * ever becomes soft-dirty: that is what shows. Nothing is cleared to find out, since
- * the whole process, and others that watch it, would pay for it; where clearing had
- * no effect, too much would be reported, and not too little.
+ * Without CONFIG_MEM_SOFT_DIRTY the file can still be written, but no page becomes soft-dirty, and that is
+ * what this tests. It does not clear bits, since the whole process, and others that watch it, would pay
+ * for that. If clearing had no effect, the backend would report too much, not too little.
  */
 static int softdirty_check(struct ww_tracker *tracker)
 {
@@ -189,14 +187,14 @@ static int softdirty_check(struct ww_tracker *tracker)
         return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
     }
     madvise(area, len, MADV_NOHUGEPAGE);
-    /* In a process that has all of its memory locked the pages are there already. */
+    /* mlockall(2) may have brought the pages in already. */
     ww_drop_pages(area, len);
     lock_owner(&saved);
     sd->scans = true;
-    err = try_effect(tracker, area);
+    err = try_dirty_bits(tracker, area);
     if (err && err != -EBADF && err != -ENOMEM) {
         sd->scans = false;
-        err = try_effect(tracker, area);
+        err = try_dirty_bits(tracker, area);
     }
     unlock_owner(&saved);
     munmap(area, len);
@@ -207,9 +205,9 @@ static int softdirty_check(struct ww_tracker *tracker)
 }
 
 /*
- * Only private anonymous memory: pages of files and shared memory may be taken out
- * of the page table without a trace when memory runs short, and with them their
- * bits; in hugetlb pages the kernel does not keep any.
+ * Accepts private anonymous memory only. The kernel may drop pages of files and shared memory from the
+ * page table when memory runs short, and with them their bits; it keeps no soft-dirty bits for hugetlb
+ * pages.
  */
 static int check_kind(const struct ww_region *region)
 {
@@ -273,7 +271,7 @@ static void softdirty_join(struct ww_region *region, struct ww_region *upper)
     unlock_owner(&saved);
 }
 
-/* Hands marks out, as far as they fit; returns how many runs. */
+/* Returns marks as runs, as many as fit, and their number. */
 static ssize_t take_marks(struct marks *marks, const struct ww_scan *scan, struct page_region *vec,
                           uintptr_t *ret_next)
 {
@@ -301,9 +299,8 @@ static ssize_t take_marks(struct marks *marks, const struct ww_scan *scan, struc
 }
 
 /*
- * The bits of the range go into the marks in any case, which changes no answer. A
- * reset then has to clear them only if there were any: of an answer in many steps,
- * that is the first one, as long as nobody writes.
+ * Moves the bits of the range into the marks in any case, which changes no answer. So a reset clears bits
+ * only if it found any: while nobody writes, only the first step of a scan clears.
  */
 static ssize_t softdirty_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
                               uintptr_t *ret_next)
@@ -326,7 +323,7 @@ static ssize_t softdirty_scan(struct ww_region *region, const struct ww_scan *sc
     return nr;
 }
 
-/* The marks cannot be read without the lock. */
+/* The marks cannot be read without the lock, so the answer is always yes. */
 static bool softdirty_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
 {
     (void)tracker;
@@ -335,7 +332,7 @@ static bool softdirty_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_
     return true;
 }
 
-/* Fresh pages of a new mapping read as written once they exist: more is reported. */
+/* Fresh pages of a new mapping read as written once they exist, so the backend reports too much. */
 static int softdirty_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct marks *marks = region->priv;

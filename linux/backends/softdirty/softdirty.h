@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between the soft-dirty backend (softdirty.c), which knows whose bits they are,
- * and the kernel's files that hold them (dirty_bits.c). One lock of the
- * former, the owner's, covers every call but opening and closing.
+ * Shared by softdirty.c, which knows to which region the bits belong, and dirty_bits.c, which reads and
+ * clears them in the kernel's files. The owner's lock (softdirty.c) covers every call except opening and
+ * closing.
  */
 #ifndef WW_LINUX_BACKENDS_SOFTDIRTY_SOFTDIRTY_H
 #define WW_LINUX_BACKENDS_SOFTDIRTY_SOFTDIRTY_H
@@ -14,26 +14,26 @@
 struct softdirty {
     struct ww_fd pagemap;
     struct ww_fd clear_refs;
-    bool scans;     /* PAGEMAP_SCAN is there, and knows PAGE_IS_SOFT_DIRTY */
-    uint64_t guard; /* PAGE_IS_GUARD, or 0 where PAGEMAP_SCAN does not know it */
+    bool scans;     /* PAGEMAP_SCAN exists and knows PAGE_IS_SOFT_DIRTY */
+    uint64_t guard; /* PAGE_IS_GUARD, or 0 if PAGEMAP_SCAN does not know it */
 };
 
-/* Once a process, with nothing held: a child of fork begins with no regions. */
+/* Call once a process, with no lock held: a child of fork begins with no regions. */
 void ww_softdirty_follow_forks(void);
 
-/* 0, or a negative errno whose step is in *failure. Both files are kept open: they outlive PR_SET_DUMPABLE.
- */
+/* 0, or a negative errno with its step in *failure. Keeps both files open, so that they outlive
+ * PR_SET_DUMPABLE. */
 int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure);
 
-/* Adds the pages of [@start, @end) that exist and are soft-dirty to @into, and sets
- * *ret_found if there are any. 0 or a negative errno. */
+/* Adds the pages of [@start, @end) that exist and are soft-dirty to @into, and sets *ret_found if there
+ * are any. 0 or a negative errno. */
 int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                       bool *ret_found);
 
-/* Clears the bits of the whole process, whoever needs them. 0 or a negative errno. */
+/* Clears the bits of the whole process. 0 or a negative errno. */
 int ww_softdirty_clear(const struct softdirty *sd);
 
-/* Whether both descriptors are still what was opened. */
+/* Whether both descriptors are still ours. */
 bool ww_softdirty_is_whole(const struct softdirty *sd);
 
 void ww_softdirty_close(struct softdirty *sd);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The self test of the uffd backend, on pages of our own: what is written, read and filled, and what a scan
- * finds of it.
+ * The self test of the uffd backend: writes, reads and fills pages of our own, and checks what a scan finds.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 #include "backends/uffd/uffd.h"
 #include "kernel/advice.h"
 
-/* Sets up a scratch area, and runs write, get and reset on it. 0, -EIO for wrong answers. */
-static int try_effect(struct ww_tracker *tracker, char *area, struct page_region *vec)
+/* Registers a scratch area and runs write, get and reset on it. 0, or -EIO for a wrong answer. */
+static int try_writes(struct ww_tracker *tracker, char *area, struct page_region *vec)
 {
     const struct uffd *uffd = tracker->priv;
     struct ww_failure *failure = &tracker->failure;
@@ -51,9 +50,9 @@ static int try_effect(struct ww_tracker *tracker, char *area, struct page_region
 }
 
 /*
- * Whether a read of a page that does not exist maps the zero page, by which it is told from a write. A
- * kernel need not have one: s390 in some guests, virtual machines that share page tables with their
- * host. The page is registered and has not been touched.
+ * Whether a read of a missing page maps the zero page, which tells it from a write. Some kernels have no
+ * zero page: s390 in some guests, and virtual machines that share page tables with their host. The page is
+ * registered and untouched.
  */
 static bool reads_map_zero_page(struct ww_tracker *tracker, const volatile char *page,
                                 struct page_region *vec)
@@ -74,8 +73,8 @@ static bool reads_map_zero_page(struct ww_tracker *tracker, const volatile char 
 }
 
 /*
- * Whether pages that were filled are clean until they are written, and poisoned ones
- * can be. The area is registered and has not been touched. 0, -ENOMEM (nothing is known), -EIO.
+ * Whether filled pages are clean until they are written, and a missing page can be poisoned. The area is
+ * registered and untouched. 0, -ENOMEM (nothing is known), -EIO.
  */
 static int try_fill(struct ww_tracker *tracker, char *area, struct page_region *vec)
 {
@@ -84,7 +83,7 @@ static int try_fill(struct ww_tracker *tracker, char *area, struct page_region *
     uintptr_t start = (uintptr_t)area, next;
     struct ww_scan scan = { .start = start, .end = start + 3 * page, .max_pages = 3, .max_runs = 3 };
 
-    /* The vector serves as content. */
+    /* Fills with the vector, which is zero. */
     ssize_t nr = ww_uffd_copy(uffd, start, vec, 2 * page);
     int err = nr == (ssize_t)(2 * page) ? ww_uffd_poison(uffd, start + 2 * page) : nr < 0 ? nr : -EIO;
 
@@ -111,7 +110,7 @@ int ww_uffd_check(struct ww_tracker *tracker)
         err = ww_fail(&tracker->failure, WW_STEP_FSTAT, -EBADF);
     } else if (area != MAP_FAILED && vec != MAP_FAILED) {
         ww_drop_pages(area, len);
-        err = try_effect(tracker, area, vec);
+        err = try_writes(tracker, area, vec);
         memset(vec, 0, vec_len);
         if (!err && !reads_map_zero_page(tracker, area + len - ww_page_size(), vec)) {
             tracker->no_zero_page = true;

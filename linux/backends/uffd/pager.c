@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The uffd backend's pager: the thread that reads which pages are missing and
- * installs them, in batches. Who has their content is demand.c's to know.
+ * The pager of the uffd backend: a thread that reads missing faults and installs the pages, in batches.
+ * demand.c knows who has their content.
  *
- * It touches no watched memory, and allocates nothing once it runs: it is what
- * others wait for. A page of its own, the wake_page, is registered like the program's:
- * touching it ends the thread. So it needs no other descriptor, whose number a program
- * that closes what it does not know could have for a file of its own by then.
+ * Other threads wait for the pager, so it touches no watched memory, and allocates nothing once it runs. To
+ * stop it, a thread touches the wake-up page, a page of the pager's own that is registered like the
+ * program's. So the pager needs no second descriptor, whose number a program that closes unknown descriptors
+ * could reuse.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +28,7 @@ struct uffd_pager {
     struct ww_pager base;
     const struct uffd *uffd;
     volatile char *wake_page;
-    bool saw_wake_page; /* the thread's own */
+    bool saw_wake_page; /* only the thread uses it */
     atomic_bool gone;   /* the descriptor is not ours any more, and the thread ends */
     struct uffd_msg messages[NR_MESSAGES];
 };
@@ -40,8 +40,8 @@ static void wake(const struct uffd *uffd, uintptr_t start, size_t len)
     ioctl(uffd->fd, UFFDIO_WAKE, &range);
 }
 
-/* The kernel copies into one mapping at a time, and says ENOENT where a range has more
- * than one, as after a change of protection: the range is halved then. */
+/* The kernel copies into one mapping at a time. It returns ENOENT if a range has more than one, as after a
+ * change of protection; then the range is halved. */
 ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *content, size_t len)
 {
     size_t page = ww_page_size(), done = 0, most = len;
@@ -55,7 +55,7 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
         };
         int err = ioctl(uffd->fd, UFFDIO_COPY, &copy) ? errno : 0;
 
-        /* EAGAIN: some were copied, or a change of mappings is under way. */
+        /* EAGAIN: the kernel has copied some pages, or mappings are changing at the moment. */
         if (copy.copy > 0) {
             done += copy.copy;
             most = len;
@@ -70,8 +70,8 @@ ssize_t ww_uffd_copy(const struct uffd *uffd, uintptr_t start, const void *conte
     return done;
 }
 
-/* PAGEMAP_SCAN for one page of these categories. Returns whether it has them, or a negative errno. */
-static int look_at_page(const struct uffd *uffd, uintptr_t addr, uint64_t categories, uint64_t flags)
+/* Whether one page has these categories, by PAGEMAP_SCAN. 1, 0 or a negative errno. */
+static int page_has(const struct uffd *uffd, uintptr_t addr, uint64_t categories, uint64_t flags)
 {
     struct page_region found = { .start = 0 };
     const struct ww_page_scan request = {
@@ -111,13 +111,13 @@ int ww_uffd_poison(const struct uffd *uffd, uintptr_t addr)
     };
     int err = poison_once(uffd, addr);
 
-    /* A marker is in its way like a page. */
-    if (err == -EEXIST && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0)) {
+    /* A write-protect marker is in the way, as a page would be. */
+    if (err == -EEXIST && !page_has(uffd, addr, PAGE_IS_PRESENT, 0)) {
         ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &unmark);
         err = poison_once(uffd, addr);
     }
     if (!err) {
-        err = look_at_page(uffd, addr, PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING);
+        err = page_has(uffd, addr, PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING);
     }
     return err < 0 ? err : 0;
 }
@@ -127,7 +127,7 @@ static const struct uffd *uffd_of(const struct ww_pager *pager)
     return ((const struct uffd_pager *)pager)->uffd;
 }
 
-/* ENOENT: not registered any more, so whoever waits finds the mapping that is there. */
+/* ENOENT: the range is not registered any more, so the threads that wait find the new mapping. */
 static int serve_install(struct ww_pager *pager, uintptr_t start, const void *content, size_t len)
 {
     const struct uffd *uffd = uffd_of(pager);
@@ -150,12 +150,11 @@ static int serve_install(struct ww_pager *pager, uintptr_t start, const void *co
     return 0;
 }
 
-/* Whether it is to no purpose to try again: neither for the moment, nor because something else is there by
- * now. */
+/* Whether a retry is useless: the error is not temporary, and nothing else is there by now. */
 static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
 {
     return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM &&
-           ww_fd_is_ours(&uffd->opened[0]) && !look_at_page(uffd, addr, PAGE_IS_PRESENT, 0);
+           ww_fd_is_ours(&uffd->opened[0]) && !page_has(uffd, addr, PAGE_IS_PRESENT, 0);
 }
 
 static int serve_poison(struct ww_pager *pager, uintptr_t addr)
@@ -170,10 +169,10 @@ static int serve_poison(struct ww_pager *pager, uintptr_t addr)
 }
 
 /*
- * The kernel calls memory missing that it lets nobody fill, as where /dev/zero is mapped. Whoever waits would
- * wait and ask for ever. Behind the end of a file every access ends in SIGBUS.
+ * Maps a page behind the end of a file, where every access ends in SIGBUS. The kernel reports memory as
+ * missing that it lets nobody fill, such as a mapping of /dev/zero. Threads there would fault forever.
  */
-static void serve_bury(struct ww_pager *pager, uintptr_t addr)
+static void serve_replace(struct ww_pager *pager, uintptr_t addr)
 {
     size_t page = ww_page_size();
     int fd = memfd_create("writewatch", MFD_CLOEXEC);
@@ -188,10 +187,10 @@ static void serve_bury(struct ww_pager *pager, uintptr_t addr)
 static const struct ww_pager_ops ops = {
     .install = serve_install,
     .poison = serve_poison,
-    .bury = serve_bury,
+    .replace = serve_replace,
 };
 
-/* The pages that the messages are about, ascending, one each. Returns how many. */
+/* The pages of the messages, ascending, each one once. Returns how many. */
 static size_t sort_pages(const struct uffd_msg *messages, size_t nr_messages, uintptr_t *ret_pages)
 {
     size_t nr = 0;
@@ -233,13 +232,10 @@ static void serve_messages(struct uffd_pager *pager, size_t nr_messages)
             pages[first] <= (uintptr_t)pager->wake_page && pages[last - 1] >= (uintptr_t)pager->wake_page;
     }
     if (pager->saw_wake_page) {
-        /* Who rang goes on even where nothing could be installed. */
+        /* Wakes the thread that touched the wake-up page even if nothing could be installed. */
         ioctl(pager->uffd->fd, UFFDIO_UNREGISTER, &wake_page);
     }
 }
-
-/* How long a thread may wait whose descriptor was closed, and its number used again. */
-#define LOOK_AGAIN_MS 200
 
 /* Returns whether the descriptor is still ours. */
 static bool serve_once(struct uffd_pager *pager)
@@ -247,12 +243,12 @@ static bool serve_once(struct uffd_pager *pager)
     struct pollfd event = { .fd = pager->uffd->fd, .events = POLLIN };
     ssize_t nr;
 
-    /* poll() holds the file it began with, but looks at the number's new file when it
-     * is woken: so it is called anew every now and then. */
-    if (poll(&event, 1, LOOK_AGAIN_MS) < 0) {
+    /* poll() waits on the file it began with, but when it wakes it looks at the number's new file. So it
+     * is called again every WW_FD_RECHECK_MS. */
+    if (poll(&event, 1, WW_FD_RECHECK_MS) < 0) {
         return errno == EINTR || errno == ENOMEM || errno == EAGAIN;
     }
-    /* A program that has closed it may have its number for something that must not be read from. */
+    /* A program that has closed the descriptor may use its number for a file that must not be read. */
     if (!ww_fd_is_ours(&pager->uffd->opened[0]) || (event.revents & (POLLNVAL | POLLERR))) {
         return false;
     }
@@ -328,7 +324,7 @@ static int new_pager(struct uffd *uffd, struct uffd_pager **ret)
     return err;
 }
 
-int ww_uffd_serve(struct uffd *uffd, struct ww_demand *demand)
+int ww_uffd_start_pager(struct uffd *uffd, struct ww_demand *demand)
 {
     struct uffd_pager *pager;
     int err;
@@ -357,8 +353,8 @@ int ww_uffd_serve(struct uffd *uffd, struct ww_demand *demand)
     return err;
 }
 
-/* A fork's copy has no thread; its lock may have been held by one. */
-void ww_uffd_stop(struct uffd *uffd)
+/* A fork's copy has no such thread, and a thread of the parent may have held the lock. */
+void ww_uffd_stop_pager(struct uffd *uffd)
 {
     struct uffd_pager *pager = uffd->pager;
 

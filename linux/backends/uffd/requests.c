@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The requests of the uffd backend to the kernel, each for a range. Those that walk pages go in steps of
+ * The requests of the uffd backend to the kernel, each for a range. Requests that walk pages go in steps of
  * WW_SCAN_BYTES, so that mmap() in other threads does not stall.
  */
 #include <errno.h>
@@ -15,7 +15,7 @@ int ww_uffd_register(const struct uffd *uffd, uintptr_t start, uintptr_t end, in
         .mode = mode,
     };
 
-    /* By the program's own one, its handler would get our faults. */
+    /* The number may be the program's own userfaultfd by now, whose handler would then get our faults. */
     if (!ww_fd_look(&uffd->opened[0])) {
         return -EBADF;
     }
@@ -47,13 +47,13 @@ int ww_uffd_write_protect(const struct uffd *uffd, const struct ww_region *regio
 int ww_uffd_unregister(struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct uffdio_range range = { .start = start, .len = end - start };
-    /* Another one by its number may track the same memory by now. */
+    /* The number may be another userfaultfd by now, which may track the same memory. */
     int err = !ww_fd_look(&uffd->opened[0])                ? -EBADF
               : ioctl(uffd->fd, UFFDIO_UNREGISTER, &range) ? -errno
                                                            : 0;
 
     if (err) {
-        atomic_store(&uffd->leftovers, true);
+        atomic_store(&uffd->has_stale_ranges, true);
     }
     return err == -ENOMEM ? err : 0;
 }
@@ -64,8 +64,8 @@ ssize_t ww_uffd_scan(struct ww_tracker *tracker, const struct ww_scan *scan, str
     const struct uffd *uffd = tracker->priv;
     size_t nr_pages = (scan->end - scan->start) >> ww_page_shift;
     size_t max_runs = scan->max_runs < nr_pages ? scan->max_runs : nr_pages;
-    /* A guard looks written. Where memory is dense there was none, and the kernel's fast form has no room for
-     * the question. */
+    /* A guard page looks written. Dense memory had none when it was last scanned, and the kernel's fast
+     * path allows no further category. */
     uint64_t guard = scan->dense ? 0 : uffd->guard;
     const struct ww_page_scan request = {
         .start = scan->start,
@@ -89,7 +89,8 @@ ssize_t ww_uffd_scan(struct ww_tracker *tracker, const struct ww_scan *scan, str
         *ret_next = walk_end;
         return nr;
     }
-    /* An error in the middle has reset what the vector holds. The error comes back on the next call. */
+    /* An error in the middle: the kernel has already reset what the vector holds. The next call returns
+     * the error. */
     for (nr = 0; nr < (ssize_t)request.vec_len && vec[nr].end; nr++) {
         ;
     }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The userfaultfd backend: WP_ASYNC registration, and PAGEMAP_SCAN to read and
- * re-arm in one step. Private anonymous memory is armed lazily: a page that exists
- * and carries no write-protect bit was written, a page that does not exist was
- * not, and the zero page, which reads map, is told apart. In all other memory, and where the
- * kernel has no zero page, each page is armed up front, and one that does not
- * exist gets a marker. Kernel 6.7 and newer.
+ * The userfaultfd backend, for kernel 6.7 and newer: registers memory in WP_ASYNC mode, and reads and re-arms
+ * it in one step by PAGEMAP_SCAN. Private anonymous memory is armed lazily: a page that exists without a
+ * write-protect bit was written, a missing page was not, and the zero page, which a read maps, is told apart.
+ * In all other memory, and if the kernel has no zero page, each page is armed in advance, and a missing one
+ * gets a write-protect marker.
  *
- * Knows page tables, not answers: zero pages and the latch are scan_step.c's.
+ * Knows page tables. scan_step.c knows zero pages and the latch.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +28,8 @@ static void close_fds(struct uffd *uffd)
 }
 
 /*
- * In full mode, system calls that touch a page that is filled on demand wait for it;
- * in user mode, which everybody may have, they get EFAULT. Writes are tracked alike.
+ * In full mode, system calls wait for a page that is filled on demand; in user mode, which every process
+ * may use, they get EFAULT there. Both modes track writes alike.
  */
 static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
 {
@@ -54,7 +53,7 @@ static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
     return 0;
 }
 
-/* The same for memory whose mapping was replaced. */
+/* Registers memory whose mapping was replaced. */
 static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     int err = ww_keep_pages_small(start, end);
@@ -62,14 +61,14 @@ static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t en
     return err ? err : ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
 }
 
-/* A range is registered with one descriptor only. What one of ours that came to its end has kept is taken
- * from it; other programs' descriptors are left alone. */
-static int register_over_leftovers(const struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
+/* Only one descriptor can register a range. Takes the range away from our own former trackers that still
+ * have it, and leaves other programs' descriptors alone. */
+static int register_over_stale(const struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
 {
     for (const struct ww_tracker *former = tracker->next; former; former = former->next) {
         struct uffd *uffd = former->backend == &ww_backend_uffd ? former->priv : NULL;
 
-        if (uffd && atomic_load(&uffd->leftovers)) {
+        if (uffd && atomic_load(&uffd->has_stale_ranges)) {
             ww_uffd_unregister(uffd, start, end);
         }
     }
@@ -112,9 +111,8 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
         nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
     }
     if (nr == -EPERM) {
-        /* Part of the range was replaced by a mapping that is not registered.
-         * Registering is enough for a safe answer: no page there is armed, so
-         * each one that exists counts as written. */
+        /* Part of the range was replaced by a mapping that is not registered. Registering it gives a safe
+         * answer: no page there is armed, so each one that exists counts as written. */
         struct ww_scan again = *scan;
         int err = register_again(uffd, scan->start, scan->end);
 
@@ -125,7 +123,7 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
     return nr;
 }
 
-/* Pages of registered mappings alone, and one is enough. A failure knows nothing. */
+/* Looks at pages of registered mappings only, and stops at the first one. An error counts as yes. */
 static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
 {
     const struct uffd *uffd = tracker->priv;
@@ -146,17 +144,17 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     return ww_scan_pages(uffd->pagemap, &request, &walk_end) != 0;
 }
 
-/* Whether new memory has pages because the kernel has brought them in by itself (mlockall(2)), which is no
- * write. Where it does not do that, somebody has written to it meanwhile. */
+/* Whether new memory has pages because mlockall(2) has brought them in, which is no write. If the kernel
+ * does not do that, a thread has written meanwhile. */
 static bool is_populated(const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     return uffd_peek(region->tracker, start, end) && ww_kernel_populates();
 }
 
 /*
- * Arms new private memory in a kernel without a zero page, so that a read makes a page that is clean. What
- * exists behind that was written meanwhile, and stays so: whoever reads a page at this moment is reported,
- * too.
+ * Arms new private memory if the kernel has no zero page, so that a page that a read makes is clean. A
+ * page that exists after that was written meanwhile, and stays dirty; a page that is read at this moment
+ * is reported as well.
  */
 static int arm_holes(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
@@ -175,10 +173,11 @@ static int uffd_arm(struct ww_region *region)
         err = ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
     }
     if (err == -EBUSY) {
-        err = register_over_leftovers(region->tracker, start, end);
+        err = register_over_stale(region->tracker, start, end);
     }
     if (err == -ENOMEM) {
-        /* Some of its mappings may be registered. None is another's: that is refused before anything is. */
+        /* The kernel may have registered some of its mappings. None of them is another descriptor's: the
+         * kernel refuses those before it registers anything. */
         ww_uffd_unregister(uffd, start, end);
     }
     if (err) {
@@ -203,7 +202,7 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     if (!err && (region->markers || is_populated(region, start, end))) {
         err = ww_uffd_write_protect(uffd, region, start, end);
     } else if (!err && region->tracker->no_zero_page && !uffd_peek(region->tracker, start, end)) {
-        /* Where something was written already, reads of the rest count as writes. */
+        /* If something was written already, reads of the rest count as writes. */
         err = arm_holes(uffd, region, start, end);
     }
     return err;
@@ -214,9 +213,9 @@ static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *
     return ww_uffd_copy(region->tracker->priv, start, src, len);
 }
 
-/* Whether missing pages of a private mapping can be filled: those of tmpfs and memfds can, and those of
- * /dev/zero look like anonymous memory and cannot. The kernel says which, without a change: only the former
- * have minor faults, and -EBUSY says that nothing but our own registration is in the way. */
+/* Whether missing pages of a private mapping can be filled. Those of tmpfs and memfds can; those of
+ * /dev/zero look like anonymous memory and cannot. The kernel tells them apart without a change: only the
+ * former support minor faults. -EBUSY means that only our own registration is in the way. */
 static int check_missing(const struct ww_tracker *tracker, const struct ww_range *part)
 {
     struct ww_failure unused;
@@ -228,7 +227,7 @@ static int check_missing(const struct ww_tracker *tracker, const struct ww_range
     int fd = ww_userfaultfd_open(UFFD_FEATURE_WP_ASYNC, tracker->barred, &full, &unused), err;
 
     if (fd < 0) {
-        return 0; /* nobody knows; a page that cannot be filled is buried then */
+        return 0; /* unknown; the pager replaces a page that cannot be filled */
     }
     err = ioctl(fd, UFFDIO_REGISTER, &reg) && errno == EINVAL ? -EINVAL : 0;
     close(fd);
@@ -247,7 +246,7 @@ static int check_fillable(const struct ww_region *region, uintptr_t start, uintp
     return err;
 }
 
-/* Missing faults besides: registering again adds the mode, and what is armed stays armed. */
+/* Registers for missing faults too: registering again adds the mode, and what is armed stays armed. */
 static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t end,
                             struct ww_demand *demand)
 {
@@ -255,7 +254,7 @@ static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t
     int err = check_fillable(region, start, end);
 
     if (!err) {
-        err = ww_uffd_serve(uffd, demand);
+        err = ww_uffd_start_pager(uffd, demand);
     }
     return err ? err
                : ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
@@ -268,7 +267,7 @@ static int uffd_disarm(struct ww_region *region)
 
 static void uffd_close(struct ww_tracker *tracker)
 {
-    ww_uffd_stop(tracker->priv);
+    ww_uffd_stop_pager(tracker->priv);
     close_fds(tracker->priv);
     ww_heap_free(tracker->priv);
 }

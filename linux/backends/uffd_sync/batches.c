@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How a thread that changes the table waits until the handler has done with the batch it is at work on. The
- * count of batches is odd during one, and a futex.
+ * How a thread waits until the handler has finished its current batch. The count of batches is odd during
+ * one, and is a futex.
  */
 #include <limits.h>
 #include <linux/futex.h>
@@ -38,7 +38,7 @@ void ww_sync_synchronize(struct ww_sync *sync)
         return;
     }
     atomic_fetch_add(&sync->nr_waiting, 1);
-    while (atomic_load(&sync->batches) == seen && !atomic_load(&sync->stuck)) {
+    while (atomic_load(&sync->batches) == seen && !atomic_load(&sync->hung)) {
         futex(&sync->batches, FUTEX_WAIT, seen, &moment);
     }
     atomic_fetch_sub(&sync->nr_waiting, 1);

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The handler thread of the uffd-sync backend. It reads all faults that wait,
- * joins those of neighbouring pages, and answers each run with one ioctl, which
- * wakes the threads as well.
+ * The handler thread of the uffd-sync backend. It reads all pending faults, joins those of neighbouring
+ * pages, and answers each run with one ioctl, which also wakes the threads.
  *
- * A missing page that is read gets a page of zeros that is protected at once: to
- * map the kernel's zero page and protect it after that would leave a moment in
- * which a write is not seen. A fault that cannot be answered is woken and comes
- * again; where that would go on for ever, all tracking ends (broken), which costs
- * answers but hangs nobody.
+ * A missing page that is read gets a page of zeros that is protected at once. Mapping the kernel's zero page
+ * and protecting it after that would leave a moment in which a write goes unseen. If a fault cannot be
+ * answered, its thread is woken and faults again. If that would go on forever, all tracking ends (broken):
+ * then scans fail, but no thread hangs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,10 +23,7 @@
 
 #include "backends/uffd_sync/uffd_sync.h"
 
-/* How long it takes at most to find that the descriptor is gone. */
-#define LOOK_AGAIN_MS 200
-
-/* In the order in which a batch answers them: a page that is written and read is written. */
+/* In the order in which a batch answers them: a page that is both written and read counts as written. */
 enum { PROTECTED_WRITTEN, MISSING_WRITTEN, MISSING_READ };
 
 /* ---- batches ---- */
@@ -39,7 +34,7 @@ static bool is_before(const struct ww_sync_fault *a, const struct ww_sync_fault 
     return a->kind != b->kind ? a->kind < b->kind : a->page < b->page;
 }
 
-/* Takes the faults out of the messages, in order. Few, and mostly in order already. */
+/* Sorts the faults of the messages. There are few, and most are in order already. */
 static size_t sort_faults(struct ww_sync *sync, size_t nr_messages)
 {
     size_t nr = 0;
@@ -68,7 +63,8 @@ static size_t sort_faults(struct ww_sync *sync, size_t nr_messages)
     return nr;
 }
 
-/* Fills missing pages. One that exists by now, or is not tracked any more, is left to a new fault. */
+/* Fills missing pages. Skips a page that exists by now or is not tracked any more, and wakes its thread,
+ * which faults again if need be. */
 static int answer_missing(struct ww_sync *sync, uintptr_t start, uintptr_t end, bool protect)
 {
     const struct timespec moment = { .tv_nsec = 1000000 };
@@ -81,12 +77,12 @@ static int answer_missing(struct ww_sync *sync, uintptr_t start, uintptr_t end, 
             continue;
         }
         if (nr == -ENOMEM) {
-            /* Others may give memory back; the thread that faults waits as it does in the kernel. */
+            /* Other processes may free memory; the thread that faults waits, as it would in the kernel. */
             nanosleep(&moment, NULL);
         } else if (nr == -EFAULT && sync->tells_lost) {
-            /* A matter of this mapping, and no reason to give up the others: without tracking, the
-             * kernel fills its pages as usual. */
-            ww_sync_let_go(sync, start, start + ww_page_size());
+            /* Only this mapping is affected, so the others stay tracked. Without tracking, the kernel
+             * fills its pages as usual. */
+            ww_sync_untrack(sync, start, start + ww_page_size());
         } else if (nr != -EEXIST && nr != -ENOENT && nr != -EAGAIN && nr != -EINTR) {
             return nr;
         }
@@ -121,12 +117,12 @@ static int answer(struct ww_sync *sync, int kind, uintptr_t start, uintptr_t end
     } else {
         err = answer_protected(sync, start, end);
     }
-    /* Not before: a harvest could take the bits and protect the pages before they are opened. */
-    ww_sync_mark(sync, start, end);
+    /* Not earlier: a scan could take the bits and protect the pages before they are opened. */
+    ww_sync_mark_dirty(sync, start, end);
     return err;
 }
 
-/* Answers all faults of the messages. An error means that it cannot be done, now or later. */
+/* Answers all faults of the messages. After an error, faults cannot be answered now or later. */
 static int answer_batch(struct ww_sync *sync, size_t nr_messages)
 {
     size_t nr = sort_faults(sync, nr_messages), i = 0;
@@ -147,12 +143,12 @@ static int answer_batch(struct ww_sync *sync, size_t nr_messages)
 
 /* ---- the thread ---- */
 
-/* Reads what waits: the number of messages, 0 if nothing does, or a negative errno. */
+/* Reads pending messages: their number, 0 if there are none, or a negative errno. */
 static ssize_t read_messages(struct ww_sync *sync)
 {
     ssize_t nr;
 
-    /* The number may be a later tracker's by now, whose messages are not for us. */
+    /* The number may be a later tracker's by now, whose messages are not ours. */
     if (!ww_sync_is_ours(sync)) {
         return -EBADF;
     }
@@ -164,31 +160,32 @@ static ssize_t read_messages(struct ww_sync *sync)
 }
 
 /*
- * Sleeps until there is something to read. A program may have closed our descriptor
- * and opened a file of its own under the number, which must not be read. Not by
- * poll(): that holds the file it began with, so that threads wait in it for an
- * answer, and looks at the number's new file when it is woken. Under epoll the file
- * goes when its number is closed, and all who wait go on. Then nobody wakes this
- * thread any more, which therefore looks again every now and then.
+ * Sleeps until there is something to read. The program may close our descriptor and open a file of its own
+ * under the number, which must not be read.
+ *
+ * poll() does not work here: it keeps the file open that it began with, so threads wait in that for an
+ * answer, and when it wakes it looks at the number's new file. Under epoll the file is freed when its
+ * number is closed, and all threads that wait in it go on. Nothing wakes this thread then, so it checks
+ * again every WW_FD_RECHECK_MS.
  */
 static int wait_for_messages(const struct ww_sync *sync)
 {
     struct epoll_event event = { .events = 0 };
     int nr;
 
-    /* Another one's events are not for us either. */
+    /* The events of another epoll are not ours either. */
     if (!ww_fd_look(&sync->epoll)) {
         return -EBADF;
     }
-    nr = epoll_wait(sync->epoll.fd, &event, 1, LOOK_AGAIN_MS);
+    nr = epoll_wait(sync->epoll.fd, &event, 1, WW_FD_RECHECK_MS);
     if (nr < 0 && errno != EINTR) {
         return -errno;
     }
     return (event.events & ~EPOLLIN) || !ww_sync_is_ours(sync) ? -EBADF : 0;
 }
 
-/* Until it is told to stop. An error means that faults cannot be answered any more. One look
- * before it sleeps finds the next fault of a thread that was quick; more looks gain nothing. */
+/* Runs until it is told to stop. After an error, faults cannot be answered any more. One read before it
+ * sleeps finds the next fault of a thread that was quick; more reads gain nothing. */
 static int serve(struct ww_sync *sync)
 {
     int err = 0;
@@ -207,7 +204,7 @@ static int serve(struct ww_sync *sync)
     return err;
 }
 
-/* As part of a batch, so that the table stays. */
+/* Gives up as part of a batch, so that the table stays. */
 static void give_up_in_thread(struct ww_sync *sync)
 {
     ww_sync_begin_batch(sync);
@@ -225,7 +222,7 @@ static void handler_thread(void *arg)
     if (serve(sync)) {
         give_up_in_thread(sync);
     }
-    /* Whoever rings it now must not wait, not even if the kernel refuses one of these. */
+    /* A thread that touches the wake-up page now must not wait, even if the kernel refuses one of these. */
     if (ww_sync_is_ours(sync)) {
         ww_sync_copy(sync, wake_page, sync->zeroes, page, false);
         if (ww_sync_unregister(sync, wake_page, wake_page + page)) {
@@ -235,9 +232,9 @@ static void handler_thread(void *arg)
 }
 
 /*
- * Every way that may work: ranges one by one, since a forked child may hold the
- * descriptor; then the descriptor itself, since a sandbox that came later may deny
- * the ioctl. The number stays taken, so that nobody uses a foreign file by it.
+ * Tries everything that may work. First it unregisters the ranges one by one, since a forked child may
+ * hold the descriptor; then it closes the descriptor, since a sandbox that came later may deny the ioctl.
+ * Another file of ours takes the number, so that no call uses a foreign file by it.
  */
 void ww_sync_give_up(struct ww_sync *sync)
 {
@@ -255,8 +252,8 @@ void ww_sync_give_up(struct ww_sync *sync)
     if (dup3(other, sync->uffd, O_CLOEXEC) < 0) {
         close(sync->uffd);
     } else {
-        ww_fd_init(&sync->keeper, sync->uffd);
-        atomic_store(&sync->taken, true);
+        ww_fd_init(&sync->placeholder, sync->uffd);
+        atomic_store(&sync->replaced, true);
     }
     if (other >= 0) {
         close(other);
@@ -316,10 +313,10 @@ bool ww_sync_stop(struct ww_sync *sync)
         if (!atomic_load(&sync->broken) && ww_sync_is_ours(sync)) {
             (void)*sync->wake_page;
             ww_job_wait(&sync->job);
-        } else if (atomic_load(&sync->broken) && !atomic_load(&sync->stuck)) {
+        } else if (atomic_load(&sync->broken) && !atomic_load(&sync->hung)) {
             ww_job_wait(&sync->job);
         } else if (!ww_job_is_over(&sync->job)) {
-            /* Stuck, or asleep on a descriptor that was closed below it. */
+            /* The handler is hung, or asleep on a descriptor that the program has closed. */
             ww_fd_close(&sync->epoll);
             return false;
         }

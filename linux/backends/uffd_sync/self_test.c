@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The self test of the uffd-sync backend: faults of every kind on pages of our
- * own, and what a scan finds of them. A handler that does not answer keeps the
- * thread that faults for ever, so another thread has to try it first.
+ * The self test of the uffd-sync backend: makes faults of every kind on pages of our own, and checks what a
+ * scan finds. If the handler does not answer, the thread that faults hangs, so another thread touches the
+ * pages first.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -17,52 +17,54 @@
 /* How long the handler may take, in waits of 50 ms. Emulated machines are slow. */
 #define CHECK_WAITS 100
 
-/* What the helper does while the main thread watches the clock. */
-struct trial {
+/* Shared with the thread that touches the pages. */
+struct touches {
     char *area;
     atomic_uint done; /* a futex */
 };
 
-/* A page that exists, one that is missing, one that is missing and only read; the fourth is left alone. */
-static void trial_thread(void *arg)
+/* Writes to a page that exists and to a missing one, and reads another missing one. Leaves the fourth
+ * alone. */
+static void touch_pages(void *arg)
 {
-    struct trial *trial = arg;
+    struct touches *touches = arg;
     size_t page = ww_page_size();
 
-    *(volatile char *)trial->area = 2;
-    *(volatile char *)(trial->area + page) = 2;
-    (void)*(volatile char *)(trial->area + 2 * page);
-    atomic_store(&trial->done, 1);
-    syscall(SYS_futex, &trial->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    *(volatile char *)touches->area = 2;
+    *(volatile char *)(touches->area + page) = 2;
+    (void)*(volatile char *)(touches->area + 2 * page);
+    atomic_store(&touches->done, 1);
+    syscall(SYS_futex, &touches->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Counts waits and not seconds: a machine that stood still would have taken them all at once. */
-static bool wait_for_trial(struct trial *trial)
+/* Counts waits instead of time: a machine that was suspended would have used up all the time at once. */
+static bool wait_for_touches(struct touches *touches)
 {
     const struct timespec moment = { .tv_nsec = 50000000 };
     int nr_waits = 0;
 
-    while (!atomic_load(&trial->done) && nr_waits < CHECK_WAITS) {
-        if (syscall(SYS_futex, &trial->done, FUTEX_WAIT_PRIVATE, 0, &moment, NULL, 0) && errno == ETIMEDOUT) {
+    while (!atomic_load(&touches->done) && nr_waits < CHECK_WAITS) {
+        if (syscall(SYS_futex, &touches->done, FUTEX_WAIT_PRIVATE, 0, &moment, NULL, 0) &&
+            errno == ETIMEDOUT) {
             nr_waits++;
         }
     }
-    return atomic_load(&trial->done);
+    return atomic_load(&touches->done);
 }
 
-/* Lets another thread touch the area, since a handler that is stuck would keep this one for ever. */
-static int run_trial(struct ww_tracker *tracker, char *area)
+/* Another thread touches the area, since a hung handler would keep this one forever. */
+static int run_touches(struct ww_tracker *tracker, char *area)
 {
     struct ww_sync *sync = tracker->priv;
-    struct trial trial = { .area = area };
+    struct touches touches = { .area = area };
     struct ww_job job;
-    int err = ww_worker_run(tracker->workers, WW_STACK_BYTES, trial_thread, &trial, &job);
+    int err = ww_worker_run(tracker->workers, WW_STACK_BYTES, touch_pages, &touches, &job);
 
     if (err) {
         return ww_fail(&tracker->failure, WW_STEP_THREAD, err);
     }
-    if (!wait_for_trial(&trial)) {
-        atomic_store(&sync->stuck, true);
+    if (!wait_for_touches(&touches)) {
+        atomic_store(&sync->hung, true);
         ww_sync_give_up(sync);
         err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, -EIO);
     }
@@ -70,7 +72,7 @@ static int run_trial(struct ww_tracker *tracker, char *area)
     return err;
 }
 
-/* A resetting scan of the area must find the first @nr pages and no other. */
+/* Checks that a resetting scan of the area finds the first @nr pages and no other. */
 static int expect_first(struct ww_region *region, size_t nr)
 {
     struct ww_scan scan = {
@@ -93,8 +95,8 @@ static int expect_first(struct ww_region *region, size_t nr)
     return 0;
 }
 
-/* The requests that answer faults, one by one on pages that are missing: so that one that is refused has a
- * name. Those that set pages free may fail. */
+/* Tries the ioctls that answer faults one by one on missing pages, so that a failure names its request.
+ * The calls that release pages may fail. */
 static int try_requests(struct ww_tracker *tracker, uintptr_t start)
 {
     const struct ww_sync *sync = tracker->priv;
@@ -143,7 +145,7 @@ int ww_sync_check(struct ww_tracker *tracker)
     area[0] = area[len - 1] = 1;
     err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_arm(&region));
     if (!err) {
-        err = run_trial(tracker, area);
+        err = run_touches(tracker, area);
         if (!err) {
             err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 2));
         }

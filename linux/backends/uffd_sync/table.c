@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table in which the handler of the uffd-sync backend finds the dirty bit of
- * an address. The handler reads without a lock what nobody changes: each change
- * builds a second table, puts it in the place of the first, and waits until the
- * handler has done with that one. tests/stress/models/uffd-sync.pml is its model.
+ * The table in which the handler of the uffd-sync backend finds the dirty bit of an address. The handler
+ * reads it without a lock, since a published table never changes. A change builds a second table, publishes
+ * it in place of the first, and waits until the handler has finished with that.
+ * tests/stress/models/uffd-sync.pml is its model.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -24,8 +24,8 @@ struct ww_sync_table *ww_sync_new_table(size_t capacity)
     return table;
 }
 
-/* The index of the first entry that ends behind @addr. */
-static size_t find_entry(const struct ww_sync_table *table, uintptr_t addr)
+/* The index of the first entry that ends after @addr. */
+static size_t first_entry_past(const struct ww_sync_table *table, uintptr_t addr)
 {
     size_t low = 0, high = table->nr;
 
@@ -41,8 +41,8 @@ static size_t find_entry(const struct ww_sync_table *table, uintptr_t addr)
     return low;
 }
 
-/* Where the next table is built; it takes @nr entries. table_lock is held. NULL: no memory,
- * which happens only if that is more than there are now. */
+/* Prepares the next table for @nr entries. table_lock is held. NULL: no memory, which happens only if @nr
+ * exceeds the capacity. */
 static struct ww_sync_table *begin_table(struct ww_sync *sync, size_t nr)
 {
     struct ww_sync_table *next = sync->spare;
@@ -59,7 +59,7 @@ static struct ww_sync_table *begin_table(struct ww_sync *sync, size_t nr)
     return next;
 }
 
-/* The table that was built takes effect. When this returns, the handler has done with the old one. */
+/* Publishes the new table. After this returns, the handler no longer uses the old one. */
 static void end_table(struct ww_sync *sync)
 {
     struct ww_sync_table *old = atomic_load(&sync->table);
@@ -77,7 +77,7 @@ static void put_entry(struct ww_sync_table *table, uintptr_t start, uintptr_t en
     }
 }
 
-/* What the table has there already belongs to mappings that are gone: detached regions (detach.h). */
+/* Entries that are already there belong to mappings that are gone: detached regions (detach.h). */
 static int add_entry(struct ww_sync *sync, const struct ww_sync_entry *add)
 {
     const struct ww_sync_table *old = atomic_load(&sync->table);
@@ -107,18 +107,18 @@ int ww_sync_table_add(struct ww_sync *sync, const struct ww_sync_entry *entry)
     int err;
 
     ww_lock(&sync->table_lock, WW_RANK_BACKEND);
-    err = atomic_load(&sync->stuck) ? -EIO : add_entry(sync, entry);
+    err = atomic_load(&sync->hung) ? -EIO : add_entry(sync, entry);
     ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
     return err;
 }
 
-/* Locks the table and begins a new one, with room for @more entries. NULL: it stays as it is. */
+/* Locks the table and begins a new one with room for @more entries. NULL: the table stays as it is. */
 static struct ww_sync_table *lock_table(struct ww_sync *sync, size_t more,
                                         const struct ww_sync_table **ret_old)
 {
     ww_lock(&sync->table_lock, WW_RANK_BACKEND);
     *ret_old = atomic_load(&sync->table);
-    return atomic_load(&sync->stuck) ? NULL : begin_table(sync, (*ret_old)->nr + more);
+    return atomic_load(&sync->hung) ? NULL : begin_table(sync, (*ret_old)->nr + more);
 }
 
 static void unlock_table(struct ww_sync *sync, const struct ww_sync_table *next)
@@ -168,29 +168,29 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
     struct ww_sync_table *next = lock_table(sync, 0, &old);
 
     for (size_t i = 0; next && i < old->nr; i++) {
-        const struct ww_sync_entry *kept = &old->entries[i];
+        const struct ww_sync_entry *other = &old->entries[i];
 
-        if (kept->pages != entry->pages || kept->start < entry->start || kept->end > entry->end) {
-            put_entry(next, kept->start, kept->end, kept->pages);
+        if (other->pages != entry->pages || other->start < entry->start || other->end > entry->end) {
+            put_entry(next, other->start, other->end, other->pages);
         }
     }
     unlock_table(sync, next);
 }
 
-void ww_sync_let_go(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+void ww_sync_untrack(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     const struct ww_sync_table *table = atomic_load(&sync->table);
 
-    for (size_t i = find_entry(table, start); i < table->nr && table->entries[i].start < end; i++) {
+    for (size_t i = first_entry_past(table, start); i < table->nr && table->entries[i].start < end; i++) {
         ww_sync_unregister(sync, table->entries[i].start, table->entries[i].end);
     }
 }
 
-void ww_sync_mark(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+void ww_sync_mark_dirty(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     const struct ww_sync_table *table = atomic_load(&sync->table);
 
-    for (size_t i = find_entry(table, start); i < table->nr && table->entries[i].start < end; i++) {
+    for (size_t i = first_entry_past(table, start); i < table->nr && table->entries[i].start < end; i++) {
         const struct ww_sync_entry *entry = &table->entries[i];
         uintptr_t from = start > entry->start ? start : entry->start;
         uintptr_t to = end < entry->end ? end : entry->end;

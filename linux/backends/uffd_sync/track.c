@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What it takes that a range is tracked by the uffd-sync backend: registered in
- * the way of its kind, protected, and found again where a mapping was replaced
- * behind our back. It knows mappings; of dirty bits only that what was not
- * tracked has to have them.
+ * Makes the uffd-sync backend track a range: registers it as its kind of memory requires, protects it, and
+ * finds mappings that were replaced without a call of ours. Knows mappings; of dirty bits only that pages
+ * that were not tracked must have them.
  */
 #include <errno.h>
 
@@ -11,7 +10,7 @@
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
 
-/* Probes for the borders of mappings before all of them are looked up. */
+/* The most probes for the borders of mappings before this reads the list of all mappings. */
 #define MAX_PROBES 256
 
 /* The kind of all mappings of the range; -EINVAL if it has both. */
@@ -32,10 +31,9 @@ static int kind_of_all(const struct ww_sync *sync, uintptr_t start, uintptr_t en
 }
 
 /*
- * Private memory is registered for missing pages as well: there is no other way to
- * see writes to them before 6.4, and later ones would cost page tables. Shared
- * memory is not: its protection holds for missing pages too, and a page can be
- * missing here while it exists for others.
+ * Registers private memory for missing pages as well: before 6.4 nothing else shows writes to them, and
+ * later it would cost page tables. Shared memory is not registered for them: its protection also holds for
+ * missing pages, and a page can be missing here while it exists in another process.
  */
 static int track_private(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
@@ -48,7 +46,8 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
 {
     int kind = kind_of_all(sync, start, end), err = kind < 0 ? kind : 0;
 
-    /* For the kernel, a mapping of /dev/zero is anonymous memory, whose missing pages nobody can fill. */
+    /* The kernel treats a mapping of /dev/zero as anonymous memory, but lets nobody fill its missing
+     * pages. */
     if (!err && kind == WW_SYNC_PRIVATE && pages->private_file && sync->tells_lost) {
         err = -EINVAL;
     }
@@ -66,7 +65,7 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
 
 /* ---- mappings that were replaced ---- */
 
-/* Whether the range is one tracked mapping still: 1, 0 or a negative errno. */
+/* Whether the range is still one tracked mapping: 1, 0 or a negative errno. */
 static int is_whole(const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     const struct ww_sync *sync = region->tracker->priv;
@@ -80,8 +79,8 @@ static int is_whole(const struct ww_region *region, uintptr_t start, uintptr_t e
     return kind < 0 ? kind : kind != WW_SYNC_LOST;
 }
 
-/* Whether all of the range is tracked still: 1, 0 or a negative errno. Gives up, with 0, where
- * that takes too many probes. */
+/* Whether all of the range is still tracked: 1, 0 or a negative errno. Returns 0 if finding out takes too
+ * many probes. */
 static int is_tracked(const struct ww_region *region, uintptr_t start, uintptr_t end, int *nr_probes)
 {
     uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
@@ -100,17 +99,17 @@ static int is_tracked(const struct ww_region *region, uintptr_t start, uintptr_t
 void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
 {
     ww_lock(&sync->table_lock, WW_RANK_BACKEND);
-    if (pages->half_start == pages->half_end) {
-        pages->half_start = start;
-        pages->half_end = end;
+    if (pages->uncertain_start == pages->uncertain_end) {
+        pages->uncertain_start = start;
+        pages->uncertain_end = end;
     } else {
-        pages->half_start = start < pages->half_start ? start : pages->half_start;
-        pages->half_end = end > pages->half_end ? end : pages->half_end;
+        pages->uncertain_start = start < pages->uncertain_start ? start : pages->uncertain_start;
+        pages->uncertain_end = end > pages->uncertain_end ? end : pages->uncertain_end;
     }
     ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
 }
 
-/* Takes what is in doubt of the region, as far as what is left is one range. False: nothing. */
+/* Takes the uncertain part of the region, if what is left is one range. False: there is none. */
 static bool take_uncertain(const struct ww_region *region, struct ww_range *ret)
 {
     struct ww_sync *sync = region->tracker->priv;
@@ -118,19 +117,19 @@ static bool take_uncertain(const struct ww_region *region, struct ww_range *ret)
     uintptr_t start, end;
 
     ww_lock(&sync->table_lock, WW_RANK_BACKEND);
-    start = pages->half_start > region->range.start ? pages->half_start : region->range.start;
-    end = pages->half_end < region->range.end ? pages->half_end : region->range.end;
-    if (start < end && start == pages->half_start) {
-        pages->half_start = end;
-    } else if (start < end && end == pages->half_end) {
-        pages->half_end = start;
+    start = pages->uncertain_start > region->range.start ? pages->uncertain_start : region->range.start;
+    end = pages->uncertain_end < region->range.end ? pages->uncertain_end : region->range.end;
+    if (start < end && start == pages->uncertain_start) {
+        pages->uncertain_start = end;
+    } else if (start < end && end == pages->uncertain_end) {
+        pages->uncertain_end = start;
     }
     ww_unlock(&sync->table_lock, WW_RANK_BACKEND);
     *ret = (struct ww_range){ .start = start, .end = end };
     return start < end;
 }
 
-/* Tracks a mapping again. Nothing is protected, so all of it is dirty, as it is if that fails. */
+/* Tracks a mapping again. Nothing is protected, so all of it is dirty, also if this fails. */
 static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_sync *sync = region->tracker->priv;
@@ -154,8 +153,8 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
     }
 }
 
-/* Where nobody tells the mappings: halves what is not one tracked mapping, down to pages. Tracks again what
- * is not tracked, or @all. */
+/* Works without the list of mappings: halves a range that is not one tracked mapping, down to pages.
+ * Tracks again what is not tracked, or everything if @all. */
 static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
 {
     uintptr_t mid = start + ((((end - start) >> ww_page_shift) / 2) << ww_page_shift);
@@ -174,7 +173,7 @@ static int find_lost_by_halves(struct ww_region *region, uintptr_t start, uintpt
     return err ? err : find_lost_by_halves(region, mid, end, all);
 }
 
-/* Looks at each mapping of the range. */
+/* Checks each mapping of the range. */
 static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, bool all)
 {
     struct ww_mapping mapping;

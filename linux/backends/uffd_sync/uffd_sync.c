@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The synchronous userfaultfd backend, for kernels 5.7 to 6.6: clean pages are
- * write-protected in the page tables, missing pages are registered as such, and
- * the first access to either waits for a thread of ours (handler.c)
- * that notes it. The rule that keeps writes from getting lost stands in
- * uffd_sync.h.
+ * The synchronous userfaultfd backend, for kernels 5.7 to 6.6. Clean pages are write-protected in the page
+ * tables, missing pages are registered as such, and the first access to either waits until our handler thread
+ * (handler.c) has recorded it. uffd_sync.h has the rule that keeps writes from getting lost.
  *
- * With a descriptor for faults of user mode only, system calls cannot wait for
- * the thread and fail with EFAULT on a page that they write. They must still be
- * able to read: so all holes are mapped to the zero page there, when a range is
- * armed.
+ * If the descriptor handles only faults of user mode, system calls cannot wait for the thread, and fail with
+ * EFAULT when they write to a clean page. They must still be able to read, so arming a range then maps the
+ * zero page into all holes.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,11 +17,11 @@
 #include "kernel/advice.h"
 #include "kernel/userfaultfd.h"
 
-/* Dirty runs with fewer clean pages between them are protected by one ioctl: what is clean
- * is protected already, and to pass over a page costs less than another call. */
+/* One ioctl protects dirty runs that have fewer clean pages than this between them. Clean pages are
+ * protected already, and passing over one costs less than another call. */
 #define NEAR_PAGES 32
 
-static struct ww_sync_pages *new_pages(uintptr_t start, uintptr_t end)
+static struct ww_sync_pages *new_sync_pages(uintptr_t start, uintptr_t end)
 {
     size_t nr_pages = (end - start) >> ww_page_shift;
     size_t len = sizeof(struct ww_sync_pages) + (nr_pages + 63) / 64 * sizeof(uint64_t);
@@ -41,16 +38,16 @@ static struct ww_sync_pages *new_pages(uintptr_t start, uintptr_t end)
     return pages;
 }
 
-static void put_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
+static void put_sync_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
 {
-    if (atomic_fetch_sub(&pages->refs, 1) == 1 && !atomic_load(&sync->stuck)) {
+    if (atomic_fetch_sub(&pages->refs, 1) == 1 && !atomic_load(&sync->hung)) {
         munmap(pages, pages->map_len);
     }
 }
 
 /* ---- open ---- */
 
-/* The struct, and behind it pages that no fault of the program can be about. */
+/* Maps the struct, followed by pages that no fault of the program can concern. */
 static struct ww_sync *map_sync(void)
 {
     size_t page = ww_page_size(), head = (sizeof(struct ww_sync) + page - 1) & ~(page - 1);
@@ -61,7 +58,7 @@ static struct ww_sync *map_sync(void)
     if (area == MAP_FAILED) {
         return NULL;
     }
-    /* No mprotect(2): a seccomp filter may end who uses it. */
+    /* Avoids mprotect(2), since a seccomp filter may kill a process that calls it. */
     if (madvise(area + head, page, MADV_WIPEONFORK) ||
         mmap(area + len - page, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
             MAP_FAILED) {
@@ -75,15 +72,15 @@ static struct ww_sync *map_sync(void)
     sync->zeroes = area + head + 2 * page;
     sync->trap = area + len - page;
     ww_drop_pages(sync->wake_page, page);
-    /* Mapped from now on, so that UFFDIO_COPY finds them at its first try. */
+    /* Maps them now, so that UFFDIO_COPY finds them at its first try. */
     for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
         (void)*(const volatile char *)(sync->zeroes + i * page);
     }
     return sync;
 }
 
-/* Learns what ww_sync_kind() sees on a page of ours that is registered, and whether it and
- * ww_sync_is_registered() see something else on one that is not. */
+/* Learns what ww_sync_kind() returns for a registered page of ours, and whether it and
+ * ww_sync_is_registered() return something else for one that is not registered. */
 static int learn_kinds(struct ww_sync *sync)
 {
     uintptr_t wake_page = (uintptr_t)sync->wake_page, page = ww_page_size();
@@ -143,7 +140,7 @@ static int sync_arm(struct ww_region *region)
     struct ww_sync *sync = region->tracker->priv;
     uintptr_t start = region->range.start, end = region->range.end;
     struct ww_sync_entry entry = { .start = start, .end = end };
-    /* Faults are answered page by page, which huge pages are not made of. */
+    /* The handler answers faults by small pages, which a huge page does not consist of. */
     int err = region->page_size > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
 
     if (err) {
@@ -152,18 +149,18 @@ static int sync_arm(struct ww_region *region)
     if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
         return -EIO;
     }
-    entry.pages = new_pages(start, end);
+    entry.pages = new_sync_pages(start, end);
     if (!entry.pages) {
         return -ENOMEM;
     }
     entry.pages->private_file = region->private_file;
     err = ww_sync_table_add(sync, &entry);
     if (err) {
-        put_pages(sync, entry.pages);
+        put_sync_pages(sync, entry.pages);
         return err;
     }
-    /* If it fails, what is registered is another's, and kernels like 6.1 would let us end that; but not if
-     * some mapping could not be cut. */
+    /* If it fails, another descriptor has registered the range, and kernels such as 6.1 would let us end
+     * that. After -ENOMEM the kernel could not cut a mapping, and what is registered is ours. */
     err = ww_sync_register(sync, start, end, false);
     if (!err) {
         err = ww_sync_track(sync, entry.pages, start, end);
@@ -175,7 +172,7 @@ static int sync_arm(struct ww_region *region)
     }
     if (err) {
         ww_sync_table_remove(sync, &entry);
-        put_pages(sync, entry.pages);
+        put_sync_pages(sync, entry.pages);
         return err;
     }
     region->priv = entry.pages;
@@ -204,20 +201,20 @@ static void sync_release(struct ww_region *region)
     if (!region->priv) {
         return;
     }
-    /* A child has the memory, but neither the handler nor a lock that can be trusted. */
+    /* A child of fork has the memory, but no handler, and the state of its lock is unknown. */
     if (*sync->alive) {
         ww_sync_table_remove(sync, &entry);
     }
-    put_pages(sync, region->priv);
+    put_sync_pages(sync, region->priv);
     region->priv = NULL;
 }
 
-/* Parts of which one was armed anew have bits of their own each: then a scan arms the whole. */
+/* If one part was armed again, the parts have separate bits. Then the next scan arms the whole. */
 static void sync_join(struct ww_region *region, struct ww_region *upper)
 {
     if (region->priv && upper->tracker == region->tracker && upper->priv == region->priv) {
         ww_sync_table_join(region->tracker->priv, upper->range.start);
-        put_pages(region->tracker->priv, upper->priv);
+        put_sync_pages(region->tracker->priv, upper->priv);
         upper->priv = NULL;
     } else {
         sync_release(region);
@@ -226,9 +223,9 @@ static void sync_join(struct ww_region *region, struct ww_region *upper)
 
 /* ---- scan ---- */
 
-/* Protects the span of @nr runs whose bits were taken. If that fails they are dirty again. If a part is not
- * tracked, the next scan tracks it: that is no error here, and the other runs are protected one by one, since
- * older kernels (6.1) refuse the whole span for it. */
+/* Protects the span of @nr runs whose bits were taken. If that fails, they become dirty again. An
+ * untracked part is no error here, since the next scan tracks it; the runs are then protected one by one,
+ * since older kernels (6.1) refuse the whole span. */
 static int protect_runs(const struct ww_region *region, const struct page_region *runs, size_t nr)
 {
     struct ww_sync_pages *pages = region->priv;
@@ -243,8 +240,7 @@ static int protect_runs(const struct ww_region *region, const struct page_region
     return err == -ENOENT ? 0 : err;
 }
 
-/* Collects runs, and takes their bits if they are to be reset. Those that lie near each other
- * are protected together. */
+/* Collects runs, and takes their bits if the scan resets. Protects runs that lie near each other together. */
 static ssize_t collect_runs(const struct ww_region *region, const struct ww_scan *scan,
                             struct page_region *vec, uintptr_t *ret_next)
 {
@@ -284,7 +280,7 @@ static ssize_t collect_runs(const struct ww_region *region, const struct ww_scan
         err = protect_runs(region, vec + nr_done, nr - nr_done);
     }
     if (err) {
-        /* The rest is as it was; the error comes back on the next call. */
+        /* The rest is unchanged; the next call returns the error. */
         from = ww_sync_page_index(pages, vec[nr_done].start);
         memset(vec + nr_done, 0, (nr - nr_done) * sizeof(*vec));
         nr = nr_done;
@@ -324,7 +320,7 @@ static bool sync_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     return true;
 }
 
-/* ---- what else is done to a range ---- */
+/* ---- other calls on a range ---- */
 
 static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
@@ -371,7 +367,7 @@ static int sync_disarm(struct ww_region *region)
     const struct ww_sync *sync = region->tracker->priv;
     int err = 0;
 
-    /* By another's descriptor it would end another's tracking. */
+    /* Another file's descriptor would end another tracking. */
     if (ww_sync_is_ours(sync)) {
         err = ww_sync_unregister(sync, region->range.start, region->range.end);
     }
@@ -384,8 +380,8 @@ static void sync_close(struct ww_tracker *tracker)
     bool ended = ww_sync_stop(sync);
 
     ww_fd_close(&sync->opened);
-    if (atomic_load(&sync->taken)) {
-        ww_fd_close(&sync->keeper);
+    if (atomic_load(&sync->replaced)) {
+        ww_fd_close(&sync->placeholder);
     }
     if (ended) {
         munmap(sync, sync->map_len);
@@ -401,7 +397,7 @@ const struct ww_backend ww_backend_uffd_sync = {
              WW_STEP_BIT(WW_STEP_CONTINUE) | WW_STEP_BIT(WW_STEP_WAKE) | WW_STEP_BIT(WW_STEP_UNREGISTER) |
              WW_STEP_BIT(WW_STEP_EPOLL) | WW_STEP_BIT(WW_STEP_THREAD) | WW_STEP_BIT(WW_STEP_MADVISE) |
              WW_STEP_BIT(WW_STEP_FSTAT),
-    .nr_threads = 2, /* the handler, and who faults in the self test */
+    .nr_threads = 2, /* the handler, and the thread that faults in the self test */
     .dispensable = WW_STEPS_USERFAULTFD,
     .open = sync_open,
     .check = ww_sync_check,

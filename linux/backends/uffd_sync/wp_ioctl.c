@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ioctls of the uffd-sync backend, one function each, and what their errors
- * mean. It knows descriptors and ranges, neither dirty bits nor threads.
+ * The ioctls of the uffd-sync backend, one function each, and what their errors mean. Knows descriptors and
+ * ranges, neither dirty bits nor threads.
  *
- * Older kernels (6.1) take one mapping a call and say ENOENT where a range has a
- * border in it, such as mprotect(2) makes; UFFDIO_UNREGISTER says EINVAL where one
- * mapping in a range is of a wrong kind. So a refused range is tried again in
- * halves.
+ * Older kernels (6.1) accept one mapping a call and return ENOENT if a range contains a border, such as
+ * mprotect(2) makes. UFFDIO_UNREGISTER returns EINVAL if one mapping in a range is of a wrong kind. So a
+ * refused range is tried again in halves.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -15,10 +14,10 @@
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/userfaultfd.h"
 
-/* Page tables that one ioctl walks, so that mmap() in other threads does not stall. */
+/* The most page tables that one ioctl walks, so that mmap() in other threads does not stall. */
 #define MAX_BYTES ((uintptr_t)256 << 20)
 
-/* Only one that is closed, or another file, is surely not: a sandbox may deny the question. */
+/* Returns false only if the number is closed or another file's: a sandbox may deny the check. */
 bool ww_sync_is_ours(const struct ww_sync *sync)
 {
     return ww_fd_look(&sync->opened) != 0;
@@ -37,8 +36,8 @@ int ww_sync_open_uffd(struct ww_sync *sync, uint64_t barred, struct ww_failure *
     return ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(&sync->opened, fd));
 }
 
-/* Calls @try on the range in pieces of at most @max bytes, and again in halves down to @min where
- * that is refused as a whole. The first error is returned, after all the rest is done. */
+/* Calls @try on the range in pieces of at most @max bytes, and again in halves down to @min if a piece is
+ * refused as a whole. Does everything that can be done, then returns the first error. */
 static int in_pieces(const struct ww_sync *sync, uintptr_t start, uintptr_t end, uintptr_t max, uintptr_t min,
                      int (*try)(const struct ww_sync *, uintptr_t, uintptr_t))
 {
@@ -84,10 +83,11 @@ static int unregister_piece(const struct ww_sync *sync, uintptr_t start, uintptr
     return ioctl(sync->uffd, UFFDIO_UNREGISTER, &range) ? -errno : 0;
 }
 
-/* The kernel wakes who waits for a missing page, but not who waits to write to a protected one. */
+/* The kernel wakes threads that wait for a missing page, but not those that wait to write to a protected
+ * one. */
 int ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
-    /* Nothing may be left there to unregister, which is refused in the same way. */
+    /* Nothing may be left there to unregister, which fails with the same error; @min bounds the search. */
     uintptr_t max = end - start, min = max >> 10 > ww_page_size() ? max >> 10 : ww_page_size();
     int err = in_pieces(sync, start, end, max, min, unregister_piece);
 
@@ -96,10 +96,10 @@ int ww_sync_unregister(const struct ww_sync *sync, uintptr_t start, uintptr_t en
 }
 
 /*
- * UFFDIO_CONTINUE (5.13) is for page cache alone: on private memory it fails. But
- * it looks first whether the range is one mapping that is registered, and says
- * ENOENT if not; what it says otherwise was learned by effect. On shared memory
- * it maps pages, in place of markers too, which is harmless only before they are protected.
+ * UFFDIO_CONTINUE (5.13) supports the page cache alone, and fails on private memory. But first it checks
+ * whether the range is one registered mapping, and returns ENOENT if not; learn_kinds() found what it
+ * returns otherwise. On shared memory it maps pages, also in place of markers, which is harmless only
+ * before they are protected.
  */
 int ww_sync_kind(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
@@ -148,11 +148,12 @@ int ww_sync_protect(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
     return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), protect_piece);
 }
 
-/* The trap may be too near the end of the address space for all of a range: then this much at once. */
+/* The trap may lie too near the end of the address space for a long range: then the range is tried in
+ * pieces of this size. */
 #define TRAP_BYTES ((uintptr_t)64 << 20)
 
-/* UFFDIO_COPY looks for the mapping first too. It then reads what to copy, before it looks at the pages of
- * the range, and there is nothing to be read. 0, or -ENOENT: not one mapping that is registered. */
+/* UFFDIO_COPY, too, looks up the mapping first. It then reads the source, before it looks at the pages of
+ * the range, and the trap cannot be read. 0, or -ENOENT: not one registered mapping. */
 static int look_up(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     struct uffdio_copy arg = {
@@ -167,7 +168,7 @@ static int look_up(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
         err = ioctl(sync->uffd, UFFDIO_COPY, &arg) ? errno : 0;
     } while (err == EINTR || err == EAGAIN);
     if (err == ENOMEM) {
-        /* A file system that is full, perhaps. What is open has its dirty bit, and may be protected. */
+        /* Perhaps a file system is full. An open page has its dirty bit, so it may be protected. */
         return protect_piece(sync, start, end);
     }
     return err == EFAULT ? 0 : err ? -err : -EIO;
@@ -223,7 +224,7 @@ ssize_t ww_sync_copy(const struct ww_sync *sync, uintptr_t start, const void *sr
 
         nr = copy_once(sync, start + done, from, len - done, protect);
         if (nr == -ENOENT && len - done > page) {
-            /* The border of a mapping is somewhere in it. */
+            /* The range contains the border of a mapping. */
             nr = copy_once(sync, start + done, from, page, protect);
         }
         if (nr > 0) {
@@ -233,7 +234,7 @@ ssize_t ww_sync_copy(const struct ww_sync *sync, uintptr_t start, const void *sr
     return done ? (ssize_t)done : nr;
 }
 
-static int fill_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+static int zero_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
     while (start < end) {
         struct uffdio_zeropage arg = { .range = { .start = start, .len = end - start } };
@@ -257,7 +258,7 @@ static int fill_piece(const struct ww_sync *sync, uintptr_t start, uintptr_t end
 
 int ww_sync_fill_holes(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
-    return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), fill_piece);
+    return in_pieces(sync, start, end, MAX_BYTES, ww_page_size(), zero_piece);
 }
 
 void ww_sync_wake(const struct ww_sync *sync, uintptr_t start, uintptr_t end)

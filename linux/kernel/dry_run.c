@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A seccomp filter may end whoever makes a call that it does not like, and the program must not
- * end for a question of ours. So where a filter is in force a child makes the calls first, with
- * arguments that do nothing: a filter sees numbers, and not what pointers lead to.
+ * A seccomp filter may kill a program that makes a forbidden call, and the library must not be the reason. So
+ * where a filter is in force, a child makes the calls first, with arguments that do nothing. That is enough:
+ * a filter sees numbers, but not the memory that pointers lead to.
  *
- * The child is a copy and shares nothing but one page. It is made by clone(2) with no signal at
- * its end: the program gets no SIGCHLD, its own waitpid() does not find it, and no handlers of
- * pthread_atfork() run, as they would under fork(3). It makes bare system calls only, since
- * other threads may have held any lock of libc's.
+ * The child is a copy of the process and shares only one page with it. clone(2) makes it with no exit signal:
+ * the program gets no SIGCHLD, its own waitpid() does not find the child, and no pthread_atfork() handlers
+ * run, as they would under fork(3). The child makes bare system calls only, since other threads may have held
+ * any lock of libc's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,26 +27,27 @@
 
 #define SECCOMP_FILTER 2 /* SECCOMP_MODE_FILTER */
 
-/* How long a step may take that a filter hands to another process: first short waits, then long ones. They
- * are counted, since a machine that stood still would have taken all the time at once. */
+/* How long a step may take if the filter forwards it to another process (SECCOMP_RET_USER_NOTIF): first
+ * short waits, then long ones. The parent counts waits instead of time, since a machine that was suspended
+ * would have used up all the time at once. */
 #define NR_SHORT_WAITS 200
 #define NR_LONG_WAITS 200
 #define SHORT_WAIT_NS 100000
 #define LONG_WAIT_NS 10000000
 
-/* What was found out once: a filter does not go away. Bits of steps. */
-static _Atomic uint64_t all_ends, all_hangs;
+/* What earlier children found, as bits of steps. It stays true, since a filter cannot be removed. */
+static _Atomic uint64_t all_fatal, all_hanging;
 
-/* What the child tells. */
-struct stage {
-    atomic_int at; /* the step it takes; WW_NR_STEPS: all is done */
+/* What the child reports. */
+struct progress {
+    atomic_int at; /* the step that it is taking; WW_NR_STEPS: it has taken all */
 };
 
 struct fds {
     int uffd, pagemap;
 };
 
-static int open_file(const char *path, int flags)
+static int raw_open(const char *path, int flags)
 {
 #if defined(SYS_open) && !defined(__GLIBC__)
     syscall(SYS_open, path, flags | O_CLOEXEC);
@@ -67,7 +68,7 @@ static void open_uffds(struct fds *fds)
 
 static void open_by_device(struct fds *fds)
 {
-    int device = open_file("/dev/userfaultfd", O_RDWR);
+    int device = raw_open("/dev/userfaultfd", O_RDWR);
     int fd = syscall(SYS_ioctl, device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
 
     fds->uffd = fd < 0 ? fds->uffd : fd;
@@ -78,9 +79,9 @@ static void request(int fd, unsigned long number)
     syscall(SYS_ioctl, fd, number, NULL);
 }
 
-/* Nobody is asked to start a thread, only whether one may: these flags make no sense. Its stack is unlocked.
- */
-static void ask_for_thread(void)
+/* Starts no thread: these flags are invalid, so an unfiltered call fails with EINVAL. A thread's stack is
+ * unlocked. */
+static void try_thread(void)
 {
     syscall(SYS_munlock, NULL, 0);
 #ifdef SYS_clone3
@@ -89,7 +90,7 @@ static void ask_for_thread(void)
     syscall(SYS_clone, CLONE_THREAD, NULL, NULL, NULL, NULL);
 }
 
-static void ask_for_stat(void)
+static void try_stat(void)
 {
 #ifdef SYS_fstat
     syscall(SYS_fstat, -1, NULL);
@@ -108,20 +109,20 @@ static void ask_for_stat(void)
 #endif
 }
 
+static const struct {
+    enum ww_step step;
+    unsigned long number;
+} requests[] = {
+    { WW_STEP_API_ASYNC, UFFDIO_API },     { WW_STEP_API_WP, UFFDIO_API },
+    { WW_STEP_REGISTER, UFFDIO_REGISTER }, { WW_STEP_WRITEPROTECT, UFFDIO_WRITEPROTECT },
+    { WW_STEP_COPY, UFFDIO_COPY },         { WW_STEP_ZEROPAGE, UFFDIO_ZEROPAGE },
+    { WW_STEP_POISON, UFFDIO_POISON },     { WW_STEP_CONTINUE, UFFDIO_CONTINUE },
+    { WW_STEP_WAKE, UFFDIO_WAKE },         { WW_STEP_UNREGISTER, UFFDIO_UNREGISTER },
+    { WW_STEP_SCAN, PAGEMAP_SCAN },
+};
+
 static void take_step(enum ww_step step, struct fds *fds)
 {
-    static const struct {
-        enum ww_step step;
-        unsigned long number;
-    } requests[] = {
-        { WW_STEP_API_ASYNC, UFFDIO_API },     { WW_STEP_API_WP, UFFDIO_API },
-        { WW_STEP_REGISTER, UFFDIO_REGISTER }, { WW_STEP_WRITEPROTECT, UFFDIO_WRITEPROTECT },
-        { WW_STEP_COPY, UFFDIO_COPY },         { WW_STEP_ZEROPAGE, UFFDIO_ZEROPAGE },
-        { WW_STEP_POISON, UFFDIO_POISON },     { WW_STEP_CONTINUE, UFFDIO_CONTINUE },
-        { WW_STEP_WAKE, UFFDIO_WAKE },         { WW_STEP_UNREGISTER, UFFDIO_UNREGISTER },
-        { WW_STEP_SCAN, PAGEMAP_SCAN },
-    };
-
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         if (requests[i].step == step) {
             request(step == WW_STEP_SCAN ? fds->pagemap : fds->uffd, requests[i].number);
@@ -129,7 +130,7 @@ static void take_step(enum ww_step step, struct fds *fds)
     }
     switch (step) {
     case WW_STEP_FSTAT:
-        ask_for_stat();
+        try_stat();
         break;
     case WW_STEP_USERFAULTFD:
         open_uffds(fds);
@@ -138,7 +139,7 @@ static void take_step(enum ww_step step, struct fds *fds)
         open_by_device(fds);
         break;
     case WW_STEP_PAGEMAP:
-        fds->pagemap = open_file("/proc/self/pagemap", O_RDONLY);
+        fds->pagemap = raw_open("/proc/self/pagemap", O_RDONLY);
         break;
     case WW_STEP_PREAD:
         syscall(SYS_pread64, fds->pagemap, NULL, 0, 0);
@@ -147,10 +148,10 @@ static void take_step(enum ww_step step, struct fds *fds)
         syscall(SYS_pwrite64, -1, NULL, 0, 0);
         break;
     case WW_STEP_CLEAR_REFS:
-        open_file("/proc/self/clear_refs", O_WRONLY);
+        raw_open("/proc/self/clear_refs", O_WRONLY);
         break;
     case WW_STEP_MAPS:
-        open_file("/proc/self/maps", O_RDONLY);
+        raw_open("/proc/self/maps", O_RDONLY);
         break;
     case WW_STEP_MADVISE:
         syscall(SYS_madvise, NULL, 0, MADV_NOHUGEPAGE);
@@ -165,36 +166,36 @@ static void take_step(enum ww_step step, struct fds *fds)
         syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
         break;
     case WW_STEP_THREAD:
-        ask_for_thread();
+        try_thread();
         break;
     default:
         break;
     }
 }
 
-/* In the child. A handler for SIGSYS would be the program's own, and a core file nobody's business. */
-static _Noreturn void play(uint64_t steps, struct stage *stage)
+/* Runs in the child. It resets SIGSYS, whose handler would be the program's own, and turns off core dumps. */
+static _Noreturn void take_all_steps(uint64_t steps, struct progress *progress)
 {
     static const unsigned long default_action[16];
     struct fds fds = { .uffd = -1, .pagemap = -1 };
 
-    atomic_store(&stage->at, WW_STEP_SIGACTION);
+    atomic_store(&progress->at, WW_STEP_SIGACTION);
     syscall(SYS_rt_sigaction, SIGSYS, default_action, NULL, 8);
-    atomic_store(&stage->at, WW_STEP_CLONE);
+    atomic_store(&progress->at, WW_STEP_CLONE);
     syscall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     for (int step = 0; step < WW_NR_STEPS; step++) {
         if (steps & WW_STEP_BIT(step)) {
-            atomic_store(&stage->at, step);
+            atomic_store(&progress->at, step);
             take_step(step, &fds);
         }
     }
-    atomic_store(&stage->at, WW_NR_STEPS);
+    atomic_store(&progress->at, WW_NR_STEPS);
     for (;;) {
         syscall(SYS_exit_group, 0);
     }
 }
 
-/* Whoever waits for any child at all may have been faster. */
+/* True also for ECHILD: a thread that waits for any child may have reaped this one. */
 static bool has_ended(pid_t child, int flags)
 {
     pid_t ended;
@@ -205,7 +206,7 @@ static bool has_ended(pid_t child, int flags)
     return ended == child || (ended < 0 && errno == ECHILD);
 }
 
-/* False: it had to be killed. */
+/* False: the parent had to kill the child. */
 static bool wait_for(pid_t child)
 {
     struct timespec moment = { .tv_nsec = SHORT_WAIT_NS };
@@ -228,49 +229,49 @@ static int refuse(struct ww_failure *failure, enum ww_step step, enum ww_outcome
     return -EPERM;
 }
 
-/* One child. 0, or the negative errno of the step at which it came to its end. */
-static int play_once(uint64_t steps, struct stage *stage, struct ww_failure *failure)
+/* Runs one child. 0, or the negative errno of the step at which it died. */
+static int run_child(uint64_t steps, struct progress *progress, struct ww_failure *failure)
 {
     long child;
     bool ended;
     int at;
 
-    atomic_store(&stage->at, WW_STEP_CLONE);
+    atomic_store(&progress->at, WW_STEP_CLONE);
     child = syscall(SYS_clone, CLONE_UNTRACED, NULL, NULL, NULL, NULL);
     if (child < 0) {
         return ww_fail(failure, WW_STEP_CLONE, -errno);
     }
     if (!child) {
-        play(steps, stage);
+        take_all_steps(steps, progress);
     }
     ended = wait_for(child);
-    at = atomic_load(&stage->at);
+    at = atomic_load(&progress->at);
     if (at == WW_NR_STEPS) {
         return 0;
     }
-    atomic_fetch_or(ended ? &all_ends : &all_hangs, WW_STEP_BIT(at));
+    atomic_fetch_or(ended ? &all_fatal : &all_hanging, WW_STEP_BIT(at));
     return refuse(failure, at, ended ? WW_OUTCOME_END : WW_OUTCOME_HANG);
 }
 
-/* The same, with the memory that it needs. */
-static int play_all(uint64_t steps, struct ww_failure *failure)
+/* The same, with the page that parent and child share. */
+static int run_child_in_memory(uint64_t steps, struct ww_failure *failure)
 {
-    struct stage *stage =
-        mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct progress *progress =
+        mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int err;
 
-    if (stage == MAP_FAILED) {
+    if (progress == MAP_FAILED) {
         return ww_fail(failure, WW_STEP_MEMORY, -errno);
     }
-    err = play_once(steps, stage, failure);
-    munmap(stage, sizeof(*stage));
+    err = run_child(steps, progress, failure);
+    munmap(progress, sizeof(*progress));
     return err;
 }
 
-int ww_rehearse(uint64_t steps, uint64_t dispensable, uint64_t *ret_barred, struct ww_failure *ret_failure)
+int ww_dry_run(uint64_t steps, uint64_t dispensable, uint64_t *ret_barred, struct ww_failure *ret_failure)
 {
-    /* The child may come to its end before the first step. */
-    uint64_t known = steps | WW_STEP_BIT(WW_STEP_CLONE) | WW_STEP_BIT(WW_STEP_SIGACTION), ends, hangs;
+    /* The child may die before the first step. */
+    uint64_t known = steps | WW_STEP_BIT(WW_STEP_CLONE) | WW_STEP_BIT(WW_STEP_SIGACTION), fatal, hanging;
     int err;
 
     *ret_barred = 0;
@@ -278,16 +279,16 @@ int ww_rehearse(uint64_t steps, uint64_t dispensable, uint64_t *ret_barred, stru
         return 0;
     }
     do {
-        hangs = atomic_load(&all_hangs) & known;
-        ends = atomic_load(&all_ends) & known & ~dispensable;
-        if (hangs) {
-            return refuse(ret_failure, __builtin_ctzll(hangs), WW_OUTCOME_HANG);
+        hanging = atomic_load(&all_hanging) & known;
+        fatal = atomic_load(&all_fatal) & known & ~dispensable;
+        if (hanging) {
+            return refuse(ret_failure, __builtin_ctzll(hanging), WW_OUTCOME_HANG);
         }
-        if (ends) {
-            return refuse(ret_failure, __builtin_ctzll(ends), WW_OUTCOME_END);
+        if (fatal) {
+            return refuse(ret_failure, __builtin_ctzll(fatal), WW_OUTCOME_END);
         }
-        *ret_barred = atomic_load(&all_ends) & dispensable;
-        err = play_all(steps & ~*ret_barred, ret_failure);
+        *ret_barred = atomic_load(&all_fatal) & dispensable;
+        err = run_child_in_memory(steps & ~*ret_barred, ret_failure);
     } while (err && ret_failure->outcome == WW_OUTCOME_END);
     return err;
 }
