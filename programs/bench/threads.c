@@ -52,8 +52,8 @@ static void *write_on(void *arg)
 struct copy {
     uint64_t *words;
     size_t nr_pages; /* collected so far */
-    size_t nr_harvests;
-    double harvest_us;
+    size_t nr_gets;
+    double get_us;
 };
 
 static void collect(struct bench_run *run, const struct bench_area *area, struct copy *copy)
@@ -61,9 +61,9 @@ static void collect(struct bench_run *run, const struct bench_area *area, struct
     double start = bench_now_us();
     ssize_t nr = run->peer->ops->get(run->state, area, true, run->pages, run->capacity);
 
-    copy->harvest_us += bench_now_us() - start;
+    copy->get_us += bench_now_us() - start;
     copy->nr_pages += bench_must(run, "get", nr);
-    copy->nr_harvests++;
+    copy->nr_gets++;
     for (ssize_t i = 0; i < nr; i++) {
         copy->words[((char *)run->pages[i] - area->base) / run->page] = *(volatile uint64_t *)run->pages[i];
     }
@@ -107,9 +107,9 @@ static void emit_writers(struct bench_run *run, size_t nr_threads, const struct 
     snprintf(sample.name, sizeof(sample.name), "writers_%zu_throughput", nr_threads);
     bench_emit_sample(run, &sample);
     /* The number of pages in a get depends on the peer: a faster one lets the writers get further. */
-    bench_emit(run, 0, copy->harvest_us / copy->nr_harvests, "writers_%zu_harvest", nr_threads);
+    bench_emit(run, 0, copy->get_us / copy->nr_gets, "writers_%zu_harvest", nr_threads);
     if (copy->nr_pages) {
-        bench_emit(run, 1, copy->harvest_us / copy->nr_pages, "writers_%zu_harvest_per_page", nr_threads);
+        bench_emit(run, 1, copy->get_us / copy->nr_pages, "writers_%zu_harvest_per_page", nr_threads);
     }
 }
 

@@ -75,7 +75,7 @@ void region_since(const struct sample *before, const struct region_sample *now, 
     }
 }
 
-uint64_t harvest_time_ns(const struct sample *before, const struct sample *now)
+uint64_t query_time_ns(const struct sample *before, const struct sample *now)
 {
     uint64_t time_ns = 0;
 
