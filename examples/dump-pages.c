@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Which pages of a process must a dump hold? Those that are present or swapped out
- * and can not be read again from a file. The child here has reserved a terabyte, as
+ * and cannot be read again from a file. The child here has reserved a terabyte, as
  * sanitizers do, and touched a thousand pages of it. The parent finds them without
  * walking the terabyte, reads them, and checks that it got all of them and no other.
- * Exits with 77 where there is no way to look, and with 1 if anything is wrong.
+ * Exits with 77 if the pages cannot be scanned, and with 1 if anything is wrong.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

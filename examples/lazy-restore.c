@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Lazy restore with exact tracking: a saved image comes back page by page, when the
- * program touches it, and at the end only what the program changed is saved again.
- * Exits with 77 where no backend can fill on demand, and with 1 if anything is wrong.
+ * Demand paging with exact tracking: each page of a saved image is read when the
+ * program first touches it, and at the end only the changed pages are saved again.
+ * Exits with 77 if no backend can fill on demand, and with 1 if anything is wrong.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include <writewatch.h>
 
 #define NR_PAGES 4096
-#define FIRST_VALUE(page) ((char)((page) % 250 + 1)) /* what the first image is full of */
+#define FIRST_VALUE(page) ((char)((page) % 250 + 1)) /* content of the first image */
 
 struct image {
     int fd; /* the file that it is saved in */
@@ -44,7 +44,7 @@ static void save_first_image(struct image *image)
     free(page);
 }
 
-/* In a thread of the library's, for pages that are touched for the first time. */
+/* The provider. Runs in a thread of the library, for pages that are touched for the first time. */
 static int fetch(void *arg, uintptr_t addr, void *page, size_t len)
 {
     struct image *image = arg;

@@ -4,7 +4,7 @@
  * are the roots of a minor collection, and only those that were written since the
  * last one can do so: the collector scans the written pages of the old generation
  * and moves what it finds there. A scan of all of it shows that nothing is missed.
- * Exits with 77 where no backend works, and with 1 if anything is wrong.
+ * Exits with 77 if no backend works, and with 1 if anything is wrong.
  */
 #include <stdio.h>
 #include <stdlib.h>

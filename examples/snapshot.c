@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Incremental snapshot: two threads change memory at random while this program
- * copies what they have written into a file, again and again, and never stops
- * them. After the last round, made when they have ended, the file holds the
- * memory byte for byte. Exits with 77 where no backend works, with 1 if
+ * copies the written pages into a file, round after round, without stopping
+ * them. After the last round, when the threads have ended, the file equals the
+ * memory byte for byte. Exits with 77 if no backend works, with 1 if
  * anything is wrong.
  *
  * usage: snapshot [SECONDS]

@@ -2,10 +2,10 @@
 /*
  * An emulator's texture cache. The guest has its textures in memory, and the host
  * keeps a copy of each, as if it were on the GPU. A guest thread draws into a few
- * of them each frame. The host uploads those alone that lie on written pages, once
- * while the guest draws and once when it has reached the end of the frame; then
- * every copy must equal the guest's memory.
- * Exits with 77 where no backend works, and with 1 if anything is wrong.
+ * of them each frame. The host uploads only those on written pages, once while
+ * the guest draws and once at the end of the frame; then every copy must equal the
+ * guest's memory.
+ * Exits with 77 if no backend works, and with 1 if anything is wrong.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -89,7 +89,7 @@ static int take_pattern(const struct option_row *row, const char *pattern)
     for (size_t i = 0; i < bench_nr_workloads; i++) {
         append_name(names, sizeof(names), ", ", bench_workloads[i].name);
     }
-    return usage_error("bench", "no workload is like '%s'; there are: %s", pattern, names);
+    return usage_error("bench", "no workload matches '%s'; there are: %s", pattern, names);
 }
 
 /* Adds the named backends, each of which must work, or else all that work. */

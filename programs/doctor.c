@@ -152,12 +152,12 @@ static void check_sandbox(struct doctor *doctor)
 
     if (sandbox) {
         add_finding(doctor, FINDING_NOTE, "sandbox", NULL,
-                    "this is %s: what is said here holds in it; other programs may live under other rules",
+                    "this is %s: these findings hold inside it; other programs may run under other rules",
                     sandbox);
     }
     if (seccomp > 0) {
         add_finding(doctor, FINDING_NOTE, "sandbox", NULL,
-                    "a seccomp filter is in force; what it denies is said above");
+                    "a seccomp filter is in force; the findings above show what it denies");
     }
     if (!sandbox && seccomp <= 0) {
         add_finding(doctor, FINDING_GOOD, "sandbox", NULL, "none");
@@ -170,7 +170,7 @@ static void check_preload(struct doctor *doctor)
 
     if (obstacle) {
         add_finding(doctor, FINDING_FIX, "preload",
-                    "install writewatch whole, in a folder without spaces and colons", "%s", obstacle);
+                    "install all of writewatch, in a folder without spaces and colons", "%s", obstacle);
     } else {
         add_finding(doctor, FINDING_GOOD, "preload", NULL, "%s", doctor->preload.path);
     }

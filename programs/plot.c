@@ -49,7 +49,7 @@ static int draw(const struct record *record, pid_t pid, const char *path, const 
     int err;
 
     if (!process) {
-        fprintf(stderr, PROGRAM ": '%s' has nothing to draw: no harvest of %s was recorded\n", path,
+        fprintf(stderr, PROGRAM ": '%s' has nothing to draw: no get of %s was recorded\n", path,
                 pid ? "that process" : "any process");
         return EXIT_FAILURE;
     }
@@ -85,7 +85,7 @@ static int plot(const char *path, const char *folder, pid_t pid)
     err = read_record(file, &record, &line);
     fclose(file);
     if (err == -EINVAL) {
-        fprintf(stderr, PROGRAM ": '%s' is no record of '" PROGRAM " record': line %zu\n", path, line);
+        fprintf(stderr, PROGRAM ": '%s' is not a record of '" PROGRAM " record': line %zu\n", path, line);
         status = EXIT_FAILURE;
     } else if (err) {
         fprintf(stderr, PROGRAM ": cannot read '%s': %s\n", path, strerror(-err));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `writewatch probe`: what this kernel lets this process do, what is missing for more, and what Wine programs
- * get. The library tries each backend by its effect; only the words are made here. writewatch-json(5)
+ * get. The library tries each backend by its effect; this file only prints. writewatch-json(5)
  * documents the names in the JSON form, which do not change.
  */
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The subcommands of `writewatch`, a file each; main.c has their table. What several of them use is in
- * common/, counters/ (what the preload publishes) and launch/ (running a command); what one of them is made
- * of is in a folder of its name. All stand on the public contract alone: nothing here may include the
+ * The subcommands of `writewatch`, a file each; main.c has their table. Shared parts are in
+ * common/, counters/ (what the preload publishes) and launch/ (running a command); the parts of one
+ * subcommand are in a folder of its name. All use the public contract alone: nothing here may include the
  * engine's internal headers, and bench/bare.c takes the kernel's own interface from uapi.h.
  */
 #ifndef WW_PROGRAMS_H

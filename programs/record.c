@@ -111,7 +111,7 @@ static void write_interval(struct recorder *recorder, const struct sample *befor
     put_number(object, "gets", now->call[COUNTERS_GET].nr - before->call[COUNTERS_GET].nr);
     put_number(object, "resets", now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr);
     put_number(object, "pages", now->nr_pages - before->nr_pages);
-    put_number(object, "time_ns", harvest_time_ns(before, now));
+    put_number(object, "time_ns", query_time_ns(before, now));
     put_number(object, "watched_bytes", now->watched_bytes);
     for (size_t i = 0; i < now->nr_regions; i++) {
         struct json_object *region = region_line(before, &now->region[i]);

@@ -2,7 +2,7 @@
 /*
  * `writewatch run`: becomes the command, with the preload in front of LD_PRELOAD (launch/prepare.c). With
  * --stats the command is a child, and in the end a summary says what it did with its write watches. The
- * command runs whatever happens, unless an option asks for something that cannot be given.
+ * command runs in any case, unless an option asks for something that is not available.
  */
 #include <errno.h>
 #include <stdio.h>

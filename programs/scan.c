@@ -134,7 +134,7 @@ static int take_range(const struct option_row *row, const char *text)
     if (!parse_number(text, 16, '-', &range.start, &end) ||
         !parse_number(end + 1, 16, '\0', &range.end, &end)) {
         return usage_error(
-            "scan", "'%s' is no range of hexadecimal addresses, as 7f0000000000-7f0000100000 is", text);
+            "scan", "'%s' is not a range of hexadecimal addresses, such as 7f0000000000-7f0000100000", text);
     }
     if (range.end <= range.start) {
         return usage_error("scan", "the range '%s' is empty", text);
@@ -369,7 +369,7 @@ static int check_categories(struct request *request, const struct ww_pagemap *pa
     if (!unknown) {
         return 0;
     }
-    fprintf(stderr, PROGRAM ": %s cannot be told here (by %s); what can is: %s\n",
+    fprintf(stderr, PROGRAM ": %s cannot be told here (by %s); the others can: %s\n",
             name_categories(unknown, ", ", names), ww_pagemap_source(pagemap),
             name_categories(known, ", ", all));
     return EXIT_UNUSABLE;

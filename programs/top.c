@@ -65,7 +65,7 @@ double top_rates(const struct sample *before, const struct sample *now, struct r
     ret->resets = (now->call[COUNTERS_RESET].nr - before->call[COUNTERS_RESET].nr) / seconds;
     ret->clean = (now->nr_clean - before->nr_clean) / seconds;
     ret->pages = (now->nr_pages - before->nr_pages) / seconds;
-    ret->busy = harvest_time_ns(before, now) / (seconds * 1e9);
+    ret->busy = query_time_ns(before, now) / (seconds * 1e9);
     ret->nr_regions = now->nr_regions;
     for (size_t i = 0; i < now->nr_regions; i++) {
         rate_region(before, &now->region[i], seconds, &ret->region[i]);

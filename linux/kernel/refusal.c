@@ -18,7 +18,7 @@ static const struct {
     enum kind kind;
     const char *name;
 } steps[WW_NR_STEPS] = {
-    [WW_STEP_NONE] = { CALL, "a step that nobody noted" },
+    [WW_STEP_NONE] = { CALL, "a step that was not recorded" },
     [WW_STEP_CLONE] = { CALL, "clone(2)" },
     [WW_STEP_MEMORY] = { CALL, "mmap(2)" },
     [WW_STEP_FSTAT] = { CALL, "fstat(2)" },
@@ -48,7 +48,7 @@ static const struct {
     [WW_STEP_THREAD] = { CALL, "pthread_create(3)" },
     [WW_STEP_RELEASE] = { VERDICT, "this kernel loses dirty bits, as 6.7 to 6.8.9 do" },
     [WW_STEP_TEST_ASYNC] = { VERDICT, "the kernel gives wrong answers in the self test of PAGEMAP_SCAN" },
-    [WW_STEP_TEST_SYNC] = { VERDICT, "faults are not answered in the self test, or by wrong answers" },
+    [WW_STEP_TEST_SYNC] = { VERDICT, "faults get no answer or a wrong one in the self test" },
     [WW_STEP_TEST_PROTECT] = { VERDICT, "page protection fails the self test" },
     [WW_STEP_TEST_SOFT_DIRTY] = { VERDICT, "the kernel gives wrong soft-dirty bits" },
     [WW_STEP_NO_SOFT_DIRTY] = { VERDICT, "the kernel keeps no soft-dirty bits" },
@@ -85,7 +85,7 @@ static const struct {
       "let the process be dumpable when it starts" },
     { WW_STEP_MAPS, ENOENT, "there is no /proc", "mount /proc" },
     { WW_STEP_MAPS, EACCES, "the process is not dumpable", "let the process be dumpable when it starts" },
-    { WW_STEP_FSTAT, 0, "files of ours cannot be told from the program's", ALLOW_CALL },
+    { WW_STEP_FSTAT, 0, "the library cannot tell its files from the program's", ALLOW_CALL },
     { WW_STEP_THREAD, EAGAIN, "no more threads may be started",
       "raise ulimit -u, or pids.max of the container" },
     { WW_STEP_CLONE, EAGAIN, "no child can try what the seccomp filter allows",
@@ -237,7 +237,7 @@ static void describe(struct ww_words *words)
     case WW_OUTCOME_HANG:
         append(words->reason, sizeof(words->reason), name);
         append(words->reason, sizeof(words->reason),
-               " does not return: whom the seccomp filter asks is silent");
+               " does not return: the supervisor of the seccomp filter does not answer");
         append(words->remedy, sizeof(words->remedy), "have the filter allow it, or answer it by an error");
         break;
     default:

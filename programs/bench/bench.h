@@ -2,13 +2,13 @@
 /*
  * The benchmark's core, for `writewatch bench` and tests/bench/native alike: peers
  * (what tracks writes), workloads, and the results of running each workload
- * with each peer in turn. It prints nothing but what print.c and
- * curves.c are for, and progress.
+ * with each peer in turn. Only print.c and
+ * curves.c write results, and only progress is printed besides.
  *
  *   peers.c           the peers: the library's backends (library.c), the bare ioctl (bare.c)
  *   rounds.c          START HERE: rounds, a child a measurement, its time limit
  *   results.c         samples, medians, ratios
- *   workloads.c       the table of workloads, and what they share; system.c has what is Linux' of it
+ *   workloads.c       the table of workloads, and what they share; system.c has the parts for Linux
  *   dense.c  sparse.c  threads.c  mixes.c   the workloads
  *   print.c           lines for programs, a table for people; json.c, curves.c
  */
@@ -242,7 +242,7 @@ void bench_release(struct bench_run *run, const struct bench_area *area);
 void bench_write(const struct bench_run *run, const struct bench_area *area, size_t nr, size_t stride);
 /* Times one get in us. It must report exactly every stride-th page, nr of them. */
 double bench_get(struct bench_run *run, const struct bench_area *area, bool reset, size_t nr, size_t stride);
-/* Writes and harvests every page: the area is dense from then on. */
+/* Writes and collects every page: the area is dense from then on. */
 void bench_make_dense(struct bench_run *run, struct bench_area *area);
 /* A time in us. */
 void bench_emit(struct bench_run *run, size_t pages, double value, const char *format, ...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The workloads on one region, all of which is written: first writes, harvests by dirty fraction, decommit
+ * The workloads on one region, all of which is written: first writes, gets by dirty fraction, decommit
  * and commit, protections. Each operation is a figure, named by operation, size, dirty fraction and layout.
  */
 #include "bench.h"
@@ -149,13 +149,13 @@ static double lap(double *mark)
     return us;
 }
 
-/* The total leaves out the harvests that only check an answer. */
+/* The total leaves out the gets that only check an answer. */
 void bench_cycle(struct bench_run *run)
 {
     size_t len = run->quick ? 2 * MB : 64 * MB, nr = len / run->page;
     const struct bench_ops *ops = run->peer->ops;
     struct bench_area area;
-    double allocate, write, decommit, harvest, release, mark;
+    double allocate, write, decommit, collect, release, mark;
     char size[16];
 
     bench_reserve_pages(run, nr + 1);
@@ -164,7 +164,7 @@ void bench_cycle(struct bench_run *run)
     allocate = lap(&mark);
     bench_write(run, &area, nr, 1);
     write = lap(&mark);
-    harvest = bench_get(run, &area, true, nr, 1);
+    collect = bench_get(run, &area, true, nr, 1);
     mark = bench_now_us();
     bench_write(run, &area, nr, 1);
     write += lap(&mark);
@@ -174,7 +174,7 @@ void bench_cycle(struct bench_run *run)
     mark = bench_now_us();
     bench_write(run, &area, nr / 2, 2);
     write += lap(&mark);
-    harvest += bench_get(run, &area, true, nr / 2, 2);
+    collect += bench_get(run, &area, true, nr / 2, 2);
     mark = bench_now_us();
     bench_release(run, &area);
     release = lap(&mark);
@@ -183,7 +183,7 @@ void bench_cycle(struct bench_run *run)
     bench_emit(run, 0, allocate, "allocate_%s", size);
     bench_emit(run, nr, decommit, "decommit_%s", size);
     bench_emit(run, 0, release, "release_%s", size);
-    bench_emit(run, 0, allocate + write + harvest + decommit + release, "cycle_%s", size);
+    bench_emit(run, 0, allocate + write + collect + decommit + release, "cycle_%s", size);
 }
 
 /* ---- protections ---- */

@@ -96,7 +96,7 @@ static void mutate(struct bench_run *run, struct heap *heap)
     }
 }
 
-/* Stops the world: harvests, and reads the words of dirty pages that might be pointers. */
+/* Stops the world: gets the dirty pages, and reads their words that might be pointers. */
 static ssize_t pause_world(struct bench_run *run, struct heap *heap)
 {
     double start = bench_now_us();
@@ -122,7 +122,7 @@ static void check_pause(struct bench_run *run, const struct heap *heap, ssize_t 
         nr_right += heap->dirty_in[((char *)run->pages[i] - heap->old.base) / run->page] == heap->cycle;
     }
     if (nr_right != heap->nr_dirty || ((run->peer->caps & WW_CAP_EXACT) && (size_t)nr != nr_right)) {
-        bench_wrong(run, "%zd pages are reported, %zu of them rightly, where %zu were written", nr, nr_right,
+        bench_wrong(run, "%zd pages are reported, %zu of them correct, where %zu were written", nr, nr_right,
                     heap->nr_dirty);
     }
 }

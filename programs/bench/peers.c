@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The peers of a benchmark. Each is tried first, in a process of its own: a peer that does not work here, or
- * that cannot tell a written page from another, is refused with the reason. Callers add what is neither a
- * backend of the library nor the bare ioctl.
+ * that cannot tell a written page from another, is refused with the reason. Callers add other peers
+ * themselves.
  */
 #include <errno.h>
 #include <string.h>

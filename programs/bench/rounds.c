@@ -174,7 +174,7 @@ static int collect(struct bench_results *results, const struct job *job, size_t 
     return 0;
 }
 
-/* Notes a remark once, even if several rounds make it. */
+/* Adds a remark once, even if several rounds make it. */
 static void note_remark(struct bench_results *results, const struct job *job,
                         const struct bench_report *report)
 {

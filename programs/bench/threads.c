@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The workloads with several threads: threads that write while another one harvests, and threads that poll
+ * The workloads with several threads: threads that write while another one collects, and threads that poll
  * regions of their own and should not slow each other.
  */
 #include <pthread.h>
@@ -51,25 +51,25 @@ static void *write_on(void *arg)
 /* The copy of a tool that copies dirty pages: a word for each page. */
 struct copy {
     uint64_t *words;
-    size_t nr_pages; /* harvested so far */
-    size_t nr_harvests;
-    double harvest_us;
+    size_t nr_pages; /* collected so far */
+    size_t nr_gets;
+    double get_us;
 };
 
-static void harvest(struct bench_run *run, const struct bench_area *area, struct copy *copy)
+static void collect(struct bench_run *run, const struct bench_area *area, struct copy *copy)
 {
     double start = bench_now_us();
     ssize_t nr = run->peer->ops->get(run->state, area, true, run->pages, run->capacity);
 
-    copy->harvest_us += bench_now_us() - start;
+    copy->get_us += bench_now_us() - start;
     copy->nr_pages += bench_must(run, "get", nr);
-    copy->nr_harvests++;
+    copy->nr_gets++;
     for (ssize_t i = 0; i < nr; i++) {
         copy->words[((char *)run->pages[i] - area->base) / run->page] = *(volatile uint64_t *)run->pages[i];
     }
 }
 
-/* Once the writers have ended, the copy that harvests alone keep must equal the memory. */
+/* Once the writers have ended, the copy of the collected pages must equal the memory. */
 static void compare_copy(struct bench_run *run, const struct bench_area *area, const struct copy *copy)
 {
     size_t nr_lost = 0;
@@ -106,10 +106,10 @@ static void emit_writers(struct bench_run *run, size_t nr_threads, const struct 
 
     snprintf(sample.name, sizeof(sample.name), "writers_%zu_throughput", nr_threads);
     bench_emit_sample(run, &sample);
-    /* The number of pages in a harvest depends on the peer: a faster one lets the writers get further. */
-    bench_emit(run, 0, copy->harvest_us / copy->nr_harvests, "writers_%zu_harvest", nr_threads);
+    /* The number of pages in a get depends on the peer: a faster one lets the writers get further. */
+    bench_emit(run, 0, copy->get_us / copy->nr_gets, "writers_%zu_harvest", nr_threads);
     if (copy->nr_pages) {
-        bench_emit(run, 1, copy->harvest_us / copy->nr_pages, "writers_%zu_harvest_per_page", nr_threads);
+        bench_emit(run, 1, copy->get_us / copy->nr_pages, "writers_%zu_harvest_per_page", nr_threads);
     }
 }
 
@@ -142,7 +142,7 @@ static void writers(struct bench_run *run, size_t nr_threads)
     }
     do {
         nanosleep(&pause, NULL);
-        harvest(run, &area, &copy);
+        collect(run, &area, &copy);
     } while (bench_now_us() - start < duration || !all_have_written(writer, nr_threads));
     atomic_store(&stop, true);
     for (size_t i = 0; i < nr_threads; i++) {
@@ -150,7 +150,7 @@ static void writers(struct bench_run *run, size_t nr_threads)
         nr_writes += atomic_load(&writer[i].nr_writes);
     }
     emit_writers(run, nr_threads, &copy, nr_writes / ((bench_now_us() - start) / 1e6));
-    harvest(run, &area, &copy);
+    collect(run, &area, &copy);
     compare_copy(run, &area, &copy);
     bench_release(run, &area);
     free(copy.words);

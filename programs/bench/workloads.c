@@ -26,10 +26,10 @@ const struct bench_workload bench_workloads[] = {
       bench_isolated },
     { "cycle", "allocate, write, decommit, commit again, release", 0, NULL, bench_cycle },
     { "protect", "read-only and back, a tenth of the pages dirty", 0, NULL, bench_protect },
-    { "writers", "1, 2, 4 threads write while one harvests", WW_CAP_ATOMIC_RESET, LOSES, bench_writers },
+    { "writers", "1, 2, 4 threads write while another collects", WW_CAP_ATOMIC_RESET, LOSES, bench_writers },
     { "pollers", "1, 2, 4 threads poll regions of their own", 0, NULL, bench_pollers },
     { "regions", "many regions of 64 KB, a poll each", 0, NULL, bench_regions },
-    { "gc", "a generational collector: allocate, mutate old objects, harvest", 0, NULL, bench_gc },
+    { "gc", "a generational collector: allocate, mutate old objects, collect", 0, NULL, bench_gc },
     { "textures", "buffers polled each frame, few of them dirty", 0, NULL, bench_textures },
 };
 const size_t bench_nr_workloads = sizeof(bench_workloads) / sizeof(bench_workloads[0]);

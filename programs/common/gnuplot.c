@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Runs gnuplot on a script, and tells a missing gnuplot from one that fails. gnuplot does not check whether
- * its output arrives, so it draws into a new folder inside the one that is meant: the pictures move out when
- * all are whole, and otherwise the old ones stay.
+ * its output arrives, so it draws into a new folder inside the target. The pictures move out if all are
+ * complete; otherwise the old ones stay.
  */
 #include <dirent.h>
 #include <errno.h>

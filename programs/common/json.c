@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What all JSON of the command has in common. Callers know names and meanings. */
+/* JSON output that all subcommands share. Callers know names and meanings. */
 #include "json.h"
 
 void put_text(struct json_object *object, const char *name, const char *text)

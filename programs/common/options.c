@@ -22,9 +22,9 @@
 
 /* By the kind of a number; the range of the row follows the text. */
 static const char *const wrong_number[] = {
-    [OPTION_PID] = "'%s' is no number of a process",
-    [OPTION_PAGES] = "'%s' is no number of pages",
-    [OPTION_ROUNDS] = "'%s' is no number of rounds, %g to %g",
+    [OPTION_PID] = "'%s' is not a process ID",
+    [OPTION_PAGES] = "'%s' is not a number of pages",
+    [OPTION_ROUNDS] = "'%s' is not a number of rounds, %g to %g",
     [OPTION_SECONDS] = "'%s' is not a number of seconds from %g to %g",
     [OPTION_DURATION] = "'%s' is not a number of seconds",
 };

@@ -15,7 +15,7 @@
 
 /* Exit codes; those of run are env(1)'s where the command cannot be executed. */
 enum exit_code {
-    GO_ON = -1, /* none yet: what reads options and operands found nothing wrong */
+    GO_ON = -1, /* none yet: options and operands are right so far */
     EXIT_USAGE = 1,
     EXIT_UNUSABLE = 77, /* as "skipped" for test programs */
     EXIT_CANNOT_EXECUTE = 126,
@@ -25,7 +25,7 @@ enum exit_code {
 /* What an option takes, and what @to of its row points to. */
 enum option_kind {
     OPTION_FLAG,             /* nothing; bool */
-    OPTION_SHOW,             /* nothing; a text, which is shown at once and all that is done */
+    OPTION_SHOW,             /* nothing; a text, which is shown at once and ends the program */
     OPTION_TEXT,             /* const char * */
     OPTION_PID,              /* pid_t */
     OPTION_PAGES,            /* uint64_t */

@@ -216,7 +216,7 @@ struct ww_probe wine_backend(const struct backends *backends)
         return (struct ww_probe){
             .name = probe->name,
             .error = -EOPNOTSUPP,
-            .reason = "with this backend system calls fail on watched memory, which Wine cannot stand",
+            .reason = "with this backend system calls fail on watched memory, which Wine does not tolerate",
             .remedy = "unset WW_BACKEND",
         };
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Folders and files of counters (counters.h). Any program of this user may have written to them: a file is
- * checked before it is used, and users of its numbers bound them. A folder that belongs to somebody else is
- * not used.
+ * checked before it is used, and its numbers are checked against their bounds. A folder that belongs to
+ * somebody else is not used.
  */
 #include <dirent.h>
 #include <errno.h>

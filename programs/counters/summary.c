@@ -75,7 +75,7 @@ void region_since(const struct sample *before, const struct region_sample *now, 
     }
 }
 
-uint64_t harvest_time_ns(const struct sample *before, const struct sample *now)
+uint64_t query_time_ns(const struct sample *before, const struct sample *now)
 {
     uint64_t time_ns = 0;
 
@@ -109,7 +109,7 @@ static void print_process(const struct sample *sample, FILE *out)
 
     fprintf(out, "%s (pid %d): backend %s, %s calls\n", sample->name, (int)sample->pid, sample->backend,
             sample->convention);
-    fprintf(out, "  %-26s %llu ever, %zu%s at the end, %s\n", "watched regions",
+    fprintf(out, "  %-26s %llu in all, %zu%s at the end, %s\n", "watched regions",
             (unsigned long long)sample->nr_watched, sample->nr_regions,
             sample->nr_regions == COUNTERS_NR_REGIONS ? " or more" : "",
             bytes_text(sample->watched_bytes, bytes));

@@ -21,7 +21,7 @@ const char *time_text(double ns, char text[16]);
 void region_since(const struct sample *before, const struct region_sample *now, struct region_sample *ret);
 
 /* The time inside gets and resets between two samples. */
-uint64_t harvest_time_ns(const struct sample *before, const struct sample *now);
+uint64_t query_time_ns(const struct sample *before, const struct sample *now);
 
 /* Prints the summary of a command that ran so long. */
 void stats_print(const struct counters_file *files, size_t nr, double seconds, FILE *out);

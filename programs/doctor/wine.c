@@ -29,7 +29,7 @@
 static const char own_watches[] = "sing kernel write watches";
 
 static const char report[] = "see 'writewatch run --verbose', and report it with this output";
-static const char above[] = "mend first what is said above";
+static const char above[] = "mend the findings above first";
 
 void doctor_find_wine(struct doctor *doctor)
 {
@@ -39,7 +39,7 @@ void doctor_find_wine(struct doctor *doctor)
 
     if (status == -ENOENT) {
         add_finding(doctor, FINDING_NOTE, "wine", NULL,
-                    "'%s' is not installed: nothing of it was looked at; for Proton that does not matter",
+                    "'%s' is not installed, so Wine was not checked; for Proton that does not matter",
                     doctor->wine);
         return;
     }
@@ -47,7 +47,7 @@ void doctor_find_wine(struct doctor *doctor)
     if (status || !line) {
         add_finding(doctor, FINDING_FIX, "wine", "mend that Wine, or name another one by --wine",
                     "'%s --version' %s", doctor->wine,
-                    status == CAPTURE_TIMED_OUT ? "does not end" : "says no version");
+                    status == CAPTURE_TIMED_OUT ? "does not end" : "prints no version");
         return;
     }
     line[strcspn(line, "\r\n")] = '\0';
@@ -161,7 +161,7 @@ static void praise(struct doctor *doctor, const struct trial *trial)
                 "a Windows program has its write watches from the kernel: %s", words);
     if (file_has(ntdll, own_watches)) {
         add_finding(doctor, FINDING_NOTE, trial->subject, NULL,
-                    "this Wine can track writes in the kernel itself; that rests while the preload is there");
+                    "this Wine can track writes in the kernel itself; it does not do so under the preload");
     }
 }
 

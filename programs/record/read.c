@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads a record line by line. Anybody may have written the file: types and ranges are checked. A later
- * version may have lines of other kinds, which are skipped.
+ * Reads a record line by line. The file may come from another program, so types and ranges are checked. A
+ * later version may have lines of other kinds, which are skipped.
  */
 #include <errno.h>
 #include <json-c/json.h>

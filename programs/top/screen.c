@@ -136,7 +136,7 @@ static void draw_head(const struct top *top, const struct view *view)
     printw("%.40s (pid %d), %s, for %lu:%02lu:%02lu%s", now->name, (int)now->pid, now->backend, age / 3600,
            age / 60 % 60, age % 60, view->paused ? "  PAUSED" : "");
     move(1, 0);
-    printw("%zu%s regions, %s; %llu ever.  Sorted by %s.", now->nr_regions,
+    printw("%zu%s regions, %s; %llu in all.  Sorted by %s.", now->nr_regions,
            now->nr_regions == COUNTERS_NR_REGIONS ? "+" : "", bytes_text(now->watched_bytes, bytes),
            (unsigned long long)now->nr_watched, order_names[view->order]);
     move(2, 0);

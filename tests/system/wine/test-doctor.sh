@@ -87,10 +87,10 @@ doctor 0 "^wine  *note '/does/not/exist' is not installed" --wine=/does/not/exis
 must_say '^Looks good, as far as it was looked at\.$'
 printf '#!/bin/sh\nexit 1\n' >"$here/broken"
 chmod +x "$here/broken"
-doctor 1 "^1\. '$here/broken --version' says no version: mend that Wine" --wine="$here/broken"
+doctor 1 "^1\. '$here/broken --version' prints no version: mend that Wine" --wine="$here/broken"
 export WW_BACKEND=none
 doctor 1 "^1\. with the backend 'none' pages count as written that were not: unset WW_BACKEND$" --quick
-doctor 1 '^2\. a Windows program ended with exit code 1 and the wrong answer: mend first what is said above$'
+doctor 1 '^2\. a Windows program ended with exit code 1 and the wrong answer: mend the findings above first$'
 unset WW_BACKEND
 
 # ---- Wines that are broken ----

@@ -30,7 +30,7 @@ number() {
 out=$("$ww" run --stats -- wine "$pe/watch.exe" 2>&1 >"$here/said")
 [ "$(tr -d '\r' <"$here/said" | tail -n 1)" = "dirty pages: 2" ] || fail "watch.exe said: $(cat "$here/said")"
 for line in '^writewatch: statistics of [0-9.]* s$' '^watch.exe (pid [0-9]*): backend uffd, ' \
-    'watched regions  *1 ever, 0 at the end, 0 B$' 'NtGetWriteWatch  *2 calls, 0 failed;' \
+    'watched regions  *1 in all, 0 at the end, 0 B$' 'NtGetWriteWatch  *2 calls, 0 failed;' \
     'pages reported  *4, 2.0 a get, at most 3; 0 gets found none;' 'left to Wine  *0 gets, 0 resets, 0 watches$'; do
     echo "$out" | grep -q "$line" || fail "run --stats: no line like \"$line\" in:
 $out"
@@ -197,16 +197,16 @@ else
     echo "plot: drawing not tried: gnuplot is not installed"
 fi
 printf 'x\n' >"$here/bad.ww"
-expect 1 "'$here/bad.ww' is no record of 'writewatch record': line 1" "$ww" plot "$here/bad.ww"
+expect 1 "'$here/bad.ww' is not a record of 'writewatch record': line 1" "$ww" plot "$here/bad.ww"
 { head -n 1 "$here/watch.ww" && echo '{"pid":1,"t":1}'; } >"$here/bad.ww"
-expect 1 "'$here/bad.ww' is no record of 'writewatch record': line 2" "$ww" plot "$here/bad.ww"
+expect 1 "'$here/bad.ww' is not a record of 'writewatch record': line 2" "$ww" plot "$here/bad.ww"
 expect 1 "cannot read '$here/gone.ww': No such file" "$ww" plot "$here/gone.ww"
 expect 1 "cannot read '$here': Is a directory" "$ww" plot "$here"
 
 # ---- options ----
 
 expect_usage_of run '--stats= needs the name of a file' --stats= -- true
-expect_usage_of top "'x' is no number of a process" --pid=x --json
+expect_usage_of top "'x' is not a process ID" --pid=x --json
 expect_usage_of top "'0' is not a number of seconds from 0.1 to 60" --interval=0 --json
 expect_usage_of top "standard output is no terminal; --json writes one interval"
 expect_usage_of record "--output=FILE is missing" -- true

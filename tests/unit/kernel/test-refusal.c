@@ -272,7 +272,8 @@ START_TEST(nobody_waits_for_ever)
     if (listener < 0) {
         SKIP("seccomp with a listener: %s", strerror(errno));
     }
-    expect_reason("uffd", -EPERM, "userfaultfd(2) does not return: whom the seccomp filter asks is silent");
+    expect_reason("uffd", -EPERM,
+                  "userfaultfd(2) does not return: the supervisor of the seccomp filter does not answer");
     clock_gettime(CLOCK_MONOTONIC, &began);
     expect_use(NULL);
     clock_gettime(CLOCK_MONOTONIC, &ended);

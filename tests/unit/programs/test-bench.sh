@@ -18,9 +18,9 @@ expect_usage "unknown option '--nonsense'" --nonsense
 expect_usage "bench takes no 'that'" that
 expect_usage "unknown backend 'bogus'; there are: uffd, .*, bare" --backend=bogus
 expect_usage "backend 'mprotect' was given twice" --backend=mprotect --backend=mprotect
-expect_usage "no workload is like 'nonsense'; there are: first_write, .*, textures" --workload=nonsense
+expect_usage "no workload matches 'nonsense'; there are: first_write, .*, textures" --workload=nonsense
 for rounds in 0 100 -1 1x ''; do
-    expect_usage "'$rounds' is no number of rounds" --rounds="$rounds"
+    expect_usage "'$rounds' is not a number of rounds" --rounds="$rounds"
 done
 
 # ---- all workloads, all peers ----

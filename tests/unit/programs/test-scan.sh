@@ -132,15 +132,15 @@ expect 0 '^usage: writewatch scan' "$ww" help scan
 expect_usage 'no process; give one with --pid=PID'
 expect_usage 'no process; give one' --json
 for bad in '' 0 -1 1x x 2147483648 99999999999999999999 ' 1' +1; do
-    expect_usage 'is no number of a process' --pid="$bad"
+    expect_usage 'is not a process ID' --pid="$bad"
 done
 for bad in '' - 1 1- -1 1-x x-1 1-2-3 ' 1-2' 1-+2 10000000000000000-20000000000000000 0x-1; do
-    expect_usage 'is no range of hexadecimal addresses' --pid=$pid --range="$bad"
+    expect_usage 'is not a range of hexadecimal addresses' --pid=$pid --range="$bad"
 done
 expect_usage 'is empty' --pid=$pid --range=2000-1000
 expect_usage 'is empty' --pid=$pid --range=1000-1000
 for bad in '' 0 -1 1k 99999999999999999999; do
-    expect_usage 'is no number of pages' --pid=$pid --max-pages="$bad"
+    expect_usage 'is not a number of pages' --pid=$pid --max-pages="$bad"
 done
 for option in require any exclude return; do
     for bad in '' nonsense present, ,present Present 'present swapped' presen presentt; do
