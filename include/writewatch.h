@@ -65,13 +65,13 @@ enum ww_watch_flag {
      * mlockall(2) has MCL_FUTURE is no touch; MAP_POPULATE is one, and its pages
      * would count as written. */
     WW_WATCH_FRESH = 1u << 0,
-    /* The caller knows that the range is private anonymous memory of small pages.
+    /* The caller promises that the range is private anonymous memory of small pages.
      * Spares looking that up, whose cost grows with the number of mappings. If it
      * is something else, reads of shared or file pages may count as writes. */
-    WW_WATCH_LAZY = 1u << 1,
+    WW_WATCH_PRIVATE_ANONYMOUS = 1u << 1,
     /* Arm every page one by one, holes too, as is done for shared memory and files,
      * whatever is mapped. Costs time and page tables per page: for comparison. Not
-     * with WW_WATCH_LAZY. */
+     * with WW_WATCH_PRIVATE_ANONYMOUS. */
     WW_WATCH_MARKERS = 1u << 2,
 };
 
@@ -158,7 +158,7 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * -ENOENT, -EACCES (mprotect: /proc/self/maps); -EBADF, -EIO (the program has closed a descriptor of
  * the library's, and no other can be opened now); -ECHILD. On error nothing is
  * watched.
- * O(log regions) with WW_WATCH_FRESH and WW_WATCH_LAZY where the backend has
+ * O(log regions) with WW_WATCH_FRESH and WW_WATCH_PRIVATE_ANONYMOUS where the backend has
  * WW_CAP_FREE_ARMING; without the latter also O(mappings of the process); shared
  * memory and files: O(pages).
  */
@@ -302,7 +302,7 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  *
  * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
  * until it is dropped or filled by ww_fill(); where the kernel can do neither (/dev/zero
- * watched with WW_WATCH_LAZY), until other memory is mapped there.
+ * watched with WW_WATCH_PRIVATE_ANONYMOUS), until other memory is mapped there.
  *
  * It ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that
  * is at work there, so a callback must call neither; later none begins. Pages that are still

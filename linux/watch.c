@@ -24,8 +24,9 @@ static int choose_arming(const struct ww_range *range, unsigned int flags, struc
 {
     int err = 0;
 
-    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_LAZY, .page_size = ww_page_size() };
-    if (!(flags & WW_WATCH_LAZY)) {
+    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_PRIVATE_ANONYMOUS,
+                               .page_size = ww_page_size() };
+    if (!(flags & WW_WATCH_PRIVATE_ANONYMOUS)) {
         err = ww_mapped_survey(range->start, range->end, ret);
     }
     return err == -ENOMEM || err == -EINVAL ? err : 0;
@@ -139,7 +140,7 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     return err;
 }
 
-#define ARMING_FLAGS (WW_WATCH_LAZY | WW_WATCH_MARKERS)
+#define ARMING_FLAGS (WW_WATCH_PRIVATE_ANONYMOUS | WW_WATCH_MARKERS)
 #define WATCH_FLAGS (WW_WATCH_FRESH | ARMING_FLAGS)
 
 WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)

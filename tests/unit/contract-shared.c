@@ -72,7 +72,7 @@ static bool make_subject(enum kind kind, struct subject *ret)
     }
     switch (kind) {
     case PRIVATE_LAZY:
-        ret->flags = WW_WATCH_LAZY;
+        ret->flags = WW_WATCH_PRIVATE_ANONYMOUS;
         ret->base = map_pages(NR_PAGES);
         return true;
     case PRIVATE_MARKERS:
@@ -334,7 +334,8 @@ START_TEST(arming_flags_exclude_each_other)
 {
     char *base = map_pages(4);
 
-    ck_assert_int_eq(ww_watch(ctx, base, 4 * page_size(), WW_WATCH_LAZY | WW_WATCH_MARKERS), -EINVAL);
+    ck_assert_int_eq(ww_watch(ctx, base, 4 * page_size(), WW_WATCH_PRIVATE_ANONYMOUS | WW_WATCH_MARKERS),
+                     -EINVAL);
     ck_assert_int_eq(ww_find(ctx, base, &(struct ww_range){ 0 }), -ENOENT);
     munmap(base, 4 * page_size());
 }

@@ -170,7 +170,7 @@ static void case_watch(const char *name)
     MUST(!ww_watch(ctx, base, 8 * page, WW_WATCH_FRESH));
     write_page(base, 10, 1);
     MUST(!ww_watch(ctx, base + 8 * page, 8 * page, 0));
-    MUST(!ww_watch(ctx, base + 16 * page, 8 * page, WW_WATCH_FRESH | WW_WATCH_LAZY));
+    MUST(!ww_watch(ctx, base + 16 * page, 8 * page, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS));
     MUST(ww_watch(ctx, base + 20 * page, 8 * page, 0) == -EEXIST);
     MUST(ww_watch(ctx, base + 24 * page, 8 * page, WW_WATCH_MARKERS) <= 0);
     MUST(!ww_find(ctx, base, &range));
