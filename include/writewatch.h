@@ -69,10 +69,6 @@ enum ww_watch_flag {
      * Spares looking that up, whose cost grows with the number of mappings. If it
      * is something else, reads of shared or file pages may count as writes. */
     WW_WATCH_PRIVATE_ANONYMOUS = 1u << 1,
-    /* Arm every page one by one, holes too, as is done for shared memory and files,
-     * whatever is mapped. Costs time and page tables per page: for comparison. Not
-     * with WW_WATCH_PRIVATE_ANONYMOUS. */
-    WW_WATCH_MARKERS = 1u << 2,
 };
 
 /* Flags of ww_get_pages() and ww_get_ranges(). */
@@ -239,9 +235,10 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  *
  * Without this call nothing is lost either: a replaced mapping is noticed where
  * the backend has WW_CAP_LOST_DETECTED and its pages then count as written; and
- * pages that were reported or filled before they were dropped (with WW_WATCH_MARKERS,
- * all that were dropped) may be reported once more: when they are read, or at once where
- * all of the range that is asked for, or 32 MB of it in a row, had been reported.
+ * pages that were reported or filled before they were dropped (all that were dropped, where
+ * the range has shared memory or a file beside it) may be reported once more: when they are
+ * read, or at once where all of the range that is asked for, or 32 MB of it in a row, had
+ * been reported.
  *
  * New pages that exist when it is called count as written, but for those that the
  * kernel brings in by itself where mlockall(2) has MCL_FUTURE.

@@ -17,7 +17,7 @@ libengine_la_SOURCES = \
 	linux/region.c linux/region.h \
 	linux/scan_step.c linux/scan_step.h \
 	linux/scratch.c linux/scratch.h \
-	linux/watch.c
+	linux/watch.c linux/watch.h
 
 # The one door to the kernel: nothing else opens a userfaultfd, fills a pm_scan_arg, reads /proc or knows a version.
 libengine_la_SOURCES += \

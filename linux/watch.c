@@ -13,6 +13,7 @@
 #include "kernel/headroom.h"
 #include "kernel/survey.h"
 #include "scan_step.h"
+#include "watch.h"
 
 /*
  * Decides how the region is armed. In private anonymous memory a page that does
@@ -141,15 +142,16 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
 }
 
 #define ARMING_FLAGS (WW_WATCH_PRIVATE_ANONYMOUS | WW_WATCH_MARKERS)
-#define WATCH_FLAGS (WW_WATCH_FRESH | ARMING_FLAGS)
+#define PUBLIC_FLAGS (WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS)
 
-WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+/* @known has the flags that this caller may use. */
+static int watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags, unsigned int known)
 {
     struct ww_range range;
     sigset_t saved;
     int err = ww_range_exact(ctx, addr, len, &range);
 
-    if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
+    if (err || (flags & ~known) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
     }
     err = ww_headroom_take();
@@ -162,6 +164,16 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
         ww_restore_signals(&saved);
     } while (err && ww_workers_make_wanted(&ctx->workers));
     return err;
+}
+
+int ww_watch_internal(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+{
+    return watch(ctx, addr, len, flags, PUBLIC_FLAGS | WW_WATCH_MARKERS);
+}
+
+WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+{
+    return watch(ctx, addr, len, flags, PUBLIC_FLAGS);
 }
 
 /* Where regions were cut at the ends of a range: what lies outside of it, and inside. */

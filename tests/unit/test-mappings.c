@@ -12,6 +12,7 @@
 
 #include "contract.h"
 #include "mappings.h"
+#include "watch.h"
 
 #define NR_CONTROL 8
 #define CONTENT 0x5a
@@ -108,7 +109,7 @@ static bool make(int which)
 
 static bool watch(unsigned int flags)
 {
-    return WORKS(ww_watch(ctx, mapping.base, mapping.len, flags), EINVAL, EPERM);
+    return WORKS(ww_watch_internal(ctx, mapping.base, mapping.len, flags), EINVAL, EPERM);
 }
 
 /* Writes each @step-th page, and draws which were written: a huge page is one. A store that ends in a signal
