@@ -53,8 +53,7 @@ enum ww_cap {
     WW_CAP_FILL_ON_DEMAND = 1u << 8, /* ww_fill_on_demand() works */
     WW_CAP_KERNEL_FILLS = 1u << 9,   /* read(2), write(2)... may be the first to touch a page on demand */
     WW_CAP_FILES = 1u << 10,         /* file mappings can be watched */
-    WW_CAP_MERGEABLE = 1u << 11,     /* no write is lost if KSM merges watched pages (MADV_MERGEABLE) */
-    WW_CAP_HUGETLB = 1u << 12,       /* pages of hugetlbfs can be watched, each reported as a whole */
+    WW_CAP_HUGETLB = 1u << 11,       /* pages of hugetlbfs can be watched, each reported as a whole */
 };
 
 /* Flags of ww_watch(). */
@@ -140,7 +139,8 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * One call makes one region. Regions that touch stay apart: no call below takes
  * a range that leaves its region. Watched memory gets no huge pages and is not
  * merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
- * applied and remain after ww_unwatch()).
+ * applied and remain after ww_unwatch()). Where a program asks for merging again
+ * (MADV_MERGEABLE), the first write to a merged page may be lost.
  *
  * A region cuts the mapping that it lies in: two mappings more, of which
  * vm.max_map_count allows 65,530 by default, until the memory is unmapped; none

@@ -111,13 +111,15 @@ int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers
 
 static struct ww_probe probe_backend(const struct ww_backend *backend, struct ww_workers *workers)
 {
-    struct ww_probe probe = { .name = backend->name, .caps = backend->caps, .reason = "works" };
+    struct ww_probe probe = { .name = backend->name,
+                              .caps = backend->caps & WW_PUBLIC_CAPS,
+                              .reason = "works" };
     const struct ww_words *words;
     struct ww_tracker tracker;
 
     probe.error = ww_tracker_open(backend, workers, &tracker);
     if (!probe.error) {
-        probe.caps = tracker.caps;
+        probe.caps = tracker.caps & WW_PUBLIC_CAPS;
         close_tracker(&tracker);
         return probe;
     }

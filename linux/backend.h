@@ -20,11 +20,18 @@
 struct ww_backend;
 struct ww_demand;
 
+/* The bits of enum ww_cap. */
+#define WW_PUBLIC_CAPS ((WW_CAP_HUGETLB << 1) - 1)
+
+/* For tests, among the capabilities of backends and trackers, and told to no program: no write is lost if KSM
+ * merges watched pages. */
+#define WW_CAP_INTERNAL_MERGEABLE (1u << 31)
+
 /* A backend at work for one context. A context has more than one once a backend has
  * begun to fail and its regions were handed over. */
 struct ww_tracker {
     const struct ww_backend *backend;
-    uint32_t caps;     /* enum ww_cap: the backend's, less what was missing when it was opened */
+    uint32_t caps;     /* the backend's, less what was missing when it was opened */
     bool no_zero_page; /* in this kernel: a read of a hole makes a page as a write does */
     struct ww_workers *workers;
     void *priv;      /* the backend's */
@@ -52,7 +59,7 @@ struct ww_scan {
  */
 struct ww_backend {
     const char *name;
-    uint32_t caps;        /* enum ww_cap */
+    uint32_t caps;        /* enum ww_cap, and internal ones */
     uint64_t steps;       /* bits of enum ww_step: what open() and check() may do */
     uint64_t dispensable; /* those that open() can do without */
     size_t nr_threads;    /* that must be idle for open() and check() */

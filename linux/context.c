@@ -142,7 +142,7 @@ WW_API const char *ww_backend_name(const struct ww_context *ctx)
 
 WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
 {
-    return atomic_load(&ctx->tracker)->caps;
+    return atomic_load(&ctx->tracker)->caps & WW_PUBLIC_CAPS;
 }
 
 WW_API const char *ww_version(void)
