@@ -10,8 +10,8 @@
  *
  * Threads: every call but ww_close() may be made from any thread at any time.
  * All signals but the synchronous ones are blocked while a lock is held, so a
- * thread that is suspended by a signal never holds one. No call may be made
- * from a signal handler.
+ * thread that is suspended by a signal never holds one. No call but ww_strerror()
+ * may be made from a signal handler.
  *
  * Fork: a child inherits neither watches nor the right to use the handle: every
  * call on it returns -ECHILD and touches nothing of the parent's. ww_close()
@@ -321,6 +321,15 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * besides @fill, about six times as much as its first write would.
  */
 int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg);
+
+/*
+ * Says in words what @error, a negative errno that a call declared in writewatch*.h has
+ * returned, means here: one sentence without a full stop. Other errors get the words of the C
+ * library, if it has any that are not translated; 0 and what is greater is no error.
+ *
+ * Never NULL. Static. May be called by any thread, and from a signal handler, at any time.
+ */
+const char *ww_strerror(int error);
 
 /* "major.minor.micro" of the library that is loaded. Static. */
 const char *ww_version(void);

@@ -74,13 +74,17 @@ libengine_la_SOURCES += \
 	linux/pagemap/scan_read.c \
 	linux/pagemap/sink.c
 
+# Apart from the engine, since the preload must do without.
+noinst_LTLIBRARIES += libstrerror.la
+libstrerror_la_SOURCES = linux/strerror.c
+
 include_HEADERS = include/writewatch.h include/writewatch-pagemap.h include/writewatch-win32.h
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = linux/libwritewatch.pc
 
 lib_LTLIBRARIES = libwritewatch.la
 libwritewatch_la_SOURCES =
-libwritewatch_la_LIBADD = libkernel32.la libnt.la libengine.la $(FFI_PIC)
+libwritewatch_la_LIBADD = libkernel32.la libnt.la libengine.la libstrerror.la $(FFI_PIC)
 libwritewatch_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-Wl,--version-script=$(top_srcdir)/linux/libwritewatch.map
 EXTRA_libwritewatch_la_DEPENDENCIES = linux/libwritewatch.map

@@ -6,7 +6,7 @@ dist_man_MANS = man/writewatch.1 man/writewatch-bench.1 man/writewatch-doctor.1 
 	man/writewatch-probe.1 man/writewatch-record.1 man/writewatch-run.1 man/writewatch-scan.1 man/writewatch-top.1 \
 	man/writewatch-json.5 man/writewatch.3 man/writewatch.7 \
 	man/ww_fill.3 man/ww_get_pages.3 man/ww_latch.3 man/ww_open.3 man/ww_pagemap_open.3 \
-	man/ww_pagemap_scan.3 man/ww_probe.3 man/ww_watch.3 man/ww_win32_open.3
+	man/ww_pagemap_scan.3 man/ww_probe.3 man/ww_strerror.3 man/ww_watch.3 man/ww_win32_open.3
 
 TO_WW_FILL = man/links/ww_fill_on_demand.3
 TO_WW_GET_PAGES = man/links/ww_count.3 man/links/ww_get_ranges.3 man/links/ww_reset.3

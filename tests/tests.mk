@@ -31,7 +31,7 @@ EXTRA_DIST += $(SCRIPT_TESTS) tests/unit/expect.sh
 # Unit tests see the engine's insides: they link the engine, not the library.
 UNIT_TESTS =
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
-UNIT_LDADD = libengine.la $(CHECK_LIBS)
+UNIT_LDADD = libengine.la libstrerror.la $(CHECK_LIBS)
 ON_EACH_BACKEND = tests/unit/backends.c tests/unit/backends.h tests/unit/contract.h tests/unit/deny-call.h tests/unit/util.h
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-pageset
@@ -101,6 +101,11 @@ tests_unit_test_pagemap_SOURCES = tests/unit/test-pagemap.c tests/unit/pagemap-t
 	tests/unit/pagemap-filter.c tests/unit/pagemap-process.c tests/unit/pagemap-protect.c
 tests_unit_test_pagemap_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pagemap_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test-strerror
+tests_unit_test_strerror_SOURCES = tests/unit/test-strerror.c tests/unit/util.h
+tests_unit_test_strerror_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_strerror_LDADD = $(UNIT_LDADD)
 
 # The contract, over every backend that works here.
 UNIT_TESTS += tests/unit/test-contract
@@ -318,7 +323,7 @@ clean-local:
 EXTRA_PROGRAMS = tests/bench/native
 tests_bench_native_SOURCES = tests/bench/native.c tests/bench/peers.h tests/bench/bounds.c tests/bench/command.c tests/bench/marker.c \
 	tests/bench/report.c
-tests_bench_native_LDADD = libbench.la libengine.la
+tests_bench_native_LDADD = libbench.la libengine.la libstrerror.la
 # tests/bench/bounds is no program made from bounds.c, whichever of the two a checkout made last.
 tests/bench/bounds: ;
 EXTRA_DIST += tests/bench/bounds tests/bench/targets tests/bench/wine.sh tests/bench/in-wine.sh tests/bench/gctest.sh tests/bench/table.awk

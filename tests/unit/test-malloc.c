@@ -153,6 +153,7 @@ static void case_probe(const char *name)
     (void)name;
     MUST(ww_probe(backends, MAX_BACKENDS) > 0);
     MUST(ww_version());
+    MUST(ww_strerror(-EBUSY) && ww_strerror(-EDOM));
 }
 
 static void case_open(const char *name)
