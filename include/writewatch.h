@@ -179,6 +179,17 @@ int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range);
 
 /*
+ * Finds the first region that ends behind @addr: the one that holds it, or else the
+ * next one. A loop that begins with NULL and goes on with @ret_range->end visits all
+ * regions by ascending ends, each as it is at that moment; those that come or go during
+ * the loop may be left out.
+ *
+ * Returns 0 and sets *@ret_range, or -ENOENT (there is none), -EINVAL (NULL), -ECHILD.
+ * O(log regions).
+ */
+int ww_next(struct ww_context *ctx, const void *addr, struct ww_range *ret_range);
+
+/*
  * The addresses of the pages of [@addr, @addr + @len) that were written since
  * they were last reset, ascending, one each. The range is rounded out to pages
  * and must lie within one region.

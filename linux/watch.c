@@ -325,3 +325,11 @@ WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *re
     }
     return ww_find_next(ctx, (uintptr_t)addr, (uintptr_t)addr + 1, ret_range);
 }
+
+WW_API int ww_next(struct ww_context *ctx, const void *addr, struct ww_range *ret_range)
+{
+    if (!ctx || !ret_range) {
+        return -EINVAL;
+    }
+    return ww_find_next(ctx, (uintptr_t)addr, UINTPTR_MAX, ret_range);
+}

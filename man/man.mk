@@ -15,7 +15,7 @@ TO_WW_OPEN = man/links/ww_close.3 man/links/ww_version.3
 TO_WW_PAGEMAP_OPEN = man/links/ww_pagemap_categories.3 man/links/ww_pagemap_close.3 \
 	man/links/ww_pagemap_flags.3 man/links/ww_pagemap_source.3
 TO_WW_PROBE = man/links/ww_backend_caps.3 man/links/ww_backend_name.3
-TO_WW_WATCH = man/links/ww_find.3 man/links/ww_unwatch.3
+TO_WW_WATCH = man/links/ww_find.3 man/links/ww_next.3 man/links/ww_unwatch.3
 TO_WW_WIN32_OPEN = man/links/ww_win32_bind.3 man/links/ww_win32_close.3 man/links/ww_win32_last_error.3
 MAN_LINKS = $(TO_WW_FILL) $(TO_WW_GET_PAGES) $(TO_WW_LATCH) $(TO_WW_OPEN) $(TO_WW_PAGEMAP_OPEN) \
 	$(TO_WW_PROBE) $(TO_WW_WATCH) $(TO_WW_WIN32_OPEN)

@@ -176,6 +176,7 @@ static void case_watch(const char *name)
     MUST(ww_watch(ctx, base + 20 * page, 8 * page, 0) == -EEXIST);
     MUST(ww_watch_internal(ctx, base + 24 * page, 8 * page, WW_WATCH_MARKERS) <= 0);
     MUST(!ww_find(ctx, base, &range));
+    MUST(!ww_next(ctx, base, &range));
     MUST(!ww_unwatch(ctx, base + 2 * page, 2 * page));
     MUST(!ww_unwatch(ctx, base, NR * page));
     MUST((ww_close(ctx), true));
