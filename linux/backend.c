@@ -179,6 +179,10 @@ int ww_tracker_open_best(struct ww_tracker *ret, struct ww_workers *workers, uin
             if (!err) {
                 close_tracker(ret);
             }
+            if (err && !workers->can_grow && atomic_load(&workers->wanted)) {
+                /* A thread is missing for a moment, which is no reason for a lesser one. */
+                return err;
+            }
             first_err = first_err ? first_err : err;
         }
     }
