@@ -112,6 +112,19 @@ ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
 int ww_open(struct ww_context **ret_ctx, const char *backend);
 
 /*
+ * Opens a context with a backend that has all capabilities of @required, bits of enum
+ * ww_cap: the one that @backend names as for ww_open(), or else the best of those that
+ * have them. ww_open() requires none.
+ *
+ * If the backend begins to fail later, only one that has them takes over. Where there is
+ * none, every page counts as written from then on, and ww_backend_caps() tells what is left.
+ *
+ * Returns what ww_open() returns; -EINVAL (unknown bits in @required); -EOPNOTSUPP (the named
+ * backend, or each one that works here, lacks one of them). Costs what ww_open() costs.
+ */
+int ww_open_with(struct ww_context **ret_ctx, const char *backend, uint32_t required);
+
+/*
  * Ends all watches of a context and frees it. NULL is allowed.
  * No other thread may be inside a call on this context.
  */

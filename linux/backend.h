@@ -146,12 +146,14 @@ extern const struct ww_backend ww_backend_uffd, ww_backend_uffd_sync, ww_backend
 /* Once in a process, before anything is held. */
 void ww_backend_prepare(void);
 
-/* Opens the named backend, or the best that works (NULL), as the context's first tracker. Nothing is held. 0,
- * or the negative errno of the first that was tried. */
+/* Opens the named backend, or the best that works (NULL), as the context's first tracker; either has what the
+ * context requires. Nothing is held. 0, or the negative errno of the first that was tried. */
 int ww_backend_choose(struct ww_context *ctx, const char *name);
 
-/* Opens a backend and tries it. 0 or a negative errno. */
-int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, struct ww_tracker *ret);
+/* Opens a backend and tries it. 0 or a negative errno: -EOPNOTSUPP if it lacks one of the capabilities of
+ * @need here. */
+int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, uint32_t need,
+                    struct ww_tracker *ret);
 
 /* Opens the best backend whose capabilities have all of @need and none of @avoid. */
 int ww_tracker_open_best(struct ww_tracker *ret, struct ww_workers *workers, uint32_t need, uint32_t avoid);

@@ -11,7 +11,7 @@ dist_man_MANS = man/writewatch.1 man/writewatch-bench.1 man/writewatch-doctor.1 
 TO_WW_FILL = man/links/ww_fill_on_demand.3
 TO_WW_GET_PAGES = man/links/ww_count.3 man/links/ww_get_ranges.3 man/links/ww_reset.3
 TO_WW_LATCH = man/links/ww_discard.3 man/links/ww_protect.3
-TO_WW_OPEN = man/links/ww_close.3 man/links/ww_version.3
+TO_WW_OPEN = man/links/ww_close.3 man/links/ww_open_with.3 man/links/ww_version.3
 TO_WW_PAGEMAP_OPEN = man/links/ww_pagemap_categories.3 man/links/ww_pagemap_close.3 \
 	man/links/ww_pagemap_flags.3 man/links/ww_pagemap_source.3
 TO_WW_PROBE = man/links/ww_backend_caps.3 man/links/ww_backend_name.3

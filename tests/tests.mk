@@ -112,7 +112,7 @@ UNIT_TESTS += tests/unit/test-contract
 tests_unit_test_contract_SOURCES = tests/unit/test-contract.c $(ON_EACH_BACKEND) \
 	tests/unit/contract-answers.c tests/unit/contract-arguments.c tests/unit/contract-choice.c \
 	tests/unit/contract-handover.c tests/unit/contract-mappings.c tests/unit/contract-process.c tests/unit/contract-quiet.c \
-	tests/unit/contract-next.c tests/unit/contract-odd.c tests/unit/contract-random.c tests/unit/contract-shared.c tests/unit/contract-sizes.c \
+	tests/unit/contract-next.c tests/unit/contract-odd.c tests/unit/contract-random.c tests/unit/contract-required.c tests/unit/contract-shared.c tests/unit/contract-sizes.c \
 	tests/unit/model.c tests/unit/model.h tests/unit/model-behind.c tests/unit/model-changes.c \
 	tests/unit/model-ops.h
 tests_unit_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -27,6 +27,7 @@ static int run(void)
     add_handover_cases(suite);
     add_odd_cases(suite);
     add_next_cases(suite);
+    add_required_cases(suite);
     return run_suite(suite);
 }
 

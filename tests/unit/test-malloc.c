@@ -161,6 +161,7 @@ static void case_open(const char *name)
     open_one(name);
     MUST(ww_backend_name(ctx) && ww_backend_caps(ctx));
     MUST((ww_close(ctx), true));
+    MUST(ww_open_with(&ctx, name[0] ? name : NULL, WW_CAP_SHARED) || (ww_close(ctx), true));
 }
 
 static void case_watch(const char *name)
