@@ -109,6 +109,9 @@ static const char *backend_reason(const char *name)
         if (!strcmp(probes[i].name, name) && probes[i].error) {
             return probes[i].reason;
         }
+        if (!strcmp(probes[i].name, name)) {
+            return "system calls fail on memory watched this way, so Wine's own watch stays";
+        }
     }
     return "no such backend";
 }
@@ -126,13 +129,8 @@ static struct ww_context *open_context(void)
     if (!backend || !backend[0]) {
         backend = "uffd";
     }
-    if (ww_open(&ctx, backend)) {
+    if (ww_open_with(&ctx, backend, WW_CAP_KERNEL_WRITES)) {
         stay_out(backend, backend_reason(backend));
-        return NULL;
-    }
-    if (!(ww_backend_caps(ctx) & WW_CAP_KERNEL_WRITES)) {
-        stay_out(backend, "system calls fail on memory watched this way, so Wine's own watch stays");
-        ww_close(ctx);
         return NULL;
     }
     return ctx;
