@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define WW_VERSION_MAJOR 0
-#define WW_VERSION_MINOR 1
+#define WW_VERSION_MINOR 2
 
 /* One set of watched ranges of this process, served by one backend. */
 struct ww_context;
