@@ -96,10 +96,12 @@ int main(void)
     size_t len = NR_PAGES * image.page_size, saved, fetched = 0;
     struct ww_context *ctx = NULL;
     char value;
+    int err;
 
-    if (ww_open(&ctx, NULL) || !(ww_backend_caps(ctx) & WW_CAP_FILL_ON_DEMAND)) {
-        ww_close(ctx);
-        printf("SKIP: no backend can fill on demand here (writewatch probe says why)\n");
+    err = ww_open_with(&ctx, NULL, WW_CAP_FILL_ON_DEMAND);
+    if (err) {
+        printf("SKIP: no backend can fill on demand here: %s (writewatch probe says why)\n",
+               ww_strerror(err));
         return 77;
     }
     save_first_image(&image);

@@ -10,8 +10,8 @@
  *
  * Threads: every call but ww_close() may be made from any thread at any time.
  * All signals but the synchronous ones are blocked while a lock is held, so a
- * thread that is suspended by a signal never holds one. No call may be made
- * from a signal handler.
+ * thread that is suspended by a signal never holds one. No call but ww_strerror()
+ * may be made from a signal handler.
  *
  * Fork: a child inherits neither watches nor the right to use the handle: every
  * call on it returns -ECHILD and touches nothing of the parent's. ww_close()
@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define WW_VERSION_MAJOR 0
-#define WW_VERSION_MINOR 1
+#define WW_VERSION_MINOR 2
 
 /* One set of watched ranges of this process, tracked by one backend. */
 struct ww_context;
@@ -53,8 +53,7 @@ enum ww_cap {
     WW_CAP_FILL_ON_DEMAND = 1u << 8, /* ww_fill_on_demand() works */
     WW_CAP_KERNEL_FILLS = 1u << 9,   /* read(2), write(2)... may be the first to touch a page on demand */
     WW_CAP_FILES = 1u << 10,         /* file mappings can be watched */
-    WW_CAP_MERGEABLE = 1u << 11,     /* no write is lost if KSM merges watched pages (MADV_MERGEABLE) */
-    WW_CAP_HUGETLB = 1u << 12,       /* pages of hugetlbfs can be watched, each reported as a whole */
+    WW_CAP_HUGETLB = 1u << 11,       /* pages of hugetlbfs can be watched, each reported as a whole */
 };
 
 /* Flags of ww_watch(). */
@@ -65,14 +64,10 @@ enum ww_watch_flag {
      * mlockall(2) has MCL_FUTURE is no touch; MAP_POPULATE is one, and its pages
      * would count as written. */
     WW_WATCH_FRESH = 1u << 0,
-    /* The caller knows that the range is private anonymous memory of small pages.
+    /* The caller promises that the range is private anonymous memory of small pages.
      * Spares looking that up, whose cost grows with the number of mappings. If it
      * is something else, reads of shared or file pages may count as writes. */
-    WW_WATCH_LAZY = 1u << 1,
-    /* Arm every page one by one, holes too, as is done for shared memory and files,
-     * whatever is mapped. Costs time and page tables per page: for comparison. Not
-     * with WW_WATCH_LAZY. */
-    WW_WATCH_MARKERS = 1u << 2,
+    WW_WATCH_PRIVATE_ANONYMOUS = 1u << 1,
 };
 
 /* Flags of ww_get_pages() and ww_get_ranges(). */
@@ -116,6 +111,19 @@ ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity);
  */
 int ww_open(struct ww_context **ret_ctx, const char *backend);
 
+/*
+ * Opens a context with a backend that has all capabilities of @required, bits of enum
+ * ww_cap: the one that @backend names as for ww_open(), or else the best of those that
+ * have them. ww_open() requires none.
+ *
+ * If the backend begins to fail later, only one that has them takes over. Where there is
+ * none, every page counts as written from then on, and ww_backend_caps() tells what is left.
+ *
+ * Returns what ww_open() returns; -EINVAL (unknown bits in @required); -EOPNOTSUPP (the named
+ * backend, or each one that works here, lacks one of them). Costs what ww_open() costs.
+ */
+int ww_open_with(struct ww_context **ret_ctx, const char *backend, uint32_t required);
+
 /* Ends all watches of a context and frees it. NULL is allowed. No other thread may be inside a call on it. */
 void ww_close(struct ww_context *ctx);
 
@@ -139,7 +147,8 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * One call makes one region. Regions that touch stay apart: no call below takes
  * a range that leaves its region. Watched memory gets no huge pages and is not
  * merged by KSM (MADV_NOHUGEPAGE and MADV_UNMERGEABLE are
- * applied and remain after ww_unwatch()).
+ * applied and remain after ww_unwatch()). Where a program asks for merging again
+ * (MADV_MERGEABLE), the first write to a merged page may be lost.
  *
  * A region cuts the mapping that it lies in: two mappings more, of which
  * vm.max_map_count allows 65,530 by default, until the memory is unmapped; none
@@ -153,7 +162,7 @@ uint32_t ww_backend_caps(const struct ww_context *ctx);
  * -ENOENT, -EACCES (mprotect: /proc/self/maps); -EBADF, -EIO (the program has closed a descriptor of
  * the library's, and no other can be opened now); -ECHILD. On error nothing is
  * watched.
- * O(log regions) with WW_WATCH_FRESH and WW_WATCH_LAZY where the backend has
+ * O(log regions) with WW_WATCH_FRESH and WW_WATCH_PRIVATE_ANONYMOUS where the backend has
  * WW_CAP_FREE_ARMING; without the latter also O(mappings of the process); shared
  * memory and files: O(pages).
  */
@@ -176,6 +185,17 @@ int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
  * -ENOENT, -EINVAL, -ECHILD. O(log regions).
  */
 int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range);
+
+/*
+ * Finds the first region that ends behind @addr: the one that holds it, or else the
+ * next one. A loop that begins with NULL and goes on with @ret_range->end visits all
+ * regions by ascending ends, each as it is at that moment; those that come or go during
+ * the loop may be left out.
+ *
+ * Returns 0 and sets *@ret_range, or -ENOENT (there is none), -EINVAL (NULL), -ECHILD.
+ * O(log regions).
+ */
+int ww_next(struct ww_context *ctx, const void *addr, struct ww_range *ret_range);
 
 /*
  * The addresses of the pages of [@addr, @addr + @len) that were written since they were last reset,
@@ -228,9 +248,10 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  *
  * Without this call nothing is lost either: a replaced mapping is noticed where
  * the backend has WW_CAP_LOST_DETECTED and its pages then count as written; and
- * pages that were reported or filled before they were dropped (with WW_WATCH_MARKERS,
- * all that were dropped) may be reported once more: when they are read, or at once where
- * all of the range that is asked for, or 32 MB of it in a row, had been reported.
+ * pages that were reported or filled before they were dropped (all that were dropped, where
+ * the range has shared memory or a file beside it) may be reported once more: when they are
+ * read, or at once where all of the range that is asked for, or 32 MB of it in a row, had
+ * been reported.
  *
  * New pages that exist when it is called count as written, except those that the kernel brings in by itself
  * after mlockall(2) with MCL_FUTURE.
@@ -286,7 +307,7 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  *
  * If @fill fails for a page, or there is no memory for it, accesses to it end in SIGBUS
  * until it is dropped or filled by ww_fill(); where the kernel can do neither (/dev/zero
- * watched with WW_WATCH_LAZY), until other memory is mapped there.
+ * watched with WW_WATCH_PRIVATE_ANONYMOUS), until other memory is mapped there.
  *
  * Demand paging ends with ww_unwatch() of the range or ww_close(). Both wait for a callback that runs for the
  * range, so a callback must call neither; after that none begins. Pages that are still missing then are
@@ -307,6 +328,15 @@ typedef int (*ww_fill_fn)(void *arg, uintptr_t addr, void *page, size_t len);
  * besides @fill, about six times as much as its first write would.
  */
 int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg);
+
+/*
+ * Says in words what @error, a negative errno that a call declared in writewatch*.h has
+ * returned, means here: one sentence without a full stop. Other errors get the words of the C
+ * library, if it has any that are not translated; 0 and what is greater is no error.
+ *
+ * Never NULL. Static. May be called by any thread, and from a signal handler, at any time.
+ */
+const char *ww_strerror(int error);
 
 /* "major.minor.micro" of the library that is loaded. Static. */
 const char *ww_version(void);

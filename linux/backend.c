@@ -83,11 +83,15 @@ static void close_tracker(struct ww_tracker *tracker)
 
 /* In a replacement under locks, and under none when a context is opened. The
  * kernel's EINVAL is none of the caller's arguments. */
-int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, struct ww_tracker *ret)
+int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, uint32_t need,
+                    struct ww_tracker *ret)
 {
     sigset_t saved;
     int err;
 
+    if (need & ~backend->caps) {
+        return -EOPNOTSUPP;
+    }
     if (workers->can_grow) {
         /* Where that fails, open() says so. */
         ww_workers_reserve(workers, backend->nr_threads, WW_STACK_BYTES);
@@ -100,6 +104,9 @@ int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers
     }
     if (!err) {
         err = check(ret);
+        if (!err && (need & ~ret->caps)) {
+            err = -EOPNOTSUPP;
+        }
         if (err) {
             close_tracker(ret);
         }
@@ -110,13 +117,15 @@ int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers
 
 static struct ww_probe probe_backend(const struct ww_backend *backend, struct ww_workers *workers)
 {
-    struct ww_probe probe = { .name = backend->name, .caps = backend->caps, .reason = "works" };
+    struct ww_probe probe = { .name = backend->name,
+                              .caps = backend->caps & WW_PUBLIC_CAPS,
+                              .reason = "works" };
     const struct ww_words *words;
     struct ww_tracker tracker;
 
-    probe.error = ww_tracker_open(backend, workers, &tracker);
+    probe.error = ww_tracker_open(backend, workers, 0, &tracker);
     if (!probe.error) {
-        probe.caps = tracker.caps;
+        probe.caps = tracker.caps & WW_PUBLIC_CAPS;
         close_tracker(&tracker);
         return probe;
     }
@@ -157,7 +166,7 @@ void ww_tracker_put_first(struct ww_context *ctx, struct ww_tracker *tracker)
     atomic_store(&ctx->tracker, tracker);
 }
 
-/* The first failure is the reason if none is left. */
+/* The first failure that says more than -EOPNOTSUPP is the reason if none is left: a shortage, say. */
 int ww_tracker_open_best(struct ww_tracker *ret, struct ww_workers *workers, uint32_t need, uint32_t avoid)
 {
     int err, first_err = 0;
@@ -169,24 +178,27 @@ int ww_tracker_open_best(struct ww_tracker *ret, struct ww_workers *workers, uin
             if ((ww_backends[i]->caps & all) != all || (ww_backends[i]->caps & avoid)) {
                 continue;
             }
-            err = ww_tracker_open(ww_backends[i], workers, ret);
-            if (!err && (ret->caps & all) == all) {
+            err = ww_tracker_open(ww_backends[i], workers, all, ret);
+            if (!err) {
                 return 0;
             }
-            if (!err) {
-                close_tracker(ret);
+            if (!workers->can_grow && atomic_load(&workers->wanted)) {
+                /* A thread is missing for a moment, which is no reason for a lesser one. */
+                return err;
             }
-            first_err = first_err ? first_err : err;
+            if (err != -EOPNOTSUPP && !first_err) {
+                first_err = err;
+            }
         }
     }
     return first_err ? first_err : -EOPNOTSUPP;
 }
 
-static int open_named(struct ww_tracker *ret, struct ww_workers *workers, const char *name)
+static int open_named(struct ww_tracker *ret, struct ww_workers *workers, const char *name, uint32_t need)
 {
     for (size_t i = 0; i < ww_nr_backends; i++) {
         if (!strcmp(name, ww_backends[i]->name)) {
-            return ww_tracker_open(ww_backends[i], workers, ret);
+            return ww_tracker_open(ww_backends[i], workers, need, ret);
         }
     }
     return -EINVAL;
@@ -203,7 +215,8 @@ int ww_backend_choose(struct ww_context *ctx, const char *name)
     }
     ctx->named = name;
     workers->can_grow = true;
-    err = name ? open_named(tracker, workers, name) : ww_tracker_open_best(tracker, workers, 0, 0);
+    err = name ? open_named(tracker, workers, name, ctx->required)
+               : ww_tracker_open_best(tracker, workers, ctx->required, 0);
     if (!err && tracker->backend->nr_threads) {
         /* For a successor: it is opened under locks. Without them it takes longer until there is one. */
         ww_workers_reserve(workers, tracker->backend->nr_threads, WW_STACK_BYTES);

@@ -20,11 +20,18 @@
 struct ww_backend;
 struct ww_demand;
 
+/* The bits of enum ww_cap. */
+#define WW_PUBLIC_CAPS ((WW_CAP_HUGETLB << 1) - 1)
+
+/* For tests, among the capabilities of backends and trackers, and told to no program: no write is lost if KSM
+ * merges watched pages. */
+#define WW_CAP_INTERNAL_MERGEABLE (1u << 31)
+
 /* A backend at work for one context. A context has more than one once a backend has
  * begun to fail and its regions were handed over. */
 struct ww_tracker {
     const struct ww_backend *backend;
-    uint32_t caps;     /* enum ww_cap: the backend's, less what was missing when it was opened */
+    uint32_t caps;     /* the backend's, less what was missing when it was opened */
     bool no_zero_page; /* in this kernel: a read of a hole makes a page as a write does */
     struct ww_workers *workers;
     void *priv;      /* the backend's */
@@ -52,7 +59,7 @@ struct ww_scan {
  */
 struct ww_backend {
     const char *name;
-    uint32_t caps;        /* enum ww_cap */
+    uint32_t caps;        /* enum ww_cap, and internal ones */
     uint64_t steps;       /* bits of enum ww_step: what open() and check() may do */
     uint64_t dispensable; /* those that open() can do without */
     size_t nr_threads;    /* that must be idle for open() and check() */
@@ -139,12 +146,14 @@ extern const struct ww_backend ww_backend_uffd, ww_backend_uffd_sync, ww_backend
 /* Once in a process, before anything is held. */
 void ww_backend_prepare(void);
 
-/* Opens the named backend, or the best that works (NULL), as the context's first tracker. Nothing is held. 0,
- * or the negative errno of the first that was tried. */
+/* Opens the named backend, or the best that works (NULL), as the context's first tracker; either has what the
+ * context requires. Nothing is held. 0, or the negative errno of the first that was tried. */
 int ww_backend_choose(struct ww_context *ctx, const char *name);
 
-/* Opens a backend and tries it. 0 or a negative errno. */
-int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, struct ww_tracker *ret);
+/* Opens a backend and tries it. 0 or a negative errno: -EOPNOTSUPP if it lacks one of the capabilities of
+ * @need here. */
+int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, uint32_t need,
+                    struct ww_tracker *ret);
 
 /* Opens the best backend whose capabilities have all of @need and none of @avoid. */
 int ww_tracker_open_best(struct ww_tracker *ret, struct ww_workers *workers, uint32_t need, uint32_t avoid);

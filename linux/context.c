@@ -65,12 +65,12 @@ static void free_context(struct ww_context *ctx)
     free(ctx);
 }
 
-WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
+WW_API int ww_open_with(struct ww_context **ret_ctx, const char *backend, uint32_t required)
 {
     struct ww_context *ctx;
     int err;
 
-    if (!ret_ctx) {
+    if (!ret_ctx || (required & ~WW_PUBLIC_CAPS)) {
         return -EINVAL;
     }
     ww_page_size_init();
@@ -79,6 +79,7 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     if (!ctx) {
         return -ENOMEM;
     }
+    ctx->required = required;
     if (!backend) {
         backend = secure_getenv("WW_BACKEND");
     }
@@ -89,6 +90,11 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
     }
     *ret_ctx = ctx;
     return 0;
+}
+
+WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
+{
+    return ww_open_with(ret_ctx, backend, 0);
 }
 
 /* Waits for callbacks first, because one that fails looks its region up. Threads that still wait for a page
@@ -142,7 +148,7 @@ WW_API const char *ww_backend_name(const struct ww_context *ctx)
 
 WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
 {
-    return atomic_load(&ctx->tracker)->caps;
+    return atomic_load(&ctx->tracker)->caps & WW_PUBLIC_CAPS;
 }
 
 WW_API const char *ww_version(void)

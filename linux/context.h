@@ -33,6 +33,7 @@ struct ww_context {
     _Atomic(struct ww_tracker *) tracker;
     pthread_mutex_t tracker_lock; /* held while a tracker is replaced */
     bool named;                   /* the caller asked for this backend and no other */
+    uint32_t required;            /* capabilities that only the fallback may lack */
     struct ww_tracker fallback;   /* of the backend that cannot fail */
     const unsigned int *alive;    /* a page that fork wipes: 1 where the context was opened */
     pthread_rwlock_t table_lock;

@@ -33,17 +33,18 @@ static size_t nr_trackers(const struct ww_tracker *tracker)
     return nr;
 }
 
-/* Opens the same backend anew, or else one that the program can live with as well. */
+/* Opens the same backend anew, or else one that the program can live with as well.
+ * Either has what the context requires. */
 static int open_successor(struct ww_context *ctx, const struct ww_tracker *failing, struct ww_tracker *ret)
 {
-    int err = ww_tracker_open(failing->backend, &ctx->workers, ret);
+    int err = ww_tracker_open(failing->backend, &ctx->workers, ctx->required, ret);
 
     if (err == -EIO) {
         /* The end of the failing tracker may have disturbed the self test. */
-        err = ww_tracker_open(failing->backend, &ctx->workers, ret);
+        err = ww_tracker_open(failing->backend, &ctx->workers, ctx->required, ret);
     }
     if (err && !is_passing(ctx, err) && !ctx->named) {
-        err = ww_tracker_open_best(ret, &ctx->workers, failing->caps & WW_CAP_KERNEL_WRITES,
+        err = ww_tracker_open_best(ret, &ctx->workers, ctx->required | (failing->caps & WW_CAP_KERNEL_WRITES),
                                    ~failing->caps & WW_CAP_OWNS_PROT);
     }
     return err;

@@ -17,7 +17,7 @@ libengine_la_SOURCES = \
 	linux/region.c linux/region.h \
 	linux/scan_step.c linux/scan_step.h \
 	linux/scratch.c linux/scratch.h \
-	linux/watch.c
+	linux/watch.c linux/watch.h
 
 # The one door to the kernel: nothing else opens a userfaultfd, fills a pm_scan_arg, reads /proc or knows a version.
 libengine_la_SOURCES += \
@@ -75,13 +75,17 @@ libengine_la_SOURCES += \
 	linux/pagemap/scan_read.c \
 	linux/pagemap/sink.c
 
+# Apart from the engine, since the preload must do without.
+noinst_LTLIBRARIES += libstrerror.la
+libstrerror_la_SOURCES = linux/strerror.c
+
 include_HEADERS = include/writewatch.h include/writewatch-pagemap.h include/writewatch-win32.h
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = linux/libwritewatch.pc
 
 lib_LTLIBRARIES = libwritewatch.la
 libwritewatch_la_SOURCES =
-libwritewatch_la_LIBADD = libkernel32.la libnt.la libengine.la $(FFI_PIC)
+libwritewatch_la_LIBADD = libkernel32.la libnt.la libengine.la libstrerror.la $(FFI_PIC)
 libwritewatch_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-Wl,--version-script=$(top_srcdir)/linux/libwritewatch.map
 EXTRA_libwritewatch_la_DEPENDENCIES = linux/libwritewatch.map

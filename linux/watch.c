@@ -13,6 +13,7 @@
 #include "kernel/headroom.h"
 #include "kernel/survey.h"
 #include "scan_step.h"
+#include "watch.h"
 
 /*
  * Decides how the region is armed. In private anonymous memory a page that does
@@ -24,8 +25,9 @@ static int choose_arming(const struct ww_range *range, unsigned int flags, struc
 {
     int err = 0;
 
-    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_LAZY, .page_size = ww_page_size() };
-    if (!(flags & WW_WATCH_LAZY)) {
+    *ret = (struct ww_mapped){ .private_anonymous = flags & WW_WATCH_PRIVATE_ANONYMOUS,
+                               .page_size = ww_page_size() };
+    if (!(flags & WW_WATCH_PRIVATE_ANONYMOUS)) {
         err = ww_mapped_survey(range->start, range->end, ret);
     }
     return err == -ENOMEM || err == -EINVAL ? err : 0;
@@ -139,16 +141,17 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     return err;
 }
 
-#define ARMING_FLAGS (WW_WATCH_LAZY | WW_WATCH_MARKERS)
-#define WATCH_FLAGS (WW_WATCH_FRESH | ARMING_FLAGS)
+#define ARMING_FLAGS (WW_WATCH_PRIVATE_ANONYMOUS | WW_WATCH_MARKERS)
+#define PUBLIC_FLAGS (WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS)
 
-WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+/* @known has the flags that this caller may use. */
+static int watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags, unsigned int known)
 {
     struct ww_range range;
     sigset_t saved;
     int err = ww_range_exact(ctx, addr, len, &range);
 
-    if (err || (flags & ~WATCH_FLAGS) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
+    if (err || (flags & ~known) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
         return err ? err : -EINVAL;
     }
     err = ww_headroom_take();
@@ -161,6 +164,16 @@ WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
         ww_restore_signals(&saved);
     } while (err && ww_workers_make_wanted(&ctx->workers));
     return err;
+}
+
+int ww_watch_internal(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+{
+    return watch(ctx, addr, len, flags, PUBLIC_FLAGS | WW_WATCH_MARKERS);
+}
+
+WW_API int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
+{
+    return watch(ctx, addr, len, flags, PUBLIC_FLAGS);
 }
 
 /* The regions at the ends of a range after the cuts: below and above lie outside, first and last inside. */
@@ -312,4 +325,12 @@ WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *re
         return -EINVAL;
     }
     return ww_find_next(ctx, (uintptr_t)addr, (uintptr_t)addr + 1, ret_range);
+}
+
+WW_API int ww_next(struct ww_context *ctx, const void *addr, struct ww_range *ret_range)
+{
+    if (!ctx || !ret_range) {
+        return -EINVAL;
+    }
+    return ww_find_next(ctx, (uintptr_t)addr, UINTPTR_MAX, ret_range);
 }

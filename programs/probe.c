@@ -38,7 +38,6 @@ static const struct {
     { WW_CAP_SHARED, "shared", "shared anonymous memory and memfds can be watched" },
     { WW_CAP_FILES, "files", "file mappings can be watched" },
     { WW_CAP_HUGETLB, "hugetlb", "pages of hugetlbfs can be watched" },
-    { WW_CAP_MERGEABLE, "mergeable", "no write is lost where watched pages are merged (MADV_MERGEABLE)" },
     { WW_CAP_FILL, "fill", "content can be installed without counting as written" },
     { WW_CAP_FILL_ON_DEMAND, "fill_on_demand",
       "content can come from the program when a page is first touched" },

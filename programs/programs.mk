@@ -15,7 +15,7 @@ writewatch_SOURCES = programs/main.c programs/programs.h programs/bench.c progra
 writewatch_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS) $(CURSES_CFLAGS) -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"'
 writewatch_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
 writewatch_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)
-writewatch_LDADD = libbench.la libengine.la $(JSON_LIBS) $(CURSES_LIBS)
+writewatch_LDADD = libbench.la libengine.la libstrerror.la $(JSON_LIBS) $(CURSES_LIBS)
 
 # ---- the benchmark's core, for the command and for tests/bench/native ----
 noinst_LTLIBRARIES += libbench.la

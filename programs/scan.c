@@ -330,7 +330,7 @@ static int explain(const struct request *request, int err, char ret_text[TEXT_LE
     while (reasons[i].error && reasons[i].error != -err) {
         i++;
     }
-    snprintf(ret_text, TEXT_LEN, reasons[i].text, request->pid, strerror(-err));
+    snprintf(ret_text, TEXT_LEN, reasons[i].text, request->pid, ww_strerror(err));
     fprintf(stderr, PROGRAM ": %s\n", ret_text);
     return reasons[i].status;
 }

@@ -16,7 +16,7 @@ EXTRA_DIST += $(SCRIPT_TESTS)
 
 # Unit tests see the engine's insides: they link the engine, not the library.
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D%/common $(CHECK_CFLAGS)
-UNIT_LDADD = libengine.la $(CHECK_LIBS)
+UNIT_LDADD = libengine.la libstrerror.la $(CHECK_LIBS)
 
 # What tests preload beside ours.
 TEST_PRELOADS =

@@ -110,6 +110,9 @@ static const char *backend_reason(const char *name)
         if (!strcmp(probes[i].name, name) && probes[i].error) {
             return probes[i].reason;
         }
+        if (!strcmp(probes[i].name, name)) {
+            return "system calls fail on memory watched this way, so Wine's own watch stays";
+        }
     }
     return is_left_out
                ? "not in this preload; take libwritewatch-ntdll-all.so beside it, as 'writewatch run' does"
@@ -139,13 +142,8 @@ static struct ww_context *open_context(void)
         refuse_backend(backend);
         return NULL;
     }
-    if (ww_open(&ctx, backend)) {
+    if (ww_open_with(&ctx, backend, WW_CAP_KERNEL_WRITES)) {
         stay_out(backend, backend_reason(backend));
-        return NULL;
-    }
-    if (!(ww_backend_caps(ctx) & WW_CAP_KERNEL_WRITES)) {
-        refuse_backend(backend);
-        ww_close(ctx);
         return NULL;
     }
     return ctx;

@@ -12,8 +12,8 @@
  *               allocation there any more
  *   released    the watch ends, even if there is another allocation by now
  *
- * Where several causes are possible, more is reported rather than less. tests/stress/models/notes.pml is the model
- * of the queue.
+ * Where several causes are possible, more is reported rather than less. tests/stress/models/notes.pml is the
+ * model of the queue.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -127,11 +127,11 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
         return err;
     }
     nt_drain(nt);
-    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
+    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
     if (err == -EEXIST) {
         err = nt_forget(nt, start, end);
         if (!err) {
-            err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_LAZY);
+            err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
         }
     }
     if (!err) {

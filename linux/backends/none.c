@@ -26,6 +26,6 @@ static ssize_t none_scan(struct ww_region *region, const struct ww_scan *scan, s
 const struct ww_backend ww_backend_none = {
     .name = "none",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING |
-            WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_MERGEABLE | WW_CAP_HUGETLB,
+            WW_CAP_SHARED | WW_CAP_FILES | WW_CAP_INTERNAL_MERGEABLE | WW_CAP_HUGETLB,
     .scan = none_scan,
 };

@@ -25,7 +25,7 @@ static void library_close(void *state)
 
 static int library_watch(void *state, const struct bench_area *area)
 {
-    return ww_watch(state, area->base, area->len, WW_WATCH_FRESH | WW_WATCH_LAZY);
+    return ww_watch(state, area->base, area->len, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
 }
 
 static int library_allocate(void *state, size_t len, bool sparse, struct bench_area *ret_area)

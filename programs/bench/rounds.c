@@ -46,7 +46,7 @@ static void child(const struct job *job, struct bench_report *report)
     }
     err = job->peer->ops->open(job->peer, &run.state);
     if (err) {
-        bench_unable(&run, "it cannot be opened: %s", strerror(-err));
+        bench_unable(&run, "it cannot be opened: %s", ww_strerror(err));
     }
     job->workload->run(&run);
     job->peer->ops->close(run.state);

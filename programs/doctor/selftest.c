@@ -38,8 +38,8 @@ int main(void)
     BOOL good;
 
     _setmode(_fileno(stdout), _O_BINARY);
-    base = VirtualAlloc(NULL, NR_PAGES * PAGE_BYTES, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH,
-                        PAGE_READWRITE);
+    base =
+        VirtualAlloc(NULL, NR_PAGES * PAGE_BYTES, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE);
     if (!base) {
         printf("VirtualAlloc fails, error %lu\n", GetLastError());
         return 1;

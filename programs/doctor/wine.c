@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The checks of `writewatch doctor` that need Wine: its version, and a small Windows program
- * (programs/doctor/selftest.c), which runs with the preload in a new Wine prefix. Wine starts services beside the
- * program, so the counters that the preload publishes tell whether it answered the program; the messages of
- * the preload (dlls/ntdll/attach.c) name the ntdll.so, or the reason why it stayed out.
+ * (programs/doctor/selftest.c), which runs with the preload in a new Wine prefix. Wine starts services beside
+ * the program, so the counters that the preload publishes tell whether it answered the program; the messages
+ * of the preload (dlls/ntdll/attach.c) name the ntdll.so, or the reason why it stayed out.
  */
 #include <elf.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 BENCH_REPORT = %D%/bounds.c %D%/command.c %D%/peers.h %D%/report.c
 EXTRA_PROGRAMS += %D%/native
 %C%_native_SOURCES = %D%/native.c %D%/marker.c $(BENCH_REPORT)
-%C%_native_LDADD = libbench.la libengine.la
+%C%_native_LDADD = libbench.la libengine.la libstrerror.la
 # `bounds` is no program made from bounds.c, whichever of the two a checkout made last.
 %D%/bounds: ;
 EXTRA_DIST += %D%/bounds %D%/gctest.sh %D%/in-wine.sh %D%/table.awk %D%/targets %D%/wine.sh

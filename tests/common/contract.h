@@ -65,5 +65,7 @@ void add_shared_cases(Suite *suite);
 void add_choice_cases(Suite *suite);
 void add_handover_cases(Suite *suite);
 void add_odd_cases(Suite *suite);
+void add_next_cases(Suite *suite);
+void add_required_cases(Suite *suite);
 
 #endif

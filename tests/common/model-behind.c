@@ -42,7 +42,7 @@ static void advise(struct model *model, size_t from, size_t to)
                                    MADV_COLD,     MADV_PAGEOUT, MADV_COLLAPSE };
     int advice = advices[below(model, sizeof(advices) / sizeof(advices[0]))];
 
-    if (advice == MADV_MERGEABLE && !has(model, WW_CAP_MERGEABLE)) {
+    if (advice == MADV_MERGEABLE && !(atomic_load(&model->ctx->tracker)->caps & WW_CAP_INTERNAL_MERGEABLE)) {
         return;
     }
     /* Not every kernel has each of them, and some refuse for the moment. */

@@ -4,6 +4,7 @@
  * that fails has changed nothing.
  */
 #include "model-ops.h"
+#include "watch.h"
 
 void model_reset(struct model *model)
 {
@@ -122,14 +123,14 @@ static void watch_again(struct model *model)
     size_t len = MODEL_PAGES * page_size();
     int err;
 
-    CALL(model, err, ww_watch(model->ctx, model->base, len, model->flags));
+    CALL(model, err, ww_watch_internal(model->ctx, model->base, len, model->flags));
     if (!worked(model, "ww_watch", err)) {
         ASSERT(model, ww_count(model->ctx, model->base, 1) == -ENOENT);
         for (size_t i = below(model, 20); i < MODEL_PAGES; i += 20) {
             set_value(model, i, 2);
         }
         stop_faults(model);
-        ASSERT(model, !ww_watch(model->ctx, model->base, len, model->flags));
+        ASSERT(model, !ww_watch_internal(model->ctx, model->base, len, model->flags));
         model->faults->start();
     }
     model->vague = model->faulty;

@@ -4,6 +4,7 @@
  * random operations. Changes are made in model-changes.c and model-behind.c.
  */
 #include "model-ops.h"
+#include "watch.h"
 
 /* ---- the program's own steps ---- */
 
@@ -210,7 +211,8 @@ struct model *model_new(struct ww_context *ctx, const char *name, unsigned long 
     model->random = model->seed = seed;
     model->nr_migrated = read_vmstat("pgmigrate_success");
     model->base = map_pages(MODEL_PAGES);
-    ck_assert_int_eq(ww_watch(ctx, model->base, MODEL_PAGES * page_size(), WW_WATCH_FRESH | flags), 0);
+    ck_assert_int_eq(ww_watch_internal(ctx, model->base, MODEL_PAGES * page_size(), WW_WATCH_FRESH | flags),
+                     0);
     for (size_t i = 0; i < MODEL_PAGES; i++) {
         model->prot[i] = PROT_READ | PROT_WRITE;
     }
@@ -246,7 +248,7 @@ void model_end(struct model *model)
     read_range(model, 0, MODEL_PAGES);
     if (!region_is_exact(model) || model->huge) {
         ASSERT(model, !ww_unwatch(model->ctx, model->base, len));
-        ASSERT(model, !ww_watch(model->ctx, model->base, len, model->flags));
+        ASSERT(model, !ww_watch_internal(model->ctx, model->base, len, model->flags));
         model->vague = model->huge = false;
     }
     ASSERT(model, region_is_exact(model) == is_exact(model->ctx));

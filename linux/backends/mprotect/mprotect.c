@@ -460,7 +460,7 @@ static void mprotect_close(struct ww_tracker *tracker)
 const struct ww_backend ww_backend_mprotect = {
     .name = "mprotect",
     .caps = WW_CAP_ATOMIC_RESET | WW_CAP_OWNS_PROT | WW_CAP_EXACT | WW_CAP_SHARED | WW_CAP_FILES |
-            WW_CAP_MERGEABLE | WW_CAP_FILL,
+            WW_CAP_INTERNAL_MERGEABLE | WW_CAP_FILL,
     .steps = WW_STEP_BIT(WW_STEP_MAPS) | WW_STEP_BIT(WW_STEP_SIGACTION) | WW_STEP_BIT(WW_STEP_MPROTECT) |
              WW_STEP_BIT(WW_STEP_MADVISE) | FILL_STEPS,
     .dispensable = FILL_STEPS,

@@ -12,6 +12,7 @@
 #include "change.h"
 #include "inject.h"
 #include "model.h"
+#include "watch.h"
 
 static const struct model_faults faults = {
     .resume = fault_resume,

@@ -25,16 +25,16 @@ FUZZ_SHARED = %D%/fuzz.h %D%/nt-wine.h
 EXTRA_DIST += $(FUZZ_NAMES:%=%D%/%.c) $(FUZZ_SHARED) %D%/replay.c %D%/run.sh %D%/corpus
 
 $(FUZZ_REPLAYS): %D%/replay-%: $(srcdir)/%D%/%.c $(srcdir)/%D%/replay.c $(FUZZ_SHARED:%=$(srcdir)/%) \
-		libnt.la libengine.la libbench.la $(writewatch_OBJECTS) libpreload.la
+		libnt.la libengine.la libbench.la libstrerror.la $(writewatch_OBJECTS) libpreload.la
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC --mode=link $(CC) $(FUZZ_HARNESS) $(AM_CFLAGS) $(CFLAGS) \
 		-DCORPUS='"$(abs_srcdir)/%D%/corpus/$*"' $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -no-install -o $@ \
-		$(srcdir)/%D%/$*.c $(srcdir)/%D%/replay.c $(FUZZ_LINK_$*) libengine.la $(FUZZ_LIBS)
+		$(srcdir)/%D%/$*.c $(srcdir)/%D%/replay.c $(FUZZ_LINK_$*) libengine.la libstrerror.la $(FUZZ_LIBS)
 
 # With clang: everything once more, with its sanitizers, under fuzz/. Pointers of Windows programs need not be
 # aligned, which the processor does not mind, and lead anywhere.
 FUZZ_SANITIZERS = fuzzer,address,undefined
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libnt_la_SOURCES) \
+FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libstrerror_la_SOURCES) $(libnt_la_SOURCES) \
 	$(libbench_la_SOURCES) $(writewatch_SOURCES) dlls/ntdll/elf.c dlls/ntdll/abi_$(NTDLL_ABI).c)))
 FUZZERS = $(FUZZ_NAMES:%=fuzz/%)
 fuzz/dlls/ntdll/virtual.o fuzz/dlls/ntdll/writewatch.o fuzz/linux/get.o fuzz/%D%/nt.o: \

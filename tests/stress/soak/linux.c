@@ -186,7 +186,7 @@ static char *allocate(size_t len)
     if (base == MAP_FAILED) {
         return NULL;
     }
-    if (ww_watch(ctx, base, len, WW_WATCH_FRESH | WW_WATCH_LAZY)) {
+    if (ww_watch(ctx, base, len, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS)) {
         munmap(base, len);
         return NULL;
     }

@@ -10,6 +10,8 @@ EXTRA_DIST += %D%/blocks.awk %D%/links.awk %D%/messages.awk %D%/paths.awk %D%/li
 	%D%/examples/ww_open.c \
 	%D%/examples/ww_pagemap_scan.c \
 	%D%/examples/ww_probe.c \
+	%D%/examples/ww_strerror.c \
+	%D%/examples/ww_watch.c \
 	%D%/examples/ww_win32_open.c
 AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
 

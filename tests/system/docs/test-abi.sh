@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What programs built against version 0.1 rely on: functions, their types and the structs of the installed headers
+# What programs built against version 0.2 rely on: functions, their types and the structs of the installed headers
 # (libwritewatch.abi, by libabigail, for x86_64), and the values of the headers' constants (libwritewatch.constants),
 # which debug information does not have. Debian's list of symbols has the same names as the map.
 # test-abi.sh --renew writes both files anew: for what has been added. What has changed or gone takes another soname.

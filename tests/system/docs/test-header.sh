@@ -35,6 +35,20 @@ for word in '' -m32; do
     done
 done
 
+# Each error that a header names has words of the library's own.
+{
+    printf '#include <errno.h>\n#include <stdio.h>\n#include <string.h>\n#include <writewatch.h>\n'
+    printf 'static int check(int error, const char *name)\n{\n    const char *words = ww_strerror(-error);\n'
+    printf '    int missing = !strcmp(words, "unknown error") || !strcmp(words, strerror(error));\n'
+    printf '    if (missing) printf("%%s: %%s\\n", name, words);\n    return missing;\n}\n'
+    printf 'int main(void)\n{\n    int nr = 0;\n'
+    cat "$top"/include/*.h | grep -oE -e '-E[A-Z]+' | sort -u | sed 's/-\(.*\)/    nr += check(\1, "\1");/'
+    printf '    return nr;\n}\n'
+} >"$work/words.c"
+[ "$(grep -c 'nr += check' "$work/words.c")" -gt 15 ] || fail "the headers name too few errors"
+${WW_CC:-cc} -Wall -Werror -I"$top/include" -o "$work/words" "$work/words.c" -L"$build/.libs" -lwritewatch &&
+    LD_LIBRARY_PATH="$build/.libs" "$work/words" || fail "ww_strerror()"
+
 command -v g++ >/dev/null || {
     echo "C++: not tried: g++ is not installed"
     exit $failed

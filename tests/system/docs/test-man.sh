@@ -8,7 +8,7 @@
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 library=$build/.libs/libwritewatch.so
-version=WRITEWATCH_0.1
+version=WRITEWATCH_0.2
 pages="$top/man/*.[1-9]"
 failed=0
 

@@ -79,7 +79,8 @@ START_TEST(a_watch_that_would_cut_a_mapping_says_no_memory)
     NEEDS_LIMIT(limit);
     filler = new_filler(limit);
     fill_mappings(&filler, SIZE_MAX);
-    err = ww_watch(ctx, base + 4 * page_size(), 4 * page_size(), _i ? WW_WATCH_FRESH | WW_WATCH_LAZY : 0);
+    err = ww_watch(ctx, base + 4 * page_size(), 4 * page_size(),
+                   _i ? WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS : 0);
     end_filler(&filler);
     ck_assert_msg(err == -ENOMEM || (!err && !has_cap(WW_CAP_EXACT)), "ww_watch: %d (%s)", err,
                   strerror(-err));
@@ -153,7 +154,7 @@ START_TEST(regions_leave_mappings_for_the_program)
     base = map_pages(2 * limit);
     fill_mappings(&filler, limit * 3 / 8);
     while (nr < (size_t)limit && !err) {
-        err = ww_watch(ctx, base + 2 * nr * page, page, WW_WATCH_FRESH | WW_WATCH_LAZY);
+        err = ww_watch(ctx, base + 2 * nr * page, page, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
         nr += !err;
     }
     nr_left = fill_mappings(&more, SIZE_MAX);
@@ -173,7 +174,8 @@ START_TEST(regions_leave_mappings_for_the_program)
         ck_assert_int_eq(ww_unwatch(ctx, base, nr * page), 0);
         munmap(base, nr * page);
     }
-    ck_assert_int_eq(ww_watch(ctx, base + 2 * nr * page, page, WW_WATCH_FRESH | WW_WATCH_LAZY), 0);
+    ck_assert_int_eq(ww_watch(ctx, base + 2 * nr * page, page, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS),
+                     0);
     write_page(base, 2 * nr, 1);
     ck_assert_int_eq(ww_count(ctx, base + 2 * nr * page, page), 1);
 }
@@ -194,7 +196,7 @@ START_TEST(a_program_with_many_mappings_can_watch)
     base = map_pages(64);
     fill_mappings(&filler, limit / 2 - limit / 64);
     for (int i = 0; i < 1100 && !err; i++) {
-        err = ww_watch(ctx, base, 64 * page_size(), WW_WATCH_FRESH | WW_WATCH_LAZY);
+        err = ww_watch(ctx, base, 64 * page_size(), WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
         if (!err && i < 1099) {
             err = ww_unwatch(ctx, base, 64 * page_size());
         }

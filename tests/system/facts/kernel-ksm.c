@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "kernel.h"
+#include "context.h"
 
 #define KSM "/sys/kernel/mm/ksm/"
 
@@ -273,8 +274,8 @@ START_TEST(a_merged_page_is_watched_on)
 {
     char *base;
 
-    if (no_ksm || !has_cap(WW_CAP_MERGEABLE)) {
-        SKIP("%s", no_ksm ? no_ksm : "it lacks WW_CAP_MERGEABLE");
+    if (no_ksm || !(atomic_load(&ctx->tracker)->caps & WW_CAP_INTERNAL_MERGEABLE)) {
+        SKIP("%s", no_ksm ? no_ksm : "it lacks WW_CAP_INTERNAL_MERGEABLE");
     }
     base = watch_pages(NR_PAGES);
     memset(base, 0, NR_PAGES * page_size());

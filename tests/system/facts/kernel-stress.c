@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "kernel.h"
+#include "context.h"
 
 /* Emulated machines run the tests on one processor, which is quicker there; threads that get in each
  * other's way need all. */
@@ -290,10 +291,10 @@ static void compact(char *at, size_t len)
     }
 }
 
-/* A documented loss without the capability. */
+/* A documented loss with some backends. */
 static void mergeable(char *at, size_t len)
 {
-    if (has_cap(WW_CAP_MERGEABLE)) {
+    if (atomic_load(&ctx->tracker)->caps & WW_CAP_INTERNAL_MERGEABLE) {
         madvise(at, len, MADV_MERGEABLE);
     }
 }

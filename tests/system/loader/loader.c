@@ -96,12 +96,12 @@ int main(int argc, char **argv)
     }
     err = ww_open(&ctx, NULL);
     if (err) {
-        fprintf(stderr, "loader: no write watch here: %s\n", strerror(-err));
+        fprintf(stderr, "loader: no write watch here: %s\n", ww_strerror(err));
         return EXIT_SKIPPED;
     }
     err = ww_win32_open(&win32, ctx);
     if (err) {
-        fprintf(stderr, "loader: %s\n", strerror(-err));
+        fprintf(stderr, "loader: %s\n", ww_strerror(err));
         return EXIT_NOT_LOADED;
     }
     if (ww_win32_bind(win32, "VirtualAlloc", WW_WIN32_WIN64, &function) == -ENOTSUP) {

@@ -551,6 +551,44 @@ START_TEST(a_lack_of_descriptors_passes)
 }
 END_TEST
 
+/* ---- who takes over ---- */
+
+/* The best backend that works now and keeps what the first one had: kernel writes, and protections that are
+ * the program's. */
+static const char *best_successor(uint32_t caps)
+{
+    static struct ww_probe probes[MAX_BACKENDS];
+    uint32_t required = WW_CAP_ATOMIC_RESET | (caps & WW_CAP_KERNEL_WRITES);
+    uint32_t avoided = ~caps & WW_CAP_OWNS_PROT;
+    ssize_t nr = ww_probe(probes, MAX_BACKENDS);
+
+    for (ssize_t i = 0; i < nr; i++) {
+        if (!probes[i].error && (probes[i].caps & required) == required && !(probes[i].caps & avoided)) {
+            return probes[i].name;
+        }
+    }
+    return "none";
+}
+
+/* One that needs threads is waited for, until a call that may make them. */
+START_TEST(the_best_backend_that_is_left_takes_over)
+{
+    uint32_t caps = ww_backend_caps(ctx);
+    char *base;
+
+    if (!reopen(false)) {
+        return;
+    }
+    base = watch_pages(NR_PAGES);
+    deny_scan(EPERM);
+    for (int i = 0; i < 3; i++) {
+        write_map(base, "..#....#");
+        expect_map(ctx, base, "??#????#");
+    }
+    ck_assert_str_eq(ww_backend_name(ctx), best_successor(caps));
+}
+END_TEST
+
 void add_handover_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "handover");
@@ -560,4 +598,5 @@ void add_handover_cases(Suite *suite)
     tcase_add_loop_test(tcase, many_regions_are_handed_over, 0, NR_BREAKAGES);
     tcase_add_loop_test(tcase, breakages_with_a_writer_lose_nothing, 0, NR_BREAKAGES);
     tcase_add_test(tcase, a_lack_of_descriptors_passes);
+    tcase_add_test(tcase, the_best_backend_that_is_left_takes_over);
 }

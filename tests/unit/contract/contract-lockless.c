@@ -162,7 +162,8 @@ START_TEST(many_quiet_regions)
     char *base = map_pages(2 * nr_regions);
 
     for (size_t i = 0; i < nr_regions; i++) {
-        ck_assert_int_eq(ww_watch(ctx, base + i * step, page, WW_WATCH_FRESH | WW_WATCH_LAZY), 0);
+        ck_assert_int_eq(ww_watch(ctx, base + i * step, page, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS),
+                         0);
     }
     for (size_t i = 0; i < 3 * nr_regions; i++) {
         expect_number(ctx, ask(base + i % nr_regions * step, 1, WW_GET_RESET), 0, 1);
@@ -200,7 +201,7 @@ static void *rewatch_thread(void *arg)
     (void)arg;
     while (!atomic_load(&other.stop)) {
         if (!ww_unwatch(ctx, other.base, NR * page_size())) {
-            ww_watch(ctx, other.base, NR * page_size(), WW_WATCH_LAZY);
+            ww_watch(ctx, other.base, NR * page_size(), WW_WATCH_PRIVATE_ANONYMOUS);
         }
         atomic_fetch_add(&other.nr_done, 1);
     }

@@ -380,7 +380,7 @@ END_TEST
 /* mlockall() has the kernel bring in all pages of new memory before the program touches it. */
 START_TEST(pages_that_the_kernel_populates_are_no_writes)
 {
-    static const unsigned int flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_FRESH | WW_WATCH_LAZY };
+    static const unsigned int flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS };
     char *base;
 
     if (mlockall(MCL_FUTURE)) {

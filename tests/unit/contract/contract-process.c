@@ -41,6 +41,7 @@ static unsigned int calls_that_work(char *base)
         ww_latch(ctx, base, 4 * page),
         ww_discard(ctx, base, 4 * page),
         ww_protect(ctx, base, 4 * page, PROT_READ),
+        ww_next(ctx, base, &range),
     };
     unsigned int worked = 0;
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "contract.h"
+#include "watch.h"
 
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 4U
@@ -72,7 +73,7 @@ static bool make_subject(enum kind kind, struct subject *ret)
     }
     switch (kind) {
     case PRIVATE_LAZY:
-        ret->flags = WW_WATCH_LAZY;
+        ret->flags = WW_WATCH_PRIVATE_ANONYMOUS;
         ret->base = map_pages(NR_PAGES);
         return true;
     case PRIVATE_MARKERS:
@@ -107,7 +108,7 @@ static bool watch_subject(int kind, struct subject *ret)
         printf("SKIP watching on %s: %s\n", backend->name, kind_names[kind]);
         return false;
     }
-    ck_assert_int_eq(ww_watch(ctx, ret->base, NR_PAGES * page_size(), ret->flags), 0);
+    ck_assert_int_eq(ww_watch_internal(ctx, ret->base, NR_PAGES * page_size(), ret->flags), 0);
     return true;
 }
 
@@ -206,7 +207,8 @@ START_TEST(memory_that_was_there_starts_clean)
     }
     write_map(subject.base, "##..##..");
     read_page(subject.base, 3);
-    ck_assert_int_eq(ww_watch(ctx, subject.base, NR_PAGES * page_size(), subject.flags & ~WW_WATCH_FRESH), 0);
+    ck_assert_int_eq(
+        ww_watch_internal(ctx, subject.base, NR_PAGES * page_size(), subject.flags & ~WW_WATCH_FRESH), 0);
     expect_map(ctx, subject.base, "........");
     write_map(subject.base, "#.#.");
     expect_map(ctx, subject.base, "#.#.....");
@@ -334,7 +336,21 @@ START_TEST(arming_flags_exclude_each_other)
 {
     char *base = map_pages(4);
 
-    ck_assert_int_eq(ww_watch(ctx, base, 4 * page_size(), WW_WATCH_LAZY | WW_WATCH_MARKERS), -EINVAL);
+    ck_assert_int_eq(
+        ww_watch_internal(ctx, base, 4 * page_size(), WW_WATCH_PRIVATE_ANONYMOUS | WW_WATCH_MARKERS),
+        -EINVAL);
+    ck_assert_int_eq(ww_find(ctx, base, &(struct ww_range){ 0 }), -ENOENT);
+    munmap(base, 4 * page_size());
+}
+END_TEST
+
+START_TEST(programs_cannot_ask_for_markers)
+{
+    char *base = map_pages(4);
+
+    for (unsigned int bit = 2; bit < 32; bit++) {
+        ck_assert_int_eq(ww_watch(ctx, base, 4 * page_size(), WW_WATCH_FRESH | 1u << bit), -EINVAL);
+    }
     ck_assert_int_eq(ww_find(ctx, base, &(struct ww_range){ 0 }), -ENOENT);
     munmap(base, 4 * page_size());
 }
@@ -431,5 +447,6 @@ void add_shared_cases(Suite *suite)
     tcase_add_loop_test(tcase, a_region_of_any_mapping_can_be_cut, 0, NR_KINDS);
     tcase_add_loop_test(tcase, what_is_mapped_over_any_mapping_is_noticed, 0, 2 * (MEMFD + 1) * NR_COVERS);
     tcase_add_test(tcase, arming_flags_exclude_each_other);
+    tcase_add_test(tcase, programs_cannot_ask_for_markers);
     tcase_add_test(tcase, huge_pages_are_reported_whole);
 }

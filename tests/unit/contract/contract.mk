@@ -9,9 +9,11 @@ UNIT_TESTS += %D%/test-contract
 	%D%/contract-handover.c \
 	%D%/contract-lockless.c \
 	%D%/contract-mappings.c \
+	%D%/contract-next.c \
 	%D%/contract-odd.c \
 	%D%/contract-process.c \
 	%D%/contract-random.c \
+	%D%/contract-required.c \
 	%D%/contract-shared.c \
 	%D%/contract-sizes.c
 %C%_test_contract_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -26,6 +26,8 @@ static int run(void)
     add_choice_cases(suite);
     add_handover_cases(suite);
     add_odd_cases(suite);
+    add_next_cases(suite);
+    add_required_cases(suite);
     return run_suite(suite);
 }
 

@@ -13,6 +13,11 @@ UNIT_TESTS += %D%/test-region
 %C%_test_region_LDADD = $(UNIT_LDADD)
 %C%_test_region_LDFLAGS = -Wl,--wrap=ww_heap_alloc
 
+UNIT_TESTS += %D%/test-strerror
+%C%_test_strerror_SOURCES = %D%/test-strerror.c tests/common/util.h
+%C%_test_strerror_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_test_strerror_LDADD = $(UNIT_LDADD)
+
 UNIT_TESTS += %D%/test-lockless
 %C%_test_lockless_SOURCES = %D%/test-lockless.c tests/common/util.h
 %C%_test_lockless_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "malloc-test.h"
+#include "watch.h"
 #include "writewatch-pagemap.h"
 #include "writewatch-win32.h"
 
@@ -39,6 +40,7 @@ static void case_probe(const char *name)
     (void)name;
     MUST(ww_probe(backends, MAX_BACKENDS) > 0);
     MUST(ww_version());
+    MUST(ww_strerror(-EBUSY) && ww_strerror(-EDOM));
 }
 
 static void case_open(const char *name)
@@ -46,6 +48,7 @@ static void case_open(const char *name)
     open_one(name);
     MUST(ww_backend_name(ctx) && ww_backend_caps(ctx));
     MUST((ww_close(ctx), true));
+    MUST(ww_open_with(&ctx, name[0] ? name : NULL, WW_CAP_SHARED) || (ww_close(ctx), true));
 }
 
 static void case_watch(const char *name)
@@ -57,10 +60,11 @@ static void case_watch(const char *name)
     MUST(!ww_watch(ctx, base, 8 * page, WW_WATCH_FRESH));
     write_page(base, 10, 1);
     MUST(!ww_watch(ctx, base + 8 * page, 8 * page, 0));
-    MUST(!ww_watch(ctx, base + 16 * page, 8 * page, WW_WATCH_FRESH | WW_WATCH_LAZY));
+    MUST(!ww_watch(ctx, base + 16 * page, 8 * page, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS));
     MUST(ww_watch(ctx, base + 20 * page, 8 * page, 0) == -EEXIST);
-    MUST(ww_watch(ctx, base + 24 * page, 8 * page, WW_WATCH_MARKERS) <= 0);
+    MUST(ww_watch_internal(ctx, base + 24 * page, 8 * page, WW_WATCH_MARKERS) <= 0);
     MUST(!ww_find(ctx, base, &range));
+    MUST(!ww_next(ctx, base, &range));
     MUST(!ww_unwatch(ctx, base + 2 * page, 2 * page));
     MUST(!ww_unwatch(ctx, base, NR * page));
     MUST((ww_close(ctx), true));

@@ -197,7 +197,7 @@ START_TEST(notes_about_many_regions_have_room)
 
     ck_assert_ptr_ne(all, MAP_FAILED);
     for (size_t i = 0; i < nr; i++) {
-        ck_assert_int_eq(ww_watch(ctx, all + i * gap, len, WW_WATCH_FRESH | WW_WATCH_LAZY), 0);
+        ck_assert_int_eq(ww_watch(ctx, all + i * gap, len, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS), 0);
     }
     for (int round = 0; round < 3; round++) {
         nr_alone = 0;

@@ -12,6 +12,7 @@
 
 #include "contract.h"
 #include "mappings.h"
+#include "watch.h"
 
 #define NR_CONTROL 8
 #define CONTENT 0x5a
@@ -108,7 +109,7 @@ static bool make(int which)
 
 static bool watch(unsigned int flags)
 {
-    return WORKS(ww_watch(ctx, mapping.base, mapping.len, flags), EINVAL, EPERM);
+    return WORKS(ww_watch_internal(ctx, mapping.base, mapping.len, flags), EINVAL, EPERM);
 }
 
 /* Writes each @step-th page, and draws which were written: a huge page is one. A store that ends in a signal
@@ -134,13 +135,13 @@ static void expect(const char *map)
 
 /* ---- watching ---- */
 
-static const unsigned int watch_flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_LAZY, WW_WATCH_MARKERS };
+static const unsigned int watch_flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_PRIVATE_ANONYMOUS, WW_WATCH_MARKERS };
 #define NR_FLAGS (sizeof(watch_flags) / sizeof(watch_flags[0]))
 
 static void try_watching(unsigned int flags)
 {
-    /* What is said to be lazy and is not may count reads, so that nothing is expected of other pages. */
-    char clean = (flags & WW_WATCH_LAZY) && !mapping.ordinary ? '?' : '.', *map;
+    /* Where the promise does not hold, reads may count, so that nothing is expected of other pages. */
+    char clean = (flags & WW_WATCH_PRIVATE_ANONYMOUS) && !mapping.ordinary ? '?' : '.', *map;
 
     if (!watch(flags)) {
         return;
@@ -309,7 +310,7 @@ static void try_on_demand(unsigned int flags, enum way way)
 START_TEST(a_mapping_is_on_demand_or_that_is_refused)
 {
     for (int i = 0; i < 2 * NR_WAYS && make(_i); i++) {
-        try_on_demand(i % 2 ? WW_WATCH_LAZY : 0, i / 2);
+        try_on_demand(i % 2 ? WW_WATCH_PRIVATE_ANONYMOUS : 0, i / 2);
         unmake_mapping(&mapping);
     }
 }

@@ -14,6 +14,7 @@
 
 #include "kernel/uapi.h"
 #include "util.h"
+#include "watch.h"
 
 #define NR 64
 
@@ -290,7 +291,7 @@ static void *use_part(void *arg)
         char *start = base + from * page;
         size_t len = (to - from) * page;
 
-        nr_wrong += ww_watch(ctx, start, len, round % 2 ? 0 : WW_WATCH_MARKERS) != 0;
+        nr_wrong += ww_watch_internal(ctx, start, len, round % 2 ? 0 : WW_WATCH_MARKERS) != 0;
         write_page(base, written, 1);
         nr_wrong += ww_count(ctx, base + written * page, page) != 1;
         nr_wrong += ww_reset(ctx, start, len) != 0;

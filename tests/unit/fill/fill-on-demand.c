@@ -4,6 +4,7 @@
  * of the callback; what exists before, is dropped, or is mapped anew.
  */
 #include "fill.h"
+#include "watch.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -266,7 +267,7 @@ START_TEST(a_page_with_a_marker_can_be_poisoned)
     size_t page = page_size();
     char *base = map_pages(4);
 
-    ck_assert_int_eq(ww_watch(ctx, base, 4 * page, WW_WATCH_FRESH | WW_WATCH_MARKERS), 0);
+    ck_assert_int_eq(ww_watch_internal(ctx, base, 4 * page, WW_WATCH_FRESH | WW_WATCH_MARKERS), 0);
     memset(&source, 0, sizeof(source));
     source.base = base;
     source.fails[1] = true;

@@ -6,7 +6,7 @@ int main(void)
 {
 #include "ww_open-1.c"
     if (err) {
-        printf("%s\n", strerror(-err));
+        printf("%s\n", ww_strerror(err));
         return err == -EOPNOTSUPP ? EXIT_SKIPPED : EXIT_FAILURE;
     }
     require(ww_backend_caps(ctx) & WW_CAP_KERNEL_WRITES);
