@@ -15,6 +15,7 @@
 #include "common/options.h"
 #include "programs.h"
 #include "writewatch-pagemap.h"
+#include "writewatch.h"
 
 const char scan_help[] =
     "usage: writewatch scan --pid=PID [OPTION...]\n"
