@@ -2,12 +2,21 @@
 /*
  * The context: what one ww_open() made, and all that its watches share.
  *
- * Lock order: ww_context.table_lock, then one ww_region.lock, then
- * ww_context.tracker_lock, then a lock that a backend keeps to itself, then that of the mprotect
- * backend's grace period, then ww_demand.lock. What a layer above calls between ww_hold_to_change() and
- * ww_hold_end() (hold.h) may take its own locks there, and must not take ours. All asynchronous signals are
- * blocked while any of them is held. The caller's memory is never touched under a lock. kernel/lock.h has the
- * ranks, which a build with --enable-debug asserts.
+ * Lock order, outermost first:
+ *
+ *   drain_lock of dlls/ntdll/remote.c (preload), or ww_win32.lock (library); never both
+ *   ww_context.table_lock
+ *   ww_region.lock, one
+ *   ww_context.tracker_lock
+ *   a lock that a backend keeps to itself, then that of the mprotect backend's grace period
+ *   ww_demand.lock
+ *
+ * A layer above may take locks of its own between ww_hold_to_change() and ww_hold_end() (hold.h), as Wine takes its
+ * virtual_mutex, and must not take ours there. Wine also takes virtual_mutex under drain_lock: that cannot
+ * deadlock, because the mapping calls that run under virtual_mutex only queue what they change.
+ *
+ * All asynchronous signals are blocked while any of these locks is held. The caller's memory is never touched under
+ * a lock. kernel/lock.h has the ranks, which a build with --enable-debug asserts.
  */
 #ifndef WW_LINUX_CONTEXT_H
 #define WW_LINUX_CONTEXT_H

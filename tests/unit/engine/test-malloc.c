@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -42,13 +43,23 @@ static atomic_uint nr_calls, nr_blocked;
 static const char *first_blocked;
 static const char *blocked_in;
 
+/* glibc blocks all signals in a thread that ends, and frees the thread's own data there if it is detached, as
+ * a worker is whose job was not over in ww_close(). Nobody waits for it. */
+static bool is_ending_thread(void)
+{
+    char name[16] = "";
+
+    syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
+    return !strcmp(name, "ww-idle");
+}
+
 static void look(const char *function)
 {
     uint64_t mask = 0, asynchronous = UINT64_C(1) << (SIGUSR1 - 1) | UINT64_C(1) << (SIGALRM - 1);
 
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
     atomic_fetch_add(&nr_calls, 1);
-    if ((mask & asynchronous) && !atomic_fetch_add(&nr_blocked, 1)) {
+    if ((mask & asynchronous) && !is_ending_thread() && !atomic_fetch_add(&nr_blocked, 1)) {
         first_blocked = function;
         blocked_in = doing;
     }

@@ -334,6 +334,45 @@ START_TEST(no_child_can_be_made)
 }
 END_TEST
 
+static int put_nothing(void *arg, uintptr_t addr, void *buffer, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    (void)buffer;
+    (void)len;
+    return 0;
+}
+
+/* What a new thread takes: itself, and that its stack is not locked. */
+static const struct denial of_threads[] = {
+#ifdef SYS_clone3
+    { SYS_clone3, 0 },
+#endif
+    { SYS_munlock, 0 },
+};
+
+START_TEST(a_filter_that_ends_who_makes_threads_ends_nothing)
+{
+    char *base = map_pages(6);
+    struct ww_context *ctx;
+
+    if (!backend_works("uffd")) {
+        SKIP("uffd does not work here");
+    }
+    if (close_filter(&of_threads[_i], 1, SECCOMP_RET_KILL_PROCESS, 0)) {
+        SKIP("seccomp: %s", strerror(errno));
+    }
+    ck_assert_int_lt(probe_backend("uffd-sync").error, 0);
+    expect_use("uffd");
+    ck_assert_int_eq(ww_open(&ctx, NULL), 0);
+    ck_assert_int_eq(ww_watch(ctx, base, 6 * page_size(), WW_WATCH_FRESH), 0);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, 6 * page_size(), put_nothing, NULL), -EAGAIN);
+    write_map(base, ".#.#..");
+    expect_map(ctx, base, ".#.#..");
+    ww_close(ctx);
+}
+END_TEST
+
 /* A filter that came later, when a backend is at work and begins to fail. */
 START_TEST(a_filter_that_came_later)
 {
@@ -488,6 +527,8 @@ int main(void)
     tcase_add_test(tcase, nobody_waits_for_ever);
     tcase_add_test(tcase, a_supervisor_may_allow_it);
     tcase_add_test(tcase, no_child_can_be_made);
+    tcase_add_loop_test(tcase, a_filter_that_ends_who_makes_threads_ends_nothing, 0,
+                        sizeof(of_threads) / sizeof(of_threads[0]));
     tcase_add_test(tcase, a_filter_that_came_later);
     tcase_add_loop_test(tcase, the_device_does_where_the_call_is_denied, 0,
                         sizeof(denials) / sizeof(denials[0]));
