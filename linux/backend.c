@@ -139,25 +139,25 @@ WW_API ssize_t ww_probe(struct ww_probe *ret_probes, size_t capacity)
 {
     struct ww_probe probes[MAX_BACKENDS];
     struct ww_workers workers = { .can_grow = true };
-    size_t nr = 0;
+    size_t nr_all = ww_nr_backends < MAX_BACKENDS ? ww_nr_backends : MAX_BACKENDS, nr = 0;
 
     if (!ret_probes && capacity) {
         return -EINVAL;
     }
     ww_page_size_init();
     ww_backend_prepare();
-    for (size_t i = 0; capacity && i < ww_nr_backends && i < MAX_BACKENDS; i++) {
+    for (size_t i = 0; capacity && i < nr_all; i++) {
         probes[i] = probe_backend(ww_backends[i], &workers);
     }
     ww_workers_end(&workers, true);
     for (size_t row = 0; row <= NR_PREFERENCES; row++) {
-        for (size_t i = 0; i < ww_nr_backends && nr < capacity; i++) {
+        for (size_t i = 0; i < nr_all && nr < capacity; i++) {
             if (preference_of(probes[i].caps) == row) {
                 ret_probes[nr++] = probes[i];
             }
         }
     }
-    return ww_nr_backends;
+    return nr_all;
 }
 
 void ww_tracker_put_first(struct ww_context *ctx, struct ww_tracker *tracker)

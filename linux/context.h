@@ -11,12 +11,12 @@
  *   a lock that a backend keeps to itself, then that of the mprotect backend's grace period
  *   ww_demand.lock
  *
- * A layer above may take locks of its own between ww_hold_to_change() and ww_hold_end() (hold.h), as Wine takes its
- * virtual_mutex, and must not take ours there. Wine also takes virtual_mutex under drain_lock: that cannot
- * deadlock, because the mapping calls that run under virtual_mutex only queue what they change.
+ * A layer above may take locks of its own between ww_hold_to_change() and ww_hold_end() (hold.h), as Wine
+ * takes its virtual_mutex, and must not take ours there. Wine also takes virtual_mutex under drain_lock: that
+ * cannot deadlock, because the mapping calls that run under virtual_mutex only queue what they change.
  *
- * All asynchronous signals are blocked while any of these locks is held. The caller's memory is never touched under
- * a lock. kernel/lock.h has the ranks, which a build with --enable-debug asserts.
+ * All asynchronous signals are blocked while any of these locks is held. The caller's memory is never touched
+ * under a lock. kernel/lock.h has the ranks, which a build with --enable-debug asserts.
  */
 #ifndef WW_LINUX_CONTEXT_H
 #define WW_LINUX_CONTEXT_H

@@ -11,16 +11,11 @@
 /* A context with more than these does not try again: something keeps breaking them. */
 #define MAX_TRACKERS 8
 
-/* The backend may work again in a moment. */
-static bool is_shortage(int err)
-{
-    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
-}
-
-/* The same, or there was no idle thread: the next call that holds nothing makes one. */
+/* The backend may work again in a moment: something is short, or there was no idle thread, which the next
+ * call that holds nothing makes. */
 static bool is_passing(const struct ww_context *ctx, int err)
 {
-    return is_shortage(err) || atomic_load(&ctx->workers.wanted);
+    return ww_is_shortage(err) || atomic_load(&ctx->workers.wanted);
 }
 
 static size_t nr_trackers(const struct ww_tracker *tracker)

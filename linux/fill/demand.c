@@ -27,10 +27,16 @@ static int compare_providers(struct ww_provider *a, struct ww_provider *b)
 RB_PROTOTYPE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_providers, MAYBE_UNUSED)
 RB_GENERATE_INTERNAL(ww_provider_tree, ww_provider, entry, compare_providers, MAYBE_UNUSED)
 
+static void clear_bounds(struct ww_demand *demand)
+{
+    atomic_store(&demand->lowest, UINTPTR_MAX);
+    atomic_store(&demand->highest, 0);
+}
+
 void ww_demand_init(struct ww_demand *demand, struct ww_context *ctx)
 {
     demand->ctx = ctx;
-    atomic_store(&demand->lowest, UINTPTR_MAX);
+    clear_bounds(demand);
     pthread_mutex_init(&demand->lock, NULL);
     RB_INIT(&demand->providers);
 }
@@ -89,7 +95,6 @@ int ww_demand_add(struct ww_demand *demand, const struct ww_range *range, ww_fil
         RB_INSERT(ww_provider_tree, &demand->providers, provider);
         atomic_store(&demand->lowest, lower(atomic_load(&demand->lowest), range->start));
         atomic_store(&demand->highest, higher(atomic_load(&demand->highest), range->end));
-        atomic_fetch_add(&demand->nr_providers, 1);
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
     if (taken) {
@@ -112,7 +117,6 @@ int ww_demand_cut(struct ww_demand *demand, uintptr_t at)
             upper->range.start = at;
             provider->range.end = at;
             RB_INSERT(ww_provider_tree, &demand->providers, upper);
-            atomic_fetch_add(&demand->nr_providers, 1);
         } else {
             err = -ENOMEM;
         }
@@ -128,8 +132,10 @@ void ww_demand_end(struct ww_demand *demand, uintptr_t start, uintptr_t end)
     ww_lock(&demand->lock, WW_RANK_DEMAND);
     while ((provider = first_provider_past(demand, start)) && provider->range.start < end) {
         RB_REMOVE(ww_provider_tree, &demand->providers, provider);
-        atomic_fetch_sub(&demand->nr_providers, 1);
         ww_heap_free(provider);
+    }
+    if (RB_EMPTY(&demand->providers)) {
+        clear_bounds(demand);
     }
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
@@ -179,8 +185,7 @@ static bool next_run(struct ww_demand *demand, uintptr_t start, uintptr_t end, b
     bool found;
 
     /* Without the lock, which a pager holds while the kernel copies. */
-    if (start >= end || !atomic_load(&demand->nr_providers) || end <= atomic_load(&demand->lowest) ||
-        start >= atomic_load(&demand->highest)) {
+    if (start >= end || end <= atomic_load(&demand->lowest) || start >= atomic_load(&demand->highest)) {
         return false;
     }
     ww_lock(&demand->lock, WW_RANK_DEMAND);

@@ -37,8 +37,7 @@ struct ww_demand {
     pthread_mutex_t lock;
     struct ww_provider_tree providers; /* by address, not overlapping */
     struct ww_pager *pagers;
-    atomic_size_t nr_providers;
-    atomic_uintptr_t lowest, highest; /* all that there ever were lie between */
+    atomic_uintptr_t lowest, highest; /* all providers lie between; read without the lock */
     uint64_t last_id;
     atomic_uint nr_returns; /* number of callbacks that have returned; a futex */
 };

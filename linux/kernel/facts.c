@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "kernel/facts.h"
+#include "kernel/fd.h"
 
 unsigned int ww_page_shift;
 
@@ -105,7 +106,7 @@ bool ww_release_loses_bits(const struct ww_release *release)
 /* Reads as much of a small file as fits. False: the file cannot be read, or is empty. */
 static bool read_text(const char *path, char *ret, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ww_open_file(path, O_RDONLY);
     ssize_t len;
 
     if (fd < 0) {

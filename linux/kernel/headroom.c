@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "kernel/facts.h"
+#include "kernel/fd.h"
 #include "kernel/headroom.h"
 
 /* How many watches begin without a count at first, and between two counts at least. */
@@ -41,7 +42,7 @@ static ssize_t read_some(int fd, char *buffer, size_t len)
 /* Negative: /proc/self/maps cannot be read. */
 static long count_mappings(void)
 {
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    int fd = ww_open_file("/proc/self/maps", O_RDONLY);
     char buffer[4096];
     long count = fd < 0 ? -1 : 0;
     ssize_t nr = 0;

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernel/fd.h"
 #include "kernel/proc_maps.h"
 
 int ww_maps_init(struct ww_maps *ret_maps, int fd, unsigned int flags)
@@ -44,10 +45,9 @@ int ww_maps_open(struct ww_maps *ret_maps, pid_t pid, unsigned int flags)
     } else {
         snprintf(path, sizeof(path), "/proc/self/%s", name);
     }
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = ww_open_file(path, O_RDONLY);
     if (fd < 0) {
-        err = errno;
-        return err == ENOENT && pid && !access("/proc/self", F_OK) ? -ESRCH : -err;
+        return fd == -ENOENT && pid && !access("/proc/self", F_OK) ? -ESRCH : fd;
     }
     err = ww_maps_init(ret_maps, fd, flags);
     if (err) {

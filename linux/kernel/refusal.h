@@ -6,6 +6,7 @@
 #ifndef WW_LINUX_KERNEL_REFUSAL_H
 #define WW_LINUX_KERNEL_REFUSAL_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -71,6 +72,12 @@ static inline int ww_fail(struct ww_failure *failure, enum ww_step step, int err
         *failure = (struct ww_failure){ .step = step, .error = err };
     }
     return err;
+}
+
+/* Whether the step may succeed in a moment: a descriptor or memory is short. */
+static inline bool ww_is_shortage(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
 struct ww_words {

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/fd.h"
 #include "kernel/uapi.h"
 #include "kernel/userfaultfd.h"
 
@@ -37,21 +38,15 @@ static int by_device(uint64_t barred, bool *ret_opened)
     if (barred & WW_STEP_BIT(WW_STEP_DEVICE)) {
         return -ENOENT;
     }
-    device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    device = ww_open_file("/dev/userfaultfd", O_RDWR);
     *ret_opened = device >= 0;
     if (device < 0) {
-        return -errno;
+        return device;
     }
     fd = ioctl(device, USERFAULTFD_IOC_NEW, FLAGS);
     fd = fd < 0 ? -errno : fd;
     close(device);
     return fd;
-}
-
-/* These errors may go away later, so they are no refusal. */
-static bool is_transient(int err)
-{
-    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
 static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
@@ -60,11 +55,11 @@ static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
     bool opened, refused;
 
     *ret_full = true;
-    if (full >= 0 || is_transient(full)) {
+    if (full >= 0 || ww_is_shortage(full)) {
         return ww_fail(failure, WW_STEP_USERFAULTFD, full);
     }
     device = by_device(barred, &opened);
-    if (device >= 0 || is_transient(device)) {
+    if (device >= 0 || ww_is_shortage(device)) {
         return ww_fail(failure, WW_STEP_DEVICE, device);
     }
     *ret_full = false;
