@@ -99,29 +99,28 @@ static bool find_slots(const struct hook_wine *wine, const struct elf_object *ob
 
 /* ---- attach ---- */
 
-/* Why a backend was not opened, in its own words. */
+/* Why a backend was not opened, in its own words. mprotect is refused everywhere, so it need not be linked
+ * for that. */
 static const char *backend_reason(const char *name)
 {
-    struct ww_probe probes[8];
-    ssize_t nr = ww_probe(probes, 8);
+    static const char breaks_calls[] =
+        "system calls fail on memory watched this way, so Wine's own watch stays";
     bool is_left_out = !strcmp(name, "uffd-sync") || !strcmp(name, "softdirty"); /* backends.c */
+    struct ww_probe probes[8];
+    ssize_t nr;
 
+    if (!strcmp(name, "mprotect")) {
+        return breaks_calls;
+    }
+    nr = ww_probe(probes, 8);
     for (ssize_t i = 0; i < nr && i < 8; i++) {
-        if (!strcmp(probes[i].name, name) && probes[i].error) {
-            return probes[i].reason;
-        }
         if (!strcmp(probes[i].name, name)) {
-            return "system calls fail on memory watched this way, so Wine's own watch stays";
+            return probes[i].error ? probes[i].reason : breaks_calls;
         }
     }
     return is_left_out
                ? "not in this preload; take libwritewatch-ntdll-all.so beside it, as 'writewatch run' does"
                : "no such backend";
-}
-
-static void refuse_backend(const char *name)
-{
-    stay_out(name, "system calls fail on memory watched this way, so Wine's own watch stays");
 }
 
 /*
@@ -136,11 +135,6 @@ static struct ww_context *open_context(void)
 
     if (!backend || !backend[0]) {
         backend = "uffd";
-    }
-    /* Refused in every case, so the module with few backends need not have it. */
-    if (!strcmp(backend, "mprotect")) {
-        refuse_backend(backend);
-        return NULL;
     }
     if (ww_open_with(&ctx, backend, WW_CAP_KERNEL_WRITES)) {
         stay_out(backend, backend_reason(backend));
