@@ -3,6 +3,7 @@
  * Finds the backends that work here and runs a suite on each.
  */
 #include <errno.h>
+#include <limits.h>
 
 #include "backends.h"
 
@@ -70,4 +71,35 @@ struct ww_probe probe_backend(const char *name)
     }
     ck_abort_msg("ww_probe() does not know %s", name);
     return (struct ww_probe){ .error = -EINVAL };
+}
+
+unsigned long kb_after(const char *line, const char *field, unsigned long otherwise)
+{
+    size_t len = strlen(field);
+
+    return strncmp(line, field, len) || line[len] != ':' ? otherwise : strtoul(line + len + 1, NULL, 10);
+}
+
+unsigned long status_kb(const char *field)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    unsigned long value = ULONG_MAX;
+    char line[512];
+
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file)) {
+        value = kb_after(line, field, value);
+    }
+    fclose(file);
+    ck_assert_msg(value != ULONG_MAX, "/proc/self/status has no %s", field);
+    return value;
+}
+
+int put_nothing(void *arg, uintptr_t addr, void *buffer, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    (void)buffer;
+    (void)len;
+    return 0;
 }

@@ -32,4 +32,14 @@ bool backend_works(const char *name);
 /* What ww_probe() says of a backend now. */
 struct ww_probe probe_backend(const char *name);
 
+/* The number of kB in a line of /proc/self/status or smaps that begins with @field and a colon; else
+ * @otherwise. */
+unsigned long kb_after(const char *line, const char *field, unsigned long otherwise);
+
+/* The number of kB after @field in /proc/self/status. */
+unsigned long status_kb(const char *field);
+
+/* For ww_fill_on_demand(): pages of zeros. */
+int put_nothing(void *arg, uintptr_t addr, void *buffer, size_t len);
+
 #endif

@@ -6,7 +6,8 @@
  * is damaged shows too. A failure names seed and step, which repeat the run.
  *
  * A page that the kernel is moving to another place at the moment of its reset comes out as written
- * (tests/system/kernels/test-moving.c). Pages may be reported again for that, if the kernel has moved as many meanwhile.
+ * (tests/system/kernels/test-moving.c). Pages may be reported again for that, if the kernel has moved as many
+ * meanwhile.
  *
  * Where system calls are made to fail, a call of the library may fail as well, and must then
  * have changed nothing; pages may be reported that were not written until they are reset

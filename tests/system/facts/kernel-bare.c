@@ -198,28 +198,6 @@ uint64_t pagemap_entry(const char *base, size_t page)
 
 /* ---- what /proc and /sys say ---- */
 
-static unsigned long kb_after(const char *line, const char *field, unsigned long otherwise)
-{
-    size_t len = strlen(field);
-
-    return strncmp(line, field, len) || line[len] != ':' ? otherwise : strtoul(line + len + 1, NULL, 10);
-}
-
-unsigned long status_kb(const char *field)
-{
-    FILE *file = fopen("/proc/self/status", "re");
-    unsigned long value = ULONG_MAX;
-    char line[512];
-
-    ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof(line), file)) {
-        value = kb_after(line, field, value);
-    }
-    fclose(file);
-    ck_assert_msg(value != ULONG_MAX, "/proc/self/status has no %s", field);
-    return value;
-}
-
 unsigned long smaps_kb(const void *addr, const char *field)
 {
     FILE *file = fopen("/proc/self/smaps", "re");

@@ -103,8 +103,7 @@ bool is_zero_page(const char *base, size_t page);
 #define ENTRY_SOFT_DIRTY (UINT64_C(1) << 55)
 uint64_t pagemap_entry(const char *base, size_t page);
 
-/* A number in kB after @field in /proc/self/status, or of the mapping at @addr in /proc/self/smaps. */
-unsigned long status_kb(const char *field);
+/* A number in kB after @field, of the mapping at @addr in /proc/self/smaps. */
 unsigned long smaps_kb(const void *addr, const char *field);
 
 /* Reads a number from a file, or writes one; false where that is not possible. */

@@ -334,15 +334,6 @@ START_TEST(no_child_can_be_made)
 }
 END_TEST
 
-static int put_nothing(void *arg, uintptr_t addr, void *buffer, size_t len)
-{
-    (void)arg;
-    (void)addr;
-    (void)buffer;
-    (void)len;
-    return 0;
-}
-
 /* What a new thread takes: itself, and that its stack is not locked. */
 static const struct denial of_threads[] = {
 #ifdef SYS_clone3
