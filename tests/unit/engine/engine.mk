@@ -44,7 +44,7 @@ UNIT_TESTS += %D%/test-malloc
 %C%_test_malloc_SOURCES = %D%/test-malloc.c %D%/malloc-test.h %D%/malloc-calls.c %D%/malloc-replacements.c \
 	tests/common/deny-call.h tests/common/util.h
 %C%_test_malloc_CPPFLAGS = $(UNIT_CPPFLAGS)
-# Its malloc() stands before libc's, in a static program as well.
+# In a static program libc defines malloc() as well: the one of test-malloc.c, which comes first, wins.
 %C%_test_malloc_LDFLAGS = -Wl,-z,muldefs
 %C%_test_malloc_LDADD = libkernel32.la libnt.la $(UNIT_LDADD) $(FFI_LIBS)
 endif

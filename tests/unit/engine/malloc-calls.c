@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Every public call, for test-malloc.
- */
+/* Cases of test-malloc that make every public call. */
 #include <errno.h>
 #include <sys/wait.h>
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * A backend that is replaced in the middle of a call, for test-malloc.
- */
+/* Cases of test-malloc in which a backend is replaced in the middle of a call. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -118,7 +116,8 @@ void describe_replacement(size_t index, char *ret_text, size_t size)
              meetings[todo.meeting].name);
 }
 
-/* Of the region, written in one page; it may take a while until a breakage is noticed. */
+/* Whether a count of the region, after a write to one page, is exact. Tries for two seconds, because the
+ * library may notice a breakage late. */
 static bool is_exact_again(void)
 {
     bool exact = false;
@@ -158,7 +157,7 @@ void run_replacement(size_t index, const char *name)
     if (meetings[todo.meeting].meet != meet_close) {
         bool exact = is_exact_again();
 
-        /* What is served on demand keeps the first descriptor at work for a while. */
+        /* With memory on demand, the first descriptor stays in use for a while. */
         MUST(exact || !was_exact || todo.on_demand || !breakages[todo.breakage].can_be_repaired);
     }
     MUST((ww_win32_close(win32), true));

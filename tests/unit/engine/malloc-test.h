@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of test-malloc share. A case runs in a process of its own, where no check of libcheck's is
- * made, which belong to its own processes: MUST() notes what is wrong.
+ * What the parts of test-malloc share. Each case runs in a process of its own, which libcheck did not fork,
+ * so its assertions do not work there: MUST() records the first condition that is false.
  */
 #ifndef MALLOC_TEST_H
 #define MALLOC_TEST_H
@@ -14,8 +14,8 @@ extern struct ww_context *ctx;
 extern char *base; /* NR pages */
 extern void *pages[NR];
 
-extern const char *doing; /* what the case is at */
-extern const char *wrong;
+extern const char *doing; /* what the case does now */
+extern const char *wrong; /* the first condition that was false, or NULL */
 
 #define MUST(condition)                                                                                      \
     do {                                                                                                     \
@@ -25,7 +25,7 @@ extern const char *wrong;
         }                                                                                                    \
     } while (0)
 
-/* @name is a backend's; an empty one leaves the choice to ww_open(). */
+/* @name names a backend; if it is empty, ww_open() chooses. */
 void open_one(const char *name);
 void open_and_watch(const char *name);
 void watch_on_demand(char *start, size_t nr);
@@ -40,10 +40,11 @@ extern const struct malloc_case {
 } cases[];
 extern const size_t nr_cases;
 
-/* Whether malloc() or its like was called with signals blocked, in this process. */
+/* Whether this process has called malloc(), or a function of its family, with signals blocked. */
 bool was_called_blocked(void);
 
-/* A backend that is replaced: what breaks, the call that meets it, and whether memory is filled on demand. */
+/* How a backend is replaced: what breaks, the call that notices it first, and whether memory is filled on
+ * demand. */
 struct replacement {
     size_t breakage, meeting;
     bool on_demand;

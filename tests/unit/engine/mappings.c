@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of mappings of test-mappings: each kind of memory that Linux has, as far
- * as it can be made here, a row each.
+ * The table of mappings for test-mappings: a row for each kind of memory that Linux has.
  */
 #include <elf.h>
 #include <errno.h>
@@ -36,13 +35,13 @@
 #define PAGES 8
 #define RW (PROT_READ | PROT_WRITE)
 
-/* Beside what mmap() takes: where the descriptor comes from. */
+/* The arguments of mmap(), and where its descriptor comes from. */
 struct kind {
     const char *name;
     int prot, flags;
     int (*open)(void);                            /* a descriptor, or -1 and errno; NULL: none */
-    const char *(*make)(struct mapping *mapping); /* in place of all that: NULL or a reason */
-    size_t len;                                   /* 0: PAGES */
+    const char *(*make)(struct mapping *mapping); /* replaces open() and mmap(): NULL, or why not */
+    size_t len;                                   /* bytes; 0: PAGES pages; 1: one page */
 };
 
 /* ---- descriptors ---- */
@@ -130,7 +129,7 @@ static int open_zero(void)
     return open("/dev/zero", O_RDWR | O_CLOEXEC);
 }
 
-/* struct udmabuf_create and its ioctl, of <linux/udmabuf.h>. */
+/* Uses struct udmabuf_create and its ioctl as <linux/udmabuf.h> defines them. */
 static int open_udmabuf(void)
 {
     struct {
@@ -151,7 +150,7 @@ static int open_udmabuf(void)
     return fd;
 }
 
-/* struct io_uring_params is 120 bytes, with the entries first. */
+/* struct io_uring_params is 120 bytes long. */
 static int open_io_uring(void)
 {
     uint32_t params[30] = { 0 };
@@ -190,7 +189,7 @@ static const char *make_sysv(struct mapping *mapping)
     return NULL;
 }
 
-/* The code that the kernel brings, and the data before it, which is no memory of the usual sort. */
+/* The code that the kernel maps into each process; [vvar], its data, lies below it. */
 static const char *make_vdso(struct mapping *mapping)
 {
     uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Every kind of mapping that a program can have, made one by one. It knows nothing
- * of watches.
+ * Makes every kind of mapping that a program can have, one at a time. Knows nothing of watches.
  */
 #ifndef WW_TESTS_UNIT_MAPPINGS_H
 #define WW_TESTS_UNIT_MAPPINGS_H
@@ -13,16 +12,16 @@ struct mapping {
     const char *name;
     char *base;
     size_t len;
-    size_t grain;  /* bytes; the size of its pages */
-    int prot;      /* as it was mapped */
-    bool ordinary; /* private anonymous memory that can be written: everything works there */
-    bool borrowed; /* it was there before, and stays */
-    int fd;        /* of what it was mapped from, or -1 */
+    size_t grain;  /* its page size in bytes */
+    int prot;      /* with which it was mapped */
+    bool ordinary; /* writable private anonymous memory: every call works there */
+    bool borrowed; /* existed before; unmake_mapping() leaves it mapped */
+    int fd;        /* the file that is mapped, or -1 */
 };
 
 int nr_mappings(void);
 
-/* Makes a mapping. NULL, or why there is none here. The name is set in any case. */
+/* Makes a mapping. Returns NULL, or the reason why this kernel or process cannot. Always sets ret->name. */
 const char *make_mapping(int which, struct mapping *ret);
 void unmake_mapping(struct mapping *mapping);
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Harvests while threads write: no write may get lost. Every page holds a
- * counter that writer threads increment; a harvester gets and resets, and then
- * copies the counters of the pages it was told into an image of its own. After a
- * last harvest the image must equal memory, page by page.
+ * Harvests while threads write: no write may get lost. Every page holds a counter that writer threads
+ * increment. A harvester gets and resets, and then copies the counters of the reported pages into an image of
+ * its own. After a last harvest the image must equal memory, page by page.
  *
- * Variants: one harvester with arrays of any size, two on one range, regions
- * that come and go meanwhile, children forked meanwhile, and writers that a
- * signal suspends wherever they are while the harvest runs, thousands of times.
- * WW_TEST_SECONDS is the time of the first variant on the first backend
- * (default 10); the others take a part of it. An alarm ends what hangs.
+ * Variants: one harvester with arrays of any size; two harvesters on one range; regions that another thread
+ * watches and unwatches meanwhile; children that it forks meanwhile; and writers that a signal suspends,
+ * wherever they are, for the time of each harvest. WW_TEST_SECONDS is the time of the first variant on the
+ * first backend (default 10); the others take a part of it. An alarm ends a run that hangs.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,7 +23,7 @@
 #define NR_WRITERS 4
 #define MAX_HARVESTERS 2
 #define MIN_HARVESTS 10
-#define MIN_STOPS 20 /* that many even where the machine has no time for us */
+#define MIN_STOPS 20 /* however slow the machine is */
 
 static const struct ww_probe *backend;
 static size_t backend_index;
@@ -47,8 +45,8 @@ static _Atomic uint64_t *counter_of(size_t page)
 }
 
 /*
- * For every check that a thread makes: libcheck's own assertions take locks each
- * time, and a thread that is suspended with one of them held would stop the test.
+ * Threads check with REQUIRE(): libcheck's assertions take a lock each time, and a thread that is suspended
+ * while it holds that lock would stop the test.
  */
 #define REQUIRE(cond, format, ...)                                                                           \
     do {                                                                                                     \
@@ -91,7 +89,7 @@ static void *writer_thread(void *arg)
     return NULL;
 }
 
-/* Two harvesters may have read the same page in either order: the newer value stays. */
+/* Two harvesters may copy the same page in either order: the higher value stays. */
 static void copy_page(size_t page)
 {
     uint64_t value = atomic_load(counter_of(page)), old = atomic_load(&run.image[page]);
@@ -101,7 +99,7 @@ static void copy_page(size_t page)
     }
 }
 
-/* Returns where to go on: behind the last page that fitted, or at the end. */
+/* Returns the page to go on from: the one behind the last that fitted, or @to. */
 static size_t harvest_pages(size_t from, size_t to, size_t capacity)
 {
     void *pages[NR_PAGES];
@@ -140,7 +138,7 @@ static void harvest_ranges(size_t from, size_t to, size_t capacity)
     atomic_fetch_add(&run.nr_reported, nr_pages);
 }
 
-/* All of it or a part, all that fits or little, with a look and a latch in between. */
+/* Harvests a random range with a random capacity; now and then counts or latches it instead. */
 static void harvest_something(uint64_t *random)
 {
     size_t from = random_below(random, 2) ? 0 : random_below(random, NR_PAGES);
@@ -180,7 +178,7 @@ static void *harvester_thread(void *arg)
 
 /* ---- helpers: what else goes on in a process ---- */
 
-/* Regions that come, are cut, and go, in a neighbourhood of their own. */
+/* Watches, cuts and unwatches regions in mappings of its own. */
 static void *churn_thread(void *arg)
 {
     size_t page = page_size();
@@ -213,7 +211,7 @@ static void *churn_thread(void *arg)
     return NULL;
 }
 
-/* Children that die at once: their pages are shared with the writers' for a moment. */
+/* Forks children that exit at once. Until then they share the writers' pages, copy on write. */
 static void *fork_thread(void *arg)
 {
     (void)arg;
@@ -318,7 +316,7 @@ static void race(const char *variant, double duration, unsigned long min_writes,
     finish(variant, began);
 }
 
-/* The first backend that works gets all the time there is. */
+/* The first backend that works gets all of WW_TEST_SECONDS, the others 40 % of it. */
 static double share(double part)
 {
     return seconds * part * (backend_index ? 0.4 : 1);
@@ -371,7 +369,7 @@ static void on_resume(int sig)
     (void)sig;
 }
 
-/* Writes, and is now and then inside the library itself when the signal comes. */
+/* Writes, and calls the library often enough for the signal to arrive inside it now and then. */
 static void *suspended_thread(void *arg)
 {
     size_t writer = (size_t)arg;
@@ -418,7 +416,8 @@ static void handle_suspension(void)
     ck_assert_int_eq(sem_init(&resumed, 0, 0), 0);
 }
 
-/* As a collector does: stop the world, ask, look, go on. With the world stopped it is exact. */
+/* As a garbage collector does: suspends all writers, harvests, and resumes them. While they are suspended,
+ * the image must equal memory. */
 START_TEST(suspended_writers_block_no_harvest)
 {
     double began = now(), duration = share(0.3);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moments that no test meets by chance: what happens to a region while the kernel is
- * asked without a lock about it (lockless.c). The ioctl is wrapped: before the real one
- * runs, or after it, the thread itself does what another thread could do there.
+ * Races that no test meets by chance: what happens to a region while the fast path scans it without a lock
+ * (lockless.c). The ioctl is wrapped: before or after the real one runs, the thread itself does what another
+ * thread could do there.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@ static unsigned int nr_alone, nr_scans, nr_resets_alone;
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 
-/* Whoever holds a lock has blocked signals. */
+/* Whether this thread holds no lock: one that does has blocked signals. */
 static bool is_alone(void)
 {
     sigset_t blocked;
@@ -79,7 +79,7 @@ static void open_lockless(void)
     ck_assert_int_eq(ask(0), 0);
 }
 
-/* Whatever a test does, nothing was reset without a lock. */
+/* No test may have reset anything without a lock. */
 static void close_lockless(void)
 {
     ck_assert_uint_eq(nr_resets_alone, 0);
@@ -97,8 +97,8 @@ START_TEST(a_question_that_repeats_is_asked_without_a_lock)
 }
 END_TEST
 
-/* Every page was reported before: nothing is to be remembered, so that writes need no lock either, but for
- * their reset. Once there are more runs than the last time, there is a second scan. */
+/* Where every page was reported before, the fast path answers with the written pages as well; only a reset of
+ * them takes the lock. If there are more runs than in the last answer, the fast path scans twice. */
 START_TEST(written_memory_is_asked_without_a_lock_where_it_is_dense)
 {
     for (int i = 0; i < 4; i++) {
@@ -117,7 +117,7 @@ START_TEST(written_memory_is_asked_without_a_lock_where_it_is_dense)
 }
 END_TEST
 
-/* A question has room for what the whole of the last answer was, in however many scans it came. */
+/* A cached query has room for as many runs as the whole of its last answer, however many scans that took. */
 START_TEST(as_many_runs_again_need_one_scan)
 {
     static const size_t nr_runs[] = { 5, 5, 7, 7, 7, 3, 3 }, wanted[] = { 2, 1, 2, 1, 1, 1, 1 };
@@ -144,7 +144,8 @@ START_TEST(as_many_runs_again_need_one_scan)
 }
 END_TEST
 
-/* A reset, and sparse memory, are the ordinary way's; then the next answer walks the memory once. */
+/* With a reset, or on sparse memory, the fast path can only answer "nothing". If it finds something, the slow
+ * path scans again, and also answers all later queries, with one scan each, until an answer is "nothing". */
 START_TEST(memory_that_is_always_written_is_not_walked_twice)
 {
     char *sparse = _i ? base : map_pages(NR);
@@ -166,7 +167,7 @@ START_TEST(memory_that_is_always_written_is_not_walked_twice)
 }
 END_TEST
 
-/* No more than there is room for is reset, whoever asks. */
+/* A get resets no more pages than its array has room for. */
 START_TEST(what_found_no_room_stays_written)
 {
     void *pages[NR];
@@ -186,8 +187,8 @@ static const struct {
 } grids[] = { { 10000, 2, 2 }, { 10000, 2, 16 }, { 4000, 1, 64 }, { 128, 2, 272 }, { 300, 2, 2048 } };
 #define NR_GRIDS (sizeof(grids) / sizeof(grids[0]))
 
-/* However regular their addresses, notes about some regions leave those about others alone: of 20, one at
- * most is lost, as among addresses without any order. */
+/* Regions at regular distances do not evict each other's cached queries: at most one query in 20 finds no
+ * room, as with random addresses. */
 START_TEST(notes_about_many_regions_have_room)
 {
     size_t nr = grids[_i].nr, len = grids[_i].pages * page_size(), gap = grids[_i].gap * page_size();
@@ -248,7 +249,7 @@ static void latch_another(void)
     ck_assert_int_eq(ww_latch(ctx, base, NR * page_size()), 0);
 }
 
-/* Another one who asks gets all that is there. */
+/* Another thread's get takes all the written pages. */
 static void take_another(void)
 {
     void *pages[NR];
@@ -267,7 +268,7 @@ static void hold_it(void)
     ww_hold_end(&hold);
 }
 
-/* Only known to be written by what was done to it: page 5 is dropped and counts no more. */
+/* Page 5, which is clean, is dropped. */
 static void discard_one(void)
 {
     ck_assert_int_eq(madvise(base + 5 * page_size(), page_size(), MADV_DONTNEED), 0);
@@ -298,7 +299,7 @@ START_TEST(what_happens_after_a_look_is_in_the_answer)
 }
 END_TEST
 
-/* The same for whoever only resets; and what is written after it is not forgotten. */
+/* ww_reset() uses the fast path, too, and loses no later write. */
 START_TEST(a_reset_of_clean_memory_needs_no_lock)
 {
     nr_alone = nr_scans = 0;
@@ -324,17 +325,17 @@ START_TEST(what_gets_dirty_during_a_look_is_reset)
     ck_assert_int_eq(ww_reset(ctx, base, NR * page_size()), 0);
     ck_assert_ptr_null(meanwhile);
     ck_assert_ptr_null(afterwards);
-    /* All of it was before the reset, which is made with the lock. */
+    /* The reset comes after both writes, on the slow path. */
     ck_assert_int_eq(ask(0), 0);
 }
 END_TEST
 
-/* ---- whose bits they are ---- */
+/* ---- memory that another context has taken over ---- */
 
 static struct ww_context *other;
 
-/* The memory goes to another tracker, and is written, while a thread of this context is held up before
- * the ioctl. */
+/* Another context watches the memory, and the program writes it, while a thread of this context is preempted
+ * before its ioctl. */
 static void give_away(void)
 {
     ck_assert_int_eq(ww_unwatch(ctx, base, NR * page_size()), 0);
@@ -365,7 +366,7 @@ static void forget_all(void)
     ck_assert_int_eq(ww_forget(ctx, (uintptr_t)base, (uintptr_t)base + NR * page_size(), NULL), 0);
 }
 
-/* The rest is watched, and registered as a whole: only the table knows. */
+/* The kernel still has all of the range registered: only the table of regions tells the part apart. */
 static void forget_a_part(void)
 {
     ck_assert_int_eq(
@@ -388,7 +389,7 @@ static void cut_by_limbo(void)
 static void (*const endings[])(void) = { forget_all, forget_a_part, unwatch_all, cut_by_limbo };
 #define NR_ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
-/* While it is asked, or just before. */
+/* The region ends during the scan, after it, or before the query. */
 START_TEST(what_is_watched_no_more_is_not_answered)
 {
     if ((size_t)_i < NR_ENDINGS) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Nobody calls malloc() and its like with signals blocked: not for any public call, the first of a process
- * included, and not when a backend is replaced in the middle of an answer. The functions are defined here,
- * so that the C library's own calls are seen as well, from pthread_create() or fopen(), say; and each looks
- * at the signal mask. Every case is a process of its own, on every backend that works, and on the one that is
- * chosen by itself.
+ * The library does not call malloc() or its family with signals blocked: not in any public call, the first of
+ * a process included, and not when a backend is replaced in the middle of an answer. This file defines those
+ * functions, so that it also sees the C library's own calls, from pthread_create() or fopen() for example;
+ * each of them looks at the signal mask. Every case runs in a process of its own, on every backend that
+ * works, and on the one that ww_open() chooses.
  *
- * As a child: test-malloc CASE BACKEND, an empty name for the choice.
+ * A child runs test-malloc CASE BACKEND; with an empty BACKEND, ww_open() chooses.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -43,8 +43,8 @@ static atomic_uint nr_calls, nr_blocked;
 static const char *first_blocked;
 static const char *blocked_in;
 
-/* glibc blocks all signals in a thread that ends, and frees the thread's own data there if it is detached, as
- * a worker is whose job was not over in ww_close(). Nobody waits for it. */
+/* glibc blocks all signals in a thread that ends, and if the thread is detached, frees its data there. The
+ * library detaches a worker whose job was not over in ww_close(); no thread waits for such a worker. */
 static bool is_ending_thread(void)
 {
     char name[16] = "";
@@ -65,7 +65,7 @@ static void look(const char *function)
     }
 }
 
-/* Where everything is hidden by default, the C library would go on to call its own. */
+/* With hidden visibility, the C library would still call its own functions. */
 #pragma GCC visibility push(default)
 
 void *malloc(size_t size)
@@ -140,7 +140,7 @@ static int run_case(size_t index, const char *name)
     return wrong || atomic_load(&nr_blocked);
 }
 
-/* Runs a case in a process of its own, which has called nothing yet. */
+/* Runs a case in a new process, which has made no call of the library yet. */
 static void check_case(size_t index, const char *what, const char *name)
 {
     char number[24];
@@ -158,7 +158,7 @@ static void check_case(size_t index, const char *what, const char *name)
                   number, name, status);
 }
 
-/* Of a loop over cases and backends; the last is the choice. */
+/* The backend of a step in a loop over cases and backends; the last one is empty: ww_open() chooses. */
 static const char *backend_of(int index)
 {
     size_t at = index % (nr_backends + 1);
@@ -179,7 +179,7 @@ START_TEST(replacements_do_not_use_malloc_with_signals_blocked)
     size_t index = _i / (nr_backends + 1), at = _i % (nr_backends + 1);
     char what[200];
 
-    /* The best has what the first has. */
+    /* The backend that ww_open() chooses is the first. */
     if (replacement_of(index).on_demand &&
         !(backends[at < nr_backends ? at : 0].caps & WW_CAP_FILL_ON_DEMAND)) {
         return;
@@ -189,7 +189,7 @@ START_TEST(replacements_do_not_use_malloc_with_signals_blocked)
 }
 END_TEST
 
-/* The test would not be one if the C library's own calls went past it. */
+/* The other tests need this: that calls from within the C library come here, too. */
 START_TEST(calls_of_the_c_library_are_seen)
 {
     unsigned int before = atomic_load(&nr_calls);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Every kind of mapping (mappings.c) against every call, on each backend that
- * works here, each pair in a process of its own under a time limit: a call works,
- * or it fails with an errno of its manual page, and no access hangs. Writes that
- * were made are reported. Ordinary memory that is watched in the same context stays
- * exact, whatever its neighbours are.
+ * Every kind of mapping (mappings.c) against every call, on each backend that works here. Each test runs in a
+ * process of its own under a time limit. A call works, or it fails with an errno of its manual page, and no
+ * access hangs. Every write is reported. Ordinary memory that the same context watches stays exact, whatever
+ * its neighbours are.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,7 +18,7 @@
 
 static char *control; /* ordinary memory, watched */
 static struct mapping mapping;
-static size_t nr; /* of its pages */
+static size_t nr; /* pages of the mapping */
 static bool say_missing;
 
 /* ---- accesses that may fault ---- */
@@ -31,7 +30,7 @@ static void on_signal(int sig)
     siglongjmp(refused, sig);
 }
 
-/* 0, or the signal that an access ends in. */
+/* Reads or writes one byte of the page. Returns 0, or the signal that the access caused. */
 static int touch(size_t page, bool write, char *ret_value)
 {
     volatile char *at = mapping.base + page * page_size() + (write ? 8 : 16);
@@ -84,7 +83,7 @@ static bool is_one_of(long err, const int *errors)
     return *errors;
 }
 
-/* The answer of a call: true if it worked, else its errno must be among these. */
+/* Whether a call worked. If it did not, its errno must be one of those listed. */
 #define WORKS(call, ...) works(#call, call, (const int[]){ __VA_ARGS__, 0 })
 
 static bool works(const char *call, long answer, const int *errors)
@@ -94,7 +93,7 @@ static bool works(const char *call, long answer, const int *errors)
     return answer >= 0;
 }
 
-/* Makes the mapping; false, with the reason, where it cannot be made here. */
+/* Makes the mapping. False if it cannot be made here; prints the reason if say_missing is set. */
 static bool make(int which)
 {
     const char *missing = make_mapping(which, &mapping);
@@ -112,8 +111,8 @@ static bool watch(unsigned int flags)
     return WORKS(ww_watch_internal(ctx, mapping.base, mapping.len, flags), EINVAL, EPERM);
 }
 
-/* Writes each @step-th page, and draws which were written: a huge page is one. A store that ends in a signal
- * may have been noted just before. */
+/* Writes each @step-th page and marks in @map what must be reported: all of a huge page that was written.
+ * Where a store ends in a signal, either answer is right, because the backend may have recorded it before. */
 static void write_pages(char *map, size_t step)
 {
     size_t grain = mapping.grain / page_size();
@@ -140,7 +139,7 @@ static const unsigned int watch_flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_PRIVATE_
 
 static void try_watching(unsigned int flags)
 {
-    /* Where the promise does not hold, reads may count, so that nothing is expected of other pages. */
+    /* WW_WATCH_PRIVATE_ANONYMOUS for other memory breaks its promise: then reads may count as writes. */
     char clean = (flags & WW_WATCH_PRIVATE_ANONYMOUS) && !mapping.ordinary ? '?' : '.', *map;
 
     if (!watch(flags)) {
@@ -196,7 +195,7 @@ START_TEST(a_mapping_is_changed_or_that_is_refused)
         write_pages(map, 3);
         expect(map);
     }
-    /* Dropped, where the kernel does that; what was latched stays. */
+    /* The kernel may refuse to drop the pages. */
     madvise(mapping.base, mapping.len, MADV_DONTNEED);
     WORKS(ww_discard(ctx, mapping.base, mapping.len), EINVAL, EPERM, ENOMEM);
     forget_map(map, '?');
@@ -213,7 +212,8 @@ END_TEST
 
 /* ---- first content ---- */
 
-/* Every page can be read, or ends in a signal; @filled of them, from the first on, hold the content. */
+/* A read of any page works or ends in a signal, and does not hang. The first @filled pages hold the
+ * content. */
 static void expect_content(size_t filled)
 {
     for (size_t i = 0; i < nr; i++) {
@@ -271,7 +271,7 @@ static int put_content(void *arg, uintptr_t addr, void *page, size_t len)
     return 0;
 }
 
-/* How pages are first touched, or that the callback fails. */
+/* How pages are first touched, or whether the callback fails. */
 enum way { BY_READING, BY_WRITING, FAILING, NR_WAYS };
 
 static void try_on_demand(unsigned int flags, enum way way)
@@ -316,9 +316,9 @@ START_TEST(a_mapping_is_on_demand_or_that_is_refused)
 }
 END_TEST
 
-/* ---- ordinary memory whose place another mapping takes ---- */
+/* ---- a mapping that is moved over ordinary memory ---- */
 
-/* Moves the mapping over watched memory; false where the kernel does not move it. */
+/* Moves the mapping over watched memory. False if the kernel does not move it. */
 static bool take_place(char *place)
 {
     if (mremap(mapping.base, mapping.len, mapping.len, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {

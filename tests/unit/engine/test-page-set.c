@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The sparse page set against the plainest of all sets, a byte a page: random
- * operations at sizes around a word and a leaf, the folding of full leaves, and
- * memory that runs out at every place. Knows the set's interface, and of its
- * inside only that full leaves share one sentinel.
+ * The sparse page set against an array with one byte per page: random operations at sizes around a word and a
+ * leaf, the folding of full leaves, and allocations that fail. Knows the set's interface, and of its inside
+ * only that full leaves share one sentinel.
  *
- * Link with -Wl,--wrap=ww_heap_alloc: that is how memory runs out.
+ * Link with -Wl,--wrap=ww_heap_alloc: the wrapper makes allocations fail.
  */
 #include "context.h"
 #include "util.h"
@@ -71,7 +70,7 @@ static void free_model(struct model *model)
     free(model);
 }
 
-/* Every size, and often the places where leaves and words meet. */
+/* Ranges of every size, often with ends at the boundaries of words and leaves. */
 static void random_range(struct model *model, size_t *ret_from, size_t *ret_to)
 {
     size_t nr = model->set.nr_pages, from = random_below(&model->random, nr), len;
@@ -121,7 +120,7 @@ static size_t count_members(const struct model *model, size_t from, size_t to)
     return nr;
 }
 
-/* Walks the set by its own runs: exact, or at least everything where memory ran out. */
+/* Walks the runs of the set: they are exactly the members, or a superset if memory ran out. */
 static void check_members(const struct model *model, size_t step)
 {
     const struct ww_page_set *set = &model->set;
@@ -193,7 +192,8 @@ static bool is_full_leaf(const struct model *model, size_t page)
     return first < nr && find_member(model, first, end, false) == end;
 }
 
-/* It may overshoot by what one leaf holds; it stops for the bound or a run of two full leaves only. */
+/* The span may exceed the bound by what one leaf holds. It ends before the range does only at the bound or at
+ * a run of two full leaves. */
 static void do_span(struct model *model)
 {
     size_t from, to, bound = 1 + random_below(&model->random, 3 * LEAF), stop;
@@ -290,7 +290,7 @@ START_TEST(random_operations_equal_the_oracle)
 }
 END_TEST
 
-/* Memory runs out now and then, and comes back: no member may ever get lost. */
+/* Allocations fail now and then: no member may get lost. */
 START_TEST(without_memory_it_grows_to_a_superset)
 {
     struct model *model = new_model(sizes[_i % NR_SIZES], 100 + _i / NR_SIZES);
@@ -316,7 +316,8 @@ START_TEST(without_memory_it_grows_to_a_superset)
 }
 END_TEST
 
-/* A leaf that fills up page by page is the same as one that is added whole; so is one that empties. */
+/* A leaf that was filled page by page becomes the sentinel, as one that was added whole is. A leaf that was
+ * emptied page by page becomes NULL. */
 START_TEST(full_and_empty_leaves_fold)
 {
     struct model *model = new_model(MAX_PAGES, 1);
@@ -344,7 +345,7 @@ START_TEST(full_and_empty_leaves_fold)
 }
 END_TEST
 
-/* Each step of a removal from a full leaf, of a split and of a merge without any memory. */
+/* A removal from a full leaf, and a split, without any memory. */
 START_TEST(no_memory_at_all)
 {
     struct model *model = new_model(2 * LEAF, 1);

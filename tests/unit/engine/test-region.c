@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The region table under random watches, unwatches, cuts and limbo against an
- * oracle that knows, page by page, which region owns it and whether it is dirty
- * or latched; and memory that runs out in the middle of a cut. What the rest of
- * a region reports must survive every cut and every join.
+ * The region table under random watches, unwatches, cuts and detached parts (detach.c), against an oracle
+ * that knows for each page which region owns it and whether it is dirty or latched; and allocations that fail
+ * in the middle of a cut. What the rest of a region reports must survive every cut and every join.
  *
- * Link with -Wl,--wrap=ww_heap_alloc: that is how memory runs out.
+ * Link with -Wl,--wrap=ww_heap_alloc: the wrapper makes allocations fail.
  */
 #include <errno.h>
 
@@ -43,7 +42,7 @@ struct model {
     uint64_t random;
     unsigned long seed, step;
     unsigned int last_owner;
-    unsigned int owner[NR_PAGES]; /* 0: nobody */
+    unsigned int owner[NR_PAGES]; /* 0: no region */
     bool dirty[NR_PAGES], latched[NR_PAGES];
 };
 
@@ -89,7 +88,7 @@ static bool any_owned(const struct model *model, size_t from, size_t to)
     return from < to;
 }
 
-/* Gives [from, to) a new owner, or none, and what is cut off above it an owner of its own. */
+/* Gives [from, to) a new owner, or none. If that cuts a region, its upper part gets an owner of its own. */
 static void set_owner(struct model *model, size_t from, size_t to, unsigned int owner)
 {
     bool cut = from > 0 && to < NR_PAGES && model->owner[to] && model->owner[from - 1] == model->owner[to];
@@ -111,7 +110,7 @@ static void set_flags(bool *flags, size_t from, size_t to, bool value)
     memset(flags + from, value, to - from);
 }
 
-/* A random part of a random region, or false. */
+/* A random part of a random region. False if there is none at the chosen page. */
 static bool random_part(struct model *model, size_t *ret_from, size_t *ret_to)
 {
     size_t page = random_below(&model->random, NR_PAGES), end;
@@ -201,7 +200,7 @@ static void do_unwatch(struct model *model)
     set_owner(model, from, to, 0);
 }
 
-/* Somebody else has replaced the memory. */
+/* Other code has replaced the memory. */
 static void do_forget(struct model *model)
 {
     size_t from, to;
@@ -266,7 +265,7 @@ static void do_get(struct model *model)
     }
 }
 
-/* Takes a part out as for a release; then the release happens, or fails. */
+/* Detaches a part of a region, as for a release; then the release happens, or fails. */
 static void do_limbo(struct model *model)
 {
     struct model before = *model;
@@ -362,7 +361,7 @@ START_TEST(touching_regions_stay_apart)
     ck_assert_int_eq(ww_get_pages(ctx, base + 3 * page, 2 * page, 0, pages, 12), -ENOENT);
     expect_map(ctx, base, "...#");
     expect_map(ctx, base + 4 * page, "#..#");
-    /* Over the ends of two regions and all of the third. */
+    /* Covers the end of the first region, all of the second and the start of the third. */
     ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page, 6 * page), 0);
     expect_map(ctx, base, "...");
     ck_assert_int_eq(ww_find(ctx, base + 3 * page, &range), -ENOENT);
@@ -373,7 +372,8 @@ START_TEST(touching_regions_stay_apart)
 }
 END_TEST
 
-/* Memory runs out at the first, second, ... allocation: all or nothing, and no page gets lost. */
+/* The first allocation fails, then the second, and so on: the cut happens whole or not at all, and loses no
+ * page. */
 START_TEST(a_cut_without_memory_changes_nothing)
 {
     static const char map[] = "#.##....#..#";
@@ -399,12 +399,12 @@ START_TEST(a_cut_without_memory_changes_nothing)
         ck_assert_int_eq(ww_find(ctx, base + 4 * page, &range), err ? 0 : -ENOENT);
         ck_assert_int_eq(ww_find(ctx, base + 8 * page, &range), 0);
         ck_assert_uint_eq(range.end, (uintptr_t)base + 12 * page);
-        /* Without memory for its pages a set may grow, but nothing may be missing. */
+        /* A set that gets no memory may report more, but no page may be missing. */
         expect_map(ctx, base, err ? "#?##????#??#" : "#?##");
         if (!err) {
             expect_map(ctx, base + 8 * page, "#??#");
         }
-        /* A reset of the whole region ends that. */
+        /* After a reset of the whole region the set is exact again. */
         ck_assert_int_ge(ww_get_pages(ctx, base, (err ? 12 : 4) * page, WW_GET_RESET, pages, 12), 3);
         expect_map(ctx, base, "....");
     }
@@ -443,8 +443,7 @@ START_TEST(limbo_without_memory_changes_nothing)
 }
 END_TEST
 
-/* While the released part is in limbo, its addresses can be mapped and watched anew. */
-/* The neighbour that was cut off may be gone by then, and a new watch in its place. */
+/* Before a detached part is restored, its neighbour may have been unwatched, and a new watch may be there. */
 START_TEST(limbo_is_not_joined_to_strangers)
 {
     size_t page = page_size();
@@ -464,7 +463,7 @@ START_TEST(limbo_is_not_joined_to_strangers)
 }
 END_TEST
 
-/* Out of memory for a moment, a set holds everything; a loop of gets must still come to an end. */
+/* A set that once got no memory holds every page; a loop of gets must still come to an end. */
 START_TEST(latch_without_memory_drains)
 {
     size_t page = page_size(), nr = 8192;
@@ -484,6 +483,7 @@ START_TEST(latch_without_memory_drains)
 }
 END_TEST
 
+/* While a part is detached, its addresses can be mapped and watched anew. */
 START_TEST(limbo_leaves_the_addresses_to_others)
 {
     size_t page = page_size();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Words for errors: each is a sentence of its own, and every number has one. That no error of the headers is
- * left out is seen by tests/system/docs/test-header.sh. */
+/* ww_strerror() has a sentence for each documented error, and words for every other number.
+ * tests/system/docs/test-header.sh checks that no error of the headers is left out. */
 #include <errno.h>
 #include <limits.h>
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ww_watch() of memory that exists takes time in proportion to its pages. Meanwhile others find, ask, watch
- * and unwatch other ranges; and what they do to this one waits, and is right.
+ * ww_watch() of memory that exists takes time in proportion to its pages. Meanwhile other threads can find,
+ * get, watch and unwatch other ranges. Their gets and unwatches of this range wait until the watch has ended;
+ * a second watch of it is refused at once.
  *
- * Link with -Wl,--wrap= of ioctl() and mprotect(), in which a watch that is to make its pages clean is
- * stopped.
+ * Link with -Wl,--wrap=ioctl,--wrap=mprotect: the wrappers stop a watch at the call that makes its pages
+ * clean.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -32,9 +33,10 @@ int __wrap_mprotect(void *addr, size_t len, int prot);
 
 static _Thread_local bool is_watcher;
 static atomic_bool stopped, go_on;
-static int error; /* not 0: what is stopped fails with it */
+static int error; /* the errno with which the stopped call fails; 0: it succeeds */
 
-/* At the first call about memory of the range. Returns whether it is to fail. */
+/* Stops the watching thread at a call about the range until go_on is set. Returns whether the call must
+ * fail. */
 static bool stop(uintptr_t addr)
 {
     if (!is_watcher || addr < (uintptr_t)base || addr >= (uintptr_t)base + NR * page_size()) {
@@ -77,7 +79,8 @@ static void *watch(void *flags)
     return (void *)(intptr_t)ww_watch(ctx, base, NR * page_size(), (uintptr_t)flags);
 }
 
-/* Begins to watch pages that were written. False: the backend does not walk them. */
+/* Starts a thread that watches written pages, and waits until it is stopped. False: the backend does not walk
+ * them. */
 static bool begin(pthread_t *ret_watcher, unsigned int flags)
 {
     base = map_pages(NR);
@@ -160,7 +163,8 @@ static void *unwatch_a_part(void *arg)
     return (void *)(intptr_t)ww_unwatch(ctx, base + 8 * page_size(), 8 * page_size());
 }
 
-/* Runs a call about the range from before until after the end of its watch. */
+/* Another thread makes a call about the range while the watch is stopped. Ends the watch, and returns what
+ * the call returned. */
 static intptr_t call_meanwhile(pthread_t watcher, void *(*call)(void *), int watch_error)
 {
     pthread_t caller;
@@ -216,7 +220,7 @@ START_TEST(a_second_watch_of_the_range_is_refused)
 }
 END_TEST
 
-/* By markers, so that a refusal of the kernel's is one of the watch. */
+/* With markers, because ww_watch() then fails if the kernel refuses to arm the pages. */
 static bool begin_failing(pthread_t *ret_watcher)
 {
     error = EPERM;
@@ -259,7 +263,7 @@ START_TEST(a_watch_that_fails_and_was_cut_leaves_nothing)
 }
 END_TEST
 
-/* Either there is no watch, or there is one of which nothing is known. */
+/* The get finds no region, or one that nothing tracks, all of whose pages count as written. */
 START_TEST(a_get_during_a_watch_that_fails_is_harmless)
 {
     pthread_t watcher;
@@ -277,7 +281,8 @@ END_TEST
 #define NR_THREADS 4
 #define NR_ROUNDS 300
 
-/* Watches, writes, asks and unwatches in a part of one mapping, cut anew each time. */
+/* Watches, writes, counts, resets and unwatches random ranges within this thread's part of the mapping.
+ * Returns the number of wrong answers. */
 static void *use_part(void *arg)
 {
     uint64_t random = (uintptr_t)arg;
