@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part one: what counts as a write, and what a get and a reset do
- * to the answer. Regions of a few pages, where every capacity can be tried.
+ * The contract, answers: what counts as a write, and what a get and a reset do to the answer. Regions have a
+ * few pages, so that the tests can try every capacity.
  */
 #include "contract.h"
 
@@ -44,7 +44,7 @@ START_TEST(watching_again_starts_clean)
 }
 END_TEST
 
-/* Of a hole, of a page that was written and reset, of a zero page and of a dropped page. */
+/* Reads of a hole, of a page that was written and reset, of a zero page and of a dropped page. */
 START_TEST(reads_mark_nothing)
 {
     char *base = watch_pages(6);
@@ -136,7 +136,7 @@ START_TEST(get_with_reset_clears_what_it_returns)
 }
 END_TEST
 
-/* Any byte of a page stands for the page. */
+/* A range that holds one byte of a page covers the whole page. */
 START_TEST(ranges_are_rounded_out)
 {
     size_t page = page_size();
@@ -179,7 +179,7 @@ END_TEST
 
 /* ---- arrays that are too small ---- */
 
-/* Half of them dirty in the latch, half in the page tables, next to each other and apart. */
+/* Pages that are dirty in the latch and pages that are dirty in the page tables, adjacent and apart. */
 static const char mixed[] = "##.#####..#.##.####.#.##";
 static const char latched[] = "#..##.#...#..#..##......";
 
@@ -255,9 +255,9 @@ START_TEST(a_full_array_of_runs_leaves_the_rest_dirty)
 END_TEST
 
 /*
- * With small arrays, again and again, everything comes exactly once and in order:
- * asked from the start each time, or on behind what came, which alone ends where
- * pages are reported that nobody writes.
+ * Repeated gets with a small array report every page once and in order. Each get begins at the start of the
+ * range (_i 0) or behind the last reported page. Without WW_CAP_EXACT only the latter ends, because pages
+ * that were reset may be reported again.
  */
 START_TEST(small_arrays_drain_a_range)
 {
@@ -287,7 +287,7 @@ START_TEST(small_arrays_drain_a_range)
 }
 END_TEST
 
-/* A get within a region starts and stops where it is told. */
+/* A get of a part of a region reports that part only. */
 START_TEST(parts_of_a_region_can_be_asked_for)
 {
     size_t nr = strlen(mixed), page = page_size();

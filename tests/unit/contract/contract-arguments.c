@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part three: arguments that are refused, each with the errno that
- * the header lists, and nothing changed by the refusal, neither the answers nor
- * the caller's arrays.
+ * The contract, arguments: each call refuses wrong ones with the errno that the header lists. A refusal
+ * changes neither the answers nor the caller's arrays.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +98,7 @@ static const struct {
 };
 #define NR_RANGE_CALLS (sizeof(range_calls) / sizeof(range_calls[0]))
 
-/* As many whole pages as there are from @addr on without wrapping around. */
+/* The largest number of bytes, in whole pages, from @addr on that does not wrap around. */
 static size_t all_above(const char *addr)
 {
     return (SIZE_MAX - (uintptr_t)addr) & ~(page_size() - 1);
@@ -128,7 +127,7 @@ START_TEST(ranges_that_are_none)
     expect_refused(ctx, scene.low, SIZE_MAX - scene.page, -EINVAL);
     expect_refused(ctx, scene.low, -(uintptr_t)scene.low, -EINVAL);
     expect_refused(ctx, scene.low, -(uintptr_t)scene.low + scene.page, -EINVAL);
-    /* Rounding out may wrap as well. */
+    /* These wrap only when they are rounded out. */
     expect_refused(ctx, scene.low, -(uintptr_t)scene.low - 1, -EINVAL);
     expect_refused(ctx, last, scene.page, -EINVAL);
     expect_refused(ctx, last, 2 * scene.page, -EINVAL);
@@ -217,7 +216,7 @@ START_TEST(watching_what_is_watched)
     ck_assert_int_eq(ww_watch(ctx, scene.low + page, 5 * page, 0), -EEXIST);
     ck_assert_int_eq(ww_watch(ctx, scene.base, 12 * page, 0), -EEXIST);
     check_scene(&scene);
-    /* Up to the region's edges there is room. */
+    /* Ranges that end or begin at the regions' edges are free. */
     ck_assert_int_eq(ww_watch(ctx, scene.base, 2 * page, 0), 0);
     ck_assert_int_eq(ww_watch(ctx, scene.high + 4 * page, 2 * page, 0), 0);
     expect_map(ctx, scene.low, ".#.#");
@@ -244,7 +243,7 @@ START_TEST(watching_what_is_not_mapped)
                 ck_assert_int_eq(ww_find(ctx, base + at * page, &range), -ENOENT);
             }
             ck_assert(range.start == 1 && range.end == 2);
-            /* Nothing is left behind: with the hole filled all is as new. */
+            /* The refusal left nothing behind: with the hole filled, the watch works. */
             remap_pages(base + from * page, nr);
             write_map(base, "#.#.#.#.");
             ck_assert_int_eq(ww_watch(ctx, base, 8 * page, 0), 0);
@@ -258,7 +257,7 @@ START_TEST(watching_what_is_not_mapped)
 }
 END_TEST
 
-/* Huge lengths that do not wrap: more than is mapped, and more than can be. */
+/* Huge lengths that do not wrap: more than is mapped, and more than can be mapped. */
 START_TEST(watching_more_than_there_is)
 {
     struct scene scene = make_scene();
@@ -310,7 +309,7 @@ START_TEST(arguments_of_unwatch)
     ck_assert_int_eq(ww_unwatch(ctx, scene.low, -(uintptr_t)scene.low), -EINVAL);
     ck_assert_int_eq(ww_unwatch(ctx, (void *)-page, page), -EINVAL);
     check_scene(&scene);
-    /* What is not watched can be unwatched, mapped or not. */
+    /* ww_unwatch() accepts ranges that are not watched, whether they are mapped or not. */
     ck_assert_int_eq(ww_unwatch(ctx, spare, 2 * page), 0);
     munmap(spare, 2 * page);
     ck_assert_int_eq(ww_unwatch(ctx, spare, 2 * page), 0);
@@ -338,7 +337,7 @@ START_TEST(arguments_of_find)
 }
 END_TEST
 
-/* The errors of mprotect(2) come through, and change nothing. */
+/* ww_protect() returns the errors of mprotect(2), and then changes nothing. */
 START_TEST(arguments_of_protect)
 {
     struct scene scene = make_scene();
@@ -364,7 +363,7 @@ START_TEST(arguments_of_open)
     setenv("WW_BACKEND", "no such backend", 1);
     ck_assert_int_eq(ww_open(&other, NULL), -EINVAL);
     ck_assert_ptr_eq(other, ctx);
-    /* A name that is given comes first. */
+    /* The argument takes precedence over WW_BACKEND. */
     ck_assert_int_eq(ww_open(&other, backend->name), 0);
     ww_close(other);
     setenv("WW_BACKEND", backend->name, 1);

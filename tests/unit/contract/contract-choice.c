@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part seven: which backend is taken. The order of ww_probe(), what a
- * name gets, what is chosen without one, and what becomes of both where system
- * calls are denied or no descriptor is free.
+ * The contract, choice: which backend ww_open() takes. The order of ww_probe(), which backend a name gets,
+ * which one ww_open() chooses without a name, and both where system calls are denied or no descriptor is
+ * free.
  */
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -10,7 +10,8 @@
 #include "contract.h"
 #include "kernel/uapi.h"
 
-/* What weighs more: loses no write, tells pages apart, breaks no system call. */
+/* The order of preference, 0 for the best: first a backend that loses no write, then one that is exact, then
+ * one that breaks no system call. */
 static int rank(uint32_t caps)
 {
     if (!(caps & WW_CAP_ATOMIC_RESET)) {
@@ -22,7 +23,7 @@ static int rank(uint32_t caps)
     return caps & WW_CAP_KERNEL_WRITES ? 0 : 1;
 }
 
-/* The first that works and loses no write, by what the probe says. */
+/* The first backend in the probe's list that works and loses no write. */
 static const struct ww_probe *best_of(const struct ww_probe *probes, ssize_t nr)
 {
     for (ssize_t i = 0; i < nr; i++) {
@@ -33,7 +34,8 @@ static const struct ww_probe *best_of(const struct ww_probe *probes, ssize_t nr)
     return NULL;
 }
 
-/* Probe, names and choice must agree, whatever is possible in this process now. */
+/* What ww_probe() reports, what ww_open() returns for each name, and what it chooses without one must
+ * agree. */
 static void check_choice(void)
 {
     struct ww_probe probes[MAX_BACKENDS];
@@ -56,7 +58,7 @@ static void check_choice(void)
         ck_assert_uint_eq(ww_backend_caps(other), probes[i].caps);
         ww_close(other);
     }
-    /* One backend needs nothing and cannot fail. */
+    /* There is always one, because the backend "none" needs nothing and cannot fail. */
     ck_assert_ptr_nonnull(best);
     unsetenv("WW_BACKEND");
     ck_assert_int_eq(ww_open(&other, NULL), 0);
@@ -116,7 +118,7 @@ START_TEST(a_choice_without_descriptors)
 }
 END_TEST
 
-/* What cannot be armed goes to whom it can, and what is dirty stays so. */
+/* Another backend takes over regions that cannot be armed any more, and written pages stay reported. */
 START_TEST(mprotect_is_denied_at_work)
 {
     size_t page = page_size();

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, last part: what happens when the backend in use is broken at work.
- * A program closes descriptors it does not know, or uses their numbers for files
- * of its own; a sandbox closes around it. No write may be missed then; what can
- * be repaired is exact again, and the rest reports more. Nothing here asks for a
- * backend's name: a breakage that does not concern it must change nothing.
+ * The contract, hand-over: what happens when the backend in use breaks while it works. A program closes
+ * descriptors that it does not know, or uses their numbers for files of its own, or a sandbox denies system
+ * calls from some moment on. No write may be missed then. A backend that can be repaired is exact again; any
+ * other may report more. No test looks at a backend's name: a breakage that does not concern the backend must
+ * change nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,8 @@ static void list_fds(bool *ret_open)
     }
 }
 
-/* Opens the context anew, by name or by choice, and finds out which descriptors it keeps. */
+/* Opens the context again, by name or by ww_open()'s choice, and lists the descriptors that it keeps. False:
+ * the choice is not the backend under test. */
 static bool reopen(bool named)
 {
     bool before[MAX_FDS], after[MAX_FDS];
@@ -57,7 +58,7 @@ static bool reopen(bool named)
     return true;
 }
 
-/* A file that is put in the place of descriptors; nobody but us may write to it or close it. */
+/* A file whose descriptor replaces the context's. The library must neither write to it nor close it. */
 static int other_file = -1;
 static struct stat other_stat;
 
@@ -65,7 +66,7 @@ static void open_other_file(void)
 {
     int fd = memfd_create("other", MFD_CLOEXEC);
 
-    /* Out of the way: a low number could be taken for one of the context's. */
+    /* A number above MAX_FDS, so that list_fds() does not see it. */
     other_file = fcntl(fd, F_DUPFD_CLOEXEC, MAX_FDS);
     ck_assert_int_ge(other_file, 0);
     close(fd);
@@ -154,7 +155,7 @@ static void write_region(size_t index, const char *map)
     }
 }
 
-/* One that is latched in part, one whose pages were all known and clean, and one of holes. */
+/* Region 0 has latched pages, all pages of region 1 exist and were reported before, and region 2 is new. */
 static void make_scene(void)
 {
     size_t page = page_size();
@@ -173,7 +174,7 @@ static void make_scene(void)
     }
 }
 
-/* Asks for a region; whatever else comes, what was written must come. */
+/* Gets a region: every page that was written must be reported; others may be. */
 static void harvest_region(size_t index, unsigned int flags)
 {
     char *map = written[index], copy[NR_PAGES + 1] = "";
@@ -193,7 +194,7 @@ static void harvest_region(size_t index, unsigned int flags)
     }
 }
 
-/* Whether a region is reported exactly as @map. */
+/* Whether a get reports exactly the pages in @map. None of them may be missing. */
 static bool shows(const char *base, const char *map)
 {
     size_t page = page_size(), nr = strlen(map);
@@ -234,8 +235,8 @@ static bool scene_is_exact(void)
     return true;
 }
 
-/* A backend may notice a breakage by itself at any time later, and report more then. So an answer
- * that is not exact is asked for again, in a while. */
+/* A backend may notice a breakage at any later time, and report more then. So this tries again after a while
+ * if an answer is not exact. */
 static void wait_until_exact(bool (*is_so)(void))
 {
     for (int tries = 0; !is_so(); tries++) {
@@ -260,14 +261,14 @@ static void check_scene(bool exact_again)
     wait_until_exact(scene_is_exact);
 }
 
-/* ---- the call that meets it first ---- */
+/* ---- the first call after the breakage ---- */
 
 static void meet_get(void)
 {
     harvest_region(1, 0);
 }
 
-/* The rest of the region must not be forgotten over it. */
+/* Must not lose what was written in the rest of the region. */
 static void meet_get_of_a_part(void)
 {
     ck_assert_int_ge(ww_count(ctx, region_of(1) + page_size(), page_size()), 0);
@@ -320,7 +321,7 @@ static void meet_unwatch(void)
 
     ck_assert_int_eq(ww_unwatch(ctx, region_of(1) + 2 * page, 4 * page), 0);
     ck_assert_int_eq(ww_count(ctx, region_of(1) + 2 * page, page), -ENOENT);
-    /* One region again, so that the scene is as it was. */
+    /* Makes it one region again, as make_scene() did. */
     ck_assert_int_eq(ww_unwatch(ctx, region_of(1), NR_PAGES * page), 0);
     ck_assert_int_eq(ww_watch(ctx, region_of(1), NR_PAGES * page, 0), 0);
     memset(written[1], '.', NR_PAGES);
@@ -370,7 +371,7 @@ START_TEST(a_breakage_loses_no_write)
 }
 END_TEST
 
-/* Closing a context is the call that meets it. */
+/* ww_close() is the first call after the breakage. */
 START_TEST(a_broken_context_can_be_closed)
 {
     bool before[MAX_FDS], after[MAX_FDS];
@@ -496,7 +497,7 @@ static void copy_what_is_reported(void)
     }
 }
 
-/* More often than anybody would try again, so that the end is reached as well. */
+/* Breaks the backend more often than the library tries to repair it, so that it gives up in the end. */
 START_TEST(breakages_with_a_writer_lose_nothing)
 {
     pthread_t writer;
@@ -527,7 +528,7 @@ END_TEST
 
 /* ---- no descriptor is free ---- */
 
-/* Broken, and not to be repaired for a while: nothing is lost, and it is repaired later. */
+/* While no descriptor is free, the backend cannot be repaired: no write is lost, and it is repaired later. */
 START_TEST(a_lack_of_descriptors_passes)
 {
     struct rlimit limit, low;
@@ -551,10 +552,10 @@ START_TEST(a_lack_of_descriptors_passes)
 }
 END_TEST
 
-/* ---- who takes over ---- */
+/* ---- which backend takes over ---- */
 
-/* The best backend that works now and keeps what the first one had: kernel writes, and protections that are
- * the program's. */
+/* The best backend that works now and keeps what a program could rely on: system calls can write into watched
+ * memory, and the program may change protections itself. */
 static const char *best_successor(uint32_t caps)
 {
     static struct ww_probe probes[MAX_BACKENDS];
@@ -570,7 +571,8 @@ static const char *best_successor(uint32_t caps)
     return "none";
 }
 
-/* One that needs threads is waited for, until a call that may make them. */
+/* It may take over only in a later call, because a backend that needs threads waits until they are
+ * started. */
 START_TEST(the_best_backend_that_is_left_takes_over)
 {
     uint32_t caps = ww_backend_caps(ctx);

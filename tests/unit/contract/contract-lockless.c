@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part: the same question again and again about memory that nobody
- * writes, and then something happens. An engine may answer such a question in a
- * shorter way; the answer must be what it would be without.
+ * The contract, repeated queries: the same query again and again about clean memory, and then something
+ * happens. The library may cache such a query and answer it on a fast path; the answer must be the same as on
+ * the slow path.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@ static ssize_t ask(const char *base, size_t nr, unsigned int flags)
     return ww_get_pages(ctx, base, nr * page_size(), flags, pages, NR);
 }
 
-/* The whole question and one about a part of it, often enough that any shorter way is taken. */
+/* Queries of the whole range and of a part of it, often enough for the fast path. They report nothing. */
 static void expect_quiet(const char *base)
 {
     for (int i = 0; i < 3; i++) {
@@ -31,7 +31,7 @@ static void expect_quiet(const char *base)
     }
 }
 
-/* Memory all of whose pages were reported once, or that was never touched. */
+/* Watches memory all of whose pages were reported once, or that was never touched; its queries are cached. */
 static char *watch_quiet(bool touched)
 {
     char *base = watch_pages(NR);
@@ -154,7 +154,7 @@ START_TEST(a_child_is_no_quiet_parent)
 }
 END_TEST
 
-/* More questions than can be remembered, each about a region of its own. */
+/* One query for each of many regions. */
 START_TEST(many_quiet_regions)
 {
     enum { nr_regions = 3000 };
@@ -221,7 +221,8 @@ static void run_with(void *(*thread)(void *), void (*step)(size_t))
     pthread_join(id, NULL);
 }
 
-/* The write is over when the question begins, wherever the other thread has put it. */
+/* The write is over when the get begins, so the get reports it, whether the other thread has latched it or
+ * not. */
 static void write_and_ask(size_t i)
 {
     size_t page = i % NR;

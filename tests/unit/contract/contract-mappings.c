@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part four: what happens to the answers when the mapping changes
- * below them: latch and discard, protections, mappings replaced or cut out
- * behind the library's back, huge pages.
+ * The contract, mappings: what the library answers when the mapping changes. Latch and discard, protections,
+ * mappings that are replaced or unmapped behind the library's back, huge pages.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -13,7 +12,7 @@
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
 
-/* Drops pages in one of the two ways there are, and says so. */
+/* Drops pages, by a new mapping or by MADV_DONTNEED, and tells the library. */
 static void drop(char *base, size_t from, size_t to, bool remap)
 {
     size_t page = page_size();
@@ -72,7 +71,7 @@ START_TEST(discard_forgets_its_part_only)
 }
 END_TEST
 
-/* An array that is full of latched pages latches nothing else on the way. */
+/* A get that fills its array with latched pages must not latch the written pages behind them. */
 START_TEST(what_did_not_fit_is_not_latched)
 {
     size_t page = page_size();
@@ -163,7 +162,7 @@ START_TEST(reset_and_latch_work_on_protected_pages)
 }
 END_TEST
 
-/* Where the backend leaves protections alone, mprotect(2) itself may be used. */
+/* Without WW_CAP_OWNS_PROT, the program may call mprotect(2) itself. */
 START_TEST(mprotect_changes_no_answer)
 {
     size_t page = page_size();
@@ -196,7 +195,8 @@ static void on_refusal(int sig)
     siglongjmp(refused, 1);
 }
 
-/* The program's own handler sees a store that the program forbade, and no page is marked. */
+/* The program's own handler gets the signal of a store that the program's protections forbid, and the page
+ * does not count as written. */
 START_TEST(a_forbidden_write_faults_and_marks_nothing)
 {
     struct sigaction action = { .sa_handler = on_refusal, .sa_flags = SA_NODEFER };
@@ -224,7 +224,7 @@ START_TEST(a_forbidden_write_faults_and_marks_nothing)
 }
 END_TEST
 
-/* Watched while it cannot be written; it becomes writable later. */
+/* The memory is not writable when the watch begins, and becomes writable later. */
 START_TEST(memory_that_is_protected_when_it_is_watched)
 {
     int prot = _i ? PROT_READ : PROT_NONE;
@@ -243,7 +243,8 @@ END_TEST
 
 /* ---- behind our back ---- */
 
-/* Writes and resets every page: what is known to exist may be asked for in another way. */
+/* Resets the range; with @all, writes every page first: the library may scan a range differently if all its
+ * pages were reported before. */
 static void populate(char *base, size_t nr, bool all)
 {
     for (size_t i = 0; all && i < nr; i++) {
@@ -252,7 +253,7 @@ static void populate(char *base, size_t nr, bool all)
     reset_pages(base, nr);
 }
 
-/* At the start, in the middle, at the end, all of it, one page. */
+/* Parts of 16 pages: at the start, in the middle, at the end, all of it, one page. */
 static const struct {
     size_t from, to;
 } parts[] = { { 0, 5 }, { 5, 11 }, { 9, 16 }, { 0, 16 }, { 7, 8 } };
@@ -274,9 +275,9 @@ START_TEST(a_replaced_mapping_is_noticed)
     map[from] = map[to - 1] = '#';
     expect_map(ctx, base, map);
     ck_assert_int_gt(ww_get_pages(ctx, base, 16 * page, WW_GET_RESET, pages, 16), 0);
-    /* From here on it is exact again, but for holes where pages were known before: to read one
-     * may report it, since a page that was known may have become a zero page. In a kernel without one, so
-     * may a read of any hole in the new mapping. */
+    /* From here on answers are exact again, except for a hole where a page was reported before. A read of it
+     * may be reported, because the page may have been written and then become a zero page. Where reads do not
+     * map the zero page, a read of any hole in the new mapping may be reported. */
     expect_map(ctx, base, "................");
     write_map(base, "....#...#.....#.");
     read_page(base, 7);
@@ -288,7 +289,7 @@ START_TEST(a_replaced_mapping_is_noticed)
 }
 END_TEST
 
-/* Every call must notice it, not only a get. */
+/* Every call must notice that a mapping was replaced, not only a get. */
 START_TEST(a_replaced_mapping_is_noticed_by_every_call)
 {
     size_t page = page_size();
@@ -327,7 +328,7 @@ START_TEST(a_replaced_mapping_is_noticed_by_every_call)
 }
 END_TEST
 
-/* A hole in the middle, and later memory in the hole. */
+/* The program unmaps a part in the middle, and later maps memory there. */
 START_TEST(a_hole_leaves_the_rest_exact)
 {
     size_t page = page_size();
@@ -368,7 +369,7 @@ START_TEST(advice_behind_our_back_loses_no_later_write)
         if (round == 1) {
             ck_assert_int_ge(ww_get_pages(ctx, base, 12 * page, WW_GET_RESET, pages, 12), 4);
         }
-        /* MADV_COLLAPSE may be refused, and should be here: then nothing happened. */
+        /* The kernel may refuse an advice, and should refuse MADV_COLLAPSE here. */
         madvise(base + 2 * page, 8 * page, advice[_i / 2]);
         write_map(base, "...##..#...#");
         expect_map(ctx, base, round == 1 ? "..?##??#??.#" : "#.?##??#??##");
@@ -377,7 +378,7 @@ START_TEST(advice_behind_our_back_loses_no_later_write)
 }
 END_TEST
 
-/* mlockall() has the kernel bring in all pages of new memory before the program touches it. */
+/* After mlockall(), the kernel populates new memory before the program touches it. */
 START_TEST(pages_that_the_kernel_populates_are_no_writes)
 {
     static const unsigned int flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS };
@@ -404,7 +405,8 @@ START_TEST(pages_that_the_kernel_populates_are_no_writes)
 }
 END_TEST
 
-/* What tries itself out on new memory, or waits for a page of its own to be missing, must not mind. */
+/* The self test of a backend uses new memory and missing pages, and must work although the kernel populates
+ * new memory. */
 START_TEST(a_backend_opens_in_a_process_that_locks_its_memory)
 {
     struct ww_context *other;
@@ -428,7 +430,8 @@ START_TEST(a_backend_opens_in_a_process_that_locks_its_memory)
 }
 END_TEST
 
-/* Stacks of idle threads and tables would take megabytes, which the kernel brings in at once. */
+/* The kernel populates locked memory at once, so the stacks of idle threads and the library's tables must not
+ * take megabytes. */
 START_TEST(a_context_locks_little_of_the_programs_memory)
 {
     struct ww_context *other;
@@ -451,7 +454,7 @@ START_TEST(a_context_locks_little_of_the_programs_memory)
 }
 END_TEST
 
-/* Without it, a page that is there when memory is watched as fresh, or dropped, was written meanwhile. */
+/* Without mlockall(), a page that exists at a discard was written after the pages were dropped. */
 START_TEST(a_write_before_a_discard_is_not_taken_for_the_kernels)
 {
     char *base = watch_pages(8);
@@ -478,7 +481,8 @@ static char *map_huge(void)
     return base;
 }
 
-/* Memory that is a huge page, or the huge zero page, before it is watched: one write, one page. */
+/* Memory that may be huge pages, or the huge zero page, before it is watched: one write marks one small
+ * page. */
 START_TEST(a_write_to_a_huge_page_marks_one_page)
 {
     size_t nr = 2 * HUGE_BYTES / page_size();
@@ -546,7 +550,7 @@ START_TEST(watched_memory_is_neither_huge_nor_merged)
     vm_flags(base, flags, sizeof(flags));
     ck_assert_msg(!strstr(flags, " hg"), "flags after ww_watch:%s", flags);
     ck_assert_msg(!strstr(flags, " mg"), "flags after ww_watch:%s", flags);
-    /* The same where a mapping came new. */
+    /* The same for a new mapping, after ww_discard(). */
     remap_pages(base, 4);
     madvise(base, 4 * page_size(), MADV_HUGEPAGE);
     ck_assert_int_eq(ww_discard(ctx, base, 4 * page_size()), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, enumeration: ww_next() visits each region, in the order of addresses, also while others come
- * and go.
+ * The contract, enumeration: ww_next() visits each region in the order of addresses, also while another
+ * thread adds and removes regions.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -59,14 +59,14 @@ START_TEST(the_next_region_ends_behind_the_address)
     expect_next(touching + page, last, last + 3 * page);
     expect_next(last + 3 * page - 1, last, last + 3 * page);
     expect_none(last + 3 * page);
-    /* What is cut goes on as two. */
+    /* A region that is cut becomes two. */
     ck_assert_int_eq(ww_unwatch(ctx, last + page, page), 0);
     expect_next(last, last, last + page);
     expect_next(last + page, last + 2 * page, last + 3 * page);
 }
 END_TEST
 
-/* ---- while others come and go ---- */
+/* ---- while another thread adds and removes regions ---- */
 
 #define NR_SLOTS 16
 #define SLOT_PAGES 4 /* of which the last is never watched */
@@ -101,7 +101,7 @@ static void *change_odd_slots(void *arg)
     return NULL;
 }
 
-/* Every region lies within its slot, those that stay are whole, and none of them is left out. */
+/* Every region lies within its slot. Those in even slots are whole, and the walk visits each of them. */
 static void walk(void)
 {
     size_t page = page_size(), nr_even = 0, len = SLOT_PAGES * page;
@@ -112,7 +112,7 @@ static void walk(void)
     while (!(err = ww_next(ctx, (void *)at, &range))) {
         uintptr_t from = range.start - (uintptr_t)table.base, to = range.end - (uintptr_t)table.base;
 
-        /* A region that has come meanwhile may begin before. */
+        /* A region that was added meanwhile may begin before @at. */
         ck_assert_msg(range.end > at && range.end > range.start, "[%#tx, %#tx) after %#tx", range.start,
                       range.end, at);
         ck_assert_msg(from / len < NR_SLOTS && to <= from / len * len + 3 * page, "[%#tx, %#tx)", from, to);

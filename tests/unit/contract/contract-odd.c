@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract over page table entries that are no pages: guards
- * (MADV_GUARD_INSTALL, which the C library uses for the stacks of threads) in
- * watched memory. A guard is no write, and nobody can copy a page that it stands for.
+ * The contract, guard pages in watched memory (MADV_GUARD_INSTALL, which the C library uses for the stacks of
+ * threads): page table entries without a page. Installing one is no write, and there is no page that a caller
+ * could copy.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -24,7 +24,8 @@ static int guard(char *base, size_t from, size_t to, bool install)
                : 0;
 }
 
-/* What backends find in the page tables they can leave guards out of only where the kernel tells them. */
+/* Whether the kernel has guards, and tells them apart in the page tables: a backend can ignore them only
+ * then. */
 static bool has_guards(void)
 {
     int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -48,7 +49,7 @@ static bool has_guards(void)
         }                                                                                                    \
     } while (0)
 
-/* Watched memory whose first page was written before. */
+/* Memory, not watched yet, whose first page is written. */
 static char *watch_touched(size_t nr)
 {
     char *base = map_pages(nr);
@@ -72,13 +73,13 @@ START_TEST(a_guard_is_no_write)
     expect_map(ctx, base, "................");
     write_map(base, "#........#......");
     expect_map(ctx, base, "#........#......");
-    /* As a page is dropped; what was written there may be known still. */
+    /* A guard drops the page. The page was written, and may still be reported. */
     ck_assert_int_eq(guard(base, 9, 10, true), 0);
     expect_map(ctx, base, "#........?......");
     ck_assert_int_ge(ww_get_pages(ctx, base, 16 * page, WW_GET_RESET, pages, 16), 1);
     ck_assert_ptr_eq(pages[0], base);
     expect_map(ctx, base, "................");
-    /* It stands for nothing when it is removed. */
+    /* A guard that is removed leaves a hole. */
     ck_assert_int_eq(guard(base, 4, 11, false), 0);
     expect_map(ctx, base, "................");
     ck_assert_int_eq(read_page(base, 5), 0);
@@ -88,7 +89,7 @@ START_TEST(a_guard_is_no_write)
 }
 END_TEST
 
-/* As the stacks of threads come and go. */
+/* As happens with the stacks of threads that start and end. */
 START_TEST(guards_that_come_and_go_are_no_writes)
 {
     char *base = watch_touched(32);
@@ -111,7 +112,8 @@ START_TEST(guards_that_come_and_go_are_no_writes)
 }
 END_TEST
 
-/* All pages were reported once. A guard there is a page that was dropped: ww_discard() says so. */
+/* Guards in a region all of whose pages were reported once. A guard drops its page; with _i 1 the program
+ * tells the library by ww_discard(). */
 START_TEST(guards_in_memory_that_was_reported_whole)
 {
     size_t page = page_size();
@@ -150,7 +152,8 @@ static void on_refusal(int sig)
     siglongjmp(refused, 1);
 }
 
-/* The program's own handler sees each access, and what stands beside the guard is exact. */
+/* The program's own handler gets a signal for each access to a guard, and answers about other pages are
+ * exact. */
 START_TEST(a_guard_faults_as_ever)
 {
     struct sigaction action = { .sa_handler = on_refusal, .sa_flags = SA_NODEFER };

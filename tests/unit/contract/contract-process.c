@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part five: other parties in the same process and beyond it. The
- * kernel that writes for a system call, signals, a second context, a forked
- * child, and the caller's own array in watched memory.
+ * The contract, process: what else happens in the same process and outside it. The kernel writes for a system
+ * call, signals arrive, a second context exists, the process forks, and the caller's own array lies in
+ * watched memory.
  */
 #include <errno.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 
 /* ---- fork ---- */
 
-/* Ends a child with 0 if it could say so; ck_assert works in children as well, by exit code. */
+/* Waits for a child, which must exit with 0. A ck_assert that fails in the child makes it exit with 1. */
 static void expect_child_succeeds(pid_t pid)
 {
     int status;
@@ -23,7 +23,7 @@ static void expect_child_succeeds(pid_t pid)
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %#x", status);
 }
 
-/* Bit by bit: the calls that gave something else than -ECHILD. */
+/* A bit for each call that did not return -ECHILD, and one for each kind of output that was touched. */
 static unsigned int calls_that_work(char *base)
 {
     size_t page = page_size();
@@ -66,7 +66,7 @@ START_TEST(a_forked_child_has_no_watch)
         if (calls_that_work(base)) {
             _exit(2);
         }
-        /* All of its copy can be used as any memory, dirty or clean. */
+        /* The child can use its copy of the memory like any other, whether a page was dirty or clean. */
         write_map(base, "########");
         memset(base, 3, 8 * page);
         madvise(base, 4 * page, MADV_DONTNEED);
@@ -85,7 +85,7 @@ START_TEST(a_forked_child_has_no_watch)
 }
 END_TEST
 
-/* What the parent does while the child lives and shares its pages. */
+/* The parent writes, gets and resets while a child lives and shares its pages. */
 START_TEST(a_living_child_disturbs_no_answer)
 {
     size_t page = page_size();
@@ -155,7 +155,7 @@ START_TEST(two_contexts_do_not_meet)
     char *base = map_pages(8);
 
     ck_assert_int_eq(ww_open(&other, backends[_i].name), 0);
-    /* Touching regions, one each. */
+    /* Adjacent regions, one in each context. */
     ck_assert_int_eq(ww_watch(ctx, base, 4 * page, WW_WATCH_FRESH), 0);
     ck_assert_int_eq(ww_watch(other, base + 4 * page, 4 * page, WW_WATCH_FRESH), 0);
     write_map(base, "#..##..#");
@@ -176,7 +176,7 @@ START_TEST(two_contexts_do_not_meet)
 }
 END_TEST
 
-/* The same pages twice: refused, or right for both; never half. */
+/* Two contexts watch the same pages: the second watch is refused, or both answer correctly. */
 START_TEST(the_same_memory_in_two_contexts)
 {
     size_t page = page_size();
@@ -205,7 +205,8 @@ END_TEST
 
 /* ---- the kernel writes ---- */
 
-/* A call into clean pages may fail where the backend says so, but never succeed unseen. */
+/* Without WW_CAP_KERNEL_WRITES, a system call that writes into clean pages may fail. If it works, its writes
+ * are reported. */
 START_TEST(system_calls_write_into_clean_pages)
 {
     size_t page = page_size();
@@ -224,7 +225,7 @@ START_TEST(system_calls_write_into_clean_pages)
             expect_map(ctx, base, "..####..");
         } else {
             ck_assert_msg(nr < 0 && errno == EFAULT, "read(2) returns %zd without a mark", nr);
-            /* Into pages that are dirty already it works. */
+            /* It works for pages that are dirty already. */
             write_map(base, "..####..");
             nr = read(pipe_fds[0], base + 3 * page - 1, 2 * page + 2);
             ck_assert_int_eq(nr, 2 * page + 2);
@@ -232,7 +233,7 @@ START_TEST(system_calls_write_into_clean_pages)
         }
         reset_pages(base, 8);
     }
-    /* Reading from watched pages for a write(2) marks nothing. */
+    /* A write(2) only reads watched pages, and marks nothing. */
     ck_assert_int_eq(write(pipe_fds[1], base, 8 * page), 8 * page);
     expect_map(ctx, base, "........");
 }
@@ -266,7 +267,7 @@ END_TEST
 
 /* ---- the caller's array ---- */
 
-/* The array's own pages were clean, or dirty, or are the ones that are asked about. */
+/* The array lies in the range of the get. One of its pages is clean before, or dirty (_i 1). */
 START_TEST(the_array_lies_in_watched_memory)
 {
     size_t nr = 1024, page = page_size();
@@ -288,7 +289,7 @@ START_TEST(the_array_lies_in_watched_memory)
     found = ww_get_pages(ctx, base, nr * page, WW_GET_RESET, pages, nr);
     expect_number(ctx, found, 511 + _i, nr);
     take_pages(ctx, base, map, nr, pages, found, nr);
-    /* Filling it was a write, from before the end of this call at the latest. */
+    /* The get has written its array, so those pages are dirty now. */
     memset(map, '.', nr);
     map[4] = '#';
     map[5] = found > (ssize_t)(page / sizeof(*pages)) ? '#' : '.';
@@ -306,7 +307,7 @@ static void on_tick(int sig)
     nr_ticks++;
 }
 
-/* A timer that fires all the time interrupts no answer. */
+/* A timer that fires all the time changes no answer. */
 START_TEST(signals_during_a_get_do_no_harm)
 {
     struct sigaction action = { .sa_handler = on_tick };
@@ -352,7 +353,7 @@ static int compare_masks(void)
     return nr_differences;
 }
 
-/* The mask after each call is the mask before it, also after a refusal. */
+/* Each call leaves the signal mask as it was, also if it fails. */
 START_TEST(the_signal_mask_is_given_back)
 {
     size_t page = page_size();
@@ -387,7 +388,8 @@ START_TEST(the_signal_mask_is_given_back)
 }
 END_TEST
 
-/* Every signal that can be blocked is pending: the calls work, and all signals are still there. */
+/* Nearly every signal that can be blocked is pending: the calls work, and all signals are still pending after
+ * them. */
 START_TEST(a_get_with_all_signals_pending)
 {
     char *base = watch_pages(6);
@@ -417,7 +419,7 @@ START_TEST(a_get_with_all_signals_pending)
     }
     ck_assert_int_eq(sigismember(&pending, SIGUSR1), 1);
     ck_assert_int_eq(nr_lost, 0);
-    /* They must not meet the runner. */
+    /* None of them may be delivered in the test runner. */
     for (int sig = 1; sig <= SIGRTMAX; sig++) {
         if (sigismember(&now, sig) == 1) {
             signal(sig, SIG_IGN);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part six: 20,000 random operations (WW_TEST_STEPS) on one region
- * against a model (model.h). A failure names seed and step, which repeat the run.
+ * The contract, random operations: 20,000 of them (WW_TEST_STEPS) on one region against a model (model.h). A
+ * failure prints the seed, with which the run can be repeated, and the step.
  */
 #include "contract.h"
 #include "model.h"

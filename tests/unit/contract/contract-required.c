@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, required capabilities: ww_open_with() opens a backend that has them, and when that begins to
- * fail, only one that has them takes over, or the one that reports everything.
+ * The contract, required capabilities: ww_open_with() opens a backend that has them. If that begins to fail,
+ * only a backend that has them takes over, or else every page counts as written.
  */
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -14,7 +14,7 @@
 #define NR_PAGES 8
 #define MAX_FDS 64
 
-/* Opens or is refused; a refusal leaves what it was given. */
+/* ww_open_with(); if it fails, it must leave *ret as it was. */
 static int open_with(const char *name, uint32_t required, struct ww_context **ret)
 {
     int err;
@@ -39,7 +39,7 @@ START_TEST(unknown_capabilities_are_refused)
 }
 END_TEST
 
-/* By its name, and by the environment. */
+/* The name is an argument, or comes from the environment. */
 START_TEST(a_named_backend_has_what_is_required_or_is_refused)
 {
     struct ww_context *other;
@@ -79,7 +79,7 @@ static const char *best_with(uint32_t required, uint32_t avoided)
     return NULL;
 }
 
-/* Whether a backend that would have all of it does not work here for this reason. */
+/* Whether @err is a reason to refuse: -EOPNOTSUPP, or the error of a backend that has all of @required. */
 static bool is_reason(int err, uint32_t required)
 {
     struct ww_probe probes[MAX_BACKENDS];
@@ -135,7 +135,7 @@ static bool deny_scans(void)
     return true;
 }
 
-/* The same backend can be opened anew, but a capability that takes privilege is gone. */
+/* The same backend can be opened again, but without the capabilities that need privilege. */
 static bool close_all_without_privilege(void)
 {
     if (setresuid(65534, 65534, 65534) || prctl(PR_SET_DUMPABLE, 1)) {
@@ -159,7 +159,7 @@ static void ask_and_reset(const char *base)
     ck_assert_int_ge(ww_get_pages(ctx, base, NR_PAGES * page_size(), WW_GET_RESET, pages, NR_PAGES), 0);
 }
 
-/* What takes over has all that is required, or reports every page. */
+/* The backend in use has all of @required, or it reports every page. */
 static void expect_successor(const char *base, const char *before, uint32_t caps_before, uint32_t required,
                              bool named)
 {
@@ -177,7 +177,7 @@ static void expect_successor(const char *base, const char *before, uint32_t caps
     ck_assert_str_eq(ww_backend_name(ctx), expected ? expected : "none");
 }
 
-/* Each capability alone, and all that the backend has. */
+/* Requires each capability alone, and all that the backend has. */
 START_TEST(who_takes_over_has_what_is_required)
 {
     bool named = _i / NR_BREAKAGES % 2;

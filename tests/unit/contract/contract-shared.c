@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract over every kind of mapping: private anonymous memory armed both
- * ways, shared anonymous memory, a memfd, files mapped shared and private, and
- * hugetlb pages. In memory that others can bring into existence, a page that is
- * read for the first time must not look like one that was written.
+ * The contract over every kind of mapping: private anonymous memory, armed lazily and with markers, shared
+ * anonymous memory, a memfd, files mapped shared and private, and hugetlb pages. Where another mapping can
+ * have made a page, the first read of it through this one must not count as a write.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +38,7 @@ struct subject {
     int fd; /* -1: none */
 };
 
-/* A file of NR_PAGES pages of sevens, all in the page cache. */
+/* A file of NR_PAGES pages, in the page cache, whose bytes are all 7. */
 static int make_file(void)
 {
     char path[] = "/tmp/ww-contract-XXXXXX", *page = malloc(page_size());
@@ -64,7 +63,7 @@ static char *map_fd(int fd, int flags)
     return base;
 }
 
-/* False: this kind does not exist here, or the backend says that it cannot. */
+/* Maps memory of a kind. False: it cannot be made here, or the backend lacks the capability to watch it. */
 static bool make_subject(enum kind kind, struct subject *ret)
 {
     *ret = (struct subject){ .fd = -1 };
@@ -171,7 +170,7 @@ START_TEST(writes_to_any_mapping_count)
 }
 END_TEST
 
-/* What another process or another mapping brings in is there, and was not written here. */
+/* Pages that another mapping made exist, but were not written through this one. */
 START_TEST(pages_that_others_made_are_clean)
 {
     struct subject subject;
@@ -187,7 +186,7 @@ START_TEST(pages_that_others_made_are_clean)
     write_page(subject.base, 2, 1);
     read_page(subject.base, 2);
     expect_map(ctx, subject.base, "..#.....");
-    /* The page goes out of this mapping and stays in the file. */
+    /* MADV_DONTNEED drops the pages from this mapping; the file keeps them. */
     reset_pages(subject.base, 8);
     ck_assert_int_eq(madvise(subject.base, 8 * page_size(), MADV_DONTNEED), 0);
     ck_assert_int_eq(read_page(subject.base, 2), 1);
@@ -250,7 +249,7 @@ START_TEST(a_region_of_any_mapping_can_be_cut)
 }
 END_TEST
 
-/* What is mapped over the memory, and where. */
+/* What the program maps over the watched memory, and where. */
 static const struct {
     enum kind kind;
     size_t from, to;
@@ -264,7 +263,7 @@ static const struct {
 
 #define NR_COVERS ((int)(sizeof(covers) / sizeof(covers[0])))
 
-/* Pages of the cover exist in the file already, and in no page table. */
+/* Maps other memory over the range. The pages of a memfd exist in the file already, but in no page table. */
 static void cover(char *base, enum kind kind, size_t from, size_t to)
 {
     size_t page = page_size(), len = (to - from) * page;
@@ -291,8 +290,8 @@ static bool is_written(const char *base, size_t page)
     return ww_count(ctx, base + page * page_size(), page_size()) == 1;
 }
 
-/* Nobody tells, and no write is lost: neither the first ones, nor, as soon as all was reset once, later ones;
- * from then on it is exact again as well. */
+/* The program does not tell the library that it mapped other memory over watched memory. No write is lost,
+ * and after the first reset of the whole range answers are exact again. */
 START_TEST(what_is_mapped_over_any_mapping_is_noticed)
 {
     size_t page = page_size(), from = covers[_i % NR_COVERS].from, to = covers[_i % NR_COVERS].to;
@@ -360,7 +359,7 @@ END_TEST
 
 #define NR_HUGE 4
 
-/* NULL: no huge pages are to be had. */
+/* NULL: no huge pages are free. */
 static char *map_huge(size_t *ret_size)
 {
     int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
@@ -420,7 +419,7 @@ START_TEST(huge_pages_are_reported_whole)
     *(volatile char *)(base + 2 * size + 5) = 1;
     read_page(base + 3 * size, 0);
     expect_huge(base, size, "#.#.");
-    /* Less than a huge page fits, and the rest stays. */
+    /* The array holds less than a huge page: the rest of it stays reported. */
     ck_assert_int_eq(ww_get_pages(ctx, base, NR_HUGE * size, WW_GET_RESET, pages, 8), 8);
     ck_assert_ptr_eq(pages[7], base + 7 * page);
     ck_assert_int_eq(ww_count(ctx, base, NR_HUGE * size), 2 * size / page - 8);

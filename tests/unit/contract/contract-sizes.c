@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract, part two: more runs than one scan returns, more memory than one
- * scan visits, and reservations that are nearly all holes.
+ * The contract, sizes: more runs than one scan returns, more memory than one scan visits, and reservations
+ * that consist almost only of holes.
  */
 #include "contract.h"
 
-#define SCAN_RUNS 512 /* what an implementation is likely to ask for at once */
+#define SCAN_RUNS 512 /* runs that an implementation is likely to ask for at once */
 
-/* Every third page. */
+/* Writes every third page, @nr in all. */
 static void write_isolated(char *base, size_t nr)
 {
     for (size_t i = 0; i < nr; i++) {
@@ -53,13 +53,13 @@ START_TEST(more_runs_than_one_scan)
 }
 END_TEST
 
-/* What was never written, or was reset. */
+/* No page is reported. */
 static void expect_nothing(struct ww_context *c, const char *base, size_t nr)
 {
     expect_number(c, ww_count(c, base, nr * page_size()), 0, nr);
 }
 
-/* The latch can hold as many runs as the page tables, and between them. */
+/* More runs in the latch than one scan returns, with written pages between them. */
 START_TEST(more_latched_runs_than_one_scan)
 {
     size_t nr = 1800, nr_pages = 3 * nr, page = page_size();
@@ -87,7 +87,7 @@ START_TEST(more_latched_runs_than_one_scan)
 }
 END_TEST
 
-/* 96 MB, all of it written, then a few pages of it. */
+/* The program writes all of 96 MB, twice, and then a few pages of it. */
 START_TEST(more_memory_than_one_scan)
 {
     size_t nr = 24576, page = page_size(), at = 0;
@@ -159,7 +159,7 @@ START_TEST(a_large_range_that_is_populated)
 }
 END_TEST
 
-/* Too many pages for a map: asks for everything in a few runs at a time. */
+/* Compares without a map, which would take too many pages: gets three runs at a time. */
 static void expect_written(const char *base, size_t nr, const size_t *written, size_t nr_written,
                            unsigned int flags)
 {
@@ -179,7 +179,7 @@ static void expect_written(const char *base, size_t nr, const size_t *written, s
             for (; at < nr_written && written[at] < end; at++) {
                 start++;
             }
-            /* As many pages as were written, or more where that may be. */
+            /* The run has no other pages, unless the backend is not exact. */
             ck_assert_msg(start == end || !is_exact(ctx), "pages before %zu were not written", end);
             from = end;
         }
@@ -215,7 +215,7 @@ START_TEST(a_sparse_reservation_of_4_gb)
 }
 END_TEST
 
-/* Many regions, touching: each answers for itself. */
+/* Many adjacent regions: each reports its own pages. */
 START_TEST(many_small_regions)
 {
     size_t nr = 500, page = page_size();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract of writewatch.h, over every backend that works here. This file
- * finds them and runs the parts of the suite: contract-answers.c (START HERE),
- * -sizes, -arguments, -mappings, -process, -random, -shared, -choice and -handover.
+ * The contract of writewatch.h, over every backend that works here. This file runs the parts of the suite on
+ * each of them: contract-answers.c (START HERE), -sizes, -arguments, -mappings, -process, -lockless, -random,
+ * -shared, -choice, -handover, -odd, -next and -required.
  */
 #include "contract.h"
 
