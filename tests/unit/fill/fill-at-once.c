@@ -249,7 +249,7 @@ START_TEST(parts_of_a_cut_region_can_be_filled)
 }
 END_TEST
 
-/* The first page of an area for huge pages brings no other with it. */
+/* In an area for huge pages, a fill of one page installs that page only. */
 START_TEST(a_fill_makes_no_huge_page)
 {
     size_t page = page_size(), huge = (size_t)2 << 20, nr = huge / page;
@@ -288,7 +288,7 @@ START_TEST(much_at_once)
 }
 END_TEST
 
-/* A page exists where anybody has it. Where memory cannot be filled, nothing happens to it. */
+/* Memory that is not private and anonymous is filled, or it is refused and stays as it is. */
 START_TEST(shared_memory_and_files)
 {
     static const char *const what[] = { "shared", "memfd, shared", "memfd, private", "file" };
@@ -381,7 +381,7 @@ END_TEST
 #define NR_STEP 16
 
 static char written[NR_RACE];
-static atomic_size_t front; /* where the filler is at work; NR_RACE: nowhere any more */
+static atomic_size_t front; /* the first page of the filler's current step; NR_RACE: the filler has ended */
 static atomic_bool stop_harvester;
 
 static void *fill_in_steps(void *arg)
@@ -401,7 +401,7 @@ static void *fill_in_steps(void *arg)
     return NULL;
 }
 
-/* Each page once, as close to the filler as can be. */
+/* Writes pages of the filler's current step, each at most once. */
 static void *write_at_front(void *arg)
 {
     uint64_t random = 99;
@@ -442,9 +442,9 @@ static void *harvest_on(void *arg)
     return NULL;
 }
 
-/* The fill must neither hide a write, nor invent one, nor overwrite what was written. The
- * second time in memory that was written and dropped without a word, of which more may be
- * reported, and which nobody harvests meanwhile. */
+/* A fill must neither hide a write, nor invent one, nor overwrite what was written. With _i 1 the memory was
+ * written before, and dropped without ww_discard(): more pages may be reported then, and no thread harvests
+ * meanwhile. */
 START_TEST(filling_among_writers_and_harvesters_is_exact)
 {
     struct filler filler = { .base = watch_pages(NR_RACE), .image = map_image(SEED, NR_RACE) };
@@ -497,7 +497,7 @@ START_TEST(a_child_cannot_fill)
 }
 END_TEST
 
-/* Also of the backends that cannot fill. */
+/* These run on backends that cannot fill as well. */
 void add_refusal_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "refusals");

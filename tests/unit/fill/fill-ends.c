@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How filling on demand begins and ends: arguments, ww_unwatch() and ww_close() with
- * callbacks at work and threads that wait, fork, exit, and descriptors that are gone.
+ * How demand paging begins and ends: arguments, ww_unwatch() and ww_close() while a callback runs and threads
+ * wait for pages, fork, exit, and descriptors that the program has closed.
  */
 #include "fill.h"
 
@@ -14,13 +14,13 @@
 
 #define SEED 31
 
-/* A callback that says when it begins, waits until it may go on, and says when it ends. */
+/* The state of the callback. If it is slow, it posts begun and waits for go_on. */
 static struct {
     char *base;
     sem_t begun, go_on;
     atomic_bool slow, ended;
     atomic_uint nr_calls;
-    atomic_int unwatched; /* what ww_unwatch() says from inside */
+    atomic_int unwatched; /* what ww_unwatch() returned within the callback */
 } source;
 
 static int give_image(void *arg, uintptr_t addr, void *page, size_t len)
@@ -60,7 +60,7 @@ static void await(sem_t *sem)
     }
 }
 
-/* What a thread finds in a page: 0 zeros, 1 the image, 2 neither. */
+/* What this thread reads in the page: 0 zeros, 1 the image, 2 neither. */
 static void *look(void *addr)
 {
     size_t page = ((char *)addr - source.base) / page_size();
@@ -137,7 +137,7 @@ static void *look_and_tell(void *addr)
     return look(addr);
 }
 
-/* The server has read already that page 2 is missing, and is at work on page 0. */
+/* The library's thread has read the fault on page 2 already, while it still runs the callback for page 0. */
 START_TEST(no_callback_begins_after_unwatch)
 {
     char *base = demand_pages(9, true);
@@ -178,7 +178,7 @@ START_TEST(unwatch_of_another_part_does_not_wait)
     await(&source.begun);
     ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page_size(), 3 * page_size()), 0);
     ck_assert(!atomic_load(&source.ended));
-    /* Nor does anything else. */
+    /* Other calls do not wait either. */
     ck_assert_int_eq(ww_count(ctx, base, 3 * page_size()), 0);
     ck_assert_int_eq(ww_reset(ctx, base, 3 * page_size()), 0);
     ck_assert_int_eq(ww_latch(ctx, base + 6 * page_size(), 3 * page_size()), 0);
@@ -213,7 +213,7 @@ START_TEST(a_callback_cannot_end_itself)
 }
 END_TEST
 
-/* Closing takes the memory of the callback's argument away: it must be over by then. */
+/* After ww_close() the program may free the callback's argument, so the callback must be over. */
 START_TEST(close_waits_and_wakes_who_waits)
 {
     enum { NR = 8 };
@@ -258,7 +258,8 @@ static void *look_on(void *arg)
     return NULL;
 }
 
-/* Threads must find zeros or the image, and never stand still, while the range comes and goes. */
+/* While the range is dropped, unwatched and watched again, readers find zeros or the image, and never
+ * hang. */
 START_TEST(coming_and_going_under_readers)
 {
     pthread_t lookers[3];
@@ -321,7 +322,7 @@ START_TEST(a_child_finds_zeros_and_harms_nothing)
 }
 END_TEST
 
-/* The process ends with a callback that never returns and threads that wait for it. */
+/* A process can exit although a callback never returns and threads wait for it. */
 START_TEST(exit_waits_for_nobody)
 {
     int status;
@@ -350,7 +351,7 @@ END_TEST
 
 /* ---- descriptors that a program closes ---- */
 
-/* Closes every descriptor that stands for a file whose name contains this; returns how many. */
+/* Closes every descriptor of a file whose path contains @name. Returns how many. */
 static int close_all(const char *name)
 {
     char path[64], target[256];
@@ -369,7 +370,7 @@ static int close_all(const char *name)
     return nr;
 }
 
-/* Tracking fails, but what is missing still comes: it must not turn into zeros. */
+/* The tracker fails, but demand paging goes on: missing pages must not become zeros. */
 START_TEST(a_failing_tracker_still_serves)
 {
     size_t page = page_size();
@@ -384,11 +385,11 @@ START_TEST(a_failing_tracker_still_serves)
     }
     ck_assert_int_eq(ww_get_pages(ctx, base, 4 * page, WW_GET_RESET, pages, 8), 4);
     expect_image(base, SEED, 0, 4);
-    /* All of them again, or none: the next tracker's file may have the number by now, and tells. */
+    /* All pages count as written again, or a tracker that works by now reports none. */
     nr = ww_count(ctx, base, 4 * page);
     ck_assert_msg(nr == 4 || nr == 0, "%zd pages", nr);
     ck_assert_int_eq(ww_unwatch(ctx, base, 4 * page), 0);
-    /* New regions are exact again, by another tracker. */
+    /* Another tracker tracks new regions, and is exact. */
     base = demand_pages(4, false);
     expect_image(base, SEED, 0, 2);
     write_page(base, 2, 1);
@@ -396,8 +397,8 @@ START_TEST(a_failing_tracker_still_serves)
 }
 END_TEST
 
-/* Nothing can be done about pages that are touched meanwhile; but nothing stands still, no
- * number is used that belongs to another file by now, and it goes on with the next harvest. */
+/* Pages that are touched before the library notices may become zeros. But no thread hangs, the library uses
+ * no descriptor number that belongs to another file by now, and demand paging goes on after the next get. */
 START_TEST(a_closed_userfaultfd_harms_nobody)
 {
     size_t page = page_size();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ww_fill_on_demand(): content, and what counts as written, against a model; errors
- * of the callback; what exists before, is dropped, or is mapped anew.
+ * ww_fill_on_demand(): content and written pages against a model; errors of the callback; pages that exist
+ * before, are dropped, or are mapped anew.
  */
 #include "fill.h"
 #include "watch.h"
@@ -15,7 +15,7 @@
 #define SEED 21
 #define NR_MOST 40000
 
-/* What the callback was asked for, and how it is to behave. */
+/* What the callback was called for, and the pages for which it must fail. */
 static struct {
     char *base;
     atomic_uint nr_asked[NR_MOST];
@@ -97,7 +97,7 @@ struct toucher {
     size_t nr_wrong;
 };
 
-/* Of each page, one word belongs to each thread. */
+/* Reads or writes this thread's own word in random pages. */
 static void *touch_at_random(void *arg)
 {
     struct toucher *toucher = arg;
@@ -250,7 +250,7 @@ START_TEST(a_page_without_content_is_poisoned)
     reset_pages(base, 6);
     ck_assert_int_eq(signal_of_touch(base + 4 * page, false), SIGBUS);
     expect_map(ctx, base, "......");
-    /* Two ways out: content by hand, or another try. */
+    /* ww_fill() ends that; so does dropping the page, because the callback is called again. */
     ck_assert_int_eq(ww_fill(ctx, base + 2 * page, image + 2 * page, page), page);
     ck_assert(has_image(base, SEED, 2));
     source.fails[4] = false;
@@ -311,7 +311,8 @@ static void *wait_for_page(void *arg)
     return NULL;
 }
 
-/* The first one's page is asked for alone; while that goes on, the others come to wait. */
+/* Starts threads that touch a page each. The callback is called for the first page alone and waits at the
+ * gate, until all the other threads wait for theirs. */
 static void wait_together(struct waiter *waiters, char *base)
 {
     memset(&source, 0, sizeof(source));
@@ -368,7 +369,7 @@ START_TEST(one_bad_page_spoils_no_neighbour)
         ck_assert_int_eq(waiters[i].sig, i == bad ? SIGBUS : 0);
         ck_assert(i == bad || has_image(base, SEED, i));
     }
-    /* The first alone, the others together, then each of these. */
+    /* One call for the first page, one for all the others, which fails, and then one for each of these. */
     ck_assert_int_eq(atomic_load(&source.longest), NR_WAITERS - 1);
     ck_assert_int_eq(atomic_load(&source.nr_calls), 1 + 1 + NR_WAITERS - 1);
     expect_map(ctx, base, ".........");
@@ -411,7 +412,7 @@ START_TEST(dropped_pages_come_again)
     expect_image(base, SEED, 0, 6);
     expect_map(ctx, base, "#.....");
     ck_assert_int_eq(atomic_load(&source.nr_asked[3]), 2);
-    /* Also without a word to the library. */
+    /* Also without ww_discard(). */
     ck_assert_int_eq(madvise(base, 6 * page, MADV_DONTNEED), 0);
     expect_image(base, SEED, 0, 6);
 }
@@ -472,7 +473,8 @@ START_TEST(system_calls_that_touch_first)
 }
 END_TEST
 
-/* The source of a fill may itself come on demand, or fail to come: no lock is held meanwhile. */
+/* The source of a fill may be on demand itself, and its callback may fail: ww_fill() holds no lock while it
+ * reads the source. */
 START_TEST(memory_on_demand_may_be_the_source_of_a_fill)
 {
     bool waits = has_cap(WW_CAP_KERNEL_FILLS);

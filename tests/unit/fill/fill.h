@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of the fill suite share. It runs for each backend that works here,
- * once as this process is and, where that makes a difference, once without the right
- * to be told of the faults of system calls. A test looks at capabilities, never at names;
- * those of a part need not look at the one that the part is about.
+ * What the parts of the fill suite share. The suite runs for each backend that works here; for one with
+ * WW_CAP_KERNEL_FILLS, root runs it a second time without CAP_SYS_PTRACE, when a userfaultfd does not see the
+ * faults of system calls. A test looks at capabilities, never at a backend's name. A part is added only if
+ * the backend has the capability that the part is about.
  */
 #ifndef WW_TESTS_UNIT_FILL_H
 #define WW_TESTS_UNIT_FILL_H
 
 #include "contract.h"
 
-/* What the image holds at a word of a page: no page is like another, none has zeros. */
+/* A word of the image. All pages differ, and no word is 0. */
 static inline uint64_t image_word(uint64_t seed, size_t page, size_t word)
 {
     uint64_t state = seed * 1000003 + page * 4099 + word;
@@ -37,7 +37,8 @@ static inline char *map_image(uint64_t seed, size_t nr)
     return image;
 }
 
-/* Every word of a page; whatever reads it by a system call would not do. */
+/* Whether the page holds the image. Reads every word itself, because a system call may fail on a missing
+ * page. */
 static inline bool has_image(const char *base, uint64_t seed, size_t page)
 {
     const volatile uint64_t *words = (const volatile uint64_t *)(base + page * page_size());
@@ -56,7 +57,7 @@ static inline void expect_image(const char *base, uint64_t seed, size_t first, s
     }
 }
 
-/* All-zero pages, by reading them. */
+/* Whether the page is all zero. Reads it. */
 static inline bool has_zeros(const char *base, size_t page)
 {
     const volatile uint64_t *words = (const volatile uint64_t *)(base + page * page_size());
@@ -68,7 +69,7 @@ static inline bool has_zeros(const char *base, size_t page)
     return !any;
 }
 
-/* Until a thread sleeps that does nothing else than to touch a page. */
+/* Waits until the thread sleeps. It only touches a page, so it waits for the page's content then. */
 static inline void await_sleep(int tid)
 {
     char path[64], stat[256], state = 'R';

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ww_fill() and ww_fill_on_demand(), over every backend that works here. This file
- * finds them and runs the parts of the suite: fill-at-once.c (START HERE),
- * fill-on-demand.c and fill-ends.c.
+ * ww_fill() and ww_fill_on_demand(), over every backend that works here. This file runs the parts of the
+ * suite on each of them: fill-at-once.c (START HERE), fill-on-demand.c and fill-ends.c.
  */
 #include "fill.h"
 
 #include <linux/capability.h>
 #include <sys/syscall.h>
 
-/* Whether the tests give the right away that lets a userfaultfd see the faults of system calls. */
+/* Whether the tests drop CAP_SYS_PTRACE, without which a userfaultfd does not see the faults of system
+ * calls. */
 static bool unprivileged;
 static bool any_fills;
 
