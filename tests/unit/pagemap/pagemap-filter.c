@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The filter against a model: memory of which every page's categories are known
- * from how it was made, and random masks and limits over it. The model is the
- * rule in the kernel's documentation, applied page by page.
+ * The filter against a model: random masks and limits over memory that the test has made, so that it knows
+ * the categories of every page. The model is the rule in the kernel's documentation, applied page by page.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +11,9 @@
 #include "kernel/uapi.h"
 
 /*
- * The world, a character a page:
+ * The memory of these tests, a character per page:
  *   ' ' no mapping     '.' never touched    'w' written       'z' read, never written
- *   'a' written, then write-protected by a userfaultfd where one is to be had
+ *   'a' written, then write-protected by a userfaultfd if there is one
  *   'f' of shared memory or a file          'c' of a file, mapped privately, written
  */
 static const char world[] = "w.wwzz..aawwa.w." /* private */
@@ -29,9 +28,9 @@ static const char world[] = "w.wwzz..aawwa.w." /* private */
 #define NR_ROUNDS 1500
 
 static char *base;
-static bool is_tracked; /* WP_ASYNC is here, and all of the world is under it */
-static bool is_armed;   /* 'a' is really write-protected */
-static bool holes_vary; /* what does not exist may be called written: the ioctl */
+static bool is_tracked; /* a userfaultfd with WP_ASYNC tracks all of the world */
+static bool is_armed;   /* the pages 'a' are write-protected */
+static bool holes_vary; /* the source is the ioctl: it may report pages that do not exist as written */
 
 static void map_at(size_t from, size_t nr, int flags, int fd, off_t offset)
 {
@@ -41,11 +40,12 @@ static void map_at(size_t from, size_t nr, int flags, int fd, off_t offset)
     ck_assert_ptr_eq(at, base + from * page);
     madvise(at, nr * page, MADV_NOHUGEPAGE);
     madvise(at, nr * page, MADV_UNMERGEABLE);
-    /* What the tests know of the pages must stay so: none is swapped out. As far as limits allow it. */
+    /* No page may be swapped out. RLIMIT_MEMLOCK may forbid the lock. */
     mlock2(at, nr * page, MLOCK_ONFAULT);
 }
 
-/* Only these pages of the file exist, so that no read brings in neighbours. */
+/* A file in which only the pages exist that the world has: a read of one maps no neighbour that it has
+ * not. */
 static int make_file(void)
 {
     int fd = memfd_create("world", MFD_CLOEXEC);
@@ -70,7 +70,7 @@ static void touch_pages(void)
         } else if (world[i] == 'z') {
             (void)*at;
         } else if (world[i] == 'f') {
-            /* Shared anonymous pages come to be by a write, file pages by a read. */
+            /* A shared anonymous page is made by a write; a page of the file is mapped by a read. */
             if (i >= 56) {
                 *at = 1;
             } else {
@@ -80,7 +80,7 @@ static void touch_pages(void)
     }
 }
 
-/* Registers the world and write-protects what has to be, as far as this kernel can. */
+/* Registers the world with a userfaultfd and write-protects the pages 'a', if this kernel can. */
 static void arm_pages(void)
 {
     int uffd = open_async_uffd();
@@ -126,7 +126,7 @@ static void make_world(void)
     ck_assert_int_eq(mprotect(base + 24 * page, 3 * page, PROT_READ), 0);
 }
 
-/* From 7.3 on, only tracked memory has written pages. */
+/* Whether untracked memory has written pages: only before Linux 7.3. */
 static bool written_everywhere(void)
 {
     struct utsname name;
@@ -137,7 +137,7 @@ static bool written_everywhere(void)
     return major < 7 || (major == 7 && minor < 3);
 }
 
-/* What the page is, from how it was made. */
+/* The categories of the page, from how it was made. */
 static uint64_t true_categories(size_t page)
 {
     uint64_t written = is_tracked || written_everywhere() ? WW_PAGE_IS_WRITTEN : 0;
@@ -158,7 +158,7 @@ static uint64_t true_categories(size_t page)
     }
 }
 
-/* The documented rule. */
+/* The rule of the kernel's documentation. */
 static bool page_matches(const struct ww_pagemap_scan *scan, size_t page, uint64_t categories)
 {
     uint64_t turned = categories ^ scan->category_inverted;
@@ -169,7 +169,7 @@ static bool page_matches(const struct ww_pagemap_scan *scan, size_t page, uint64
     return !scan->category_anyof_mask || (turned & scan->category_anyof_mask);
 }
 
-/* Behind '.' and '?' in ASCII, so that no categories look like either. */
+/* From '@' on, so that no letter is '.' or '?'. */
 static char category_letter(uint64_t categories)
 {
     return '@' + (char)categories;
@@ -181,9 +181,9 @@ static char expected_letter(const struct ww_pagemap_scan *scan, size_t page, uin
 }
 
 /*
- * A letter for each page: its returned categories, or '.' where it does not match.
- * With the ioctl kernels differ in whether a page that does not exist is written:
- * '?' where that matters. Returns how many match.
+ * A letter for each page: its returned categories, or '.' where it does not match. Kernels differ in whether
+ * the ioctl reports a page that does not exist as written: '?' where that changes the letter. Returns how
+ * many match.
  */
 static size_t model_scan(const struct ww_pagemap_scan *scan, char *ret_map)
 {
@@ -203,7 +203,7 @@ static size_t model_scan(const struct ww_pagemap_scan *scan, char *ret_map)
     return nr;
 }
 
-/* What holds for every answer, whatever the memory is. */
+/* Checks what holds for every answer, whatever the memory is. */
 static void check_regions(const struct ww_pagemap_scan *scan, ssize_t nr, size_t vec_len)
 {
     uint64_t pages = 0;
@@ -221,11 +221,11 @@ static void check_regions(const struct ww_pagemap_scan *scan, ssize_t nr, size_t
         pages += (found[i].end - found[i].start) / page_size();
     }
     ck_assert(!scan->max_pages || pages <= scan->max_pages);
-    /* It stops early only where something is full. */
+    /* A scan ends early only if the vector is full or max_pages is reached. */
     ck_assert(scan->walk_end >= scan->end || nr == (ssize_t)vec_len || pages == scan->max_pages);
 }
 
-/* Scans the world in as many calls as the limits ask for. */
+/* Scans the world in as many calls as the limits require. */
 static void scan_world(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *wanted, size_t vec_len,
                        char *ret_map)
 {
@@ -246,7 +246,7 @@ static void scan_world(struct ww_pagemap *pagemap, const struct ww_pagemap_scan 
     } while (scan.walk_end < scan.end);
 }
 
-/* Few bits more often than many, so that something matches. */
+/* A mask with few bits more often than one with many, so that something matches. */
 static uint64_t random_mask(uint64_t *random, uint64_t known)
 {
     uint64_t mask = next_random(random) & known;
@@ -293,7 +293,7 @@ START_TEST(test_random_filters)
 }
 END_TEST
 
-/* Each category of each page of the world by itself. */
+/* Scans the world for each category alone. */
 START_TEST(test_categories)
 {
     struct ww_pagemap *pagemap = OPEN();
@@ -316,7 +316,7 @@ START_TEST(test_categories)
 }
 END_TEST
 
-/* All parts of the world, from every page to every other. */
+/* Scans many parts of the world. */
 START_TEST(test_parts)
 {
     struct ww_pagemap *pagemap = OPEN();

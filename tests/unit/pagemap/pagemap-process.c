@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Scans of other processes: children that stand still, end, are zombies, execute
- * something else; processes that may not be looked at; handles that a child
- * inherits.
+ * Scans of other processes: children that are stopped, end, are zombies, or execute another program;
+ * processes that this one may not access; handles that a child inherits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +12,7 @@
 
 #include "pagemap-test.h"
 
-/* A child that is stopped; it has what this process has mapped, and changes nothing of it. */
+/* A stopped child. It has a copy of this process's memory, and does not change it. */
 static pid_t start_child(void)
 {
     pid_t child = fork();
@@ -30,7 +29,7 @@ static pid_t start_child(void)
     return child;
 }
 
-/* Its memory is gone when this returns; with @reap its number as well. */
+/* Kills the child and waits until its memory is gone; with @reap, until its pid is free as well. */
 static void end_child(pid_t child, bool reap)
 {
     siginfo_t info;
@@ -71,7 +70,7 @@ START_TEST(test_child)
     while (!*(volatile char *)(shared + page)) {
         usleep(1000);
     }
-    /* What this process does now is its own. */
+    /* The child must not show what this process writes now. */
     write_map(base, "#######.");
     pagemap = open_source(sources[_i], child);
     expect_pages(pagemap, base, WW_PAGE_IS_PRESENT, 0, "#.####..");
@@ -81,7 +80,7 @@ START_TEST(test_child)
 }
 END_TEST
 
-/* All of a process by both sources, pages without content included. */
+/* Both sources find the same in all of a process, including pages that do not exist. */
 START_TEST(test_agreement)
 {
     static struct ww_page_region other[MAX_REGIONS];
@@ -92,8 +91,8 @@ START_TEST(test_agreement)
     struct utsname name;
     ssize_t nr[2];
 
-    /* Kernels differ in what they call a written page where there is none; from 7.3
-     * on, the ioctl has no written pages outside tracked memory. */
+    /* Kernels differ in whether the ioctl reports a page that does not exist as written. From 7.3 on it
+     * reports none in memory that is not tracked. */
     both &= ~(uint64_t)WW_PAGE_IS_WRITTEN;
     ck_assert_int_eq(uname(&name), 0);
     if (strverscmp(name.release, "7.3") >= 0) {
@@ -139,7 +138,7 @@ START_TEST(test_ended)
     scan.walk_end = 7;
     end_child(child, false);
     ck_assert_int_eq(ww_pagemap_scan(pagemap, &scan, found, MAX_REGIONS), -ESRCH);
-    /* What has no memory is nobody's: root alone is told so, and by 7.2 everybody. */
+    /* The child has no memory any more. Before Linux 7.2, only root gets ESRCH for that. */
     err = ww_pagemap_open(&none, child);
     ck_assert_msg(err == -ESRCH || (err == -EACCES && geteuid()), "%d", err);
     end_child(child, true);
@@ -151,7 +150,7 @@ START_TEST(test_ended)
 }
 END_TEST
 
-/* The number lives on, the memory does not. */
+/* After execve() the process has the same pid, but other memory. */
 START_TEST(test_executed)
 {
     int gate[2], done[2];
@@ -184,7 +183,7 @@ START_TEST(test_executed)
 }
 END_TEST
 
-/* Ends at any moment of a scan: a scan that succeeds has told of everything. */
+/* The process ends at any moment of a scan. A scan that succeeds is complete. */
 START_TEST(test_ending)
 {
     size_t nr = 3000;
@@ -226,7 +225,7 @@ START_TEST(test_ending)
 }
 END_TEST
 
-/* The greatest number of a process is 4194304 (Documentation/admin-guide/sysctl/kernel.rst). */
+/* The largest possible pid is 4194304 (Documentation/admin-guide/sysctl/kernel.rst). */
 START_TEST(test_no_process)
 {
     struct ww_pagemap *pagemap = NULL;
@@ -238,7 +237,7 @@ START_TEST(test_no_process)
 }
 END_TEST
 
-/* A thread of the kernel has no memory: where there is one that can be seen, it is number 2. */
+/* A kernel thread has no memory. If this process can see kthreadd, its pid is 2. */
 START_TEST(test_kernel_thread)
 {
     struct ww_pagemap *pagemap = NULL;
@@ -273,7 +272,7 @@ START_TEST(test_not_allowed)
 }
 END_TEST
 
-/* Descriptors that were opened in time go on to work without the right to open them. */
+/* Descriptors that are open still work after the process has given up the right to open them. */
 static void look_at_parent(void *arg)
 {
     struct ww_pagemap *pagemap = arg;
@@ -298,7 +297,7 @@ START_TEST(test_rights_given_up)
 }
 END_TEST
 
-/* An inherited handle of the parent for itself would show the parent to a child that asks for its own. */
+/* With its parent's handle on "this process", a child would see its parent's memory. */
 static void use_inherited(void *arg)
 {
     struct ww_pagemap_scan scan = { .end = UINT64_MAX, .walk_end = 7 };
@@ -319,7 +318,8 @@ START_TEST(test_inherited)
 }
 END_TEST
 
-/* The program has closed them, and opened the same files by their numbers. */
+/* The program has closed the library's descriptors, and has opened the same files under the same numbers.
+ * ww_pagemap_close() must not close those. */
 START_TEST(test_numbers_of_the_programs)
 {
     struct ww_pagemap *pagemap;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Write-protection by a scan, in memory that a userfaultfd of this test tracks:
- * what is returned is clean afterwards and nothing else is, whatever ends a call:
- * limits, memory that is not tracked, huge pages that would be cut.
+ * Write-protection by a scan, in memory that a userfaultfd of this test tracks. The pages that a call returns
+ * are clean afterwards, and no others, whatever ends the call: limits, memory that is not tracked, huge pages
+ * that would be cut.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 static struct ww_pagemap *pagemap;
 static int uffd;
 
-/* The source that can protect, if there is one; the tests are added only then. */
+/* Opens the source that can protect. The tests are added only if it works. */
 static void open_protecting(void)
 {
     pagemap = open_source("ioctl", 0);
@@ -56,7 +56,7 @@ START_TEST(test_protect)
 }
 END_TEST
 
-/* Reads see what a scan has protected; on this kernel both ways can be compared. */
+/* Reads see which pages a scan has protected. */
 START_TEST(test_reads_agree)
 {
     struct ww_pagemap *reads = open_source("read", 0);
@@ -73,7 +73,7 @@ START_TEST(test_reads_agree)
 }
 END_TEST
 
-/* Another process's pages, through its userfaultfd. */
+/* Protects pages of another process, whose own userfaultfd tracks them. */
 START_TEST(test_other_process)
 {
     char *base = map_pages(4);
@@ -108,7 +108,7 @@ START_TEST(test_other_process)
 }
 END_TEST
 
-/* Every written page is returned by exactly one of the calls, however small they are. */
+/* Exactly one of the calls returns each written page, however small their limits are. */
 START_TEST(test_limits)
 {
     enum { NR = 600 };
@@ -154,8 +154,8 @@ START_TEST(test_limits)
 END_TEST
 
 /*
- * Memory in the middle that nobody tracks: what was found before it is returned
- * first, since it is clean now; then the error comes, and comes again.
+ * Memory in the middle is not tracked. The first call returns the pages that it found before that, because it
+ * has protected them; each later call returns the error.
  */
 START_TEST(test_untracked_middle)
 {
@@ -184,14 +184,14 @@ START_TEST(test_untracked_middle)
         scan.start = scan.walk_end;
         ck_assert_int_eq(ww_pagemap_scan(pagemap, &scan, found, MAX_REGIONS), -EPERM);
     }
-    /* Once it is tracked nothing is lost, neither there nor behind it. */
+    /* Once the memory is tracked, scans return all written pages there and behind it. */
     register_pages(uffd, base + 5 * page, 3);
     expect_pages(pagemap, base, WRITTEN, BOTH, ".....#######");
     expect_pages(pagemap, base, WRITTEN, BOTH, "............");
 }
 END_TEST
 
-/* Without the check, memory that is not tracked is passed over and stays as it is. */
+/* Without WW_PM_SCAN_CHECK_WPASYNC, a scan leaves memory that is not tracked as it is. */
 START_TEST(test_no_check)
 {
     size_t page = page_size();
@@ -206,7 +206,7 @@ START_TEST(test_no_check)
 }
 END_TEST
 
-/* ---- hugetlb: 2 MB pages, which nothing can protect in part ---- */
+/* ---- hugetlb: 2 MB pages, which the kernel cannot protect in part ---- */
 
 static long read_number(const char *path)
 {
@@ -235,8 +235,8 @@ static void write_number(const char *path, long number)
 static const char pool[] = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 static long pool_before = -1;
 
-/* Borrows four huge pages where there are none, and gives them back: around all tests, outside their
- * processes. */
+/* Adds four huge pages to the pool if fewer are free, and removes them again. Runs before and after all
+ * tests, outside their processes. */
 static void borrow_pool(void)
 {
     long free = read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
@@ -254,7 +254,7 @@ static void restore_pool(void)
     }
 }
 
-/* Four huge pages. NULL: none. */
+/* Four huge pages. NULL: the kernel has none free. */
 static char *map_hugetlb(void)
 {
     char *base =
@@ -270,7 +270,7 @@ static void write_huge_pages(char *base)
     }
 }
 
-/* Scans with a limit until the end or an error, and counts what comes. */
+/* Scans with a limit until the end or an error, and adds up the bytes of what the calls return. */
 static ssize_t count_in_steps(char *base, size_t start, size_t max_pages, uint64_t *ret_bytes)
 {
     struct ww_pagemap_scan scan = {
@@ -308,13 +308,13 @@ START_TEST(test_hugetlb)
     ck_assert_int_ge(count_in_steps(base, 0, 0, &bytes), 0);
     ck_assert_uint_eq(bytes, 4 * HUGE_BYTES);
     write_huge_pages(base);
-    /* Room for one and a half: all of them come all the same, one a call. */
+    /* With room for one and a half, each call returns one, and none is left out. */
     ck_assert_int_ge(count_in_steps(base, 0, small + small / 2, &bytes), 0);
     ck_assert_uint_eq(bytes, 4 * HUGE_BYTES);
     write_huge_pages(base);
     ck_assert_int_eq(count_in_steps(base, 0, small - 1, &bytes), -EINVAL);
     ck_assert_uint_eq(bytes, 0);
-    /* From the middle of one: an error rather than silence or a loop. */
+    /* A scan that begins in the middle of a huge page ends with an error. */
     ck_assert_int_eq(count_in_steps(base, HUGE_BYTES / 2, 0, &bytes), -EINVAL);
     ck_assert_uint_eq(bytes, 3 * HUGE_BYTES);
     ck_assert_int_ge(count_in_steps(base, 0, 0, &bytes), 0);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of the pagemap tests share. Most tests run once for each source
- * of answers that works here, which the environment names; what a test expects
- * depends on ww_pagemap_categories() and ww_pagemap_flags() alone.
+ * What the parts of the pagemap tests share. A scan has one of two sources, the ioctl or reads. Most tests
+ * run once for each source that works here, and choose it by WW_PAGEMAP. What a test expects depends on
+ * ww_pagemap_categories() and ww_pagemap_flags(); only test_known_categories and the tests that compare
+ * sources look at a source's name.
  */
 #ifndef WW_TESTS_UNIT_PAGEMAP_TEST_H
 #define WW_TESTS_UNIT_PAGEMAP_TEST_H
@@ -12,14 +13,14 @@
 
 #define MAX_REGIONS 4096
 
-/* The sources that work here, and the one that this test uses. */
+/* The sources that work here, the best first. */
 extern const char *sources[2];
 extern int nr_sources;
 
 /* A buffer for one scan. */
 extern struct ww_page_region found[MAX_REGIONS];
 
-/* Leaves a test that needs what is not here, and says why. */
+/* Leaves a test whose condition is not met, and prints why. */
 #define SKIP_UNLESS(cond, reason)                                                                            \
     do {                                                                                                     \
         if (!(cond)) {                                                                                       \
@@ -39,16 +40,16 @@ static inline struct ww_pagemap *open_source(const char *source, pid_t pid)
     return pagemap;
 }
 
-/* This process through its own eyes, by the best source or by one of a loop test. */
+/* Opens this process, with the source of this step of a loop test; in other tests, with the best one. */
 #define OPEN() open_source(sources[_i], 0)
 
-/* Whether @pagemap knows all of these. */
+/* Whether @pagemap knows all of these categories. */
 static inline bool knows(const struct ww_pagemap *pagemap, uint64_t categories)
 {
     return !(categories & ~ww_pagemap_categories(pagemap));
 }
 
-/* A map with a character a page: '#' where the page matches. One call must be enough. */
+/* Scans in one call, and draws a map with a character per page: '#' where the page matches. */
 static inline void scan_map(struct ww_pagemap *pagemap, struct ww_pagemap_scan *scan, char *ret_map)
 {
     size_t page = page_size();
@@ -62,7 +63,7 @@ static inline void scan_map(struct ww_pagemap *pagemap, struct ww_pagemap_scan *
     }
 }
 
-/* The pages of [base, base + strlen(map)) that have all of @categories. */
+/* Checks which of the pages from @base on have all of @categories: those with '#' in @map. */
 static inline void expect_pages(struct ww_pagemap *pagemap, const char *base, uint64_t categories,
                                 uint64_t flags, const char *map)
 {
@@ -71,7 +72,7 @@ static inline void expect_pages(struct ww_pagemap *pagemap, const char *base, ui
         .start = (uintptr_t)base,
         .end = (uintptr_t)base + strlen(map) * page_size(),
         .category_mask = categories,
-        /* So that no kernel takes the short way that counts pages which do not exist. */
+        /* Keeps every kernel off its fast path, which counts pages that do not exist. */
         .category_anyof_mask = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED,
         .return_mask = categories,
     };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract of writewatch-pagemap.h, by the ioctl and by reads. This file finds
- * out which of them work here and tests the arguments and single categories;
- * pagemap-filter.c has the filter against a model, pagemap-process.c other
- * processes, pagemap-protect.c write-protection.
+ * The contract of writewatch-pagemap.h, by the ioctl and by reads. This file finds out which of these sources
+ * work here, and tests arguments and single categories; pagemap-filter.c tests the filter against a model,
+ * pagemap-process.c other processes, pagemap-protect.c write-protection.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +58,7 @@ void register_pages(int uffd, const char *base, size_t nr)
         .mode = UFFDIO_REGISTER_MODE_WP,
     };
 
-    /* A merged page would be reported. */
+    /* A page that KSM has merged would be reported. */
     madvise((void *)base, nr * page_size(), MADV_UNMERGEABLE);
     ck_assert_int_eq(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);
 }
@@ -134,7 +133,7 @@ START_TEST(test_arguments)
 }
 END_TEST
 
-/* Each category is told, or refused in each mask; never answered as if it did not occur. */
+/* A category is known, or it is refused in each mask; a scan never answers as if no page had it. */
 START_TEST(test_unknown_categories)
 {
     struct ww_pagemap *pagemap = OPEN();
@@ -169,7 +168,7 @@ START_TEST(test_unknown_categories)
 }
 END_TEST
 
-/* The least that every source knows, and what reads cannot know on any kernel. */
+/* The categories that every source knows, and those that reads know on no kernel. */
 START_TEST(test_known_categories)
 {
     struct ww_pagemap *pagemap = OPEN();
@@ -207,7 +206,7 @@ END_TEST
 
 /* ---- ranges ---- */
 
-/* The end of a range may be anything up to the end of all numbers, and need not be aligned. */
+/* The end of a range may be any number up to UINT64_MAX, and need not be aligned. */
 START_TEST(test_ends)
 {
     struct ww_pagemap *pagemap = OPEN();
@@ -239,7 +238,7 @@ START_TEST(test_ends)
 }
 END_TEST
 
-/* Two pages at the ends of a terabyte that is mapped, and of one that is not. */
+/* Two pages at the ends of a terabyte: first with all of it mapped, then with nothing between them. */
 START_TEST(test_sparse)
 {
     size_t page = page_size(), span = sizeof(long) == 8 ? (size_t)1 << 40 : (size_t)1 << 29;
@@ -268,7 +267,7 @@ START_TEST(test_sparse)
 }
 END_TEST
 
-/* ---- categories that need more than memory ---- */
+/* ---- categories that not every machine has ---- */
 
 START_TEST(test_swapped)
 {
@@ -360,7 +359,7 @@ START_TEST(test_huge)
 }
 END_TEST
 
-/* The huge page of zeros, which reads know by the kernel's flags of its frame. */
+/* The huge zero page, which reads recognise by the kernel's flags of its frame. */
 START_TEST(test_huge_zero)
 {
     struct ww_pagemap *pagemap = open_source("read", 0), *other = open_source(sources[0], 0);
