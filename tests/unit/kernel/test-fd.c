@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a number is still what we opened (linux/kernel/fd.c), for each kind of file that
- * is kept open: the same file opened by somebody else never counts as ours, nor does
- * one that another of our openings has taken over, and a dup() of ours does.
+ * Whether a descriptor still refers to the file that the library opened (linux/kernel/fd.c), for each kind of
+ * file that it keeps open. The same file opened by other code does not count as ours, nor does one that a
+ * later opening of ours has replaced; a dup() of ours does.
  */
 #include <check.h>
 #include <fcntl.h>
@@ -68,7 +68,7 @@ static const struct {
 
 static struct ww_fd ours;
 
-/* False: there is none here, and the test is skipped. */
+/* False: there is no such file here, and the test is skipped. */
 static bool open_ours(int kind)
 {
     int fd = kinds[kind].open();
@@ -82,7 +82,7 @@ static bool open_ours(int kind)
     return true;
 }
 
-/* Puts another file of that kind in the place of ours. */
+/* Gives our descriptor's number to another file of that kind. */
 static void replace_ours(int kind)
 {
     int other = kinds[kind].open();
@@ -133,7 +133,7 @@ START_TEST(the_same_file_of_somebody_else_is_not_ours)
 }
 END_TEST
 
-/* As many as there are signals, and one more: every number of turns apart. */
+/* More later openings under the same number than there are signals, twice over. */
 START_TEST(a_later_one_of_ours_is_not_an_earlier_one)
 {
     if (open_ours(_i)) {
@@ -152,7 +152,7 @@ START_TEST(a_later_one_of_ours_is_not_an_earlier_one)
 }
 END_TEST
 
-/* A number whose turns are not kept. */
+/* A number from NR_NUMBERS on, for which fd.c does not record the latest serial. */
 START_TEST(a_high_number_is_told_apart_as_well)
 {
     int fd = kinds[_i].open();

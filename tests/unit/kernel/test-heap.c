@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory that may be had while signals are blocked: blocks are zeroed, apart from
- * each other and good for anything; many threads, and a child forked in the middle,
- * may take and give them; and no call on a context but opening and closing it uses
- * malloc(), whose lock a suspended thread may hold.
+ * Memory that the library allocates while signals are blocked (linux/kernel/heap.h): blocks are zeroed,
+ * aligned, and do not overlap; many threads, and a child forked in the middle, may allocate and free them. No
+ * call on a context, except opening and closing it, uses malloc(), whose lock a suspended thread may hold.
  *
- * Link with -Wl,--wrap= of malloc(), calloc(), realloc() and free(), so that those calls are seen.
+ * Link with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free: the wrappers count the calls.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -13,7 +12,7 @@
 #include "kernel/heap.h"
 #include "util.h"
 
-/* ---- who calls malloc() ---- */
+/* ---- calls of malloc() ---- */
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
@@ -56,8 +55,8 @@ static size_t nr_backends;
 
 #define NR_PAGES 64
 
-/* Every way to change a region, each of which puts down or drops what page tables cannot hold. Returns how
- * many calls went wrong: libcheck's own assertions would use malloc(). */
+/* Makes every call that changes a region, which may add to its page sets or free them. Returns how many calls
+ * were wrong, because libcheck's assertions would use malloc(). */
 static size_t use_everything(struct ww_context *ctx, char *base, char *content)
 {
     size_t page = page_size(), len = NR_PAGES * page;
@@ -111,7 +110,8 @@ static bool is_filled(const unsigned char *block, size_t size, unsigned char val
     return !size || (block[0] == value && !memcmp(block, block + 1, size - 1));
 }
 
-/* Takes and gives blocks of all sizes, each full of its own value; returns how many had another in them. */
+/* Allocates and frees blocks of all sizes, each filled with @seed. Returns how many were wrong: not zeroed,
+ * not aligned, or overwritten. */
 static size_t use_blocks(unsigned int seed, size_t nr_steps)
 {
     enum { NR_HELD = 200 };
@@ -147,12 +147,12 @@ START_TEST(blocks_are_zeroed_and_apart)
     ck_assert_uint_eq(use_blocks(1, 20000), 0);
     ww_heap_free(NULL);
     ck_assert_ptr_null(ww_heap_alloc(SIZE_MAX));
-    /* A half there may be, where a 32-bit program has all addresses to itself. */
+    /* Not SIZE_MAX / 2: a 32-bit program that has the whole address space could get that. */
     ck_assert_ptr_null(ww_heap_alloc(SIZE_MAX / 8 * 7));
 }
 END_TEST
 
-/* What is given back is used again: taking and giving for ever takes no more memory. */
+/* A block that was freed is used again, so that the heap does not grow without end. */
 START_TEST(blocks_are_used_again)
 {
     void *first = ww_heap_alloc(100), *next;

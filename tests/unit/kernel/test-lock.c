@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a build with --enable-debug asserts of locks (linux/kernel/lock.h): this test has the check
- * compiled in, whatever the rest of the build has.
+ * What a build with --enable-debug asserts of locks (linux/kernel/lock.h). This test compiles the check in,
+ * even if the rest of the build is without it.
  */
 #ifndef WW_DEBUG_LOCKS
 #define WW_DEBUG_LOCKS 1
@@ -28,7 +28,7 @@ START_TEST(ascending_locks_are_taken)
     for (int i = 0; i < 2; i++) {
         ww_lock(&lower, WW_RANK_TABLE);
         ww_lock(&upper, WW_RANK_REGION);
-        /* The lower one may go first. */
+        /* The lower lock may be released first. */
         ww_unlock(&lower, WW_RANK_TABLE);
         ww_unlock(&upper, WW_RANK_REGION);
     }

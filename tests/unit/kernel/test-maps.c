@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The reader of /proc/PID/maps (linux/kernel/proc_maps.h): real lists, against mappings that
- * this test made and knows, and written ones with what the kernel seldom shows:
- * lines longer than any buffer, mappings that grow while the list is read.
+ * The reader of /proc/PID/maps (linux/kernel/proc_maps.h): real lists, compared with mappings that this test
+ * has made, and lists that it has written itself, with what the kernel seldom shows: lines longer than any
+ * buffer, mappings that grow while the list is read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static struct ww_mapping find_mapping(pid_t pid, const void *addr, unsigned int 
     return mapping;
 }
 
-/* A list that the kernel did not write. */
+/* Opens a list that this test has written. */
 static void open_text(const char *text, unsigned int flags)
 {
     int fd = memfd_create("maps", MFD_CLOEXEC);
@@ -124,7 +124,7 @@ START_TEST(test_file)
 }
 END_TEST
 
-/* [vvar] is the one device mapping that every process on x86 has; by 7.2 it is one no more. */
+/* [vvar] is the one device mapping that every process on x86 has; in Linux 7.2 it is no device mapping. */
 START_TEST(test_vm_flags)
 {
     char *base = map_pages(4);
@@ -148,7 +148,7 @@ START_TEST(test_vm_flags)
 }
 END_TEST
 
-/* More mappings than any buffer holds, each told once, in order, without a gap. */
+/* More mappings than any buffer holds: each is returned once, in order, without a gap. */
 START_TEST(test_many)
 {
     size_t page = page_size(), nr = 4000, seen = 0;
@@ -217,7 +217,7 @@ START_TEST(test_grown_meanwhile)
 }
 END_TEST
 
-/* Around the sizes of the path and of the buffer, and far beyond. */
+/* Paths whose lengths are around the sizes of the path and of the buffer, and far beyond. */
 START_TEST(test_long_lines)
 {
     static const char head[] = "1000-2000 r-xp 00000000 08:01 5 ";
@@ -270,7 +270,7 @@ START_TEST(test_details)
 }
 END_TEST
 
-/* What is no list of mappings is an error, never an empty list. */
+/* A text that is no list of mappings is an error, never an empty list. */
 START_TEST(test_damaged)
 {
     static const char *const texts[] = {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Why a backend refuses. Every step that can fail is made to fail in every way that a sandbox has:
- * by an errno, by SIGSYS, by no answer at all. The reason must name the step and the errno, ww_open()
- * must say the same, and the process must live on and not notice what was tried.
+ * Why a backend refuses. The tests make every step fail in every way that a sandbox has: by an errno, by
+ * SIGSYS, by no answer at all. The reason must name the step and the errno, ww_open() must return the same
+ * error, and the process must live on and not notice what was tried.
  *
- * Each test closes a filter round its own process.
+ * Each test loads a seccomp filter into its own process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@
         return;                                                                                              \
     } while (0)
 
-/* What ww_probe() says of a backend, which ww_open() must agree with. */
+/* ww_probe() must give this error and reason for the backend, and ww_open() must return the error. */
 static void expect_reason(const char *backend, int error, const char *reason)
 {
     struct ww_probe said = probe_backend(backend);
@@ -77,7 +77,8 @@ struct denial {
     unsigned int request; /* of an ioctl; 0: any */
 };
 
-/* Answers these calls by @action from now on. @flags of seccomp(2). A listener, 0, or -1. */
+/* From now on answers these calls by @action. @flags are those of seccomp(2). Returns a listener, 0, or
+ * -1. */
 static int close_filter(const struct denial *denied, size_t nr, uint32_t action, unsigned int flags)
 {
     struct sock_filter code[NR_DENIED * 6 + 1];
@@ -101,7 +102,8 @@ static int close_filter(const struct denial *denied, size_t nr, uint32_t action,
                : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
 
-/* What fails, and under which name for whom. The device is a second way to userfaultfd. */
+/* The calls that fail, the backend that makes them, and how its reason names the step. The device is a second
+ * way to a userfaultfd. */
 static const struct {
     struct denial denied[NR_DENIED];
     const char *backend, *what;
@@ -148,7 +150,7 @@ static const struct {
 };
 #define NR_ERRORS (sizeof(errors) / sizeof(errors[0]))
 
-/* Up to the colon; what comes behind it depends on both, too. */
+/* Compares the reason up to the colon. What follows it depends on step and errno as well. */
 START_TEST(a_reason_names_step_and_errno)
 {
     int step = _i / NR_ERRORS, error = _i % NR_ERRORS;
@@ -159,7 +161,6 @@ START_TEST(a_reason_names_step_and_errno)
     if (!can_fail(step)) {
         SKIP("%s does not work here", steps[step].backend);
     }
-    /* Where there is no more than this, each call is made again by old kernels' ways. */
     if (close_filter(steps[step].denied, nr_denied(step), SECCOMP_RET_ERRNO | errors[error].error, 0)) {
         SKIP("seccomp: %s", strerror(errno));
     }
@@ -179,7 +180,7 @@ END_TEST
 static const uint32_t ends[] = { SECCOMP_RET_TRAP, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL };
 #define NR_ENDS (sizeof(ends) / sizeof(ends[0]))
 
-/* Nothing else goes on behind such a step: the process itself would be gone. */
+/* If the library took such a step in this process, the filter would end it. */
 START_TEST(a_filter_that_ends_programs_ends_nothing)
 {
     int step = _i / NR_ENDS;
@@ -193,7 +194,7 @@ START_TEST(a_filter_that_ends_programs_ends_nothing)
     }
     snprintf(wanted, sizeof(wanted), "a seccomp filter ends programs that use %s", steps[step].what);
     expect_reason(steps[step].backend, -EPERM, wanted);
-    /* Not so sure: without openat() even a sanitizer may not go on. */
+    /* Without openat() other code in the process may fail, a sanitizer's runtime for one. */
     if (steps[step].denied[0].call != SYS_openat) {
         struct ww_context *ctx;
 
@@ -203,7 +204,7 @@ START_TEST(a_filter_that_ends_programs_ends_nothing)
 }
 END_TEST
 
-/* ---- who shares the process ---- */
+/* ---- what the program sees of it ---- */
 
 static atomic_int nr_signals, nr_forks;
 
@@ -218,7 +219,7 @@ static void count_fork(void)
     atomic_fetch_add(&nr_forks, 1);
 }
 
-/* As programs do that wait for whatever child ends first. */
+/* A thread of the program that waits for any child. */
 static void *wait_for_any(void *arg)
 {
     *(pid_t *)arg = waitpid(-1, NULL, 0);
@@ -256,7 +257,7 @@ START_TEST(the_program_notices_nothing)
     kill(child, SIGKILL);
     pthread_join(waiter, NULL);
     ck_assert_int_eq(seen, child);
-    /* SIGCHLD of that one. */
+    /* The SIGCHLD of the program's own child. */
     ck_assert_int_eq(atomic_load(&nr_signals), 1);
     ck_assert_int_eq(waitpid(-1, NULL, __WALL), -1);
     ck_assert_int_eq(errno, ECHILD);
@@ -277,13 +278,13 @@ START_TEST(nobody_waits_for_ever)
     clock_gettime(CLOCK_MONOTONIC, &began);
     expect_use(NULL);
     clock_gettime(CLOCK_MONOTONIC, &ended);
-    /* Once a process. */
+    /* The library waits for the supervisor only once in a process. */
     ck_assert_int_le(ended.tv_sec - began.tv_sec, 2);
     close(listener);
 }
 END_TEST
 
-/* A supervisor's answer is an answer. */
+/* A supervisor that lets every call continue. */
 static void *allow_all(void *arg)
 {
     int listener = *(int *)arg;
@@ -334,7 +335,7 @@ START_TEST(no_child_can_be_made)
 }
 END_TEST
 
-/* What a new thread takes: itself, and that its stack is not locked. */
+/* The system calls that a new thread takes: one makes it, the other unlocks its stack. */
 static const struct denial of_threads[] = {
 #ifdef SYS_clone3
     { SYS_clone3, 0 },
@@ -364,7 +365,7 @@ START_TEST(a_filter_that_ends_who_makes_threads_ends_nothing)
 }
 END_TEST
 
-/* A filter that came later, when a backend is at work and begins to fail. */
+/* A filter that is loaded while a backend works, and makes it fail. */
 START_TEST(a_filter_that_came_later)
 {
     static const struct denial scan[] = { { SYS_ioctl, (unsigned int)PAGEMAP_SCAN } },
@@ -444,7 +445,7 @@ START_TEST(a_process_that_is_not_dumpable)
                   "/proc/self/pagemap cannot be opened (EACCES): the process is not dumpable");
     expect_reason("softdirty", -EACCES,
                   "/proc/self/pagemap cannot be opened (EACCES): the process is not dumpable");
-    /* Its maps it may read. */
+    /* The process may still read its /proc/self/maps. */
     ck_assert_int_eq(probe_backend("mprotect").error, 0);
 }
 END_TEST
@@ -471,7 +472,7 @@ static void remove_roots(void)
     }
 }
 
-/* @spare descriptors more than are open. */
+/* Leaves exactly @spare descriptors free. */
 static void limit_descriptors(int spare)
 {
     struct rlimit limit = { .rlim_cur = 0 };
@@ -479,7 +480,7 @@ static void limit_descriptors(int spare)
 
     ck_assert_int_ge(fd, 0);
     for (int below = 0; below < fd; below++) {
-        /* Holes below would count, too. */
+        /* Free numbers below @fd would count as well. */
         if (fcntl(below, F_GETFD) < 0) {
             ck_assert_int_eq(dup2(fd, below), below);
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which kernels are refused by their name: pairs of what uname(2) says and what
- * /proc/version_signature holds, as distributions have them.
+ * Which kernels are refused by their release: pairs of what uname(2) returns and what /proc/version_signature
+ * holds, as distributions have them.
  */
 #include "kernel/facts.h"
 #include "util.h"
@@ -22,14 +22,14 @@ static const struct {
     { "6.11.0-9-generic", "Ubuntu 6.11.0-9.9-generic 6.11.0", true, 6, 11, 0, false },
     { "6.8.0-49-generic", "Ubuntu 6.8.0-49.49-generic 6.8.12  \n\n", true, 6, 8, 12, false },
     { "6.7.0-7-generic", "6.7.3", true, 6, 7, 3, true },
-    /* A signature that says nothing leaves it to the name. */
+    /* If the signature has no release, the name decides. */
     { "6.8.0-49-generic", NULL, true, 6, 8, 0, true },
     { "6.8.0-49-generic", "", true, 6, 8, 0, true },
     { "6.8.0-49-generic", " \n", true, 6, 8, 0, true },
     { "6.8.0-49-generic", "Ubuntu something", true, 6, 8, 0, true },
     { "6.8.0-49-generic", "Ubuntu 6.8.12 unknown", true, 6, 8, 0, true },
     { "6.8.11-amd64", "Ubuntu 6.", true, 6, 8, 11, false },
-    /* Red Hat: the name of the base, and much that is patched in; the effect tells. */
+    /* Red Hat: the release of the base, with much that is backported; only the self test tells. */
     { "5.14.0-503.el9.x86_64", NULL, true, 5, 14, 0, false },
     { "6.12.0-55.9.1.el10_0.x86_64", NULL, true, 6, 12, 0, false },
     { "4.18.0-553.el8_10.x86_64", NULL, true, 4, 18, 0, false },
@@ -49,7 +49,7 @@ static const struct {
     { "6.8.12-4-pve", NULL, true, 6, 8, 12, false },
     { "6.8.0+", NULL, true, 6, 8, 0, true },
     { "6.10.0+", NULL, true, 6, 10, 0, false },
-    /* Candidates come before what is mended. */
+    /* Release candidates come before the fix. */
     { "6.8.0-rc1", NULL, true, 6, 8, 0, true },
     { "6.7~rc4-amd64", NULL, true, 6, 7, 0, true },
     { "6.9.0-rc4", NULL, true, 6, 9, 0, true },
