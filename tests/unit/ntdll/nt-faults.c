@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pointers that fault: under Wine the call ends there, past our frames, with the signal mask of the
- * moment.
+ * Pointers that fault. Under Wine the call ends at the fault: it does not return through the library's
+ * frames, and the signal mask stays that of the moment.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -15,7 +15,7 @@ static void end_call(int signal)
     siglongjmp(dispatcher, signal);
 }
 
-/* Runs a call that must fault, and looks for what it left behind. */
+/* Makes a call that must fault, and checks that it left nothing behind. */
 #define expect_fault(call)                                                                                   \
     do {                                                                                                     \
         struct sigaction action = { .sa_handler = end_call, .sa_flags = SA_NODEFER };                        \
@@ -72,7 +72,7 @@ START_TEST(parameters_that_fault)
 }
 END_TEST
 
-static char *arguments; /* a page that goes away under the call */
+static char *arguments; /* a page that becomes inaccessible during the call */
 
 static void take_arguments_away(enum nt_call call, void **args)
 {
@@ -81,7 +81,7 @@ static void take_arguments_away(enum nt_call call, void **args)
     (void)*(volatile char *)*(void **)args[1];
 }
 
-/* Another thread takes the arguments away: the call ends, and what it was about is as it was. */
+/* Another thread makes the arguments inaccessible: the call ends, and the watches are as before. */
 START_TEST(arguments_that_go_away)
 {
     PVOID *addr = (PVOID *)(arguments = map_pages(1));
@@ -119,7 +119,7 @@ START_TEST(arguments_that_go_away)
 }
 END_TEST
 
-/* A page is reset only if its address can be handed out. */
+/* A page is reset only if its address could be stored in the array. */
 START_TEST(arrays_that_fault)
 {
     char *end = map_pages(2);

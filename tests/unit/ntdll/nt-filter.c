@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Where watched memory is (dlls/ntdll/filter.h): what changes elsewhere need not ask about.
- */
+/* The filter of watched memory (dlls/ntdll/filter.h): a change of memory that it does not match is
+ * ignored. */
 #include "nt-test.h"
 
 #define GRANULE ((uintptr_t)2 << 20)
 
-/* Memory whose watch can begin and end at will, at the begin of 2 MB that have nothing else. */
+/* Memory that is not watched yet, at the start of 2 MB that hold nothing else. */
 static char *setup_near(void)
 {
     char *room = map_pages(8 * GRANULE / NT_PAGE_SIZE);
@@ -16,7 +15,7 @@ static char *setup_near(void)
     return fresh;
 }
 
-/* The preload takes no backend that owns protections, and only it looks for what is near. */
+/* Only the preload uses the filter, and it takes no backend with WW_CAP_OWNS_PROT. */
 static bool is_preload(void)
 {
     return !(ww_backend_caps(nt.ctx) & WW_CAP_OWNS_PROT);
@@ -57,7 +56,7 @@ static void allocate_over(char *base, SIZE_T size)
 
 static void (*const endings[])(char *base, SIZE_T size) = { release_all, forget_by_settling, allocate_over };
 
-/* However a watch ends, all at once or in parts: changes nearby are changes elsewhere again. */
+/* However a watch ends, all at once or in parts, the filter matches nothing nearby afterwards. */
 START_TEST(watches_that_end_leave_nothing_near)
 {
     char *base = setup_near();
@@ -86,7 +85,7 @@ START_TEST(watches_that_end_leave_nothing_near)
 }
 END_TEST
 
-/* A second watch in the same 2 MB stays known when the first one ends. */
+/* The filter still matches a second watch in the same 2 MB when the first one has ended. */
 START_TEST(a_second_watch_nearby_stays_known)
 {
     char *base = setup_near();
@@ -103,7 +102,7 @@ START_TEST(a_second_watch_nearby_stays_known)
 }
 END_TEST
 
-/* Nobody ended the watch that was here: the new one takes its place, and is counted once. */
+/* A watch that was not ended is replaced by a new one, which is counted once. */
 START_TEST(a_watch_in_place_of_another_counts_once)
 {
     char *base = setup_near();
@@ -115,7 +114,7 @@ START_TEST(a_watch_in_place_of_another_counts_once)
     watch_here(base + SIZE, 2 * SIZE);
     endings[_i](base, 3 * SIZE);
     if (_i == 0) {
-        /* Two regions are no range that can be released. */
+        /* One release cannot cover two regions. */
         ck_assert(is_near(base));
         endings[_i](base, SIZE);
         endings[_i](base + SIZE, 2 * SIZE);
@@ -124,7 +123,7 @@ START_TEST(a_watch_in_place_of_another_counts_once)
 }
 END_TEST
 
-/* Neither a watch that could not begin nor a release that failed changes the number. */
+/* Neither a watch that could not begin nor a release that failed changes the counts. */
 START_TEST(failures_keep_what_is_near)
 {
     char *base = setup_near();
@@ -147,7 +146,7 @@ START_TEST(failures_keep_what_is_near)
 }
 END_TEST
 
-/* No two addresses share a number; ranges of any length find what lies in them. */
+/* No two addresses at least 2 MB apart share a counter, and a range of any length matches what lies in it. */
 START_TEST(distant_addresses_are_not_near)
 {
     const uintptr_t at = (uintptr_t)5 << 30, size = 3 * NT_PAGE_SIZE, step = (uintptr_t)1 << 21;
@@ -173,11 +172,11 @@ START_TEST(distant_addresses_are_not_near)
 }
 END_TEST
 
-/* Watches that begin and end in pieces of any size, over whole blocks of 4 GB too, against a map. */
+/* Watches begin and end in pieces of any size, whole blocks of 4 GB included; a map holds what must match. */
 START_TEST(what_is_near_is_counted_whatever_the_pieces)
 {
 #ifdef __LP64__
-    enum { UNITS = 4 * 4096 }; /* of 1 MB: half of what one number is for */
+    enum { UNITS = 4 * 4096 }; /* of 1 MB: half of what one counter is for */
     const uintptr_t unit = 1 << 20, base = UINT64_C(7) << 32;
     static bool watched[UNITS];
     uint64_t seed = 1;

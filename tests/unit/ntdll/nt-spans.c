@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * One call over several watched ranges, and over what is not watched between them.
- */
+/* One call over several watched ranges, and over memory between them that is not watched. */
 #include "nt-test.h"
 
-/* Where the range of a call begins and ends, in pages of the area: inside both, at its ends, beyond both, in
- * the second. Parts that are not watched any more: of the first, between the two, of the second. */
+/* The range of a call, in pages from the start of the area: it begins and ends inside the two allocations, at
+ * their ends, or beyond them. The gap is unwatched before the call: it lies in the first, across both, or in
+ * the second. */
 static const struct {
     int first, nr, gap, gap_nr;
 } spans[] = {
@@ -37,7 +36,8 @@ static bool is_in_span(int nr, int page)
     return page >= spans[nr].first && page < spans[nr].first + spans[nr].nr;
 }
 
-/* Every watched page is reported, or is not, as the test says. */
+/* A watched page must be reported if it is in the span and @inside is true, or outside and @outside is
+ * true. */
 static void expect_span(int nr, bool inside, bool outside)
 {
     for (int page = 0; page < 2 * NR_PAGES; page++) {
@@ -51,7 +51,8 @@ static void expect_span(int nr, bool inside, bool outside)
     }
 }
 
-/* What is dirty when all of it is protected outlives the decommitting of all of it. */
+/* NtProtectVirtualMemory latches all dirty pages of its range, so that they stay reported when they are
+ * dropped. */
 START_TEST(protecting_latches_every_part)
 {
     setup_span(_i);
@@ -94,7 +95,8 @@ static void look_whose(enum nt_call call, void **args)
     was_own = own;
 }
 
-/* A free whose extent is not known here, or is none that is followed: what it does to mappings is noted. */
+/* The library follows a free of one watched allocation itself. During any other free, set_own() is off, so
+ * that the changes it makes to mappings are queued. */
 START_TEST(frees_that_are_not_followed_are_noted)
 {
     before_original = look_whose;

@@ -25,13 +25,13 @@
 
 extern struct nt nt;
 extern char *area;  /* two watched allocations that touch, between guards that are not watched */
-extern bool own;    /* under set_own() */
+extern bool own;    /* the last argument of set_own() */
 extern bool serves; /* the original succeeds */
-extern char *fresh; /* where it allocates */
-/* What Wine does, or another thread meanwhile. */
+extern char *fresh; /* where the original allocates; NULL: anywhere */
+/* If set, runs before the original: what Wine does, or another thread meanwhile. */
 extern void (*before_original)(enum nt_call call, void **args);
 
-/* A call that changes mappings, or what they hold. */
+/* Makes a call that changes mappings or their content. */
 NTSTATUS change(enum nt_call call, ULONG type, char *base, SIZE_T size);
 
 void add_fault_tests(TCase *tcase);

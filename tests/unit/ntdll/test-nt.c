@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The NT calls without Wine: argument checks in Windows' order, one row of a
- * table each, outputs untouched on error, and what is passed on to the original.
- * The expected statuses are those of winetest (kernel32 and ntdll virtual.c),
- * which was run on Windows.
+ * The NT calls without Wine: arguments are checked in Windows' order (a table has a row for each check),
+ * outputs are untouched on error, and the right calls are passed on to the original. The expected statuses
+ * are those of winetest (kernel32 and ntdll virtual.c), which was run on Windows.
  */
 #include "nt-test.h"
 
@@ -15,7 +14,7 @@ bool serves;
 char *fresh;
 void (*before_original)(enum nt_call call, void **args);
 
-/* What an original does that succeeds; ranges as Wine rounds them. */
+/* What the original does when it succeeds. It rounds ranges as Wine does. */
 static NTSTATUS serve(enum nt_call call, void **args)
 {
     PVOID *addr = *(PVOID **)args[1];
@@ -219,8 +218,8 @@ START_TEST(full_array_resets_what_it_reports)
 }
 END_TEST
 
-/* A handle that will not do is refused after the arguments and before the range; what it is of, the
- * original cannot say, whose memory this is not. */
+/* A wrong handle is refused after the arguments are checked and before the range is. The library checks it
+ * itself, because the original does not know the watched memory. */
 static const struct {
     const char *what;
     unsigned int wrong;
@@ -280,7 +279,8 @@ static void look_at_arguments(enum nt_call call, void **args)
     }
 }
 
-/* What has no handle to this process goes to the original as it came: the pointers, the flag, the handle. */
+/* A call whose handle is not this process's goes to the original unchanged: the pointers, the flag, the
+ * handle. */
 START_TEST(calls_with_other_handles_pass_through)
 {
     PVOID addr = area;
@@ -306,7 +306,7 @@ START_TEST(calls_with_other_handles_pass_through)
 }
 END_TEST
 
-/* Originals that fail: what was watched stays so, with its pages. */
+/* If the original fails, the memory stays watched, and its written pages stay reported. */
 START_TEST(failing_originals)
 {
     PVOID addr = area;
@@ -326,7 +326,8 @@ START_TEST(failing_originals)
 }
 END_TEST
 
-/* A call that fails writes nothing, also not what was there already: its arguments' page is clean. */
+/* A call that fails does not write to its arguments, not even the values they have: their page stays
+ * clean. */
 START_TEST(failing_calls_mark_nothing)
 {
     PVOID *addr = (PVOID *)(area + 2 * NT_PAGE_SIZE);
@@ -345,7 +346,8 @@ START_TEST(failing_calls_mark_nothing)
 }
 END_TEST
 
-/* Sizes that wrap around to nothing, or to less, as Wine rounds them: refused, and still watched. */
+/* Sizes that wrap around to 0, or to less, when Wine rounds them: the call fails, and the memory stays
+ * watched. */
 START_TEST(releases_that_wrap_around)
 {
     static const SIZE_T sizes[] = { ~(SIZE_T)0, -(SIZE_T)NT_PAGE_SIZE, -(SIZE_T)SIZE, ~(SIZE_T)0 / 2 };
