@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The win32 suite, over every backend that works here and in both conventions.
- * This file finds them and runs the parts: win32-objects.c (START HERE), -memory
- * and -watches. What they share is made in win32-world.c.
+ * The win32 suite, over every exact backend that works here and in both conventions. This file finds the
+ * backends and runs the parts: win32-objects.c (START HERE), -memory and -watches. win32-world.c has what
+ * they share.
  */
 #include "win32.h"
 

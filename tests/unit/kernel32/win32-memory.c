@@ -77,7 +77,7 @@ START_TEST(reserve_and_commit)
     ck_assert_ptr_nonnull(base);
     ck_assert_uint_eq((uintptr_t)base & 0xffff, 0);
     ck_assert(!can_read(base));
-    /* Rounded to pages, and not beyond them. */
+    /* The range is rounded out to whole pages, and no further. */
     found = vm_alloc(base + PAGE + 1, PAGE, MEM_COMMIT, RW);
     ck_assert_ptr_eq(found, base + PAGE);
     found[0] = found[2 * PAGE - 1] = 1;
@@ -111,7 +111,7 @@ START_TEST(granularity_and_bases)
     ck_assert(!can_read(base + 3 * PAGE));
     ck_assert_ptr_eq(vm_alloc(base + 0x10000, PAGE, MEM_RESERVE, RW), base + 0x10000);
     expect_success(vm_free(base + 0x10000, 0, MEM_RELEASE));
-    /* Memory of the host is not given away. */
+    /* Addresses where the host has mapped memory are refused. */
     ck_assert_ptr_eq(mmap(base + 0x10000, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
                      base + 0x10000);
     expect_error(vm_alloc(base + 0x10000, PAGE, MEM_RESERVE, RW), ERROR_INVALID_ADDRESS);
@@ -145,7 +145,7 @@ START_TEST(commit_without_memory)
 }
 END_TEST
 
-/* What cannot be watched or noted down is given back. */
+/* Memory that cannot be watched, or for whose record there is no memory, is unmapped again. */
 START_TEST(alloc_without_memory)
 {
     struct ww_win32 *win32;
@@ -197,7 +197,7 @@ START_TEST(free_errors)
     expect_error(vm_free(base - PAGE, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS);
     expect_error(vm_free(base - PAGE, PAGE, MEM_DECOMMIT), ERROR_INVALID_ADDRESS);
     ck_assert_int_eq(base[0], 7);
-    /* Anywhere in the first page is the base. */
+    /* Any address in the first page counts as the base. */
     expect_success(vm_free(base + 1, 0, MEM_RELEASE));
     expect_error(vm_free(base, 0, MEM_RELEASE), ERROR_INVALID_ADDRESS);
     expect_error(vm_free(base, PAGE, MEM_DECOMMIT), ERROR_INVALID_ADDRESS);
@@ -275,7 +275,7 @@ START_TEST(protect_by_page)
     }
     for (size_t i = 0; i < sizeof(protections) / sizeof(protections[0]); i++) {
         ck_assert_int_eq(can_read(base + i * PAGE), protections[i] != PAGE_NOACCESS);
-        /* What is returned is the first page's, over however many. */
+        /* The call returns the protection of the first page. */
         expect_protect(base + i * PAGE, (8 - i) * PAGE, protections[i], protections[i]);
         expect_protect(base + i * PAGE, (8 - i) * PAGE, RW, protections[i]);
         if (i + 1 < sizeof(protections) / sizeof(protections[0])) {

@@ -147,7 +147,7 @@ START_TEST(threads)
 }
 END_TEST
 
-/* The exit code is the number of the first thing that is wrong. */
+/* Returns the number of the first check that fails, or 0. */
 static int check_child(char *base)
 {
     ww_win32_function function;

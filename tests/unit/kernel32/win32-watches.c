@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The win32 suite, part three: GetWriteWatch and ResetWriteWatch, which pages they
- * report after each of the other calls, and which arguments they refuse.
+ * The win32 suite, part three: which pages GetWriteWatch and ResetWriteWatch report or reset after each of
+ * the other calls, and which arguments they refuse.
  */
 #include "win32.h"
 
@@ -35,7 +35,7 @@ START_TEST(written_pages)
 }
 END_TEST
 
-/* Decommitting forgets what was written, but for what VirtualProtect had seen. */
+/* Decommit forgets written pages, except those that VirtualProtect has latched. */
 START_TEST(decommit_and_protect)
 {
     char *base;
@@ -62,7 +62,7 @@ START_TEST(decommit_and_protect)
 }
 END_TEST
 
-/* MEM_RESET drops pages: where they were written is forgotten, the protection is not. */
+/* MEM_RESET drops pages: they no longer count as written, and keep their protection. */
 START_TEST(mem_reset)
 {
     char *base;
@@ -83,7 +83,8 @@ END_TEST
 
 enum { NO_ADDRESSES = 1, NO_COUNT = 2, NO_GRANULARITY = 4, COUNT_0 = 8 };
 
-/* The same checks in the same order, whether the memory is watched or not; then the range. */
+/* The call makes the same checks in the same order, whether the memory is watched or not, and checks the
+ * range last. */
 static const struct {
     const char *what;
     unsigned int wrong;
@@ -171,13 +172,14 @@ START_TEST(bad_pointers)
     struct sigaction action = { .sa_handler = leave };
     char *base, *bad = map_pages(3);
 
-    /* Before a backend installs a handler of its own in front of it. */
+    /* Before open_world(), because the backend may install its own handler in front of this one. */
     sigaction(SIGSEGV, &action, NULL);
     mprotect(bad + PAGE, PAGE, PROT_READ);
     open_world(&world, _i);
     base = vm_alloc(NULL, 4 * PAGE, MEM_COMMIT | MEM_WRITE_WATCH, RW);
     base[PAGE] = 1;
-    /* The second begins in the page before it, the third ends in the one behind. */
+    /* The second pointer begins in the page before the read-only one, the third ends in the page behind
+     * it. */
     ck_assert(faults(base, bad + PAGE, true));
     ck_assert(faults(base, bad + PAGE - 2, true));
     ck_assert(faults(base, bad + 2 * PAGE - 2, true));

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of the win32 suite share: Windows' memory calls as a host that is
- * not Wine gets them, called through pointers of the guest's calling convention
- * and of the host's, over every backend that works here. Expected answers and
- * error codes are those of winetest (kernel32 virtual.c), which was run on Windows.
+ * What the parts of the win32 suite share: Windows' memory calls as a host that is not Wine gets them. The
+ * tests call them in the guest's calling convention and in the host's, over every exact backend that works
+ * here. Expected answers and error codes are those of winetest (kernel32 virtual.c), which was run on
+ * Windows.
  */
 #ifndef WW_TESTS_UNIT_WIN32_H
 #define WW_TESTS_UNIT_WIN32_H
 
-#include "writewatch-win32.h" /* first: it must not need anything of Windows */
+#include "writewatch-win32.h" /* first: it must need no header of Windows */
 
 #include "util.h"
 
@@ -49,7 +49,7 @@
 struct guest_functions FUNCTIONS(GUEST);
 struct host_functions FUNCTIONS();
 
-/* Every function a test calls goes through one of these two, as the loop index says. */
+/* The objects of a test. The loop index decides whether it calls the functions of guest or of host. */
 struct world {
     struct ww_context *ctx;
     struct ww_win32 *win32;
@@ -63,18 +63,18 @@ extern struct ww_probe backends[MAX_BACKENDS];
 extern int nr_backends;
 extern struct world world;
 
-/* What calls that the library makes shall do, and what was seen in them. */
+/* How wrapped calls of the library fail, and what the wrappers have seen. */
 extern int watch_error;        /* not 0: every ww_watch() fails with it */
-extern bool mprotect_fails;    /* the next mprotect() fails, half done */
+extern bool mprotect_fails;    /* the next mprotect() changes half of its range and fails */
 extern int calloc_countdown;   /* 1: the next allocation of either kind fails, 2: the one after it */
 extern bool signals_were_open; /* a ww_watch() was made with signals not blocked */
 
-/* @index tells backend and convention; a test runs once for each, see add_loop(). */
+/* @index selects backend and convention; add_loop() runs a test for each. */
 void open_world(struct world *w, int index);
 void close_world(struct world *w);
 void bind_function(struct ww_win32 *win32, const char *name, enum ww_win32_convention convention, void *ret);
 
-/* The calls, in a world of one's own or in that of the test. */
+/* The calls, in a given world or in the test's. */
 char *alloc_in(struct world *w, void *addr, SIZE_T size, DWORD type, DWORD protect);
 BOOL free_in(struct world *w, void *addr, SIZE_T size, DWORD type);
 UINT get_in(struct world *w, DWORD flags, void *base, SIZE_T size, void **addresses, ULONG_PTR *count,
@@ -84,7 +84,7 @@ BOOL vm_free(void *addr, SIZE_T size, DWORD type);
 BOOL vm_protect(void *addr, SIZE_T size, DWORD protect, DWORD *old);
 UINT vm_reset(void *base, SIZE_T size);
 
-/* What the call before set as the last error; the next one finds the sentinel again. */
+/* Returns the last error, and sets it to SENTINEL again. */
 uint32_t last_error(void);
 
 #define expect_error(call, error)                                                                            \
@@ -100,13 +100,13 @@ uint32_t last_error(void);
         ck_assert_uint_eq(last_error(), SENTINEL);                                                           \
     } while (0)
 
-/* Protects, and compares what the protection was. */
+/* Protects, and compares the old protection with @old. */
 void expect_protect(void *addr, SIZE_T size, DWORD protect, DWORD old);
 
 /* Compares the written pages with a map ('#' written), and resets them. */
 void expect_written(char *base, const char *map);
 
-/* Whether the kernel can read there, which a test may ask of memory without access. */
+/* Whether the kernel can read there. The memory may be inaccessible. */
 bool can_read(const void *addr);
 
 /* Adds a test for every backend in both conventions. */
