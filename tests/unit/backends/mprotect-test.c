@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * The fixture of the tests of the mprotect backend.
- */
+/* The fixture of the tests of the mprotect backend. */
 #include "mprotect-test.h"
 
 struct ww_context *ctx;

@@ -12,7 +12,7 @@ extern struct ww_context *ctx;
 void open_context(void);
 void close_context(void);
 
-/* @nr new pages that are watched. */
+/* Maps @nr pages and watches them. */
 char *watch_pages(size_t nr);
 
 #endif

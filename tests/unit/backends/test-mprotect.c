@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only the mprotect backend has to get right: its place among the other
- * users of SIGSEGV, threads with signals blocked or with a stack of their own for
- * signals, and the limit of mappings. Answers are the contract suite's.
+ * What only the mprotect backend has to get right: its place among the other users of SIGSEGV, threads that
+ * block signals or have a signal stack, and the limit of mappings. test-contract tests the answers.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -32,7 +31,7 @@ static void jump_out_with_info(int sig, siginfo_t *info, void *context)
     jump_out(sig);
 }
 
-/* A handler as a runtime has one that does not know of us: what it does not like it passes on. */
+/* A handler of a runtime that does not know of the library: it passes every fault on to the older handler. */
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
     nr_foreign++;
@@ -55,7 +54,7 @@ static void install(void (*plain)(int), void (*with_info)(int, siginfo_t *, void
     ck_assert_int_eq(sigaction(SIGSEGV, &action, old), 0);
 }
 
-/* A fault that is nobody's watched page. */
+/* Faults outside all watched memory. */
 static void fault_elsewhere(void)
 {
     static char *forbidden;
@@ -93,7 +92,8 @@ START_TEST(a_handler_that_is_installed_later_may_pass_ours_on)
     write_page(base, 1, 1);
     ck_assert_int_eq(nr_foreign, 1);
     expect_map(ctx, base, ".#......");
-    /* The next watch puts us in front again, without a circle. */
+    /* The next watch puts the library's handler in front again. The handlers must not call each other in a
+     * circle. */
     other = watch_pages(4);
     write_page(other, 2, 1);
     write_page(base, 3, 1);
@@ -102,7 +102,7 @@ START_TEST(a_handler_that_is_installed_later_may_pass_ours_on)
 }
 END_TEST
 
-/* Written before our handler was replaced and after it is back. */
+/* The program writes before it replaces the library's handler, and after it has restored it. */
 START_TEST(a_handler_that_replaces_ours_for_a_while)
 {
     char *base = watch_pages(4);
@@ -119,7 +119,7 @@ START_TEST(a_handler_that_replaces_ours_for_a_while)
 }
 END_TEST
 
-/* Without a handler of its own a program dies of its fault as it would without us. */
+/* A program that has no handler dies of its own fault, as it would without the library. */
 START_TEST(the_default_is_kept)
 {
     pid_t child = fork();
@@ -171,9 +171,9 @@ START_TEST(threads_may_block_every_other_signal)
 }
 END_TEST
 
-/* A thread whose stack is watched where it has not been yet (its upper end holds
- * what the kernel writes to): the handler must not run on it. Protection against stacks that
- * clash would write to each page on the way down. */
+/* Writes to watched pages of the thread's own stack, below the part in use (the kernel writes to its upper
+ * end), so the handler must not run on that stack. Stack clash protection would write to each page on the way
+ * down. */
 static __attribute__((noinline, optimize("no-stack-clash-protection"))) void go_deep(void)
 {
     volatile char deep[48 * 4096];
@@ -211,7 +211,8 @@ END_TEST
 
 /* ---- the limit of mappings ---- */
 
-/* 512 MB, every other page: 65,536 isolated pages, twice what vm.max_map_count has by default. */
+/* Every other page of 512 MB: 65,536 isolated pages at two mappings each, twice the default
+ * vm.max_map_count. */
 START_TEST(every_other_page_of_512_mb_ends)
 {
     size_t nr = ((size_t)512 << 20) / page_size();
@@ -225,7 +226,7 @@ START_TEST(every_other_page_of_512_mb_ends)
         for (size_t i = round; i < nr; i += 2) {
             write_page(base, i, 1);
         }
-        /* Others can still map memory. */
+        /* The program can still map memory. */
         more = map_pages(1);
         munmap(more, page_size());
         found = ww_get_pages(ctx, base, nr * page_size(), WW_GET_RESET, pages, nr);
@@ -234,7 +235,7 @@ START_TEST(every_other_page_of_512_mb_ends)
             seen += (((char *)pages[i] - base) / page_size() & 1) == (size_t)round;
         }
         ck_assert_uint_eq(seen, nr / 2);
-        /* What was opened for lack of mappings is armed again. */
+        /* Pages that were opened for want of mappings are armed again. */
         ck_assert_int_eq(ww_count(ctx, base, nr * page_size()), 0);
     }
     write_page(base, 77, 1);

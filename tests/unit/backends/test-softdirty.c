@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is particular to the soft-dirty backend; the contract is in test-contract.
- * That reading and clearing loses writes of running threads (measured, on the bare
- * interface), that a clearing for one region loses nothing of the others, that the
- * backend is exact in a layout that stays, and by how much it is not where mappings
- * change, beside the exact backend in the same layout. Skipped where the kernel
- * keeps no soft-dirty bits.
+ * What only the soft-dirty backend does; test-contract tests the contract. How many writes of running threads
+ * the kernel's bare interface loses (printed only); that clearing the bits for one region loses no write of
+ * another; that the backend is exact while mappings stay as they are; and how many extra pages it reports
+ * where they change, compared with an exact backend. Skipped if the kernel keeps no soft-dirty bits.
  *
- * Link with -Wl,--wrap=write: that is how clearings are counted.
+ * Link with -Wl,--wrap=write: the wrapper counts how often the bits are cleared.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +40,7 @@ static void close_context(void)
     ww_close(ctx);
 }
 
-/* Written pages between neighbours that no mapping here is ever joined with. */
+/* New pages in the middle of inaccessible ones, so that the kernel merges their mapping with no other. */
 static char *map_apart(size_t nr)
 {
     size_t page = page_size();
@@ -79,7 +77,8 @@ static void *count_up(void *arg)
     return NULL;
 }
 
-/* Reads the bits, clears them, copies what they told: as one would do it by hand. */
+/* Reads the bits, clears them, and copies the pages that were dirty, as a program without this library
+ * would. */
 static void read_then_clear(int pagemap, int clear_refs)
 {
     static uint64_t entries[NR_RACED];
@@ -100,7 +99,7 @@ static void read_then_clear(int pagemap, int clear_refs)
     }
 }
 
-/* Says how many writes the bare interface loses; how many is not ours to assert. */
+/* Prints how many writes the bare interface loses. Asserts no number, which depends on the kernel. */
 START_TEST(reading_and_clearing_loses_writes)
 {
     int pagemap = open("/proc/self/pagemap", O_RDONLY), clear_refs = open("/proc/self/clear_refs", O_WRONLY);
@@ -138,7 +137,7 @@ START_TEST(it_is_never_chosen_by_itself)
 }
 END_TEST
 
-/* ---- one clearing, and everybody's pages ---- */
+/* ---- one clear, and the pages of all regions ---- */
 
 #define NR_REGIONS 60
 #define NR_PAGES 24
@@ -162,7 +161,8 @@ static void harvest(struct subject *subject, unsigned int flags, size_t capacity
     }
 }
 
-/* What one context or region resets is its own; the bits of all others were cleared with it. */
+/* A reset clears the bits of the whole process. It must not change the answers about other regions and
+ * contexts. */
 START_TEST(a_reset_loses_nothing_of_the_others)
 {
     struct subject subjects[NR_REGIONS];
@@ -171,7 +171,7 @@ START_TEST(a_reset_loses_nothing_of_the_others)
 
     ck_assert_int_eq(ww_open(&other, NAME), 0);
     for (size_t i = 0; i < NR_REGIONS; i++) {
-        /* Some touch each other, some are the same memory, watched twice. */
+        /* Some may be adjacent; some are the same memory, watched in both contexts. */
         subjects[i].ctx = i % 2 ? other : ctx;
         subjects[i].base = i % 6 == 1 ? subjects[i - 1].base : map_pages(NR_PAGES);
         memset(subjects[i].map, '.', NR_PAGES);
@@ -206,7 +206,7 @@ START_TEST(a_reset_loses_nothing_of_the_others)
 }
 END_TEST
 
-/* Asked in many steps, since a clearing walks the whole process. */
+/* Many gets of one range clear the bits once, because a clear walks the whole process. */
 START_TEST(a_long_answer_clears_once)
 {
     size_t nr = 40960, page = page_size(), from = 0;
@@ -296,13 +296,13 @@ static void nothing_changes(char *base)
     (void)base;
 }
 
-/* Not joined: watched memory has MADV_NOHUGEPAGE, by which the two differ. */
+/* The kernel does not merge the two, because only the watched mapping has MADV_NOHUGEPAGE. */
 static void a_neighbour_is_mapped(char *base)
 {
     remap_pages(base + NR_LAID * page_size(), 16);
 }
 
-/* Since 6.7 a stack has MADV_NOHUGEPAGE too. */
+/* Since Linux 6.7 a mapping with MAP_STACK has MADV_NOHUGEPAGE as well. */
 static void a_stack_is_mapped(char *base)
 {
     char *stack = base + NR_LAID * page_size();
@@ -358,7 +358,7 @@ static const struct {
 };
 #define NR_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
-/* Runs a layout under a backend; returns how many pages came that nobody wrote. */
+/* Runs a layout under a backend. Returns how many pages it reports that were not written. */
 static size_t count_extra(const char *name, size_t layout)
 {
     struct ww_context *c;
@@ -398,7 +398,7 @@ START_TEST(extra_pages_are_counted)
 }
 END_TEST
 
-/* ---- what it does not take ---- */
+/* ---- what it refuses ---- */
 
 START_TEST(other_memory_is_refused)
 {

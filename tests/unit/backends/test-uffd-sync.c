@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the uffd-sync backend has of its own beyond the contract of all backends
- * (test-contract.c): its handler thread. This file has the end of a watch in the
- * middle of faults, and many operations against a model; uffd-sync-held.c,
- * -world.c and -memory.c the rest.
+ * The handler thread of the uffd-sync backend; test-contract tests the contract of all backends. This file
+ * tests watches that end while threads fault, and random operations against a model; uffd-sync-held.c,
+ * -world.c and -memory.c test the rest.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -14,7 +13,7 @@ struct ww_context *ctx;
 
 static void open_context(void)
 {
-    /* What hangs is a failure. */
+    /* Ends a test that hangs. */
     alarm(600);
     ck_assert_int_eq(ww_open(&ctx, SYNC), 0);
 }
@@ -38,7 +37,7 @@ static void *keep_writing(void *arg)
     return NULL;
 }
 
-/* The end of a watch, and of a context, in the middle of faults. */
+/* A watch, and a context, end while threads fault. */
 START_TEST(a_watch_ends_with_faults_in_flight)
 {
     char *base = map_pages(256);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who waits for whom, and that whoever waits sleeps. In the mprotect backend a handler is held at the very
- * place where it has opened a page and not yet set its dirty bit: the word with the bit is write-protected by
- * a userfaultfd of the test's. Fills and stores have files of their own.
+ * Which threads wait for which, and that they sleep while they wait. In the mprotect backend the test stops a
+ * handler where it has opened a page and not yet set its dirty bit: a userfaultfd of the test write-protects
+ * the word with the bit. waits-fills.c and waits-stores.c test fills and stores.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +73,7 @@ void expect_child(pid_t child)
     ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status %#x", status);
 }
 
-/* ---- handlers that are held ---- */
+/* ---- handlers that are stopped ---- */
 
 static int uffd = -1;
 
@@ -97,13 +97,13 @@ static struct uffdio_range dirty_words(const char *base)
     return (struct uffdio_range){ .start = (uintptr_t)map->pages->dirty, .len = page_size() };
 }
 
-/* The handler of a store to these pages stops where it sets a dirty bit. */
+/* From now on the handler of a store to these pages stops where it sets a dirty bit. */
 static void hold_handlers(const char *base)
 {
     struct uffdio_register reg = { .range = dirty_words(base), .mode = UFFDIO_REGISTER_MODE_WP };
     struct uffdio_writeprotect protect = { .range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
 
-    /* Only what exists can be protected. */
+    /* The page must exist before it can be protected. */
     atomic_fetch_or((_Atomic uint64_t *)reg.range.start, 0);
     ck_assert_int_eq(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);
     ck_assert_int_eq(ioctl(uffd, UFFDIO_WRITEPROTECT, &protect), 0);
@@ -116,7 +116,7 @@ static void release_handlers(const char *base)
     ck_assert_int_eq(ioctl(uffd, UFFDIO_WRITEPROTECT, &open), 0);
 }
 
-/* Returns once the store's handler is held. */
+/* Starts a store, and returns once its handler is stopped. */
 static void begin_held_store(struct call *call, char *base)
 {
     struct uffd_msg message;
@@ -128,9 +128,10 @@ static void begin_held_store(struct call *call, char *base)
 }
 
 /*
- * The first waits for the handler, which began in an even epoch. The second begins its two
- * flips behind the first one's, waits for a handler of the odd epoch, and finds the third one's flip
- * in between when it goes on: if flips may mix, both of its own are of the odd epoch.
+ * Three threads synchronize with the handlers (grace.c). The first waits for a handler that began in an even
+ * epoch. If the others did not wait for the first, the second would end an odd epoch and wait for its
+ * handler; the third would end an even one meanwhile; and the second would then end another odd epoch. It
+ * would never have waited for the handler of the even one.
  */
 START_TEST(three_that_wait_for_handlers_do_not_mix)
 {
@@ -144,7 +145,7 @@ START_TEST(three_that_wait_for_handlers_do_not_mix)
         base[i] = watch_pages(NR_PAGES);
     }
     begin_held_store(&even, base[0]);
-    /* The page is open: this write is over before anyone asks. */
+    /* The page is open already: this write is over before any thread counts. */
     write_page(base[0], 1, 2);
     begin(&first, count_pages, base[1]);
     sleep_ms(SETTLE_MS);
@@ -169,7 +170,7 @@ START_TEST(three_that_wait_for_handlers_do_not_mix)
 }
 END_TEST
 
-/* Under SCHED_FIFO, one that does not sleep would keep the handler's thread from the processor. */
+/* Under SCHED_FIFO, a thread that waits without sleeping would keep the processor from the handler. */
 START_TEST(who_waits_for_a_handler_sleeps)
 {
     char *base[2] = { watch_pages(NR_PAGES), watch_pages(NR_PAGES) };
@@ -215,7 +216,7 @@ START_TEST(a_fork_while_handlers_are_waited_for)
 }
 END_TEST
 
-/* ---- the kernel asks for another try ---- */
+/* ---- the kernel returns EAGAIN ---- */
 
 static const struct {
     const char *backend;

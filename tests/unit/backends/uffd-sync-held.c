@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The handler thread of uffd-sync is held still while threads fault: what they
- * wait for is answered together afterwards, and nobody hangs if it never is.
+ * The handler thread of uffd-sync is stopped while threads fault. When it goes on, it answers their faults
+ * together; if it never does, no thread hangs.
  *
- * It is held by ptrace from a child, which a sandbox may forbid.
+ * A child stops it by ptrace, which a sandbox may forbid.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #define NR_THREADS 32
 
-/* The thread id of the handler: the only thread by this name. */
+/* The thread id of the handler, the only thread of that name. */
 static pid_t find_handler(void)
 {
     DIR *dir = opendir("/proc/self/task");
@@ -46,7 +46,7 @@ struct freezer {
     int to_child, from_child;
 };
 
-/* In the child: stops the thread until a byte comes, or the parent is gone. Never returns. */
+/* In the child: stops the thread until a byte arrives, or the parent closes the pipe. Never returns. */
 static void freeze(pid_t tid, int in, int out)
 {
     char byte = 'n';
@@ -62,7 +62,7 @@ static void freeze(pid_t tid, int in, int out)
     _exit(0);
 }
 
-/* False, with the reason printed, where one may not trace. */
+/* Stops the handler. False, with the reason printed, if it cannot be traced. */
 static bool hold_handler(struct freezer *freezer)
 {
     int down[2], up[2];
@@ -70,7 +70,7 @@ static bool hold_handler(struct freezer *freezer)
     char answer = 'n';
 
     ck_assert_int_gt(tid, 0);
-    /* It sleeps by then, in the middle of nothing. */
+    /* Gives the handler time to finish its work and sleep. */
     usleep(20000);
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
     ck_assert_int_eq(pipe(down) | pipe(up), 0);
@@ -141,7 +141,7 @@ static void join_writers(struct writer *writers, size_t nr)
     }
 }
 
-/* Whether the thread sleeps, by the letter behind its name. */
+/* Whether the thread sleeps, by the state behind its name. */
 static bool sleeps(pid_t tid)
 {
     char path[64], line[256] = "";
@@ -156,7 +156,7 @@ static bool sleeps(pid_t tid)
     return state && (state[2] == 'S' || state[2] == 'D');
 }
 
-/* Until every thread waits; there is nothing but its fault that it could wait for. */
+/* Waits until every thread sleeps. It can only wait for its fault. */
 static void wait_for_faults(struct writer *writers, size_t nr)
 {
     for (size_t i = 0; i < nr; i++) {
@@ -167,7 +167,8 @@ static void wait_for_faults(struct writer *writers, size_t nr)
     }
 }
 
-/* 32 neighbours in one call: missing pages, pages that are protected, and missing ones that are read. */
+/* The handler answers faults on 32 adjacent pages with one system call: writes to missing pages (_i 0),
+ * writes to protected pages (1), and reads of missing pages (2). */
 START_TEST(faults_that_wait_together_are_answered_together)
 {
     static struct writer writers[NR_THREADS];
@@ -176,7 +177,7 @@ START_TEST(faults_that_wait_together_are_answered_together)
     struct freezer freezer;
 
     if (_i == 2) {
-        /* Without it, pages that are missing were mapped when they were watched. */
+        /* Without it, the watch has mapped the missing pages. */
         NEEDS(WW_CAP_FREE_ARMING);
     }
     if (_i == 1) {
@@ -203,7 +204,7 @@ START_TEST(faults_that_wait_together_are_answered_together)
 }
 END_TEST
 
-/* One page, wanted by all in both ways, is written once. */
+/* Threads that read and threads that write wait for one page: it is installed once, and no store is lost. */
 START_TEST(many_wait_for_one_page)
 {
     static struct writer writers[NR_THREADS];
@@ -229,7 +230,7 @@ START_TEST(many_wait_for_one_page)
 }
 END_TEST
 
-/* The handler is no help here: unwatching must let them go. */
+/* The handler is stopped: ww_unwatch() must wake the threads that wait. */
 START_TEST(unwatching_lets_waiters_go)
 {
     static struct writer writers[NR_THREADS];
@@ -254,7 +255,8 @@ START_TEST(unwatching_lets_waiters_go)
 }
 END_TEST
 
-/* A stuck handler is an error in seconds: its waiters go on, and everything counts as written. */
+/* check() finds within seconds that the handler is stuck: the threads that wait go on, and every page counts
+ * as written. */
 START_TEST(a_stuck_handler_is_replaced)
 {
     static struct writer writers[4];
@@ -274,7 +276,7 @@ START_TEST(a_stuck_handler_is_replaced)
     ck_assert_int_eq(tracker->backend->check(tracker), -EIO);
     ww_restore_signals(&saved);
     join_writers(writers, 4);
-    /* Nobody tracks it now, and nobody may say that nothing was written. */
+    /* Nothing tracks the memory now, so no answer may be "nothing was written". */
     write_map(base, "......#.");
     expect_map(ctx, base, "########");
     ck_assert(atomic_load(&ctx->tracker) != tracker);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Watched memory that the library itself uses: its heap, and the stack of a
- * thread that is inside it. The handler must answer without either.
+ * Watched memory that the library itself uses: its heap, and the stack of a thread that makes a call. The
+ * handler thread must need neither.
  */
 #include <errno.h>
 #include <pthread.h>
 
 #include "uffd-sync.h"
 
-/* The heap, as the kernel names it. */
+/* The mapping that the kernel calls [heap]. */
 static bool find_heap(struct ww_range *ret)
 {
     FILE *file = fopen("/proc/self/maps", "r");
@@ -26,7 +26,7 @@ static bool find_heap(struct ww_range *ret)
     return found;
 }
 
-/* Every kind of call, with allocations in it, on memory beside what is watched already. */
+/* Makes every kind of call that allocates, on other memory than what is watched already. */
 static void use_library(char *base, size_t nr)
 {
     size_t page = page_size();
@@ -62,7 +62,7 @@ START_TEST(the_heap_of_the_library_is_watched)
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(ww_reset(ctx, (void *)heap.start, heap.end - heap.start), 0);
         use_library(base, 60);
-        /* It was written: the locks of the context are in it. */
+        /* The calls have written it, because the locks of the context are in it. */
         ck_assert_int_gt(ww_count(ctx, (void *)heap.start, heap.end - heap.start), 0);
     }
     ck_assert_int_le(ww_count(ctx, (void *)heap.start, heap.end - heap.start), nr);
@@ -70,8 +70,7 @@ START_TEST(the_heap_of_the_library_is_watched)
 }
 END_TEST
 
-/* What lies above the frames of a thread: what the C library and the kernel know of it, and the room that
- * keeps the two apart. */
+/* The top of a thread's stack: what the C library and the kernel keep there, and a distance to the frames. */
 #define ABOVE_PAGES 16
 
 static void *use_library_thread(void *arg)
@@ -84,9 +83,10 @@ static void *use_library_thread(void *arg)
 }
 
 /*
- * The stack of a thread that calls the library, locks held and all, while another resets it. Not its top:
- * when a thread ends, the kernel stores there that it has, and no handler is asked for a store of a thread
- * that is ending. If the page is protected in that moment, whoever joins the thread waits for ever.
+ * The stack of a thread that calls the library, and holds its locks, is watched, and another thread resets
+ * it. Not the top of the stack: when a thread ends, the kernel stores there that it has ended, and no handler
+ * answers a fault of that store. If the page were protected at that moment, pthread_join() would never
+ * return.
  */
 START_TEST(the_stack_of_a_caller_is_watched)
 {

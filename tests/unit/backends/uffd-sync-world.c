@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the rest of the world does to uffd-sync: a program that closes its
- * descriptor, a sandbox that denies its calls, mappings that are replaced; and
- * what it does for the world: system calls, shared memory, fill.
+ * What the rest of the process does to uffd-sync: the program closes its descriptor, a sandbox denies its
+ * calls, mappings are replaced. And which system calls, kinds of memory and fills it supports.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +12,7 @@
 
 #include "uffd-sync.h"
 
-/* A program that closes all descriptors, and then has files of its own by their numbers. */
+/* The program closes the descriptor, and with _i 1 uses its number for a file of its own. */
 START_TEST(a_closed_descriptor_loses_no_write)
 {
     int fd = sync_of()->uffd, pipe_fds[2];
@@ -39,7 +38,7 @@ START_TEST(a_closed_descriptor_loses_no_write)
 }
 END_TEST
 
-/* Denies every ioctl of userfaultfd, to all threads. */
+/* Denies every ioctl of userfaultfd, in all threads. */
 static int deny_ioctls(void)
 {
     struct sock_filter code[] = {
@@ -59,7 +58,7 @@ static int deny_ioctls(void)
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) ? -errno : 0;
 }
 
-/* A sandbox that closes behind us: the store goes on, and is not denied afterwards. */
+/* A sandbox that begins after the watch: the store does not hang, and is reported. */
 START_TEST(a_later_sandbox_hangs_nobody)
 {
     char *base = watch_pages(8);
@@ -75,7 +74,7 @@ START_TEST(a_later_sandbox_hangs_nobody)
 }
 END_TEST
 
-/* More borders than are looked for one by one, and one page that was replaced among them. */
+/* More mappings than the backend looks up one by one, and one replaced page among them. */
 START_TEST(a_replaced_page_is_found_among_many_mappings)
 {
     size_t nr = 2000, page = page_size();
@@ -106,7 +105,7 @@ END_TEST
 
 /* ---- what the kernel does for system calls ---- */
 
-/* In a child, as a user for whom the kernel's own faults are not answered. */
+/* Tests as a user whose userfaultfd does not see the faults of system calls. */
 static void as_a_user(void)
 {
     int pipe_fds[2];
@@ -125,7 +124,7 @@ static void as_a_user(void)
     ck_assert(has_cap(WW_CAP_ATOMIC_RESET) && has_cap(WW_CAP_EXACT));
     base = watch_pages(4);
     ck_assert_int_eq(pipe(pipe_fds), 0);
-    /* Out of holes it reads, into clean pages it cannot write, into dirty ones it can. */
+    /* System calls can read holes, cannot write to clean pages, and can write to dirty ones. */
     ck_assert_int_eq(write(pipe_fds[1], base, 4 * page_size()), 4 * page_size());
     ck_assert_int_eq(read(pipe_fds[0], base, 1), -1);
     ck_assert_int_eq(errno, EFAULT);
@@ -165,7 +164,7 @@ START_TEST(with_privilege_system_calls_are_recorded)
 }
 END_TEST
 
-/* Shared memory: this mapping's writes, and no other's. */
+/* In shared memory, writes through the watched mapping count, and those through another one do not. */
 START_TEST(shared_memory_is_watched)
 {
     size_t page = page_size();
@@ -203,7 +202,7 @@ START_TEST(shared_memory_is_watched)
 }
 END_TEST
 
-/* Neither a file on a disk nor part of it may be taken for something that is tracked. */
+/* A range with a file on a disk in it is refused, because the backend cannot track that. */
 START_TEST(file_mappings_are_refused)
 {
     size_t page = page_size();

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of the tests of the uffd-sync backend share. They are linked
- * with the engine and know its insides; the contract that all backends meet is
- * contract.h's.
+ * What the parts of the tests of the uffd-sync backend share. They are linked with the engine and know its
+ * insides. test-contract tests the contract that all backends meet.
  */
 #ifndef WW_TESTS_UNIT_UFFD_SYNC_H
 #define WW_TESTS_UNIT_UFFD_SYNC_H
@@ -37,7 +36,7 @@ static inline bool has_cap(uint32_t cap)
 #define NOT_UNDER_TSAN(reason) (void)0
 #endif
 
-/* Leaves a test that says nothing where this capability is missing. */
+/* Leaves a test that needs this capability, with the reason. */
 #define NEEDS(cap)                                                                                           \
     do {                                                                                                     \
         if (!has_cap(cap)) {                                                                                 \

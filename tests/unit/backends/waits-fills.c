@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Fills that are held before their content is written, and who waits for them.
- */
+/* Fills that are stopped before their content is written, and stores that wait for them. */
 #include "waits.h"
 
 static atomic_bool is_fill_held, is_fill_there;
@@ -54,7 +52,7 @@ START_TEST(a_store_sleeps_until_its_page_is_filled)
 }
 END_TEST
 
-/* Nobody goes on to fill the range in the child. */
+/* The child has no thread that completes the fill, so its store must not wait for it. */
 START_TEST(a_fork_in_the_middle_of_a_fill)
 {
     char *base = watch_pages(NR_PAGES);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Stores that fault while the table of ranges changes, and watches that end without memory for a new one.
+ * Stores that fault while the table of ranges changes, and watches that end when there is no memory for a new
+ * table.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -11,7 +12,7 @@
 #include "deny-call.h"
 #include "waits.h"
 
-/* ---- stores that faulted while their page was watched, and are looked at later ---- */
+/* ---- stores that fault while their page is watched, and reach the library's handler later ---- */
 
 static struct sigaction ours;
 static atomic_bool is_late, is_held_back;
@@ -32,7 +33,7 @@ static void store_and_catch(struct call *call)
     }
 }
 
-/* Stands in front of our handler, and calls it late. */
+/* A handler in front of the library's, which calls it late the first time. */
 static void call_late(int sig, siginfo_t *info, void *context)
 {
     if (!atomic_exchange(&is_late, true)) {
@@ -59,7 +60,7 @@ static void begin_late_store(struct call *call, char *base)
     }
 }
 
-/* As on kernels before 5.14. */
+/* Refuses MADV_POPULATE_WRITE, as kernels before 5.14 do. */
 static void deny_populate_write(void)
 {
     ck_assert_msg(deny_call(SYS_madvise, 2, 23, EINVAL, 0), "seccomp: %s", strerror(errno));
@@ -83,7 +84,7 @@ START_TEST(a_store_whose_page_is_watched_no_more_goes_through)
 }
 END_TEST
 
-/* There is no page to store to: that is a SIGBUS, with us or without. */
+/* Behind the end of the file there is no page: the store ends in SIGBUS, with the library or without. */
 START_TEST(a_store_behind_the_end_of_a_file_stays_a_sigbus)
 {
     int fd = memfd_create("short", MFD_CLOEXEC);
@@ -132,8 +133,8 @@ static void fault_again_and_again(struct call *call)
     }
 }
 
-/* Each store to memory that cannot be written, watched (odd) or not any more (even), reaches the program's
- * handler, while tables change. */
+/* While the table of ranges changes, each store to memory that is not writable reaches the program's handler.
+ * Threads of even index store to memory that is watched no more, the others to watched memory. */
 START_TEST(stores_that_must_fault_all_do)
 {
     struct sigaction action = { .sa_handler = jump_out_of_thread };
@@ -176,7 +177,7 @@ void *__wrap_ww_heap_alloc(size_t size)
     return is_heap_empty ? NULL : __real_ww_heap_alloc(size);
 }
 
-/* The table cannot be copied then. */
+/* Without memory the library cannot copy the table of ranges. */
 START_TEST(a_watch_that_ends_without_memory_leaves_the_others)
 {
     static const int order[] = { 1, 3, 2, 0 };
@@ -195,7 +196,7 @@ START_TEST(a_watch_that_ends_without_memory_leaves_the_others)
             ck_assert_int_eq(ww_count(ctx, base[order[k]], NR_PAGES * page_size()), i + 1);
         }
         if (i == 1) {
-            /* The copy that is made then has each range once. */
+            /* This watch makes a copy, which must have each range once. */
             other = watch_pages(NR_PAGES);
             write_page(other, 2, 1);
             expect_map(ctx, other, "..#.....");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of test-waits share: a thread that makes one call, and tells when it has returned and
- * what it has computed meanwhile. What must not happen takes SETTLE_MS to be believed.
+ * What the parts of test-waits share: a thread that makes one call, and records its result, its processor
+ * time and that it has returned. Tests give a thread SETTLE_MS to arrive where it must wait.
  */
 #ifndef WAITS_H
 #define WAITS_H
@@ -20,20 +20,20 @@ struct call {
     void (*function)(struct call *);
     char *base;
     ssize_t found;
-    long cpu_ms; /* what the thread has used */
+    long cpu_ms; /* processor time that the thread has used */
     atomic_bool over;
 };
 
 void begin(struct call *call, void (*function)(struct call *), char *base);
 void end(struct call *call);
 
-/* Calls: the first writes to page 1, the other fills all pages with 7. */
+/* Calls: store() writes to page 1, fill_pages() fills all pages with 7. */
 void store(struct call *call);
 void fill_pages(struct call *call);
 
 void sleep_ms(long ms);
 
-/* The child has ended, and well. */
+/* Waits for the child, which must exit with 0. */
 void expect_child(pid_t child);
 
 void add_fill_tests(TCase *tcase);
