@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A process whose memory is known, for test-scan.sh: eight pages, of which it
- * writes some. It prints the addresses where something changes, as the command
- * does, and waits to be killed.
+ * A process whose memory test-scan.sh knows: eight pages, of which it writes some. It prints the addresses
+ * where the kind of page changes, in the form that the command uses, and waits to be killed.
  */
 #include <inttypes.h>
 #include <stdio.h>

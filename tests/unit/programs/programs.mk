@@ -7,7 +7,7 @@ CLEAN_FOLDERS += %D%/word-sizes
 # A process whose pages test-scan.sh knows.
 check_PROGRAMS += %D%/known-pages
 
-# The benchmark's arithmetic, and that it finds out peers that lie.
+# Tests the benchmark's arithmetic, and that it detects peers that give wrong answers.
 if HAVE_CHECK
 UNIT_TESTS += %D%/test-bench-core
 %C%_test_bench_core_SOURCES = %D%/test-bench-core.c tests/common/util.h $(BENCH_REPORT)

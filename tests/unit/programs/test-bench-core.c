@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's core: its arithmetic on numbers whose quartiles are known, peers that
- * lie, crash or hang, which it must find out, and the reading of bounds. Times are of no
- * interest here.
+ * The benchmark's core: its arithmetic on numbers whose quartiles are known; peers that give wrong answers,
+ * crash or hang, which it must detect; and the reading of bounds. Measured times are not checked.
  */
 #include <math.h>
 #include <errno.h>
@@ -15,7 +14,7 @@
 
 START_TEST(quartiles_of_known_numbers)
 {
-    /* By hand: sorted 1 2 3 4 10; the quarter of the way from the first to the last is the second. */
+    /* Sorted, without the NAN: 1 2 3 4 10. A quarter of the way from the first to the last is the second. */
     const double odd[] = { 10, 3, NAN, 1, 4, 2 };
     /* 1 2 3 4: the middle lies between 2 and 3, the quarters at 1.75 and 3.25. */
     const double even[] = { 4, 1, 3, 2 };
@@ -44,7 +43,7 @@ static struct bench_results *results_of_two(size_t nr_rounds)
     return results;
 }
 
-/* The median of the rounds' ratios, not the ratio of medians, which would be 20/10 here. */
+/* The median of the rounds' ratios, not the ratio of medians, which would be 11.5/10 here. */
 START_TEST(a_ratio_is_within_rounds)
 {
     static const double first[] = { 10, 1, 100, 10, 7 }, second[] = { 30, 3, 20, 1, NAN };
@@ -67,11 +66,11 @@ START_TEST(a_ratio_is_within_rounds)
 }
 END_TEST
 
-/* ---- peers that are not as they should be ---- */
+/* ---- peers that give wrong answers ---- */
 
 static enum { HONEST, ONE_LESS, ONE_MORE, WRONG_PAGE, NO_RESET, FAILS, CRASHES, HANGS } lie;
 
-/* Lies about what the library says: only if pages were written, or it would be found in the trial. */
+/* Falsifies the library's answer, but only one of two pages or more: the trial would detect any other. */
 static ssize_t lying_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
                          size_t capacity)
 {
@@ -167,7 +166,7 @@ static const struct {
 };
 #define NR_LIES (sizeof(lies) / sizeof(lies[0]))
 
-/* Once: a peer that was wrong is not asked again in the second round; the other one goes on. */
+/* There is one note: a peer that was wrong does not run in the second round. The other one does. */
 START_TEST(a_peer_that_is_wrong_is_found_out)
 {
     struct bench_results *results =
@@ -183,7 +182,7 @@ START_TEST(a_peer_that_is_wrong_is_found_out)
 }
 END_TEST
 
-/* Never tells that the first page was written, once every page was reported. */
+/* Leaves out the first page of an area all of whose pages were reported. */
 static ssize_t forgetful_get(void *state, const struct bench_area *area, bool reset, void **ret_pages,
                              size_t capacity)
 {
@@ -196,7 +195,7 @@ static ssize_t forgetful_get(void *state, const struct bench_area *area, bool re
     return nr - 1;
 }
 
-/* A lost write of a running thread shows in the copy that harvests keep. */
+/* The copy that harvests keep shows that a write of a running thread was lost. */
 START_TEST(lost_writes_of_threads_are_found_out)
 {
     struct bench_peers peers = { .nr = 0 };
@@ -217,7 +216,8 @@ END_TEST
 
 /* ---- peers that are other programs ---- */
 
-/* Runs a workload of no library's peer, in a shell that has its name as $1, the seed as $2. */
+/* Runs a workload whose second peer is a shell script. It gets the workload's name as $1, and the seed as
+ * $2. */
 static struct bench_results *run_command(const char *script, double limit_s)
 {
     static const struct bench_workload extra = { .name = "extra", .unit = "" };
@@ -333,7 +333,7 @@ START_TEST(bounds_are_kept_or_broken)
     ck_assert_uint_eq(broken("figure second first 2 # just kept\n", 0), 0);
     ck_assert_uint_eq(broken("figure second first 1.99\nfigure first second 0.51\n", 0), 1);
     ck_assert_uint_eq(broken("figure first second 0.4\nfigure second first 1", 0), 2);
-    /* Nobody may remove a figure and have its bound pass; a peer that is not here is another thing. */
+    /* A bound whose figure is missing is broken. One whose peer is missing is not. */
     ck_assert_uint_eq(broken("another first second 9\n", 0), 1);
     ck_assert_uint_eq(broken("figure third second 0.1\n", 0), 0);
     broken("figure second first\n", -EINVAL);
@@ -343,7 +343,7 @@ START_TEST(bounds_are_kept_or_broken)
 }
 END_TEST
 
-/* The shim's ratio is to its own Wine; a target that was missed is said to be. */
+/* The shim's ratio is to the same Wine without it. The report says whether a target was met or missed. */
 START_TEST(a_report_shows_ratios_and_targets)
 {
     static const struct bounds targets = {

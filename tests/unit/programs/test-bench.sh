@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# writewatch bench: every workload runs with every peer that works here and gives right
-# answers, in small; the forms of its output; and one clear line with the documented exit
-# code for what is wrong. What it measures is of no interest here.
+# writewatch bench: every workload runs, in small, with every peer that works here, and all answers are right; the
+# forms of its output; and one clear line with the documented exit code for each mistake of the user. The times that
+# it measures are not checked.
 . "$(dirname "$0")/../../common/expect.sh"
 unset WW_BACKEND
 folder=$(mktemp -d)
@@ -69,7 +69,7 @@ printf '%s\n' "$out" | grep -q '^  poll_1m_by_2_threads  *[0-9.]* [mnu]*s' || fa
 expect 77 'none is left out: it reports every page' "$ww" bench --quick --backend=none
 expect 1 'cannot write' sh -c "'$ww' bench --quick --rounds=1 --backend=mprotect --workload=protect >/dev/full"
 
-# Where the kernel lacks what a peer needs, the rest is measured; a peer that was named is missed.
+# If the kernel lacks what a peer needs, bench measures the others; if --backend names that peer, the exit code is 77.
 if [ -x "$deny" ]; then
     expect 0 'bare is left out: ' "$deny" userfaultfd EPERM "$ww" bench --quick --rounds=1 --workload=protect
     expect 0 'protect_and_back' "$deny" userfaultfd EPERM "$ww" bench --quick --rounds=1 --workload=protect

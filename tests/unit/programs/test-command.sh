@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The command: bad input gets one clear line and the documented exit code, and
-# whatever else is amiss, the command that it was given runs.
+# The command: bad input gets one clear line and the documented exit code. Whatever else fails, `run` runs the command
+# that it was given.
 . "$(dirname "$0")/../../common/expect.sh"
 unset WW_BACKEND WW_DEBUG WW_DISABLE LD_PRELOAD
 
@@ -22,7 +22,7 @@ expect 1 "probe takes no 'that'" "$ww" probe that
 expect 1 'cannot write' sh -c "'$ww' probe >/dev/full"
 expect 1 'cannot write' sh -c "'$ww' --help >/dev/full"
 
-# LD_PRELOAD is kept, ours comes first.
+# `run` keeps what LD_PRELOAD holds, and puts its own library first.
 out=$(LD_PRELOAD=$build/tests/system/preload/foreign.so "$ww" run -- sh -c 'echo $LD_PRELOAD')
 [ "$out" = "$build/.libs/libwritewatch-ntdll.so:$build/tests/system/preload/foreign.so" ] || {
     echo "FAILED: LD_PRELOAD is $out"
@@ -30,7 +30,7 @@ out=$(LD_PRELOAD=$build/tests/system/preload/foreign.so "$ww" run -- sh -c 'echo
 }
 
 if [ -x "$deny" ]; then
-    # The device is a second way to the same.
+    # /dev/userfaultfd is a second way to a userfaultfd.
     every_way=userfaultfd,userfaultfd_ioc_new
     for error in EPERM EACCES EINVAL ENOSYS; do
         expect 77 "uffd  *does not work: userfaultfd(2) fails ($error)" "$deny" $every_way $error "$ww" probe
@@ -40,7 +40,7 @@ if [ -x "$deny" ]; then
     expect 77 '"usable":false' "$deny" $every_way EPERM "$ww" probe --json
     expect 77 'PAGEMAP_SCAN fails (ENOTTY): the kernel has no such request' "$deny" pagemap_scan ENOTTY "$ww" probe
     expect 77 'PAGEMAP_SCAN fails (EPERM): a sandbox denies this request' "$deny" pagemap_scan EPERM "$ww" probe
-    # Filters that end programs: whatever was to be asked, nothing ends but what asks.
+    # Filters that end programs: they end only the child that tries the call, whatever the subcommand.
     for action in trap kill kill-thread; do
         for call in $every_way uffdio_api pagemap_scan; do
             expect 0 '^ran$' "$deny" $call $action "$ww" run -- echo ran
@@ -55,7 +55,7 @@ if [ -x "$deny" ]; then
 fi
 expect 0 'stay with Wine: with this backend' "$ww" run --backend=mprotect -- true
 
-# Switched off: said when it is asked for, and by the probe, whose exit code is about the kernel.
+# WW_DISABLE: `run --verbose` says that it is set, and so does `probe`, whose exit code is still about the kernel.
 export WW_DISABLE=1
 expect 0 'stay with Wine: WW_DISABLE is set (unset it)' "$ww" run --verbose -- true
 expect 0 '' "$ww" run -- true
@@ -66,7 +66,7 @@ out=$("$ww" probe --json)
 printf '%s\n' "$out" | grep -q '"wine_backend":null' || fail "probe --json with WW_DISABLE: $out"
 unset WW_DISABLE
 
-# The probe's JSON is JSON, where something can tell.
+# `probe --json` prints valid JSON; checked if python3 is installed.
 if command -v python3 >/dev/null; then
     "$ww" probe --json | python3 -c 'import json, sys; json.load(sys.stdin)["backends"][0]["name"]' || failed=1
 fi

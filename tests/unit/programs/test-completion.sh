@@ -8,7 +8,7 @@ command -v bash >/dev/null || {
 }
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 
-# completes WORDS EXPECTED: the words up to the one that is completed; what comes out, sorted.
+# completes WORDS WORD EXPECTED: the words before the one that is completed, that word, and the completions, sorted.
 completes() {
     out=$(bash -c '
         . "$0"

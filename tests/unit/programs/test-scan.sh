@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# writewatch scan: what it says of a process whose memory is known, both ways to
-# ask the kernel, and one clear line with the documented exit code for what is wrong.
+# writewatch scan: its output for a process whose memory is known, from both sources; and one clear line with the
+# documented exit code for each mistake of the user.
 . "$(dirname "$0")/../../common/expect.sh"
 known=$build/tests/unit/programs/known-pages
 unset WW_PAGEMAP
@@ -24,7 +24,7 @@ expect_usage() {
     expect_usage_of scan "$@"
 }
 
-# ---- a process that holds still, eight pages at an address it tells:
+# ---- a process that changes nothing, with eight pages from an address that it prints:
 #      written written untouched written  then no mapping, then shared: written, untouched, written ----
 fifo=$(mktemp -d)
 mkfifo "$fifo/address"
@@ -96,7 +96,7 @@ assert o["nr_pages"] == 1 and o["complete"] is False and o["error"] is None, o' 
     fi
 done
 
-# ---- what a source cannot tell, and kernels that lack the ioctl ----
+# ---- categories that a source does not know, and kernels that lack the ioctl ----
 WW_PAGEMAP=read
 expect 77 'huge, wpallowed cannot be told here (by read)\|wpallowed, huge cannot be told here (by read)' \
     "$ww" scan --pid=$pid --require=huge --return=wpallowed
@@ -108,7 +108,7 @@ if [ -x "$deny" ]; then
     expect 77 'the kernel has no PAGEMAP_SCAN' env WW_PAGEMAP=ioctl "$deny" pagemap_scan ENOTTY "$ww" scan --pid=$pid
 fi
 
-# ---- processes that are not there, or none of ours ----
+# ---- processes that do not exist, or that the user may not access ----
 expect 1 '^writewatch: process 4194305 does not exist' "$ww" scan --pid=4194305
 expect 1 '^writewatch: process 2147483647 does not exist' "$ww" scan --pid=2147483647
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
@@ -155,7 +155,7 @@ expect_usage "option '--pid' needs a value" --pid
 expect 1 'cannot write' sh -c "'$ww' scan --pid=$pid >/dev/full"
 expect 1 'cannot write' sh -c "'$ww' scan --pid=$pid --json >/dev/full"
 
-# ---- any arguments at all: it ends by itself with a documented code, never by a signal ----
+# ---- random arguments: the command ends with an exit code, never by a signal ----
 seed=1
 draw() { # sets $drawn to a number below $1
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
@@ -182,7 +182,7 @@ while [ $round -lt 300 ]; do
     done
     timeout 60 xargs -0 "$ww" scan <"$fifo/arguments" >/dev/null 2>"$fifo/errors"
     status=$?
-    # xargs says 123 for a command's own 1 to 125, and 125 where a signal ended it.
+    # xargs exits with 123 if the command exits with 1 to 125, and with 125 if a signal ends it.
     case $status in
         0 | 123) ;;
         *) fail "exit code $status with: $(tr '\0' ' ' <"$fifo/arguments" | cut -c1-300)" ;;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# `run --stats` and `record` before the command runs and after it has ended: many starts at once never cost one its
-# folder, nothing is left behind, and a file that cannot be written is found out before the command runs.
+# `run --stats` and `record` before the command runs and after it has ended: with many starts at once, none loses its
+# folder; nothing is left behind; and a file that cannot be written is an error before the command runs.
 . "$(dirname "$0")/../../common/expect.sh"
 unset WW_BACKEND WW_DEBUG WW_STATS LD_PRELOAD
 export WW_DISABLE=1
@@ -17,8 +17,8 @@ nothing_left() {
 
 # ---- the folder ----
 
-# The folder of all of them comes and goes with the first and the last; what was left by somebody who was killed is
-# in everybody's way.
+# The first start makes the common folder, and the last one removes it. At the same time all of them try to remove the
+# folder of one that was killed.
 round=0
 while [ $round -lt 4 ] && [ $failed = 0 ]; do
     mkdir -m 700 "$here/runtime/writewatch" "$here/runtime/writewatch/run-killed"
@@ -61,7 +61,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 nothing_left "a file that cannot be written"
 
-# What is in the file stays there until there is something to write; what did not begin leaves none.
+# The file keeps its content until there are statistics to write, and a command that cannot run leaves no new file.
 echo 'as it was' >"$here/stats"
 expect 0 'as it was' "$ww" run --stats="$here/stats" -- cat "$here/stats"
 grep -q '"processes"' "$here/stats" && ! grep -q 'as it was' "$here/stats" || fail "the statistics: $(cat "$here/stats")"
@@ -70,7 +70,7 @@ expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/stats" -- /n
 [ "$(cat "$here/stats")" = 'as it was' ] || fail "a command that did not run changed the file"
 expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/new" -- /no/such/program
 [ ! -e "$here/new" ] || fail "a command that did not run left an empty file"
-# A pipe, and a file that is full only in the end.
+# A pipe, and a file that can be opened but not written.
 expect 0 '"processes"' sh -c "'$ww' run --stats=/dev/stdout -- true | cat"
 expect 3 '^writewatch: no statistics in /dev/full: No space left' "$ww" run --stats=/dev/full -- sh -c 'exit 3'
 exit $failed

@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# One command for programs of both word sizes: where preloads for both are installed, each
-# dynamic loader takes its own and prints nothing; where there is one only, LD_PRELOAD has its
-# path. In a prefix of its own in the build folder, with preloads that do nothing. What $LIB
-# stands for is asked of the dynamic loaders themselves.
+# One command for programs of both word sizes: if preloads for both are installed, each dynamic loader takes its own
+# and prints nothing; if there is only one, LD_PRELOAD has its path. The test installs preloads that do nothing in a
+# prefix of its own in the build folder, and asks the dynamic loaders what $LIB stands for.
 . "$(dirname "$0")/../../common/expect.sh"
 unset WW_BACKEND WW_DEBUG WW_DISABLE LD_PRELOAD LD_LIBRARY_PATH
 here=$build/tests/unit/programs/word-sizes
@@ -17,7 +16,7 @@ skip() {
 
 rm -rf "$here"
 mkdir -p "$here/opt/bin"
-# The program says which preload it has; the preload does nothing.
+# The program prints the path of its preload; the preload does nothing.
 cat >"$here/show.c" <<'END'
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +42,7 @@ for bits in 64 32; do
     echo 'int ww_nothing;' | $cc -m$bits -shared -fPIC -x c -o "$here/preload$bits.so" - || exit 1
 done
 
-# lib_of PROGRAM: what its dynamic loader takes $LIB for.
+# lib_of PROGRAM: what its dynamic loader puts in place of $LIB.
 lib_of() {
     LD_DEBUG=libs LD_LIBRARY_PATH='/@$LIB@' "$1" 2>&1 | sed -n 's|.*/@\([^@]*\)@.*|\1|p' | head -n 1
 }
@@ -51,20 +50,20 @@ lib64=$(lib_of "$here/show64") lib32=$(lib_of "$here/show32")
 echo "\$LIB is $lib64 for 64-bit programs, $lib32 for 32-bit ones"
 [ -n "$lib64" ] && [ -n "$lib32" ] || skip "the dynamic loaders do not say what \$LIB is"
 
-# The command that is tested has a word size as well.
+# The word size of the command itself.
 own=64
 case $(od -An -tx1 -j4 -N1 "$ww") in *01) own=32 ;; esac
 eval "own_lib=\$lib$own"
 cp "$ww" "$here/opt/bin/writewatch"
 ww=$here/opt/bin/writewatch
 
-# put BITS FOLDER: a preload into a folder for libraries.
+# put BITS FOLDER: installs a preload in a folder for libraries.
 put() {
     mkdir -p "$here/opt/$2/writewatch"
     cp "$here/preload$1.so" "$here/opt/$2/$name"
 }
 
-# run_both WANT64 WANT32: what programs of both word sizes have, and not a word from the dynamic loader.
+# run_both WANT64 WANT32: the paths that programs of both word sizes must print; the dynamic loader prints nothing.
 run_both() {
     for bits in 64 32; do
         eval "want=\$$([ $bits = 64 ] && echo 1 || echo 2)"
@@ -79,23 +78,23 @@ preload_is() {
     [ "$got" = "$1" ] || fail "LD_PRELOAD is '$got', not '$1'"
 }
 
-# One word size only: the path; the other loader complains, as it always has.
+# With one word size only, LD_PRELOAD has the path, and the other dynamic loader prints a warning.
 put $own "$own_lib"
 preload_is "$here/opt/$own_lib/$name"
 if [ $own = 64 ]; then run_both "$here/opt/$lib64/$name" ''; else run_both '' "$here/opt/$lib32/$name"; fi
 
-# Both.
+# With both word sizes, LD_PRELOAD has $LIB.
 put 64 "$lib64"
 put 32 "$lib32"
 preload_is "$here/opt/\$LIB/$name"
 run_both "$here/opt/$lib64/$name" "$here/opt/$lib32/$name"
 expect 0 "$here/opt/$own_lib/$name" "$ww" probe
 
-# What LD_PRELOAD holds already stays.
+# `run` keeps what LD_PRELOAD holds already.
 got=$(LD_PRELOAD=$here/preload$own.so "$ww" run -- sh -c 'echo "$LD_PRELOAD"' 2>/dev/null)
 [ "$got" = "$here/opt/\$LIB/$name:$here/preload$own.so" ] || fail "with another preload: $got"
 
-# One that lies elsewhere is taken by its path, whatever the folders of both word sizes hold.
+# A preload beside the command is taken by its path, although there are installed ones for both word sizes.
 mkdir -p "$here/opt/bin/.libs"
 cp "$here/preload$own.so" "$here/opt/bin/.libs/libwritewatch-ntdll.so"
 preload_is "$here/opt/bin/.libs/libwritewatch-ntdll.so"
