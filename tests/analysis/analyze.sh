@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# gcc's -fanalyzer (in a build folder of its own, analyze/), clang-tidy and cppcheck over
-# linux/, dlls/ and programs/; a line each. Findings that are not true stand in
-# tests/analysis/allowed by tool, file and check with the reason; one that is found no more is reported
-# as well. Exit code 1: a finding; 77: a tool is missing.
+# Runs gcc's -fanalyzer (in a build folder of its own, analyze/), clang-tidy and cppcheck over linux/, dlls/ and
+# programs/, and prints a line for each. tests/analysis/allowed lists false findings by tool, file and check, with the
+# reason; an entry that its tool does not find any more is reported as well. Exit code 1: a finding; 77: a tool is
+# missing.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
@@ -19,7 +19,7 @@ absent() {
     missing=$((missing + 1))
 }
 
-# report TOOL: findings as "file check line-of-output" come in; those that are allowed are taken out. False if any are left.
+# report TOOL: reads findings as "file check line-of-output", prints those that are not allowed. False if there are any.
 report() {
     sort -u >"$out/$1.out"
     awk -v tool="$1" '
@@ -63,10 +63,10 @@ if command -v clang-tidy >/dev/null; then
         : >"$out/clang-tidy.err"
         include="-Iinclude -Ilinux"
         [ $folder != dlls/kernel32 ] || include="$include -Idlls/ntdll"
-        # A process for each file: what clang 14 remembers of one makes it take the next one's va_list for uninitialised.
+        # One process per file: what clang 14 keeps of a file makes it take the next one's va_list for uninitialised.
         find $folder -name '*.c' ! -name 'abi_*.c' -o -path "$folder/abi_$abi.c" | sort | xargs -P "$(nproc)" -I '{}' clang-tidy --quiet '{}' -- -std=gnu11 -D_GNU_SOURCE '-DPKGLIBDIR="x"' '-DPKGDATADIR="x"' '-DPACKAGE_VERSION="x"' \
             $include $wine $packages 2>>"$out/clang-tidy.err"
-        # A file that does not compile is not looked at.
+        # A file that does not compile is not analysed, so that is a finding.
         sed -n "s|.*\(error: .*\)|$folder compiles-not \1|p" "$out/clang-tidy.err"
     done | sed -n "s|^$top/||; s/^\([a-z0-9/_]*\.[ch]\):.*\(warning\|error\): .*\[\([a-zA-Z0-9.-]*\)[],].*/\1 \3 &/p; /compiles-not/p" |
         report clang-tidy || failed=$((failed + 1))
@@ -77,7 +77,7 @@ fi
 # ---- cppcheck ----
 
 if command -v cppcheck >/dev/null; then
-    # Headers of the system are not looked for, but for what makes functions and structures out of macros.
+    # cppcheck reads no system headers, except those whose macros define functions and structures.
     cppcheck -q --enable=warning,portability,performance --std=c11 --error-exitcode=1 --suppressions-list="$here/cppcheck.supp" \
         --inline-suppr -D_GNU_SOURCE -D__x86_64__ -D__LP64__ -D__linux__ '-DElfW(type)=Elf64_##type' \
         --include=/usr/include/bsd/sys/tree.h --include=/usr/include/bsd/sys/queue.h \

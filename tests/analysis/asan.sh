@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Builds everything with AddressSanitizer and UndefinedBehaviorSanitizer in a folder of
-# its own (asan/), runs each test natively, and prints a line for each: passed, skipped, or
-# what was reported. A single test that cannot run so says it itself (NOT_UNDER_ASAN).
+# Builds everything with AddressSanitizer and UndefinedBehaviorSanitizer in a folder of its own (asan/), runs each test
+# natively, and prints a line for each: passed, skipped, or what was reported. A single test that cannot run under
+# AddressSanitizer prints so itself (NOT_UNDER_ASAN).
 #
 # Not run, and why:
 # * The preload. Its host would have to load the sanitizer's runtime first; under Wine that reserves
@@ -9,16 +9,16 @@
 #   serves guard pages and system calls, and scans stacks that Wine switches. What the preload adds to the engine
 #   is in libnt.la, which test-nt runs here; elf.c, hook.c and remote.c run in tests/system/preload/test-attach.sh only.
 # * test-pagemap: it did not end within 200 s; it asks for whole address spaces, to which the sanitizer adds terabytes of shadow.
-# * test-softdirty and others skip themselves where the kernel has no such thing; their line says so.
+# * test-softdirty and others skip themselves if the kernel lacks what they test; their line says so.
 #
 # The options, with reasons:
 # * detect_stack_use_after_return stays off: its fake stacks are not where pthread_attr_setstack() says.
 # * handle_segv=0, handle_sigbus=0: the handlers under test are ours, and a fault that is not ours must end the
 #   test's process by its signal, which tests look for.
 # * use_sigaltstack=0: a test gives a thread a signal stack of its own; the runtime would unmap that instead of its own.
-# * allocator_may_return_null=1: tests ask for more memory than there is.
-# * A leak does not end a process (LSAN_OPTIONS), but is found in the output, if a function of linux/, dlls/ or programs/
-#   allocated it: a test has a process of its own, and its arrays end with that. abort_on_error keeps all else fatal.
+# * allocator_may_return_null=1: tests allocate more memory than there is.
+# * A leak does not end a process (LSAN_OPTIONS). It counts if a function of linux/, dlls/ or programs/ allocated it:
+#   a test's own arrays end with its process. abort_on_error keeps all else fatal.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
@@ -40,7 +40,7 @@ mkdir -p "$build"
 }
 cd "$build" || exit 1
 
-# Leaks whose memory a function of ours asked for, among all that a program's output reports.
+# our_leaks OUTPUT: counts the leaks that a function of linux/, dlls/ or programs/ allocated.
 our_leaks() {
     awk '/leak of/ { block = 1; ours = 0; next }
         block && /\/(linux|dlls|programs)\// { ours = 1 }
@@ -77,12 +77,12 @@ export CK_TIMEOUT_MULTIPLIER=10 WW_TEST_SECONDS=2
 for test in $(cat sanitized-programs.list); do
     case $test in
     */test-pagemap) echo "test-pagemap: not run: see the list at the top" ;;
-    # Hundreds of processes a backend, half a second each to look for leaks: that is done for one of them.
+    # Hundreds of processes per backend, each of which looks for leaks for half a second: only those of one backend do.
     */test-contract)
         run test-contract-leaks 3600 env CK_RUN_SUITE=uffd "$test"
         run test-contract 3600 env CHECK_LEAKS=0 "$test"
         ;;
-    # As many, and most of them under a filter that the search for leaks does not survive.
+    # As many processes, most of them under a seccomp filter that the search for leaks does not survive.
     */test-refusal) run test-refusal 3600 env CHECK_LEAKS=0 "$test" ;;
     *) run "$(basename "$test")" 3600 "$test" ;;
     esac

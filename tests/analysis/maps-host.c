@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * maps-host PATH/ntdll.so: opens a fake ntdll.so as Wine's loader would, which is
- * when the preload attaches, and prints the mappings of the process.
+ * maps-host PATH/ntdll.so: opens a fake ntdll.so as Wine's loader does, at which the preload attaches, and
+ * prints the mappings of the process.
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A Windows program that allocates watched memory, asks for its writes, says so and
- * waits, so that its mappings can be looked at from outside: a file of /proc that it opened itself would be
- * that of Wine's server.
+ * A Windows program that allocates watched memory, gets its written pages, prints "ready" and waits, so that
+ * test-hardening.sh can read its mappings from outside. If the program opened /proc/self/maps itself, it
+ * would get those of Wine's server.
  */
 #include <stdio.h>
 #include <windows.h>

@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# No two files of the engine need each other, neither by their includes nor by what they call, however many files lie
-# between: the engine can be read from the top down, and each file be understood with those below it.
-# And the door: which files may name what.
+# Fails if files of the engine form a circle, by their includes or by their calls: without one, the engine can be read
+# from the top down, and each file can be understood with those below it. Also fails if a file other than those listed
+# below uses certain interfaces of the kernel.
 set -u
 build=${WW_BUILDDIR:-.}
 source=$(cd "$(dirname "$0")/../.." && pwd)
 failed=0
 
-# A line "USER FILE" for each symbol that one object defines and another one uses.
+# Prints "USER DEFINER" for each pair of objects of which one uses a symbol that the other defines.
 calls() {
     find "$build/linux" -path '*/.libs/*.o' | while read -r object; do
         nm "$object" | awk -v file="${object#"$build"/}" '
@@ -19,7 +19,7 @@ calls() {
         ($2 in definer) && definer[$2] != $3 { print $3, definer[$2] }' | sort -u
 }
 
-# The same for includes; a .c file and its header are two files here.
+# The same for includes. A .c file and its header count as two files.
 includes() {
     (cd "$source/linux" && find . -name '*.[ch]' | sed 's,^\./,,' | while read -r file; do
         sed -n 's/^#include "\(.*\)"$/\1/p' "$file" | while read -r included; do
@@ -28,7 +28,7 @@ includes() {
     done)
 }
 
-# check NAME LEAST: the edges on standard input are at least so many, and have no circle.
+# check NAME LEAST: standard input has at least LEAST edges, and they form no circle.
 check() {
     edges=$(cat)
     if [ "$(echo "$edges" | wc -l)" -lt "$2" ]; then

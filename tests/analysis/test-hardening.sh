@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What hardening has come to in what was built, by readelf and objdump; and in a
-# process that has attached, by its mappings: none is writable and executable that is not
-# there without the preload as well.
+# Checks by readelf and objdump that the built files are hardened. Then compares the mappings of a process with the
+# preload attached and without it: the preload must add none that is writable and executable.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../.." && pwd)
 unit=$build/tests/system/preload
@@ -25,7 +24,7 @@ done
 
 # ---- the files ----
 
-# Without optimisation, or with flags of their own, people get what they ask for: only the linker's part is looked at then.
+# Checks what the linker does: a build without optimisation, or with the user's flags, may lack the compiler's part.
 for file in "$library" "$preload" "$build/.libs/libwritewatch-ntdll-all.so" "$command"; do
     name=$(basename "$file")
     segments=$(readelf -Wl "$file") dynamic=$(readelf -Wd "$file")
@@ -41,7 +40,7 @@ done
 needed=$(readelf -Wd "$preload" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
     grep -v '^libc\.so\|^ld-linux\|^libpthread\.so\.0$\|^libdl\.so\.2$')
 [ -z "$needed" ] || fail "the preload needs $needed"
-# The oldest glibc that has all it asks for: with one that is older no program starts. Containers have 2.28 and newer.
+# The oldest glibc that has all symbols it needs: with an older one no program starts. Containers have 2.28 and newer.
 asked=$(objdump -T "$preload" | sed -n 's/.*GLIBC_\(2[0-9.]*\).*/\1/p' | sort -Vu | tail -n 1)
 [ "$(printf '%s\n' "$asked" 2.28 | sort -V | tail -n 1)" = 2.28 ] || fail "the preload asks for glibc $asked"
 allowed=$(sed -n '/^global:/,/^local:/{s/^ *\([a-zA-Z_0-9]*\);$/\1/p}' "$top/dlls/ntdll/preload.map")
@@ -57,7 +56,7 @@ functions() {
         inside { print }'
 }
 
-# Windows code runs with segment registers of its own: what a fault in it calls must not look there.
+# Windows code runs with segment registers of its own: code that runs at a fault in it must not use them.
 handler='layer_[0-3]|handle_write|is_write|open_page|open_run|find_map|read_filled|set_dirty|raw_.*|is_second_time|call_previous'
 code=$(functions "$build/linux/backends/mprotect/.libs/fault.o" "$handler"
     functions "$build/linux/backends/mprotect/.libs/grace.o" 'ww_grace_enter|ww_grace_leave|ww_raw_.*'
@@ -65,14 +64,14 @@ code=$(functions "$build/linux/backends/mprotect/.libs/fault.o" "$handler"
 [ "$(echo "$code" | grep -c '^[0-9a-f]* <layer_')" = 4 ] || fail "the SIGSEGV handler is not found"
 ! echo "$code" | grep -q '%[fg]s:' || fail "the SIGSEGV handler reads a segment register"
 ! echo "$code" | grep -q '__stack_chk_fail' || fail "the SIGSEGV handler has a stack protector"
-# dlopen() looks at its caller: for any file but ntdll.so it must leave by a jump.
+# The C library's dlopen() looks at its caller: ours must jump to it for any file but ntdll.so.
 code=$(functions "$preload" dlopen)
 echo "$code" | grep -q 'jmp *\*%' || fail "dlopen() does not end in a jump"
 ! echo "$code" | grep -q 'call *\*%\|%[fg]s:' || fail "dlopen() calls through a pointer, or has a stack protector"
 
 # ---- processes ----
 
-# Mappings of a process that are writable and executable, without addresses that differ each time.
+# The writable and executable mappings of a process, without their addresses, which differ each time.
 bad_mappings() {
     awk '$2 ~ /^.wx/ { split($1, ends, "-"); print $2, $6 }' "$1" | sort | uniq -c
 }
@@ -104,7 +103,7 @@ if command -v wine >/dev/null && [ -f "$build/tests/analysis/maps.exe" ]; then
     . "$top/tests/system/wine/env.sh"
     out=$build/tests/analysis
     make_prefix
-    # look HOW FILE: the mappings of the Windows program while it waits.
+    # look HOW FILE: writes the mappings of the Windows program, while it waits, to FILE. HOW is stock or shim.
     look() {
         rm -f "$out/wine.out" # it says "ready" of the one before
         $1 100 "$out/maps.exe" >"$out/wine.out" &

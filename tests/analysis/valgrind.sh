@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Runs under memcheck what can run there, a line each: no error and nothing definitely lost.
+# Runs under memcheck the programs that can run there, and prints a line for each: passed means no error and nothing
+# definitely lost.
 #
 # Not run, and why:
 # * The uffd and uffd-sync backends. valgrind 3.19 does not know PAGEMAP_SCAN: it does not see that the kernel has written
 #   the vector, and takes each entry for uninitialised; nor that UFFDIO_COPY fills pages.
 # * test-mprotect, test-fill, test-kernel: valgrind takes SIGSEGV for itself and keeps its own idea of which memory may be
 #   written. A handler that just opens a page works, if registers are up to date at each access (--vex-iropt-register-updates).
-# * Of test-contract the cases `sizes` (terabytes of address space, of which memcheck keeps books), `process` (children, whose
-#   exit codes would be valgrind's, and storms of signals) and the random ones (minutes each).
-# What tests of the contract leave allocated at the end of their processes is not looked for: check-asan does.
-# * test-environment, test-faults, the soak: limits of address space and all threads one after the other.
+# * Of test-contract the cases `sizes` (4 GB of address space, all of which memcheck tracks), `process` (children, whose
+#   exit codes would be valgrind's, and many signals) and the random ones (minutes each).
+# * test-environment, test-faults, the soak: they limit the address space, or need threads that run at the same time.
+# Leaks of test-contract are not looked for here: check-asan does that.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
@@ -48,7 +49,7 @@ export CK_TIMEOUT_MULTIPLIER=50
 for test in tests/unit/engine/test-page-set tests/unit/engine/test-region tests/unit/kernel/test-maps; do
     run ${test##*/} 0 $test
 done
-# Not by env(1): that would be what runs under memcheck.
+# Exported, because with env(1) memcheck would run env(1).
 for CK_RUN_SUITE in none mprotect; do
     for CK_RUN_CASE in answers arguments choice handover lockless mappings shared; do
         export CK_RUN_SUITE CK_RUN_CASE
