@@ -260,21 +260,22 @@ START_TEST(more_isolated_pages_than_mappings_allow)
 END_TEST
 
 /*
- * Few pages are dirty at any time here, but over time there are more gaps filled
- * between dirty pages than there may be mappings: what was joined must not be
- * counted as apart for ever.
+ * Few pages are dirty at any time here, but over time there are more gaps filled between dirty pages than
+ * there may be mappings: pages that were joined must not be counted as isolated forever. Where no page costs
+ * a mapping, fewer rounds are enough.
  */
 START_TEST(pages_that_join_are_not_isolated_any_more)
 {
     char *base = watch_pages(16), map[17];
     void *pages[16];
-    long max = 0;
+    long max = 0, nr_rounds;
 
     ck_assert(read_number("/proc/sys/vm/max_map_count", &max));
     if (max > 300000) {
         SKIP("vm.max_map_count is %ld", max);
     }
-    for (long i = 0; i < max / 2; i++) {
+    nr_rounds = has_cap(WW_CAP_OWNS_PROT) ? max / 2 : 1000;
+    for (long i = 0; i < nr_rounds; i++) {
         write_map(base, ".#.#.");
         write_page(base, 2, 1);
         ck_assert_msg(ww_get_pages(ctx, base, 16 * page_size(), WW_GET_RESET, pages, 16) == 3,

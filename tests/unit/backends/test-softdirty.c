@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only the soft-dirty backend does; test-contract tests the contract. How many writes of running threads
- * the kernel's bare interface loses (printed only); that clearing the bits for one region loses no write of
- * another; that the backend is exact while mappings stay as they are; and how many extra pages it reports
- * where they change, compared with an exact backend. Skipped if the kernel keeps no soft-dirty bits.
+ * What only the soft-dirty backend does; test-contract tests the contract. That no context chooses it by
+ * itself; that clearing the bits for one region loses no write of another; that the backend is exact while
+ * mappings stay as they are; and how many extra pages it reports where they change, compared with an exact
+ * backend. Skipped if the kernel keeps no soft-dirty bits.
  *
  * Link with -Wl,--wrap=write: the wrapper counts how often the bits are cleared.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "util.h"
 #include "watch.h"
@@ -52,77 +50,6 @@ static char *map_apart(size_t nr)
 }
 
 /* ---- why it is never chosen ---- */
-
-#define NR_RACED 4096
-
-static struct {
-    char *base;
-    atomic_bool stop;
-    uint64_t image[NR_RACED];
-} race;
-
-static _Atomic uint64_t *counter_of(size_t page)
-{
-    return (_Atomic uint64_t *)(race.base + page * page_size());
-}
-
-static void *count_up(void *arg)
-{
-    uint64_t random = 3;
-
-    (void)arg;
-    while (!atomic_load(&race.stop)) {
-        atomic_fetch_add(counter_of(random_below(&random, NR_RACED)), 1);
-    }
-    return NULL;
-}
-
-/* Reads the bits, clears them, and copies the pages that were dirty, as a program without this library
- * would. */
-static void read_then_clear(int pagemap, int clear_refs)
-{
-    static uint64_t entries[NR_RACED];
-    size_t nr = 0;
-
-    while (nr < sizeof(entries)) {
-        ssize_t len = pread(pagemap, (char *)entries + nr, sizeof(entries) - nr,
-                            (uintptr_t)race.base / page_size() * sizeof(entries[0]) + nr);
-
-        ck_assert_int_gt(len, 0);
-        nr += len;
-    }
-    ck_assert_int_eq(write(clear_refs, "4", 1), 1);
-    for (size_t i = 0; i < NR_RACED; i++) {
-        if (entries[i] >> 55 & 1) {
-            race.image[i] = atomic_load(counter_of(i));
-        }
-    }
-}
-
-/* Prints how many writes the bare interface loses. Asserts no number, which depends on the kernel. */
-START_TEST(reading_and_clearing_loses_writes)
-{
-    int pagemap = open("/proc/self/pagemap", O_RDONLY), clear_refs = open("/proc/self/clear_refs", O_WRONLY);
-    size_t nr_lost = 0, nr_rounds = 200;
-    pthread_t writer;
-
-    ck_assert_int_ge(pagemap, 0);
-    ck_assert_int_ge(clear_refs, 0);
-    race.base = map_apart(NR_RACED);
-    ck_assert_int_eq(pthread_create(&writer, NULL, count_up, NULL), 0);
-    for (size_t i = 0; i < nr_rounds; i++) {
-        read_then_clear(pagemap, clear_refs);
-    }
-    atomic_store(&race.stop, true);
-    pthread_join(writer, NULL);
-    read_then_clear(pagemap, clear_refs);
-    for (size_t i = 0; i < NR_RACED; i++) {
-        nr_lost += race.image[i] != atomic_load(counter_of(i));
-    }
-    printf("lost by the bare interface: the last write of %zu of %d pages in %zu rounds with one writer\n",
-           nr_lost, NR_RACED, nr_rounds);
-}
-END_TEST
 
 START_TEST(it_is_never_chosen_by_itself)
 {
@@ -427,7 +354,6 @@ static Suite *softdirty_suite(void)
 
     tcase_set_timeout(tcase, 300);
     tcase_add_checked_fixture(tcase, open_context, close_context);
-    tcase_add_test(tcase, reading_and_clearing_loses_writes);
     tcase_add_test(tcase, it_is_never_chosen_by_itself);
     tcase_add_loop_test(tcase, a_reset_loses_nothing_of_the_others, 0, 3);
     tcase_add_test(tcase, a_long_answer_clears_once);

@@ -115,6 +115,7 @@ static void random_get(struct model *model, size_t from, size_t to)
     ssize_t nr = ww_get_pages(ctx, model->base + from * page_size(), (to - from) * page_size(), WW_GET_RESET,
                               pages, capacity);
 
+    ck_assert_int_ge(nr, 0);
     for (ssize_t i = 0; i < nr; i++, at++) {
         for (; at < to && model->map[at] == '.'; at++) {
             ;

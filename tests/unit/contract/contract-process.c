@@ -345,7 +345,7 @@ static int compare_masks(void)
     int nr_differences = 0;
 
     pthread_sigmask(SIG_SETMASK, NULL, &now);
-    for (int sig = 1; sig < SIGRTMAX; sig++) {
+    for (int sig = 1; sig <= SIGRTMAX; sig++) {
         bool ours = sig == SIGUSR2 || sig == SIGRTMIN + 1;
 
         nr_differences += sigismember(&now, sig) != ours;

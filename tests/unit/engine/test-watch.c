@@ -76,7 +76,17 @@ int __wrap_mprotect(void *addr, size_t len, int prot)
 static void *watch(void *flags)
 {
     is_watcher = true;
-    return (void *)(intptr_t)ww_watch(ctx, base, NR * page_size(), (uintptr_t)flags);
+    return (void *)(intptr_t)ww_watch_internal(ctx, base, NR * page_size(), (uintptr_t)flags);
+}
+
+/* Lets the watching thread go on. Returns what ww_watch() returned. */
+static int end(pthread_t watcher)
+{
+    void *err;
+
+    atomic_store(&go_on, true);
+    pthread_join(watcher, &err);
+    return (int)(intptr_t)err;
 }
 
 /* Starts a thread that watches written pages, and waits until it is stopped. False: the backend does not walk
@@ -90,20 +100,10 @@ static bool begin(pthread_t *ret_watcher, unsigned int flags)
         usleep(1000);
     }
     if (!atomic_load(&stopped)) {
+        ck_assert_int_eq(end(*ret_watcher), 0);
         printf("SKIP %s: it does not walk the pages\n", ww_backend_name(ctx));
-        atomic_store(&go_on, true);
-        pthread_join(*ret_watcher, NULL);
     }
     return atomic_load(&stopped);
-}
-
-static int end(pthread_t watcher)
-{
-    void *err;
-
-    atomic_store(&go_on, true);
-    pthread_join(watcher, &err);
-    return (int)(intptr_t)err;
 }
 
 /* ---- tests ---- */

@@ -43,13 +43,13 @@ START_TEST(wrong_arguments_change_nothing)
 }
 END_TEST
 
-static int never_called(void *arg, uintptr_t addr, void *page, size_t len)
+static int refuse_content(void *arg, uintptr_t addr, void *page, size_t len)
 {
     (void)arg;
     (void)addr;
     (void)page;
     (void)len;
-    return 0;
+    return -EIO;
 }
 
 START_TEST(without_the_capability_it_is_refused)
@@ -60,7 +60,7 @@ START_TEST(without_the_capability_it_is_refused)
         ck_assert_int_eq(ww_fill(ctx, base, image, page_size()), -EOPNOTSUPP);
     }
     if (!has_cap(WW_CAP_FILL_ON_DEMAND)) {
-        ck_assert_int_eq(ww_fill_on_demand(ctx, base, page_size(), never_called, NULL), -EOPNOTSUPP);
+        ck_assert_int_eq(ww_fill_on_demand(ctx, base, page_size(), refuse_content, NULL), -EOPNOTSUPP);
     }
     if (!has_cap(WW_CAP_FILL) || !has_cap(WW_CAP_FILL_ON_DEMAND)) {
         ck_assert(has_zeros(base, 0));

@@ -438,8 +438,11 @@ END_TEST
 
 START_TEST(a_process_that_is_not_dumpable)
 {
-    if (!backend_works("uffd") || !become_nobody() || prctl(PR_SET_DUMPABLE, 0)) {
-        SKIP("it cannot become another user, or uffd does not work here");
+    if (!backend_works("uffd")) {
+        SKIP("uffd does not work here");
+    }
+    if (!become_nobody() || prctl(PR_SET_DUMPABLE, 0)) {
+        SKIP("it cannot become another user");
     }
     expect_reason("uffd", -EACCES,
                   "/proc/self/pagemap cannot be opened (EACCES): the process is not dumpable");
@@ -454,8 +457,11 @@ START_TEST(there_is_no_proc)
 {
     char path[] = "/tmp/writewatch-XXXXXX";
 
-    if (!backend_works("uffd") || (geteuid() && unshare(CLONE_NEWUSER)) || !mkdtemp(path) || chroot(path)) {
-        SKIP("no right to change the root directory, or uffd does not work here");
+    if (!backend_works("uffd")) {
+        SKIP("uffd does not work here");
+    }
+    if ((geteuid() && unshare(CLONE_NEWUSER)) || !mkdtemp(path) || chroot(path)) {
+        SKIP("no right to change the root directory");
     }
     rmdir("/");
     expect_reason("uffd", -ENOENT,

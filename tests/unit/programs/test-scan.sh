@@ -174,19 +174,18 @@ while [ $round -lt 300 ]; do
     round=$((round + 1))
     draw 6
     nr=$((drawn + 1))
-    : >"$fifo/arguments"
+    arguments=
     while [ $nr -gt 0 ]; do
         nr=$((nr - 1))
         draw $count
-        eval "printf '%s\\0' \"\${$((drawn + 1))}\"" >>"$fifo/arguments"
+        arguments="$arguments \"\${$((drawn + 1))}\""
     done
-    timeout 60 xargs -0 "$ww" scan <"$fifo/arguments" >/dev/null 2>"$fifo/errors"
+    eval "timeout 60 \"\$ww\" scan $arguments" </dev/null >/dev/null 2>"$fifo/errors"
     status=$?
-    # xargs exits with 123 if the command exits with 1 to 125, and with 125 if a signal ends it.
     case $status in
-        0 | 123) ;;
-        *) fail "exit code $status with: $(tr '\0' ' ' <"$fifo/arguments" | cut -c1-300)" ;;
+        0 | 1 | 77) ;;
+        *) fail "exit code $status with: $(eval "printf '%s ' $arguments" | cut -c1-300)" ;;
     esac
-    [ "$(wc -l <"$fifo/errors")" -le 2 ] || fail "long message with: $(tr '\0' ' ' <"$fifo/arguments" | cut -c1-300)"
+    [ "$(wc -l <"$fifo/errors")" -le 2 ] || fail "long message with: $(eval "printf '%s ' $arguments" | cut -c1-300)"
 done
 exit $failed
