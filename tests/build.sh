@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Sourced by demo.sh and check.sh in the top folder: packages, configure, make.
-# Everything that is made lies in build/.
+# Everything they make lies in build/.
 set -eu
 log=build/build.log
 

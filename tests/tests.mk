@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- tests: what all rooms use. A room has a file of its own, where %D% stands for its folder, %C% for that in names ----
+# ---- what all tests use. Each folder has its own .mk file, where %D% stands for the folder, %C% for it in names ----
 EXTRA_DIST += %D%/build.sh
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
@@ -14,11 +14,11 @@ check_DATA =
 EXTRA_PROGRAMS =
 EXTRA_DIST += $(SCRIPT_TESTS)
 
-# Unit tests see the engine's insides: they link the engine, not the library.
+# Unit tests call internal functions of the engine: they link the engine, not the library.
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D%/common $(CHECK_CFLAGS)
 UNIT_LDADD = libengine.la libstrerror.la $(CHECK_LIBS)
 
-# What tests preload beside ours.
+# Libraries that tests preload beside the project's own.
 TEST_PRELOADS =
 check_DATA += $(TEST_PRELOADS)
 CLEANFILES += $(TEST_PRELOADS)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads committed bounds and compares a run with them. Only ratios within one run are
- * compared, never times: a bound holds on any machine. A bound that could not be
- * checked although both peers took part counts as broken.
+ * Reads committed bounds and compares a run with them. It compares only ratios within one
+ * run, never times, so that a bound holds on any machine. A bound that could not be
+ * measured although both peers took part counts as broken.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -85,8 +85,7 @@ static void print_skipped(const struct bound *bound, FILE *out, const char *form
     fputc('\n', out);
 }
 
-/* The ratio of the kernel's own call without any tables, or 0: no peer that makes that call can be below it.
- */
+/* The ratio of the kernel's call alone (peer bare), below which no peer that makes the call can be; or 0. */
 static double floor_of(const struct bound *bound, const struct bench_figure *figure,
                        struct bench_results *results)
 {
@@ -98,7 +97,7 @@ static double floor_of(const struct bound *bound, const struct bench_figure *fig
                : 0;
 }
 
-/* Whether the bound is kept, with a line about it. */
+/* Prints a line about the bound. Returns whether it is kept. */
 static bool check(const struct bound *bound, struct bench_results *results, FILE *out)
 {
     const struct bench_figure *figure = bench_figure_find(results, bound->figure);

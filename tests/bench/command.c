@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Benchmark peers that are other programs: Windows programs under some Wine, with or without
- * the shim. The command is given to /bin/sh with the workload's name, the seed and "full"
- * or "quick" as further arguments, and must be one that execs, since its process is looked
- * at and ended when its time is over. It writes lines,
+ * the shim. /bin/sh runs the command with the workload's name, the seed and "full" or
+ * "quick" as further arguments. The command must exec the program, because this file reads
+ * that process's status and ends it when its time is over. The program writes lines,
  *   sample NAME UNIT PAGES FRACTION LEN VALUE
  *   message TEXT
  *   status FIELD          (to be answered by a line with that number of /proc/PID/status, in kB)
- * and anything else, which is not for us; its exit code is of enum bench_end.
+ * and others, which are ignored; its exit code is one of enum bench_end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +56,8 @@ static void hear(struct bench_run *run, const char *line, pid_t pid, int answers
     }
 }
 
-/* Lines as they come, until the process has ended and everything is read: what it has started may live on,
- * and hold its end of the pipe. */
+/* Reads lines until the process has ended and nothing is left, not until the end of the pipe: a process that
+ * it has started may live on and keep its end open. */
 static void hear_all(struct bench_run *run, pid_t pid, int from, int answers)
 {
     struct pollfd polled[] = {
@@ -91,7 +91,7 @@ static void hear_all(struct bench_run *run, pid_t pid, int from, int answers)
         used = text + used - line;
         memmove(text, line, used);
         if (used == sizeof(text) - 1) {
-            used = 0; /* no line of ours is as long */
+            used = 0; /* no line that is for us is as long */
         }
     }
     if (polled[1].fd >= 0) {

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# gctest.sh [ROUNDS]: the test program of Boehm's collector, from Debian's source
-# package libgc, as a Windows program in incremental mode, where the collector asks
-# GetWriteWatch what to look at again: under stock Wine and under the shim in turn.
-# Prints the time of the whole program, and of its collections by its own count. The
+# gctest.sh [ROUNDS]: measures the test program of Boehm's collector, from Debian's
+# source package libgc, as a Windows program in incremental mode, in which the collector
+# finds pages to scan again by GetWriteWatch: under stock Wine and the shim in turn.
+# Prints the time of the whole program, and of its collections as it counts them. The
 # source is unpacked under $XDG_CACHE_HOME or /var/tmp; apt checks it against Debian's
 # keys. Exit code 77 with a reason where something is missing.
 . "$(dirname "$0")/../system/wine/env.sh"
@@ -36,7 +36,7 @@ make_prefix
 mkdir -p "$build/tests/bench"
 : >"$samples"
 
-# run MODE: the program tells in a file of its own whether it asked GetWriteWatch, and how long it collected.
+# run MODE: runs the program, which logs whether it used GetWriteWatch and how long it collected.
 run() {
     rm -f "$cache/gctest.gc.log"
     began=$(date +%s%N)
@@ -64,7 +64,7 @@ while [ $round -lt "$rounds" ]; do
 done
 wineserver -k
 
-# Lines as of tests/bench/native: minimum, median, maximum, and the median ratio of a round.
+# Prints lines like those of tests/bench/native: minimum, median, maximum, and the median ratio of a round.
 sort -k 2,2 -k 1,1 -k 3,3n "$samples" | awk -v version="$(wine --version | sed 's/^wine-//; s/ .*//')" -v kernel="$(uname -r)" '
     function flush() {
         if (n) {

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# in-wine.sh prepare NAME: makes ready to run bench.exe here, or inside a root of
-# tests/system/debian/root.sh, where the shim has to be built first; prints Wine's version.
-# in-wine.sh stock|shim NAME WORKLOAD SEED full|quick: becomes bench.exe (tests/bench/command.c
-# needs its process). in-wine.sh end NAME. NAME is `host`, a root's, or `named`, for the Wine that
-# WINE11 names. Exit code 77 with a reason where there is no such Wine.
+# in-wine.sh prepare NAME: prepares to run bench.exe here, or inside a root of
+# tests/system/debian/root.sh, where it builds the shim first; prints Wine's version.
+# in-wine.sh stock|shim NAME WORKLOAD SEED full|quick: execs bench.exe (tests/bench/command.c
+# needs its process). in-wine.sh end NAME: ends Wine's server. NAME is `host`, a root's, or
+# `named`, for the Wine that WINE11 names. Exit code 77 with a reason where there is no such Wine.
 . "$(dirname "$0")/../system/wine/env.sh"
 action=$1 name=$2
 shift 2
@@ -24,7 +24,7 @@ named)
 esac
 server=${WINESERVER:-wineserver}
 
-# The programs of another system's build do not run with this one's libraries.
+# Builds the shim inside a root, because programs of another system's build do not run with this one's libraries.
 build_inside() {
     mkdir -p "$build/tests/system/wine"
     (
@@ -37,12 +37,12 @@ build_inside() {
     }
 }
 
-# now: microseconds.
+# now: prints the time in microseconds.
 now() {
     echo $(($(date +%s%N) / 1000))
 }
 
-# repeat NAME NUMBER COMMAND...: what one of them takes.
+# repeat NAME NUMBER COMMAND...: runs a command NUMBER times and prints the time that one takes.
 repeat() {
     figure=$1 nr=$2 i=0
     shift 2
@@ -54,7 +54,7 @@ repeat() {
     echo "sample $figure us 0 -1 0 $((($(now) - begin) / nr))"
 }
 
-# The workload of that name, in an environment that has the preload or has it not.
+# The workload `startup`, with or without the preload in the environment.
 startup() {
     if [ "$1" = full ]; then many=300 few=10; else many=5 few=1; fi
     repeat start_of_a_native_program $many /bin/true
@@ -69,7 +69,7 @@ stock.startup)
     exit
     ;;
 shim.startup)
-    # The same again, with the preload.
+    # Runs this script again as `stock`, with the preload.
     exec "$build/writewatch" run -- sh "$0" stock "$name" "$@"
     ;;
 esac
@@ -81,7 +81,8 @@ prepare)
         mkdir -p "${WINEPREFIX%/*}"
         timeout 300 "$wine" wineboot -i >/dev/null 2>&1
     fi
-    # The server stays, or every program would start the services anew; one that is about to end refuses programs.
+    # The server is to stay (-p), or every program would start the services anew, and programs that meet a server which
+    # is about to end fail.
     "$server" -k >/dev/null 2>&1
     "$server" -w >/dev/null 2>&1
     "$server" -p >/dev/null 2>&1

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A benchmark peer that works as Wine does from 10.7 on, where it was built for kernel
- * write watches: the whole reservation is write-protected up front, holes by markers
- * (WP_UNPOPULATED), and a query scans all of the range that is asked for, for
- * PAGE_IS_WRITTEN alone, in a vector of 256 regions. Written from what Wine asks of the kernel, to
- * compare with in the same run and without Wine.
+ * A benchmark peer that works as Wine from 10.7 on does, if it was built for kernel write
+ * watches: it write-protects the whole reservation up front, holes by markers
+ * (WP_UNPOPULATED), and a query scans all of its range for PAGE_IS_WRITTEN alone, with a
+ * vector of 256 regions. Written from Wine's system calls, to compare with them in the same
+ * run and without Wine.
  */
 #include <errno.h>
 
@@ -58,7 +58,7 @@ static int marker_reset(void *state, const struct bench_area *area)
     return bench_kernel_reset(state, area, &how);
 }
 
-/* Dropped pages come out as written until they are armed again. */
+/* Dropped pages are reported as written until they are armed again. */
 static int marker_decommit(void *state, const struct bench_area *area)
 {
     int err = bench_drop(area);

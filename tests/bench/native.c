@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What tracking writes costs: the benchmark's core (programs/bench/bench.h) with every backend of the
- * library that works here, the bare ioctl, Wine's own way (marker.c), and other programs
- * (command.c) as peers. Prints a line a figure,
+ * What tracking writes costs: the benchmark's core (programs/bench/bench.h) with these peers: every backend
+ * of the library that works here, the bare ioctl, Wine's method (marker.c), and other programs (command.c).
+ * Prints a line for each figure,
  *   bench workload=get_reset_64m_1pct_scattered peer=uffd kernel=6.18 page=4096 pages=164 n=9 min_us=
- * median_us= max_us= ns_per_page= and a line a ratio to the first peer, ratio
- * workload=get_reset_64m_1pct_scattered peer=mprotect to=uffd median= q1= q3= n=9 With --bounds only the
- * peers that the file names take part, and only the ratios it names are compared with it and printed.
+ *   median_us= max_us= ns_per_page=
+ * and a line for each ratio to the first peer,
+ *   ratio workload=get_reset_64m_1pct_scattered peer=mprotect to=uffd median= q1= q3= n=9
+ * With --bounds only the peers that the file names take part, and only the ratios that it names are compared
+ * with it and printed.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -32,7 +34,7 @@ struct request {
     struct bounds targets;
 };
 
-/* Only of other programs. */
+/* Workloads that only other programs have. */
 static const struct bench_workload extra[] = {
     { "unwatched", "a Windows program's calls on memory that is not watched", 0, NULL, NULL },
     { "ordinary", "a Windows program that has no use for write watches", 0, NULL, NULL },
@@ -173,7 +175,7 @@ static int read_bounds(const char *path, struct bounds *ret)
     return 0;
 }
 
-/* In one step, so that a run that fails leaves the old report. */
+/* Replaces the report in one step, so that a run that fails leaves the old one. */
 static int report(const struct request *request, const struct bench_results *results)
 {
     char path[4096];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A full run as docs/evidence/BENCHMARKS.md shows it: the targets with what was measured, then all
- * figures, of native peers and of Windows programs in a table each.
+ * Prints a full run as docs/evidence/BENCHMARKS.md: the targets with the measured ratios, then all
+ * figures, in a table for native peers and one for Windows programs.
  */
 #include <string.h>
 #include <time.h>
@@ -81,8 +81,8 @@ static void print_targets(const struct bounds *targets, const struct bench_resul
 
 /* ---- all figures ---- */
 
-/* The peer that the ratios of this one are to: of wine-X-shim, wine-X; of the rest, the first of their kind.
- */
+/* The peer to which this one's ratios are: wine-X for wine-X-shim, itself for another command, and the first
+ * peer for native ones. */
 static size_t base_of(const struct bench_results *results, size_t peer)
 {
     const struct bench_peer *all = results->peers.peer;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Turns the lines of wine.sh, of one Wine, into a short table for people.
+# Makes a short table of the lines that wine.sh prints for one Wine.
 function field(name,    i, pair) {
     for (i = 2; i <= NF; i++) {
         split($i, pair, "=")

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# wine.sh OPTION...: tests/bench/native with these options, and with Windows programs
+# wine.sh OPTION...: runs tests/bench/native with these options, and with Windows programs
 # as further peers: bench.exe under stock Wine and under the shim, for each Wine of WW_WINES:
 #
 #   host      the Wine that is installed
 #   trixie    Wine 10.0 in a Debian 13 of its own (tests/system/debian/root.sh; needs root, a network once)
-#   named     the one that WINE11 names, a path of a wine command
+#   named     the one whose wine command WINE11 names, by its path
 #
-# Without WW_WINES: all that are there. Peers are called wine-VERSION and wine-VERSION-shim.
+# Without WW_WINES: all that exist. Peers are called wine-VERSION and wine-VERSION-shim.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.." || exit 1
@@ -20,7 +20,7 @@ if [ ! -f "$WW_BUILDDIR/tests/pe/bench.exe" ]; then
     wines=
 fi
 
-# way WINE: the command that runs in-wine.sh for it.
+# way WINE: prints the command that runs in-wine.sh for it.
 way() {
     case $1 in
     host | named) echo "sh $here/in-wine.sh" ;;
@@ -36,7 +36,7 @@ end() {
 }
 trap end EXIT
 trap 'exit 1' INT TERM
-# For each Wine, two arguments for native.
+# Adds two arguments for native for each Wine.
 nr=$#
 for one in $wines; do
     if version=$($(way "$one") prepare "$one"); then

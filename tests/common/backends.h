@@ -39,7 +39,7 @@ unsigned long kb_after(const char *line, const char *field, unsigned long otherw
 /* The number of kB after @field in /proc/self/status. */
 unsigned long status_kb(const char *field);
 
-/* For ww_fill_on_demand(): pages of zeros. */
+/* A provider for ww_fill_on_demand(): its pages hold zeros. */
 int put_nothing(void *arg, uintptr_t addr, void *buffer, size_t len);
 
 #endif

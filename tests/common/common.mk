@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- what several rooms of tests use ----
+# ---- what several folders of tests use ----
 ON_EACH_BACKEND = %D%/backends.c %D%/backends.h %D%/contract.h %D%/deny-call.h %D%/util.h
 MODEL = %D%/model.c %D%/model.h %D%/model-behind.c %D%/model-changes.c %D%/model-ops.h
 EXTRA_DIST += %D%/expect.sh

@@ -17,7 +17,7 @@ static inline bool has_cap(uint32_t cap)
     return (ww_backend_caps(ctx) & cap) == cap;
 }
 
-/* Leaves a test that says nothing about a backend without this capability. */
+/* Returns from a test that does not apply to a backend without this capability. */
 #define NEEDS(cap)                                                                                           \
     do {                                                                                                     \
         if (!has_cap(cap)) {                                                                                 \
@@ -44,8 +44,8 @@ static inline void reset_pages(char *base, size_t nr)
     expect_number(ctx, ww_count(ctx, base, nr * page_size()), 0, nr);
 }
 
-/* From now on, in this thread, the system call @nr fails with @error, as far as its second argument
- * is @arg, if that is not 0. */
+/* From now on the system call @nr fails with @error in this thread: every call of it, or, unless @arg is 0,
+ * those whose second argument is @arg. */
 static inline void deny(long nr, unsigned int arg, int error)
 {
     ck_assert_msg(deny_call(nr, 1, arg, error, 0), "seccomp: %s", strerror(errno));

@@ -13,15 +13,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From now on the system call @nr fails with @error, as far as its argument number @argument is @value, if
- * that is not 0; in this thread, with SECCOMP_FILTER_FLAG_TSYNC in @flags in all. False: there is no such
- * filter, and errno says why. */
+/* From now on the system call @nr fails with @error in this thread, or in all threads with
+ * SECCOMP_FILTER_FLAG_TSYNC in @flags. Unless @value is 0, only those calls fail whose argument number
+ * @argument (from 0) is @value. False, with errno set: the filter could not be installed. */
 static inline bool deny_call(long nr, int argument, unsigned int value, int error, unsigned int flags)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 3),
-        /* The low half, which comes first on the machines we know. */
+        /* The low half of the argument, which comes first on little-endian machines. */
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[argument])),
         BPF_JUMP(BPF_JMP | (value ? BPF_JEQ : BPF_JGE) | BPF_K, value, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * deny CALL[,CALL...] ACTION COMMAND...: runs a command with system calls answered as an old
- * kernel or a sandbox would. CALL is a system call, or an ioctl of those below alone;
- * ACTION is the name or number of an errno, or: trap, kill (the process), kill-thread,
- * notify (somebody is asked who never answers).
+ * deny CALL[,CALL...] ACTION COMMAND...: runs a command under a seccomp filter that answers system
+ * calls as an old kernel or a sandbox would. CALL is a system call, or one of the ioctl requests in
+ * requests[], which leaves other ioctls alone. ACTION is the name or number of an errno, or: trap,
+ * kill (the process), kill-thread, notify (the call waits for a listener that never answers).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +88,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (action == SCMP_ACT_NOTIFY) {
-        /* It stays open in the command, where nobody knows it: without a listener the call would fail. */
+        /* The command inherits the listener and does not know of it: without a listener the call would fail.
+         */
         fcntl(seccomp_notify_fd(filter), F_SETFD, 0);
     }
     execvp(argv[3], argv + 3);

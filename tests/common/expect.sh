@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by the tests of the command: what a call must say, and with which exit code.
+# Sourced by the tests of the command: checks what a command prints, and its exit code.
 # The test ends with `exit $failed`.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 ww=$build/writewatch
@@ -11,7 +11,7 @@ fail() {
     failed=1
 }
 
-# expect CODE PATTERN COMMAND...: exit code and a line of its output, which is in $out then.
+# expect CODE PATTERN COMMAND...: COMMAND must end with CODE and print a line that matches PATTERN. $out is its output.
 expect() {
     code=$1 pattern=$2
     shift 2
@@ -23,7 +23,7 @@ $out"
     fi
 }
 
-# expect_usage_of SUBCOMMAND PATTERN ARGUMENT...: exit code 1, one line that names the problem and the help.
+# expect_usage_of SUBCOMMAND PATTERN ARGUMENT...: exit code 1, and one line that names the problem and --help.
 expect_usage_of() {
     subcommand=$1 pattern=$2
     shift 2

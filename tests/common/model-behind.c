@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Changes to the watched region that the library is not told of, as a program, its C library or another
- * one makes them: advice, protections, mappings that are replaced, moved or cut out. At worst more pages
- * are reported than were written; what was written and is still there is never missing.
+ * Changes to the watched region without a call of the library, as a program or another library makes them:
+ * advice, protections, mappings that are replaced, moved or cut out. The library may then report more pages
+ * than were written, but a written page that is still there must never be missing.
  */
 #include "model-ops.h"
 
@@ -19,13 +19,14 @@ static bool has(const struct model *model, uint32_t cap)
     return ww_backend_caps(model->ctx) & cap;
 }
 
-/* Whatever is said of these pages until they are reset, unless they are written from now on. */
+/* Until these pages are reset, the library may report them although nobody wrote them. */
 static void doubt(struct model *model, size_t from, size_t to)
 {
     memset(model->unsure + from, true, to - from);
 }
 
-/* Who is not told that pages are gone takes a zero page for one that was written, each time it comes anew. */
+/* Pages that are gone. The library does not know: each time a read maps a zero page there, it takes the page
+ * for a written one. */
 static void forget_pages(struct model *model, size_t from, size_t to)
 {
     doubt(model, from, to);
@@ -45,7 +46,8 @@ static void advise(struct model *model, size_t from, size_t to)
     if (advice == MADV_MERGEABLE && !(atomic_load(&model->ctx->tracker)->caps & WW_CAP_INTERNAL_MERGEABLE)) {
         return;
     }
-    /* Not every kernel has each of them, and some refuse for the moment. */
+    /* A kernel may lack an advice or refuse it for the moment; a failed MADV_COLLAPSE may have done a part.
+     */
     if (madvise(addr_of(model, from), (to - from) * page_size(), advice) && advice != MADV_COLLAPSE) {
         return;
     }
@@ -54,7 +56,7 @@ static void advise(struct model *model, size_t from, size_t to)
         forget_pages(model, from, to);
         break;
     case MADV_FREE:
-        /* Whether, and when, is the kernel's choice. */
+        /* The kernel chooses whether and when it frees the pages. */
         doubt(model, from, to);
         memset(model->dirty + from, 0, to - from);
         memset(model->undefined + from, true, to - from);
@@ -89,7 +91,7 @@ static void begin_anew(struct model *model, size_t from, size_t to)
     }
 }
 
-/* A mapping over the old one, or in the hole it left. */
+/* Maps fresh pages over the old ones, or into the hole that they left. */
 static void replace(struct model *model, size_t from, size_t to)
 {
     if (below(model, 2)) {
@@ -104,8 +106,9 @@ static bool move_pages(char *from, char *to, size_t len)
     return mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to;
 }
 
-/* Pages go to another address, and come back from there, or others take their place. Kernels before 6.17
- * move one mapping at a time, and later ones may stop half way: then others take their place as well. */
+/* Moves pages to another address; then moves them back, or maps fresh ones in their place. A move may fail
+ * (before Linux 6.17 wherever the range has more than one mapping) or stop half way: then fresh pages take
+ * their place as well. */
 static void move(struct model *model, size_t from, size_t to)
 {
     size_t len = (to - from) * page_size();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Changes to the watched region by calls of the library: each is made, and the model with it. One
- * that fails has changed nothing.
+ * Changes to the watched region by calls of the library; each changes the model as well. A call that fails
+ * must have changed nothing, except that ww_protect() may have changed a part of its range.
  */
 #include "model-ops.h"
 #include "watch.h"
@@ -60,7 +60,7 @@ void model_drop(struct model *model)
     drop(model, from, to);
 }
 
-/* Content for pages that do not exist, up to the first that does. It is in no answer. */
+/* Fills pages that do not exist, up to the first that does. Filled pages are not reported. */
 void model_fill(struct model *model)
 {
     static char content[64 << 12];
@@ -108,7 +108,7 @@ void model_protect(struct model *model)
     }
     CALL(model, err, ww_protect(model->ctx, addr_of(model, from), (to - from) * page_size(), prot));
     if (!worked(model, "ww_protect", err)) {
-        /* It may have been done in part. */
+        /* It may have changed a part of the range. */
         stop_faults(model);
         ASSERT(model, !ww_protect(model->ctx, addr_of(model, from), (to - from) * page_size(), prot));
         model->faults->start();
@@ -155,7 +155,7 @@ void model_watch_again(struct model *model)
     }
 }
 
-/* A part in the middle is watched no more, and the rest goes on as two regions. */
+/* Ends the watch of a part in the middle: the rest goes on as two regions. */
 void model_cut(struct model *model)
 {
     size_t page = page_size(), from = 1 + below(model, MODEL_PAGES - 2), to;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the operations of the model share: calls that may fail, what is known of a page, ranges.
+ * What the operations of the model share: calls that may fail, the state of pages, random ranges.
  * For model.c (START HERE), model-changes.c and model-behind.c alone.
  */
 #ifndef WW_TESTS_UNIT_MODEL_OPS_H
@@ -30,14 +30,15 @@ static inline const struct ww_region *region_of(const struct model *model)
     return ww_region_find(model->ctx, (uintptr_t)model->base);
 }
 
-/* Whether what tracks the region now reports nothing but what was written. */
+/* Whether the tracker that has the region now reports written pages only. */
 static inline bool region_is_exact(const struct model *model)
 {
     return region_of(model)->tracker->caps & WW_CAP_EXACT;
 }
 
-/* After faults, a mapping may be one that is not tracked at the moment, or of which nobody knows what it is,
- * or be tracked in a way that cannot fill. */
+/* Whether ww_fill() may have failed with @err: after faults the memory may not be tracked at the moment, may
+ * be armed with markers because the library could not look at its mapping, or may be tracked by a backend
+ * without WW_CAP_FILL. */
 static inline bool cannot_fill(const struct model *model, size_t page, int err)
 {
     const struct ww_region *region = region_of(model);
@@ -56,7 +57,7 @@ static inline void begin_call(struct model *model)
     }
 }
 
-/* After a fault, whatever is reported may be more than was written. */
+/* After a fault the library may report pages that were not written. */
 static inline void end_call(struct model *model)
 {
     const struct ww_region *region = region_of(model);
@@ -67,7 +68,7 @@ static inline void end_call(struct model *model)
     }
     model->faults->pause();
     nr = model->faults->nr();
-    /* That a tracker does not work any more may be found out later. */
+    /* The library may replace a broken tracker in a later call, in which no system call fails. */
     model->faulty = nr != model->nr_faults;
     if (region && region->tracker != model->tracker) {
         model->faulty = true;
@@ -88,7 +89,7 @@ static inline void end_call(struct model *model)
         end_call(model);                                                                                     \
     } while (0)
 
-/* True: it worked. It may fail for a fault, and for nothing else. */
+/* Whether the call succeeded. Nothing but a fault may make it fail. */
 static inline bool worked(struct model *model, const char *what, ssize_t ret)
 {
     ck_assert_msg(ret >= 0 || model->faulty, "%s, seed %lu, step %lu: %s: %s", model->name, model->seed,
@@ -97,17 +98,17 @@ static inline bool worked(struct model *model, const char *what, ssize_t ret)
     return ret >= 0;
 }
 
-/* For a call that is made once more after it has failed. */
+/* Before a failed call is repeated, which must succeed then. */
 static inline void stop_faults(struct model *model)
 {
     model->faults->stop();
     model->faulty = false;
 }
 
-/* ---- what is known ---- */
+/* ---- the state of pages ---- */
 
-/* A huge page that the kernel splits leaves zero pages where it holds zeros; if they were written since,
- * and never reported, nobody can tell that from pages that were only read. */
+/* Whether the library must report the page. Where the kernel splits a huge page, pages of zeros in it become
+ * zero pages; one that was written and never reported looks like one that was only read. */
 static inline bool is_marked(const struct model *model, size_t page)
 {
     return model->latched[page] || (model->dirty[page] && !(model->huge && !model->value[page]));
@@ -146,10 +147,10 @@ static inline void random_range(struct model *model, size_t *ret_from, size_t *r
     *ret_to = len < MODEL_PAGES - from ? from + len : MODEL_PAGES;
 }
 
-/* model.c: asks, and compares the answer. */
+/* model.c: queries, and compares the answer with the model. */
 void model_get_pages(struct model *model, size_t from, size_t to, unsigned int flags, size_t capacity);
 
-/* model-changes.c: what the library is told. */
+/* model-changes.c: changes by calls of the library. */
 void model_reset(struct model *model);
 void model_latch(struct model *model);
 void model_drop(struct model *model);
@@ -158,7 +159,7 @@ void model_protect(struct model *model);
 void model_watch_again(struct model *model);
 void model_cut(struct model *model);
 
-/* model-behind.c: what it is not told. */
+/* model-behind.c: changes that the library is not told of. */
 void model_change_behind(struct model *model);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The model (model.h): the program's own steps, what it asks and expects of the answers, and a run of
- * random operations. Changes are made in model-changes.c and model-behind.c.
+ * The model (model.h): reads and writes, queries and the comparison of their answers with the model, and a
+ * run of random operations. model-changes.c and model-behind.c have the operations that change the region.
  */
 #include "model-ops.h"
 #include "watch.h"
 
-/* ---- the program's own steps ---- */
+/* ---- reads and writes ---- */
 
 static void do_write_run(struct model *model)
 {
@@ -19,7 +19,7 @@ static void do_write_run(struct model *model)
     }
 }
 
-/* Isolated pages, so that runs come by the hundred. */
+/* Isolated pages, so that an answer has hundreds of runs. */
 static void do_write_scattered(struct model *model)
 {
     size_t step = 2 + below(model, 9), nr = below(model, 2) ? 20 : MODEL_PAGES;
@@ -69,8 +69,8 @@ static void do_read(struct model *model)
 
 /* ---- answers ---- */
 
-/* Whether a page may be reported that is not marked. Where memory was short, nobody knows which pages were
- * reported before, and a zero page that was only read is taken for one that was written. */
+/* Whether the library may report the page although it is not marked. With model->vague, the library may have
+ * lost which pages it reported before, and takes a zero page that was only read for one that was written. */
 static bool may_be_extra(const struct model *model, size_t page)
 {
     return page < MODEL_PAGES && (model->unsure[page] || model->huge || !region_is_exact(model) ||
@@ -87,8 +87,8 @@ static size_t nr_moved(const struct model *model)
     return migrated;
 }
 
-/* The pages of an answer, one by one, are the first marked ones of the model; others
- * may come between them where the backend is not exact. */
+/* Checks one page of an answer: it is the next marked page of the model, or one before that, which
+ * may_be_extra() allows or the kernel has moved. Returns the page after it. */
 static size_t check_page(struct model *model, size_t at, size_t to, uintptr_t addr, bool reset)
 {
     size_t first = at, reported = (addr - (uintptr_t)model->base) / page_size();
@@ -108,7 +108,7 @@ static size_t check_page(struct model *model, size_t at, size_t to, uintptr_t ad
     return reported + 1;
 }
 
-/* The answer was complete: nothing is left behind it. */
+/* The answer was complete: no marked page is left. */
 static void check_end(struct model *model, size_t at, size_t to)
 {
     for (; at < to; at++) {
@@ -240,7 +240,7 @@ void model_run(struct model *model, unsigned long nr_steps)
     }
 }
 
-/* A region that was given up stays so until it is watched anew. */
+/* A region that went to a less exact tracker stays with it until it is watched anew. */
 void model_end(struct model *model)
 {
     size_t len = MODEL_PAGES * page_size();
@@ -252,7 +252,7 @@ void model_end(struct model *model)
         model->vague = model->huge = false;
     }
     ASSERT(model, region_is_exact(model) == is_exact(model->ctx));
-    /* The first may have to give the region to another tracker. */
+    /* In the first reset the library may have to hand the region over to another tracker. */
     ASSERT(model, !ww_reset(model->ctx, model->base, len));
     ASSERT(model, !ww_reset(model->ctx, model->base, len));
     model->faulty = false;

@@ -4,8 +4,8 @@
  * the backends that work here, and the comparison of every kind of answer with a
  * map of what is expected. It knows the public contract only.
  *
- * A map is a string with a character a page: '#' written, '.' not, '?' either. Of
- * a backend without WW_CAP_EXACT a '.' expects as little as a '?'.
+ * A map is a string with a character a page: '#' written, '.' not, '?' either. With a
+ * backend without WW_CAP_EXACT a '.' allows either as well.
  */
 #ifndef WW_TESTS_UNIT_UTIL_H
 #define WW_TESTS_UNIT_UTIL_H
@@ -86,8 +86,8 @@ static inline char read_page(const char *base, size_t page)
     return *(const volatile char *)(base + page * page_size() + (page * 641 & (page_size() - 1)));
 }
 
-/* Whether a read of untouched memory maps the kernel's zero page: one that is not this mapping's own. Nearly
- * every kernel does; where it cannot be seen, it counts as if. */
+/* Whether a read of untouched memory maps the kernel's zero page, which the pagemap does not show as
+ * exclusive. Nearly every kernel maps it; where the pagemap cannot be read, the answer is yes. */
 static inline bool reads_map_zero_page(void)
 {
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -113,8 +113,8 @@ static inline void write_map(char *base, const char *map)
     }
 }
 
-/* Fills @found with the backends that work here and have all of @need, says why the others are skipped,
- * returns how many. With WW_TEST_BEST set, the best of them alone. */
+/* Fills @found with the backends that work here and have all of @need, and says why it skips the others.
+ * With WW_TEST_BEST set, finds the best of them only. Returns how many it found. */
 static inline size_t find_backends(struct ww_probe *found, uint32_t need)
 {
     struct ww_probe probes[MAX_BACKENDS];
@@ -137,7 +137,7 @@ static inline size_t find_backends(struct ww_probe *found, uint32_t need)
     return usable;
 }
 
-/* Whether no page may be reported that was not written. */
+/* Whether the backend may report written pages only. */
 static inline bool is_exact(struct ww_context *ctx)
 {
     return ww_backend_caps(ctx) & WW_CAP_EXACT;
@@ -155,7 +155,8 @@ static inline void compare_maps(const char *what, bool exact, const char *found,
     }
 }
 
-/* A number of reported pages where @written are and @all could be. */
+/* @found pages of @all were reported: @written of them, and at least as many where the backend is not exact.
+ */
 static inline void expect_number(struct ww_context *ctx, ssize_t found, size_t written, size_t all)
 {
     ck_assert_msg(found >= 0 && (size_t)found >= written && (size_t)found <= (is_exact(ctx) ? written : all),
@@ -163,8 +164,8 @@ static inline void expect_number(struct ww_context *ctx, ssize_t found, size_t w
 }
 
 /*
- * Takes what was reported out of a map, page by page in the order of the answer:
- * it must ascend, leave out no '#', and have no '.' where the backend is exact.
+ * Compares an answer with a map page by page, and clears reported pages in the map. The answer
+ * must ascend, leave out no '#', and have no '.' where the backend is exact.
  */
 struct taking {
     struct ww_context *ctx;
@@ -189,7 +190,7 @@ static inline void take_page(struct taking *taking, const void *addr)
     taking->at = page + 1;
 }
 
-/* The answer was complete: nothing is left behind it. */
+/* The answer was complete: no written page is left. */
 static inline void take_rest(struct taking *taking)
 {
     for (; taking->at < taking->nr; taking->at++) {
@@ -197,7 +198,8 @@ static inline void take_rest(struct taking *taking)
     }
 }
 
-/* An answer of ww_get_pages() to a question about @nr pages from @base on. */
+/* Checks an answer of ww_get_pages() to a query about @nr pages from @base on. It must be complete unless it
+ * filled the array. */
 static inline void take_pages(struct ww_context *ctx, const char *base, char *map, size_t nr, void **pages,
                               ssize_t nr_pages, size_t capacity)
 {
@@ -232,7 +234,7 @@ static inline void take_ranges(struct ww_context *ctx, const char *base, char *m
     }
 }
 
-/* Asks without a reset, in each of the three ways, and compares with the map. */
+/* Queries without a reset by ww_get_pages(), ww_get_ranges() and ww_count(), and compares with the map. */
 static inline void expect_map_len(struct ww_context *ctx, const char *base, const char *map, size_t nr)
 {
     size_t page = page_size();
@@ -273,7 +275,7 @@ static inline void expect_map(struct ww_context *ctx, const char *base, const ch
     expect_map_len(ctx, base, map, strlen(map));
 }
 
-/* A counter of the whole machine; 0 where there is none. */
+/* A counter of the whole machine in /proc/vmstat; 0 where the kernel has none of that name. */
 static inline unsigned long read_vmstat(const char *wanted)
 {
     FILE *file = fopen("/proc/vmstat", "re");
@@ -289,7 +291,7 @@ static inline unsigned long read_vmstat(const char *wanted)
     return found;
 }
 
-/* Leaves a test that cannot work under AddressSanitizer, with the reason. */
+/* Returns from a test that cannot work under AddressSanitizer, and says why. */
 #ifdef __SANITIZE_ADDRESS__
 #define NOT_UNDER_ASAN(reason)                                                                               \
     do {                                                                                                     \

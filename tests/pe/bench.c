@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * bench.exe WORKLOAD SEED [full|quick]: one of the benchmark's workloads (programs/bench/bench.h)
- * as a Windows program, whose writes are tracked by whatever GetWriteWatch() is here.
- * Prints its figures as tests/bench/command.c reads them; the exit code is of enum
- * bench_end, 2 for a bad command line.
+ * as a Windows program, which tracks writes by this system's GetWriteWatch().
+ * Prints its figures as tests/bench/command.c reads them; the exit code is one of enum
+ * bench_end, or 2 for a bad command line.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 #include "bench_windows.h"
 
-/* ---- what a program pays that has no use for write watches ---- */
+/* ---- the cost for a program without write watches ---- */
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -68,7 +68,7 @@ static void ordinary(struct bench_run *run)
     bench_emit(run, 0, bench_now_us() - start, "ordinary_heap");
 }
 
-/* ---- calls that pass through the owner of write watches and are not for it ---- */
+/* ---- calls about memory that is not watched ---- */
 
 typedef UINT(WINAPI *get_write_watch)(DWORD, PVOID, SIZE_T, PVOID *, ULONG_PTR *, ULONG *);
 
@@ -76,7 +76,7 @@ static void unwatched(struct bench_run *run)
 {
     size_t repeat = run->quick ? 100 : 20000, len = 64 * KB;
     char *memory = VirtualAlloc(NULL, len, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-    /* The operation is asked for by a pointer, since the compiler knows that some arguments may not be. */
+    /* Called by a pointer, because the declaration tells the compiler that some arguments are not allowed. */
     get_write_watch get =
         (get_write_watch)(void *)GetProcAddress(GetModuleHandleA("kernel32"), "GetWriteWatch");
     ULONG_PTR count = 1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The benchmark's workloads (programs/bench/bench.h) on Windows: what they take from the
- * system, as programs/bench/system.c has it for Linux, and write watches as the only
- * peer. Samples and messages go to standard output, a line each, where tests/bench/command.c
- * reads them.
+ * The benchmark's workloads (programs/bench/bench.h) on Windows: the functions that they
+ * need from the system, as programs/bench/system.c has them for Linux, and write watches as
+ * the only peer. Samples and messages go to standard output, a line each, where
+ * tests/bench/command.c reads them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static double counter_us(void)
     return counter.QuadPart * 1e6 / frequency.QuadPart;
 }
 
-/* The counter has steps of 100 ns and costs a system call; the processor's own is calibrated by it. */
+/* Calibrates the processor's counter by the system's, which has steps of 100 ns and costs a system call. */
 void bench_start_clock(void)
 {
     double start = counter_us(), us;
@@ -42,7 +42,7 @@ double bench_now_us(void)
     return __rdtsc() / ticks_per_us;
 }
 
-/* ---- the world outside ---- */
+/* ---- input and output ---- */
 
 void bench_say_sample(const struct bench_sample *sample)
 {
@@ -60,7 +60,7 @@ void bench_end(struct bench_run *run, int status)
     ExitProcess(status);
 }
 
-/* A Windows program cannot know; who started it can. */
+/* Asks the program that started this one, because a Windows program cannot read /proc. */
 long bench_ask_status_kb(const char *field)
 {
     char line[64];
@@ -70,7 +70,7 @@ long bench_ask_status_kb(const char *field)
     return fgets(line, sizeof(line), stdin) ? atol(line) : -1;
 }
 
-/* No peer here splits mappings. */
+/* Unlimited, because no peer here splits mappings. */
 size_t bench_max_map_count(void)
 {
     return SIZE_MAX;
@@ -146,8 +146,8 @@ static int windows_reset(void *state, const struct bench_area *area)
     return ResetWriteWatch(area->base, area->len) ? -EIO : 0;
 }
 
-/* Under stock Wine the new pages count as written where the old ones did; a program that wants to
- * run there has to reset them. */
+/* Under stock Wine new pages count as written where the old ones did, so a program that is to run there
+ * must reset them. */
 static int windows_decommit(void *state, const struct bench_area *area)
 {
     if (!VirtualFree(area->base, area->len, MEM_DECOMMIT) ||

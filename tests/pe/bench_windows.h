@@ -9,7 +9,7 @@
 
 extern const struct bench_ops bench_windows_ops;
 
-/* Before the first bench_now_us(); takes 20 ms. */
+/* Call it before the first bench_now_us(); it takes 20 ms. */
 void bench_start_clock(void);
 void bench_say_sample(const struct bench_sample *sample);
 /* A number of the Linux process, as /proc/PID/status names it; negative: not known. */

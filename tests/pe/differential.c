@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * differential.c - thousands of random operations on watched memory, each answer against a model.
+ * differential.c - thousands of random operations on watched memory, each answer compared with a model.
  *
- * The model is an array of pages. "two" keeps Windows' two levels: what the page tables know
- * (dirty), and what VirtualProtect has moved into the allocation's bitmap (latched), which alone
- * outlives a decommit. "one" keeps the single level of Wine's own emulation, where a decommit
- * forgets nothing; with it the program is proven against an implementation that is not ours. "more"
- * is for system calls that are made to fail: more pages may be reported, and a call may fail for a lack
- * of memory, to be made again. The operations depend on nothing but the seed. A mismatch is printed with the steps that led to it.
+ * The model is an array of pages. "two" has Windows' two levels: the page tables' dirty bits
+ * (dirty), and those that VirtualProtect has moved into the allocation's bitmap (latched), which
+ * alone outlive a decommit. "one" has the single level of Wine's own emulation, in which a
+ * decommit makes no page clean; with it stock Wine tests the program itself. "more" is for runs
+ * in which system calls are made to fail: more pages may be reported, and a call may fail for
+ * want of memory and is repeated then. The operations depend only on the seed. A mismatch is
+ * printed with the steps before it.
  */
 #ifndef __USE_MINGW_ANSI_STDIO
 #define __USE_MINGW_ANSI_STDIO 1
@@ -30,13 +31,13 @@
 
 struct page {
     bool committed, dirty, latched;
-    bool unsure;    /* MEM_RESET: whether this page still counts as written is the system's choice */
-    bool undefined; /* MEM_RESET: so is what it holds */
+    bool unsure;    /* after MEM_RESET: the page may be reported or not */
+    bool undefined; /* after MEM_RESET: its content is not known */
     DWORD protect;
 };
 
 struct region {
-    char *base, *copy; /* copy holds what the pages must hold */
+    char *base, *copy; /* copy has the content that the pages must have */
     unsigned int nr_pages;
     struct page pages[MAX_PAGES];
 };
@@ -55,7 +56,7 @@ static struct {
 #define FILE_BYTES (64 * 1024)
 #define NUMBER(region) ((unsigned int)((region)-run.regions))
 
-/* ---- what happened, and what went wrong ---- */
+/* ---- the log, and failures ---- */
 
 static void __attribute__((format(gnu_printf, 1, 2))) note(const char *fmt, ...)
 {
@@ -90,7 +91,7 @@ static void require(bool good, const char *what)
         fail("%s failed, error %lu", what, GetLastError());
 }
 
-/* Whether a call has failed for a fault, and is to be made again. */
+/* Whether a call has failed because of a fault, and must be repeated. */
 static bool again(bool good)
 {
     bool repeat = run.more && !good && ++run.nr_repeated;
@@ -101,7 +102,7 @@ static bool again(bool good)
     return repeat;
 }
 
-/* xorshift: the same numbers wherever the program runs. */
+/* xorshift: the same numbers on every system. */
 static unsigned int pick(unsigned int limit)
 {
     run.random ^= run.random << 13;
@@ -132,7 +133,7 @@ static unsigned int writable_run(const struct region *region, unsigned int first
     return i - first;
 }
 
-/* ---- operations: each tells the system and the model the same ---- */
+/* ---- operations: each changes the memory and the model ---- */
 
 static void open_region(struct region *region, void *wanted)
 {
@@ -165,7 +166,8 @@ static void release(void *base)
     require(good, "VirtualFree(MEM_RELEASE)");
 }
 
-/* Half of the time the new allocation asks for the old one's place, where other memory may have been. */
+/* Half of the time the new allocation asks for the old one's address, where other memory may have been
+ * meanwhile. */
 static void do_replace(struct region *region, unsigned int first, unsigned int nr)
 {
     void *old = region->base, *unwatched = NULL;
@@ -188,7 +190,7 @@ static void store(struct region *region, SIZE_T at, const void *data, SIZE_T siz
     memcpy(region->copy + at, data, size);
 }
 
-/* Zeros as often as not: content must not matter. */
+/* Half of the values are zero, because content must not matter. */
 static void do_write_bytes(struct region *region, unsigned int first, unsigned int nr)
 {
     unsigned int i;
@@ -276,8 +278,8 @@ static void do_read_file(struct region *region, unsigned int first, unsigned int
 }
 
 /*
- * Only where the protection of every page changes: whether Windows latches a page whose
- * protection stays the same, nobody has said.
+ * Only for pages whose protection changes: whether Windows latches a page whose protection stays
+ * the same is not known.
  */
 static void do_protect(struct region *region, unsigned int first, unsigned int nr)
 {
@@ -324,7 +326,7 @@ static void do_decommit(struct region *region, unsigned int first, unsigned int 
     memset(region->copy + PAGES(first), 0, PAGES(nr));
 }
 
-/* Commits the pages of the range that are not: whether a commit that changes a protection latches is open. */
+/* Commits only uncommitted pages: whether a commit that changes a protection latches is not known. */
 static void do_commit(struct region *region, unsigned int first, unsigned int nr)
 {
     unsigned int i, end = first + nr;
@@ -345,7 +347,8 @@ static void do_commit(struct region *region, unsigned int first, unsigned int nr
     }
 }
 
-/* After it, what was written and not latched may be reported or not, until it is written or reset. */
+/* After it, pages that were written and not latched may be reported or not, until they are written or reset.
+ */
 static void do_mem_reset(struct region *region, unsigned int first, unsigned int nr)
 {
     unsigned int i;
@@ -378,7 +381,7 @@ static void do_reset(struct region *region, unsigned int first, unsigned int nr)
         region->pages[i].dirty = region->pages[i].latched = region->pages[i].unsure = false;
 }
 
-/* What one page says against what the model has. */
+/* Compares the answer for one page with the model. */
 static void compare_page(struct region *region, unsigned int number, bool got, DWORD flags)
 {
     struct page *page = &region->pages[number];
@@ -437,7 +440,7 @@ static void do_query(struct region *region, unsigned int first, unsigned int nr)
 
 /* ---- the run ---- */
 
-/* The weights add up to 100; small: the range is a few pages rather than up to all. */
+/* The weights add up to 100; small: the range has at most a few pages. */
 static const struct operation {
     void (*run)(struct region *region, unsigned int first, unsigned int nr);
     unsigned int weight;
@@ -461,7 +464,7 @@ static const struct operation *pick_operation(void)
     return &operations[i];
 }
 
-/* A quarter of the steps is followed by a query of everything there is in the region. */
+/* After a quarter of the steps all of the region is queried. */
 static void do_step(void)
 {
     struct region *region = &run.regions[pick(NR_REGIONS)];
@@ -504,7 +507,7 @@ int main(int argc, char **argv)
     nr_operations = strtoul(argv[2], NULL, 0);
     run.one_level = argc == 4 && !strcmp(argv[3], "one");
     run.more = argc == 4 && !strcmp(argv[3], "more");
-    /* Spread: neighbouring seeds shall not begin alike. 0 is the one state xorshift never leaves. */
+    /* Spreads seeds, so that neighbouring ones do not begin alike. xorshift never leaves the state 0. */
     run.random = run.seed * 2654435761u ^ 0x9e3779b9u;
     if (!run.random)
         run.random = 1;

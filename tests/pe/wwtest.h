@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * wwtest.h - checks for Windows programs, in the shape Wine developers know.
+ * wwtest.h - checks for Windows programs, with the names that Wine's tests use.
  *
  * Owns the counters, the printing and the exit code of a test program, and nothing about
  * write watches. One file of a program defines WWTEST_MAIN before it includes this. Only the
@@ -9,7 +9,7 @@
 #ifndef WWTEST_H
 #define WWTEST_H
 
-/* The C runtime of old Windows does not know %zu or %llx; this asks for a printf that does. */
+/* For a printf with %zu and %llx, which the C runtime of old Windows lacks. */
 #ifndef __USE_MINGW_ANSI_STDIO
 #define __USE_MINGW_ANSI_STDIO 1
 #endif
@@ -21,14 +21,14 @@
 #include <windows.h>
 
 struct wwtest_state {
-    const char *name;       /* of the program, for the closing line */
-    const char *group;      /* that runs now, for the message of a failing check */
-    bool stock;             /* todo_stock blocks are todo */
-    bool permissive;        /* a check that succeeds inside a todo block is no failure */
+    const char *name;  /* the program's, for the closing line */
+    const char *group; /* the one that runs now, for the message of a failing check */
+    bool stock;        /* todo_stock blocks are todo */
+    bool permissive;   /* a check that succeeds inside a todo block is no failure */
     bool on_wine;
-    bool todo;              /* a todo block is open */
-    unsigned int executed;  /* all checks, those marked todo included */
-    unsigned int todos;     /* failed, as expected, inside a todo block */
+    bool todo;             /* a todo block is open */
+    unsigned int executed; /* all checks, those marked todo included */
+    unsigned int todos;    /* failed, as expected, inside a todo block */
     unsigned int failures;
     unsigned int skipped;
 };
@@ -45,18 +45,19 @@ void wwtest_ok(const char *file, int line, bool cond, const char *fmt, ...)
 #define ok(cond, ...) wwtest_ok(__FILE__, __LINE__, (cond), __VA_ARGS__)
 #define skip(...) wwtest_skip(__FILE__, __LINE__, __VA_ARGS__)
 
-/* An answer some version of Windows gives although it is not the one we want; never good enough on Wine. */
+/* An answer that some version of Windows gives although it is not the expected one; on Wine it is a failure.
+ */
 #define broken(cond) (!wwtest.on_wine && (cond))
 
 /* todo_if(x) ok(...): while x holds, the check is expected to fail and its success is reported. */
-#define todo_if(is_todo) \
+#define todo_if(is_todo)                                                                                     \
     for (bool ww_open = (wwtest.todo = (is_todo), true); ww_open; ww_open = wwtest.todo = false)
 #define todo_stock todo_if(wwtest.stock)
 
 #ifdef WWTEST_MAIN
 struct wwtest_state wwtest;
 
-/* Output has unix line ends everywhere: scripts on both sides read it. */
+/* Output has Unix line ends on every system, because scripts on all of them read it. */
 void wwtest_begin(const char *name)
 {
     HMODULE ntdll = GetModuleHandleA("ntdll.dll");
@@ -71,7 +72,8 @@ static void wwtest_print(const char *file, int line, const char *verdict, const 
     const char *p, *base = file;
 
     for (p = file; *p; p++)
-        if (*p == '/' || *p == '\\') base = p + 1;
+        if (*p == '/' || *p == '\\')
+            base = p + 1;
     printf("%s:%d: %s (%s): ", base, line, verdict, wwtest.group);
     vprintf(fmt, args);
     printf("\n");
@@ -94,7 +96,8 @@ void wwtest_ok(const char *file, int line, bool cond, const char *fmt, ...)
         wwtest.failures++;
         verdict = "Test succeeded inside todo block";
     }
-    if (!verdict) return;
+    if (!verdict)
+        return;
     va_start(args, fmt);
     wwtest_print(file, line, verdict, fmt, args);
     va_end(args);

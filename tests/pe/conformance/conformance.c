@@ -2,10 +2,10 @@
 /*
  * conformance.c - does this system answer GetWriteWatch as Windows does?
  *
- * Owns the command line and the table of groups; the checks stand in the conformance_*.c
- * files beside it, their common helpers in conformance_util.c. Without a mode Windows'
- * answers are expected throughout. The mode "stock" marks the checks that Wine's own mprotect
- * emulation is known to fail, "permissive" marks the same and forgives those that succeed.
+ * Owns the command line and the table of groups; the conformance_*.c files beside it have the
+ * checks, conformance_util.c their common helpers. Without a mode every check expects Windows'
+ * answer. The mode "stock" marks the checks that Wine's own mprotect emulation is known to
+ * fail, "permissive" marks the same and also accepts it if they succeed.
  */
 #define WWTEST_MAIN
 #include <string.h>

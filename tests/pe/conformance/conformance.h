@@ -4,8 +4,8 @@
  *
  * Owns the declarations of the native calls, the page arithmetic and the expect_*() checks.
  * A set of pages is written as text, "1 5-7", counted from the base of the allocation, so
- * that a check reads like its message. Every expect_*() is exactly one check, which makes it
- * fit for a todo block.
+ * that a check reads like its message. Every expect_*() is exactly one check, so that it can
+ * stand in a todo block.
  */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
@@ -24,7 +24,7 @@
 #define STATUS_INVALID_PARAMETER ((DWORD)0xc000000d)
 #endif
 
-/* Newer than some headers: Windows 10, version 1803. */
+/* Windows 10, version 1803; older headers lack them. */
 #ifndef MEM_RESERVE_PLACEHOLDER
 #define MEM_PRESERVE_PLACEHOLDER 0x00000002
 #define MEM_REPLACE_PLACEHOLDER 0x00004000
@@ -38,31 +38,31 @@ NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE process, PVOID *base, ULONG_PTR ze
                                        ULONG type, ULONG protect);
 
 #define PAGE_BYTES 0x1000
-#define PAGES(nr) ((SIZE_T)(nr) * PAGE_BYTES)
+#define PAGES(nr) ((SIZE_T)(nr)*PAGE_BYTES)
 #define MAX_RESULTS 8192
 #define SENTINEL 0x5ca1ab1e
 #define KEEP 0
 #define RESET WRITE_WATCH_FLAG_RESET
 
 struct answer {
-    NTSTATUS status;        /* of the native call; of kernel32's, 0 or the status of its error */
-    UINT ret;               /* kernel32 only */
-    DWORD error;            /* kernel32 only */
+    NTSTATUS status; /* of the native call; of kernel32's, 0 or the status of its error */
+    UINT ret;        /* kernel32 only */
+    DWORD error;     /* kernel32 only */
     ULONG_PTR count;
     ULONG granularity;
 };
 
-/* What the last query stored; entries it did not store hold SENTINEL. */
+/* The entries that the last query stored; all others hold SENTINEL. */
 extern PVOID results[MAX_RESULTS];
 
 void query_native(struct answer *answer, ULONG flags, void *base, SIZE_T size, ULONG_PTR capacity);
 void query_kernel32(struct answer *answer, ULONG flags, void *base, SIZE_T size, ULONG_PTR capacity);
 
-/* Whether another layer, which copies arguments and results, lies between this program and the calls. */
+/* Whether this is a 32-bit program on a 64-bit system, whose WoW64 layer copies arguments and results. */
 bool is_wow64(void);
 char *watch_pages(unsigned int nr_pages, DWORD type, DWORD protect);
 
-/* Runs each test on watched memory of its own. */
+/* Runs each test on newly watched memory. */
 void run_each(void (*const tests[])(char *), size_t nr, unsigned int nr_pages);
 void free_pages(void *base);
 DWORD protect_pages(char *base, unsigned int first, unsigned int nr_pages, DWORD protect);
@@ -86,20 +86,20 @@ void check_set(const char *file, int line, char *base, unsigned int first, unsig
 void check_stride(const char *file, int line, char *base, unsigned int nr_pages, unsigned int stride,
                   ULONG flags);
 
-/* The pages of a byte range; of a page range; of a page range with an array of nr_max entries. */
-#define expect_bytes(base, offset, size, flags, want) \
+/* Expects the pages of a byte range; of a page range; of a page range with an array of nr_max entries. */
+#define expect_bytes(base, offset, size, flags, want)                                                        \
     check_answer(__FILE__, __LINE__, base, offset, size, MAX_RESULTS, flags, want)
-#define expect_pages(base, first, nr, flags, want) \
+#define expect_pages(base, first, nr, flags, want)                                                           \
     check_answer(__FILE__, __LINE__, base, PAGES(first), PAGES(nr), MAX_RESULTS, flags, want)
-#define expect_some(base, first, nr, nr_max, flags, want) \
+#define expect_some(base, first, nr, nr_max, flags, want)                                                    \
     check_answer(__FILE__, __LINE__, base, PAGES(first), PAGES(nr), nr_max, flags, want)
-/* At least the pages of must, at most those of may: where Windows leaves the system a choice. */
-#define expect_between(base, nr, flags, must, may) \
+/* Expects at least the pages of must, and at most those of may, where more than one answer is allowed. */
+#define expect_between(base, nr, flags, must, may)                                                           \
     check_between(__FILE__, __LINE__, base, nr, flags, must, may)
-/* The pages of an array of booleans that lie in the range, as far as nr_max entries hold them. */
-#define expect_set(base, first, nr, nr_max, flags, set) \
+/* Expects the pages of an array of booleans in the range, up to nr_max of them. */
+#define expect_set(base, first, nr, nr_max, flags, set)                                                      \
     check_set(__FILE__, __LINE__, base, first, nr, nr_max, flags, set)
-/* Exactly the pages 0, stride, 2 * stride and so on. */
+/* Expects exactly the pages 0, stride, 2 * stride and so on. */
 #define expect_stride(base, nr, stride, flags) check_stride(__FILE__, __LINE__, base, nr, stride, flags)
 
 /* conformance_args.c */

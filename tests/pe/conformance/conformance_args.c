@@ -2,9 +2,9 @@
 /*
  * conformance_args.c - what the two calls refuse, in which order, and what rounding does.
  *
- * Each row of a table is put to ntdll and to kernel32. Windows documents only that the calls
- * fail; the codes and their order are those Wine's own tests have found on Windows, and Windows
- * may use one of the numbered STATUS_INVALID_PARAMETER_n, which kernel32 does not tell apart.
+ * Each row of a table is tried with ntdll and with kernel32. Windows documents only that the
+ * calls fail; Wine's own tests have found the codes and their order on Windows. Windows may use
+ * one of the numbered STATUS_INVALID_PARAMETER_n, for which kernel32 has one error.
  */
 #include <string.h>
 #include "conformance.h"
@@ -63,10 +63,10 @@ static const struct get_case get_cases[] = {
     { "size -1", WATCHED, 0, (SIZE_T)-1, 0, COUNT, 0, REFUSED, false },
     { "size -4096", WATCHED, 0, (SIZE_T)-PAGE_BYTES, 0, COUNT, 0, REFUSED, false },
     { "size half of all there is", WATCHED, 0, ~(SIZE_T)0 / 2, 0, COUNT, 0, REFUSED, false },
-    /* Wine rounds before it looks, and what is left of this range is its first page. */
+    /* Wine rounds before it checks: then this range is its first page only. */
     { "wraps around to its own first page", WATCHED, 2, (SIZE_T)-1, 0, COUNT, 0, REFUSED, true },
     { "wraps around to itself", WATCHED, PAGE_BYTES, (SIZE_T)-PAGE_BYTES, 0, COUNT, 0, REFUSED, false },
-    /* Two things wrong: the first one tells. */
+    /* Two things wrong: the status is that of the first. */
     { "no count, flag 2", WATCHED, 0, SIZE, 2, COUNT, NULL_COUNT, NO_ACCESS, false },
     { "no count, size 0", WATCHED, 0, 0, 0, COUNT, NULL_COUNT, NO_ACCESS, false },
     { "no count, unwatched", PLAIN, 0, SIZE, 0, COUNT, NULL_COUNT, NO_ACCESS, false },
@@ -128,7 +128,7 @@ static bool is_numbered_refusal(NTSTATUS status)
     return (DWORD)status >= 0xc00000ef && (DWORD)status <= 0xc00000f4; /* STATUS_INVALID_PARAMETER_1 to _6 */
 }
 
-/* What one call may write to, beside results[]. */
+/* The outputs of a call, except results[]. */
 struct outputs {
     ULONG_PTR count;
     ULONG granularity;
@@ -155,7 +155,7 @@ static void expect_untouched(const struct get_case *c, const struct outputs *out
            library, (unsigned int)out->count, out->granularity, results[0]);
 }
 
-/* One row with more flags added to its own; nothing may change. */
+/* Tries one row, with more flags added to its own; the calls must fail and change nothing. */
 static void put_get_case(const struct get_case *c, ULONG more_flags)
 {
     DWORD error = c->status == NO_ACCESS ? ERROR_NOACCESS : ERROR_INVALID_PARAMETER;
@@ -165,7 +165,8 @@ static void put_get_case(const struct get_case *c, ULONG more_flags)
     ULONG_PTR *count = c->nulls & NULL_COUNT ? NULL : &out.count;
     ULONG *granularity = c->nulls & NULL_GRANULARITY ? NULL : &out.granularity;
     PVOID *addresses = c->nulls & NULL_ADDRESSES ? NULL : results;
-    /* The WoW64 layer has a granularity of its own, so that this pointer is missed last. */
+    /* The WoW64 layer passes a granularity of its own to the call, and notices that this pointer is NULL
+     * last. */
     bool late = is_wow64() && (c->nulls & NULL_GRANULARITY);
     NTSTATUS status;
     UINT ret;
@@ -224,7 +225,7 @@ void test_reset_arguments(void)
         todo_if(wwtest.stock && c->stock_differs)
             ok(ret == ~0u && GetLastError() == ERROR_INVALID_PARAMETER,
                "%s: expected ~0u and error 87, got %#x and error %lu", c->what, ret, GetLastError());
-        /* A row that resets by mistake must not hide what the next one does. */
+        /* A row that resets by mistake must not hide that the next one does too. */
         write_page(places[WATCHED], 0);
     }
     expect_pages(places[WATCHED], 0, NR_PAGES, KEEP, "0-15");
@@ -264,7 +265,7 @@ void test_rounding(void)
     free_pages(base);
 }
 
-/* Two watched allocations that touch; NULL when another thread of the process took the place. */
+/* Makes two watched allocations that touch. False: another thread of the process has taken the place. */
 static bool allocate_pair(char **ret_low, char **ret_high)
 {
     char *base = VirtualAlloc(NULL, 0x20000, MEM_RESERVE, PAGE_NOACCESS);

@@ -2,10 +2,10 @@
 /*
  * conformance_arrays.c - where the answer goes: arrays of all sizes, and in all kinds of memory.
  *
- * Windows documents that count says how many entries there is room for, and no more. That what
- * does not fit stays written, Wine's own tests have found on Windows. Windows probes the pointers
- * before it begins, so that a call with a bad one fails and changes nothing; an array of which
- * only the unneeded end is bad may be refused or served.
+ * Windows documents only that count says how many entries there is room for. Wine's own tests
+ * have found on Windows that pages which do not fit stay written. Windows probes the pointers
+ * before it begins, so that a call with a bad one fails and changes nothing. With an array of
+ * which only the unneeded end is bad, a call may fail or succeed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +53,7 @@ void test_limits(void)
     }
     free_pages(base);
 
-    /* More separate runs than the kernel's, or anybody's, buffers hold; cut in the middle of it. */
+    /* More separate runs than any buffer of the system holds, with arrays that end in the middle of them. */
     base = watch_pages(MANY_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     for (pattern = 0; pattern < 12; pattern++) {
         static const unsigned int rooms[] = { 255, 256, 257, 511, 512, 513, 600, 767, 1000, 1, 1023, 1024 };
@@ -77,8 +77,8 @@ void test_limits(void)
 }
 
 /*
- * Reads the answer out of an array of the program's own and compares it with want, whose pages
- * must be there; those from first to last may be, as the answer itself is written there.
+ * Compares an answer in any array with want: the pages of want must be there, those from first
+ * to last may be, because the answer itself was written there.
  */
 static void expect_array(char *base, PVOID *array, ULONG_PTR count, unsigned int first, unsigned int last,
                          const bool *want, const char *what)
@@ -97,7 +97,7 @@ static void expect_array(char *base, PVOID *array, ULONG_PTR count, unsigned int
        (unsigned int)count, (unsigned int)at, wrong);
 }
 
-/* The array, and where it is told to, count and granularity too, lie in the memory that is asked about. */
+/* The array lies in the queried memory; with with_numbers, count and granularity do too. */
 static void test_array_inside(char *base, SIZE_T offset, ULONG flags, bool with_numbers)
 {
     unsigned int first = offset / PAGE_BYTES, last = (offset + NR_PAGES * sizeof(PVOID) - 1) / PAGE_BYTES;
@@ -125,7 +125,7 @@ static void test_array_inside(char *base, SIZE_T offset, ULONG flags, bool with_
        numbers->granularity);
     expect_array(base, array, numbers->count, first, last, set, "the array inside");
 
-    /* Then from outside: what a reset has reported is gone, but for the array's own pages. */
+    /* Then a query with an array outside: after a reset it reports only the array's own pages, if any. */
     query_native(&answer, KEEP, base, PAGES(NR_PAGES), MAX_RESULTS);
     for (i = 0; i < NR_PAGES && (flags & RESET); i++)
         set[i] = false;
@@ -145,7 +145,7 @@ void test_arrays(void)
         test_array_inside(base, offsets[i], RESET, true);
     }
     free_pages(base);
-    /* The first time these pages are touched at all. */
+    /* The call is the first to touch these pages. */
     base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     test_array_inside(base, 0x8f00, RESET, false);
     free_pages(base);
@@ -189,7 +189,7 @@ static void test_unwritable_array(char *base, DWORD protect, ULONG flags)
        GetLastError());
     expect_set(base, 0, MANY_PAGES, MAX_RESULTS, KEEP, set);
 
-    /* An array that is good as far as it is needed: refused or served. */
+    /* The array is good as far as it is needed: the call may fail or succeed. */
     ok(!ResetWriteWatch(base, PAGES(MANY_PAGES)), "error %lu", GetLastError());
     memset(copy, 0, sizeof(copy));
     copy[7] = copy[1000] = true;
@@ -206,7 +206,7 @@ static void test_unwritable_array(char *base, DWORD protect, ULONG flags)
     free_array(array);
 }
 
-/* One call with one pointer bad, which must fail and change nothing. */
+/* Makes a call with one bad pointer, which must fail and change nothing. */
 static void expect_fault(char *base, ULONG flags, PVOID *array, ULONG_PTR *count, ULONG *granularity,
                          const char *what)
 {
@@ -258,7 +258,7 @@ void test_bad_pointers(void)
 
     if (wwtest.stock || is_wow64()) {
         /* Wine faults with its lock held and signals blocked, and leaves both so: the next thread that
-         * allocates memory waits for ever. In WoW64 the array is copied when all is reset already. */
+         * allocates memory never gets the lock. WoW64 copies the array after everything is reset. */
         skip("bad pointers are more than this system can take");
         return;
     }

@@ -3,7 +3,7 @@
  * conformance_async.c - requests that complete later, in pieces, or not at all.
  *
  * As in conformance_io.c: bytes that arrive mark their pages, the rest of a buffer may be marked
- * when the request is issued, and a failing call marks nothing (Wine's own tests, on Windows).
+ * when the request is issued, and a failing call marks nothing (found by Wine's tests on Windows).
  * Windows documents that the system writes to the OVERLAPPED structure, to the count of bytes and
  * to the sender's address: these mark their pages too.
  */
@@ -46,7 +46,7 @@ static DWORD finish(HANDLE file, OVERLAPPED *overlapped, BOOL issued)
     return GetOverlappedResult(file, overlapped, &done, TRUE) ? done : ~0u;
 }
 
-/* The first page of the file, into memory that is not watched. */
+/* Whether the first page of the file can be read by it, into memory that is not watched. */
 static bool can_scatter(HANDLE file, OVERLAPPED *overlapped)
 {
     void *plain = VirtualAlloc(NULL, PAGE_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -70,7 +70,7 @@ static void scatter(char *base, HANDLE file, OVERLAPPED *overlapped)
         BOOL issued = ReadFileScatter(file, segments, PAGES(NR_SEGMENTS), NULL, overlapped);
 
         done = finish(file, overlapped, issued);
-        /* Wine's emulation has no part in this call: the kernel finds the pages armed, and gives up. */
+        /* Wine's emulation does not handle this call: the kernel finds the pages armed, and fails. */
         todo_stock ok(done == PAGES(NR_SEGMENTS), "%lu bytes, error %lu", done, GetLastError());
         if (done != PAGES(NR_SEGMENTS))
             return;
@@ -81,7 +81,8 @@ static void scatter(char *base, HANDLE file, OVERLAPPED *overlapped)
     }
     ok(!ReadFileScatter(NO_HANDLE, segments, PAGES(NR_SEGMENTS), NULL, overlapped), "read from nowhere");
     expect_pages(base, 0, NR_PAGES, KEEP, "");
-    /* Wine reads one page before it finds that the rest is none, and what was read was written. */
+    /* Wine reads one page before it notices that the rest is no whole page, and that page counts as written.
+     */
     ok(!ReadFileScatter(file, segments, PAGES(1) + 1, NULL, overlapped), "read of a page and a byte");
     expect_between(base, NR_PAGES, KEEP, "", "3 9");
 }
@@ -119,7 +120,7 @@ static void test_structure(char *base)
         ok(ReadFile(sync, base + PAGES(7), 10, count, NULL) && *count == 10, "error %lu", GetLastError());
         expect_pages(base, 0, NR_PAGES, RESET, "7 13");
 
-        /* Nothing is left to read, or no file is there: the buffer may be marked in the first case only. */
+        /* At the end of the file, and without a file: only in the first case the buffer may be marked. */
         overlapped->Offset = PAGES(100);
         clean(base, NR_PAGES);
         issued = ReadFile(file, base + PAGES(1), PAGES(2), NULL, overlapped);
@@ -173,7 +174,7 @@ static void test_waiting(char *base)
         expect_between(base, NR_PAGES, RESET, "0 14", "0-7 14");
         expect_pages(base, 0, NR_PAGES, KEEP, "");
     }
-    /* The end that writes cannot be read. Wine's server says so, after the buffer was looked at. */
+    /* The writing end cannot be read. Wine's server refuses, after Wine has touched the buffer. */
     clean(base, NR_PAGES);
     ok(!ReadFile(writer, base, PAGES(2), &done, NULL) && GetLastError() == ERROR_ACCESS_DENIED, "error %lu",
        GetLastError());
@@ -226,7 +227,7 @@ static void test_ready_datagram(char *base, SOCKET sender, SOCKET receiver, cons
         ok(!ret && done == 10 && !strcmp(base + PAGES(2), "ten bytes"), "error %d", WSAGetLastError());
         expect_between(base, NR_PAGES, RESET, "2 9 11", "2-3 9 11");
 
-        /* More than fits: an error, but the buffer was filled. */
+        /* A datagram that does not fit: the call fails, but has filled the buffer. */
         memset(large, 'l', sizeof(large));
         sendto(sender, large, sizeof(large), 0, (const struct sockaddr *)to, sizeof(*to));
         buf.len = PAGES(1);
@@ -282,7 +283,7 @@ static void test_failing_datagram(char *base, SOCKET receiver)
     ret = WSARecvFrom((SOCKET)0xdead0, &buf, 1, &done, &flags, NULL, NULL, NULL, NULL);
     ok(ret == SOCKET_ERROR && WSAGetLastError() == WSAENOTSOCK, "got %d, error %d", ret, WSAGetLastError());
     expect_pages(base, 0, NR_PAGES, KEEP, "");
-    /* This one is a socket, so the buffer may have been looked at. */
+    /* This handle is a socket, so Wine may have touched the buffer. */
     ioctlsocket(receiver, FIONBIO, &nonblocking);
     ret = WSARecvFrom(receiver, &buf, 1, &done, &flags, NULL, NULL, NULL, NULL);
     ok(ret == SOCKET_ERROR && WSAGetLastError() == WSAEWOULDBLOCK, "got %d, error %d", ret,

@@ -2,10 +2,10 @@
 /*
  * conformance_discard.c - giving up contents, and locking pages in memory.
  *
- * Windows documents that MEM_RESET, MEM_RESET_UNDO and DiscardVirtualMemory leave contents open
- * and protections and commitment alone; it says nothing of write watches. So a page that was
- * written may be reported after them or not, unless VirtualProtect has latched it (the two-level
- * model); a clean page stays clean, and no write after them may be missed.
+ * Windows documents that after MEM_RESET, MEM_RESET_UNDO and DiscardVirtualMemory contents are
+ * undefined, and protections and commitment unchanged; it says nothing of write watches. So a
+ * page that was written may be reported after them or not, unless VirtualProtect has latched it
+ * (the two-level model); a clean page stays clean, and no write after them may be missed.
  */
 #include <string.h>
 #include "conformance.h"
@@ -20,7 +20,7 @@ typedef DWORD(WINAPI *discard_fn)(PVOID, SIZE_T);
 
 static discard_fn discard_memory;
 
-/* The ways to give up contents; false: this system does not have it. */
+/* The calls that give up contents. False: this system does not have the call. */
 static bool by_reset(char *addr, SIZE_T size)
 {
     return VirtualAlloc(addr, size, MEM_RESET, PAGE_READWRITE) == addr;
@@ -33,7 +33,7 @@ static bool by_reset_noaccess(char *addr, SIZE_T size)
 
 static bool by_reset_and_undo(char *addr, SIZE_T size)
 {
-    /* MEM_RESET_UNDO may say that the contents are lost already, by ERROR_SUCCESS or another error. */
+    /* MEM_RESET_UNDO may fail because the contents are lost, with ERROR_SUCCESS or another error. */
     if (VirtualAlloc(addr, size, MEM_RESET, PAGE_READWRITE) != addr)
         return false;
     return VirtualAlloc(addr, size, MEM_RESET_UNDO, PAGE_READWRITE) ||
@@ -80,7 +80,7 @@ static void test_way(bool (*give_up)(char *, SIZE_T), const char *what)
         read_page(base, i);
     expect_between(base, NR_PAGES, KEEP, "4-5 7 9", "2-5 7 9");
 
-    /* Zeros count, at once and after a reset. */
+    /* A write of zeros counts, at once and after a reset. */
     *(volatile char *)(base + PAGES(2)) = 0;
     *(volatile char *)(base + PAGES(6)) = 0;
     expect_between(base, NR_PAGES, RESET, "2 4-7 9", "2-7 9");
@@ -102,7 +102,7 @@ static void test_way(bool (*give_up)(char *, SIZE_T), const char *what)
     free_pages(base);
 }
 
-/* What is not committed cannot be given up; Wine does not look, so either will do. */
+/* Contents of uncommitted pages cannot be given up; Wine does not check, so the call may succeed. */
 static void test_refused(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE, PAGE_READWRITE);
@@ -133,9 +133,9 @@ void test_discard(void)
 }
 
 /*
- * VirtualLock makes pages resident. Windows reads them to do so; mlock(), which Wine calls, has
- * the kernel write to what is writable. So pages that are locked may be reported; what was written
- * must be, what lies outside must not, and a locked page is armed and marked like any other.
+ * VirtualLock makes pages resident. Windows reads them to do so; with mlock(), which Wine calls,
+ * the kernel writes to writable ones. So locked pages may be reported; written ones must be,
+ * pages outside the range must not, and a locked page is armed and marked like any other.
  */
 void test_lock(void)
 {
@@ -174,7 +174,7 @@ void test_lock(void)
     write_page(base, 0);
     expect_pages(base, 0, NR_PAGES, KEEP, "0");
 
-    /* Released while locked. */
+    /* A release of locked pages. */
     ok(VirtualLock(base, PAGES(2)), "VirtualLock: error %lu", GetLastError());
     free_pages(base);
     expect_pages(base, 0, NR_PAGES, KEEP, "failed 0xc000000d");

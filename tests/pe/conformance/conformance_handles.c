@@ -2,11 +2,11 @@
 /*
  * conformance_handles.c - the process handle of the native calls.
  *
- * Every handle to this process that may operate on memory serves, as it does for the other calls
- * on virtual memory, whose documentation asks for PROCESS_VM_OPERATION. What is no such handle
- * Windows refuses, as ObReferenceObjectByHandle() documents it, after the arguments and before the
- * range (ReactOS). Wine's own calls for write watches do not look at the handle and always answer
- * for the calling process. A refused call changes nothing.
+ * Every handle to this process with PROCESS_VM_OPERATION works, the right that the other calls
+ * on virtual memory need by their documentation. Windows refuses other handles, as
+ * ObReferenceObjectByHandle() documents it, after it has checked the arguments and before the
+ * range (ReactOS). Wine's own calls for write watches ignore the handle and always answer for
+ * the calling process. A refused call changes nothing.
  */
 #include <string.h>
 #include "conformance.h"
@@ -21,14 +21,14 @@ NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE process, PVOID *base, ULONG_PTR ze
 NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG type);
 NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG protect, ULONG *old);
 
-/* Whether a call was refused as it should be. Whether another process' memory at this address is watched, who
- * knows: Windows does, and says STATUS_INVALID_PARAMETER of memory that is not. */
+/* Whether a call had the expected status. Windows may look at another process's memory at this address, and
+ * says STATUS_INVALID_PARAMETER because it is not watched. */
 static bool is_expected(NTSTATUS status, NTSTATUS expected)
 {
     return status == expected || broken(expected && status == (NTSTATUS)0xc000000d);
 }
 
-/* A query and a reset through the handle. @expected is their status. */
+/* Queries and resets through the handle. @expected is the status of both. */
 static void use_handle(HANDLE process, char *base, NTSTATUS expected, const char *what)
 {
     ULONG_PTR count = NR_PAGES;
@@ -66,7 +66,7 @@ static void use_handle(HANDLE process, char *base, NTSTATUS expected, const char
     expect_pages(base, 0, NR_PAGES, KEEP, served ? "" : "3 9");
 }
 
-/* What is wrong besides the handle: the arguments come first, the range comes last. */
+/* With something else wrong besides the handle: the calls check arguments first and the range last. */
 static void test_order(HANDLE process, char *base, NTSTATUS expected)
 {
     ULONG_PTR count = 0, one = 1;
@@ -83,7 +83,7 @@ static void test_order(HANDLE process, char *base, NTSTATUS expected)
     todo_stock ok(status == expected, "reset beyond the end: %#lx", (DWORD)status);
 }
 
-/* The other calls with a handle that does not do: refused, and what is watched stays so. */
+/* All calls must refuse this handle, and change nothing. */
 static void refuse(HANDLE process, char *base, NTSTATUS expected, const char *what)
 {
     PVOID addr = NULL;
@@ -154,7 +154,7 @@ void test_handles(void)
     test_order(event, base, TYPE_MISMATCH);
     CloseHandle(event);
 
-    /* Another process, which has not begun to run: its memory at this address is not watched. */
+    /* A handle to another process, which has not begun to run, so that its memory is not watched. */
     GetModuleFileNameA(NULL, path, sizeof(path));
     if (CreateProcessA(path, NULL, NULL, NULL, FALSE, CREATE_SUSPENDED, NULL, NULL, &startup, &other)) {
         use_handle(other.hProcess, base, ACCESS_DENIED, "another process");

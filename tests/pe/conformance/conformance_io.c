@@ -2,10 +2,10 @@
 /*
  * conformance_io.c - what the system writes into watched memory on the program's behalf.
  *
- * Windows documents none of this. That a read marks its whole buffer when it is issued, and that
- * a failing call marks nothing, are facts Wine's own tests have found on Windows. Where a request
- * brings less than its buffer holds, only the pages that received bytes must be marked; that the
- * rest of the buffer is marked as well is allowed, anything outside it is not.
+ * Windows documents none of this. Wine's own tests have found on Windows that a read marks its
+ * whole buffer when it is issued, and that a failing call marks nothing. If fewer bytes arrive
+ * than the buffer holds, the pages that received bytes must be marked, the rest of the buffer
+ * may be, and pages outside of it must not.
  */
 #include <winsock2.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 static char data[PAGES(NR_PAGES)];
 
-/* A file of nr_bytes that is gone when its handle is closed. */
+/* A file of nr_bytes that the system deletes when its handle is closed. */
 static HANDLE create_file(DWORD access, DWORD flags, DWORD nr_bytes)
 {
     char dir[MAX_PATH], path[MAX_PATH];
@@ -60,12 +60,12 @@ static void test_file_reads(char *base)
         expect_pages(base, 0, NR_PAGES, KEEP, "");
     }
 
-    /* Less in the file than the buffer holds. */
+    /* The file has fewer bytes than the buffer. */
     read_file(file, base + PAGES(4), PAGES(10), PAGES(8));
     expect_between(base, NR_PAGES, RESET, "4-11", "4-13");
     ok(!memcmp(base + PAGES(4), data, PAGES(8)), "wrong content");
 
-    /* Writing a file from watched memory is reading. */
+    /* Writing to a file only reads watched memory. */
     SetFilePointer(file, 0, NULL, FILE_BEGIN);
     ok(WriteFile(file, base, PAGES(NR_PAGES), &done, NULL) && done == PAGES(NR_PAGES), "error %lu",
        GetLastError());
@@ -223,7 +223,7 @@ static void test_ready_socket(char *base, SOCKET sender, SOCKET receiver)
            WSAGetLastError());
         expect_between(base, NR_PAGES, RESET, "2", "2-3");
 
-        /* Two buffers, filled one after the other; the second one lies first. */
+        /* Two buffers, filled one after the other, of which the second has the lower address. */
         ok(send(sender, "ten bytes", 10, 0) == 10, "send: error %d", WSAGetLastError());
         bufs[0] = (WSABUF){ .buf = base + PAGES(9) - 2, .len = 4 };
         bufs[1] = (WSABUF){ .buf = base + PAGES(5), .len = 6 };
@@ -257,8 +257,9 @@ static void test_waiting_socket(char *base, SOCKET sender, SOCKET receiver)
     ok(WSAGetOverlappedResult(receiver, &overlapped, &done, TRUE, &flags) && done == 10,
        "%lu bytes, error %d", done, WSAGetLastError());
     ok(!strcmp(base + PAGES(1), "ten bytes"), "wrong content");
-    /* Data that arrives after a reset is not reported by Windows (winetest, ws2_32 sock.c), nor by
-     * stock Wine; the kernel records the page that its recvmsg writes: writewatch(7), differences. */
+    /* Windows does not report data that arrives after a reset (winetest, ws2_32 sock.c), nor does stock
+     * Wine; under the shim the kernel records the page that its recvmsg writes: writewatch(7), differences.
+     */
     todo_if(wwtest.on_wine && !wwtest.stock) expect_pages(base, 0, NR_PAGES, RESET, "");
     clean(base, NR_PAGES);
     expect_pages(base, 0, NR_PAGES, KEEP, "");
@@ -277,7 +278,7 @@ static void test_failing_socket(char *base)
     expect_pages(base, 0, NR_PAGES, KEEP, "");
     ret = WSARecv(unconnected, &buf, 1, &done, &flags, NULL, NULL);
     ok(ret == SOCKET_ERROR && WSAGetLastError() == WSAENOTCONN, "got %d, error %d", ret, WSAGetLastError());
-    /* This one is a socket, so its buffer may have been looked at before its connection was. */
+    /* This handle is a socket, so Wine may have touched the buffer before it looked at the connection. */
     expect_between(base, NR_PAGES, KEEP, "", "0-3");
     closesocket(unconnected);
 }
@@ -314,7 +315,7 @@ void test_process_memory(void)
                done == PAGES(1),
            "error %lu", GetLastError());
         ok(base[PAGES(3)] == 'y', "wrong content");
-        /* Wine's server writes past the protection that Wine's emulation relies on. */
+        /* Wine's server can write in spite of the protection on which Wine's emulation relies. */
         todo_stock expect_pages(base, 0, NR_PAGES, RESET, "2-3");
         ok(ReadProcessMemory(GetCurrentProcess(), plain, base + PAGES(6), PAGES(2), &done) &&
                done == PAGES(2),

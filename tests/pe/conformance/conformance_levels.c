@@ -2,11 +2,11 @@
 /*
  * conformance_levels.c - the two levels in which Windows keeps what was written.
  *
- * The page tables' dirty bit, and a bitmap per allocation into which VirtualProtect moves the
- * dirty bits of its range. MEM_DECOMMIT drops the first and keeps the second, a reset clears
- * both. Windows documents neither: that a decommit forgets and a changed protection remembers,
- * Wine's own tests have found on Windows (todo_wine there); the sequences follow from the model.
- * Wine's emulation has one level, which a decommit leaves alone.
+ * They are the page tables' dirty bit, and a bitmap per allocation into which VirtualProtect
+ * moves the dirty bits of its range. MEM_DECOMMIT drops the first and keeps the second, a reset
+ * clears both. Windows documents neither: Wine's own tests have found on Windows that a decommit
+ * forgets writes and a change of protection keeps them (todo_wine there); the sequences follow
+ * from the model. Wine's emulation has one level, which a decommit does not change.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,8 @@ enum action {
 #define NR_STEPS 4
 #define NR_SEQUENCES (NR_ACTIONS * NR_ACTIONS * NR_ACTIONS * NR_ACTIONS)
 
-/* Every sequence of four actions has a page of its own, which was written before. */
+/* The state of a page after a sequence of four actions. Each sequence has its own page, which was written
+ * before. */
 struct sequence {
     bool committed, dirty, latched;
     bool single; /* dirty, as Wine's single level has it */
@@ -38,11 +39,11 @@ struct sequence {
 };
 
 static struct sequence sequences[NR_SEQUENCES];
-/* By what both implementations say: written, clean; and what a decommit forgets on Windows alone. */
+/* Pages that are written, or clean, in both models; and pages that a decommit makes clean only on Windows. */
 static bool written[NR_SEQUENCES], untouched[NR_SEQUENCES], forgotten[NR_SEQUENCES];
 
-/* Returns whether the system did what it should. A page that has the protection already is left
- * alone: whether that latches, nobody has said. */
+/* Returns whether VirtualProtect succeeded as it should. Does not call it if the page has the protection
+ * already: whether that latches is not known. */
 static bool change_protection(struct sequence *page, char *addr, DWORD protect)
 {
     DWORD old = 0;
@@ -103,7 +104,7 @@ static bool act(struct sequence *page, char *addr, enum action action)
     }
 }
 
-/* In results[], which holds an answer of count pages: how many of set are there, or are not. */
+/* How many pages of set are in results[], an answer of count pages; or with !there, how many are not. */
 static unsigned int count_pages(const char *base, ULONG_PTR count, const bool *set, bool there)
 {
     unsigned int i, nr = 0;
@@ -163,7 +164,7 @@ static void test_sequences(void)
     free_pages(base);
 }
 
-/* All pages written; one range protected, another one decommitted. */
+/* All pages are written, then one range is protected and another one decommitted. */
 static void test_overlaps(void)
 {
     static const struct {
@@ -198,7 +199,7 @@ static void test_overlaps(void)
     }
 }
 
-/* Clean, dirty and latched pages under one change of protection, and what a reset leaves of it. */
+/* One change of protection over clean, dirty and latched pages, and resets after it. */
 static void test_spans(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -213,7 +214,7 @@ static void test_spans(void)
     write_page(base, 12);
     expect_pages(base, 0, NR_PAGES, KEEP, "1-2 4-5 12");
 
-    /* A reset of a part, with a full array, takes both levels of what it reports, and no more. */
+    /* A get with reset that fills its array clears both levels of the reported pages, and no others. */
     expect_some(base, 0, NR_PAGES, 3, RESET, "1-2 4");
     expect_pages(base, 0, NR_PAGES, KEEP, "5 12");
     ok(VirtualFree(base, 0, MEM_DECOMMIT), "error %lu", GetLastError());
@@ -222,7 +223,7 @@ static void test_spans(void)
     todo_stock expect_pages(base, 0, NR_PAGES, KEEP, "");
     clean(base, NR_PAGES);
 
-    /* Size 0 once more, on memory that is decommitted already, and half committed. */
+    /* Size 0 once more, on memory that is decommitted, and of which half is committed then. */
     ok(VirtualFree(base, 0, MEM_DECOMMIT), "error %lu", GetLastError());
     commit_pages(base, 0, 8);
     expect_pages(base, 0, NR_PAGES, KEEP, "");
@@ -238,7 +239,7 @@ static void test_spans(void)
     free_pages(base);
 }
 
-/* A change of protection that is refused latches nothing: Windows checks before it begins. */
+/* A refused change of protection latches nothing, because Windows checks before it begins. */
 static void test_refused(void)
 {
     static const DWORD bad[] = { 0, 0x12345, PAGE_READWRITE | PAGE_READONLY, PAGE_GUARD, PAGE_WRITECOPY };
@@ -270,7 +271,7 @@ static void test_refused(void)
     free_pages(base);
 }
 
-/* MEM_COMMIT with another protection changes it; whether it latches as well is the system's affair. */
+/* MEM_COMMIT with another protection changes it; it may latch or not. */
 static void test_commit_again(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), *addr;
@@ -305,7 +306,7 @@ static LONG CALLBACK count_guard(EXCEPTION_POINTERS *pointers)
     return EXCEPTION_CONTINUE_EXECUTION;
 }
 
-/* PAGE_GUARD is a change of protection like any other; the alarm itself marks nothing. */
+/* PAGE_GUARD is a change of protection like any other; the guard exception itself marks nothing. */
 static void test_guard(void)
 {
     void *handler = AddVectoredExceptionHandler(1, count_guard);
@@ -327,7 +328,7 @@ static void test_guard(void)
     commit_pages(guard.base, 0, 11);
     todo_stock expect_pages(guard.base, 0, NR_PAGES, RESET, "1-2 11");
 
-    /* Armed, guarded, and written: one alarm, one mark. */
+    /* A write to an armed and guarded page raises one exception and marks the page. */
     write_range(guard.base, 6, 2);
     clean(guard.base, NR_PAGES);
     protect_pages(guard.base, 6, 2, PAGE_READONLY | PAGE_GUARD);

@@ -2,8 +2,8 @@
 /*
  * conformance_marks.c - which accesses mark a page, and which pages a query reports.
  *
- * All of it on committed, writable memory: what protections and commitment do stands in
- * conformance_state.c, what the system writes on the program's behalf in conformance_io.c.
+ * All of it on committed, writable memory: conformance_state.c has protections and commitment,
+ * conformance_io.c what the system writes on the program's behalf.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,7 @@ static void test_positions(char *base)
     expect_pages(base, 0, NR_PAGES, RESET, "3");
     bytes[PAGES(NR_PAGES) - 1] = 1;
     expect_pages(base, 0, NR_PAGES, RESET, "15");
-    /* The value that is there already counts as well. */
+    /* A write of the same value counts too. */
     bytes[PAGES(3)] = 1;
     expect_pages(base, 0, NR_PAGES, RESET, "3");
     InterlockedIncrement((LONG volatile *)(base + PAGES(5)));
@@ -107,7 +107,7 @@ static void test_get_and_reset(char *base)
     expect_pages(base, 0, NR_PAGES, RESET, "1 3");
     expect_pages(base, 0, NR_PAGES, RESET, "");
 
-    /* A reset nobody asked about before, twice, and writes in between. */
+    /* Resets without a query before them, twice, with writes in between. */
     write_range(base, 4, 4);
     clean(base, NR_PAGES);
     expect_pages(base, 0, NR_PAGES, KEEP, "");
@@ -164,7 +164,7 @@ void test_ranges(void)
     expect_pages(base, 2, 14, KEEP, "2 4 8");
     expect_pages(base, 3, 13, KEEP, "4 8");
 
-    /* What lies outside the range stays as it is. */
+    /* Pages outside the range keep their state. */
     expect_pages(base, 3, 3, RESET, "4");
     expect_pages(base, 0, NR_PAGES, KEEP, "2 8");
     expect_pages(base, 9, 7, RESET, "");
@@ -181,7 +181,7 @@ void test_ranges(void)
     free_pages(base);
 }
 
-/* A full array ends the query: what it does not hold stays dirty, whatever the flags say. */
+/* A full array ends the query: pages that it does not hold stay dirty, whatever the flags are. */
 void test_count(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -211,7 +211,7 @@ void test_count(void)
     expect_some(base, 0, NR_PAGES, 3, RESET, "6 12 15");
     expect_pages(base, 0, NR_PAGES, KEEP, "");
 
-    /* Pages of which one half has been reset, and is dirty again. */
+    /* Pages of which half were reset, and some of those written again. */
     write_range(base, 0, 8);
     clean(base, 4);
     write_page(base, 2);

@@ -4,9 +4,10 @@
  * releases of a part.
  *
  * Windows documents splitting, replacing and coalescing placeholders (VirtualAlloc2, VirtualFree);
- * that a replacement may be watched, Wine's own tests have found on Windows 10 from 1903 on. A
- * release of a part needs the native call; Windows refuses it for watched memory or splits the
- * allocation, and either will do. What is left must be watched as before, what is gone must not.
+ * Wine's own tests have found that a replacement may be watched from Windows 10, version 1903, on.
+ * A release of a part needs the native call; Windows refuses it for watched memory or splits the
+ * allocation, and these tests accept both. The rest must be watched as before, the released part
+ * must not.
  */
 #include <string.h>
 #include "conformance.h"
@@ -59,7 +60,8 @@ static void expect_watched(char *base)
     expect_pages(base, 0, NR_PAGES, RESET, "3");
 }
 
-/* Three thirds: two watched allocations side by side and a placeholder, which becomes one again. */
+/* Two watched allocations side by side and a placeholder, each a third, which become one placeholder again.
+ */
 static void test_thirds(void)
 {
     char *base = reserve_placeholder(3), *low, *middle;
@@ -79,13 +81,13 @@ static void test_thirds(void)
     expect_pages(low, 15, 2, RESET, NOT_WATCHED);
     expect_pages(middle, 15, 2, RESET, NOT_WATCHED);
 
-    /* Decommit and latch work as anywhere. */
+    /* Decommit and latch work as in other allocations. */
     protect_pages(low, 15, 1, PAGE_READONLY);
     write_page(low, 4);
     decommit_pages(low, 4, 12);
     todo_stock expect_pages(low, 0, NR_PAGES, KEEP, "15");
 
-    /* Back to placeholders, and these into one; nothing of it is watched any more. */
+    /* They become placeholders again, which are joined; none of it is watched any more. */
     ok(split(low, UNIT), "error %lu", GetLastError());
     expect_pages(low, 0, NR_PAGES, KEEP, NOT_WATCHED);
     ok(ResetWriteWatch(low, UNIT) == ~0u, "a placeholder is reset");
@@ -94,7 +96,7 @@ static void test_thirds(void)
     ok(VirtualFree(base, 3 * UNIT, MEM_RELEASE | MEM_COALESCE_PLACEHOLDERS), "error %lu", GetLastError());
     expect_pages(base, 0, NR_PAGES, KEEP, NOT_WATCHED);
 
-    /* All of it as one watched allocation, clean. */
+    /* All of it becomes one watched allocation, which is clean. */
     base = replace(base, 3 * UNIT, MEM_COMMIT);
     ok(base == low, "got %p, error %lu", base, GetLastError());
     expect_pages(base, 0, 3 * NR_PAGES, KEEP, "");
@@ -173,7 +175,7 @@ void test_placeholders(void)
     test_hole();
 }
 
-/* Either refused, and all of it is as it was, or the part is gone and the rest as it was. */
+/* The release of a part fails and changes nothing, or the part is gone and the rest unchanged. */
 static void test_part(unsigned int first, unsigned int nr, const char *below, const char *above)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -197,7 +199,7 @@ static void test_part(unsigned int first, unsigned int nr, const char *below, co
         expect_pages(base, 0, first, KEEP, below);
         expect_pages(base, 0, first, RESET, below);
         expect_pages(base, 0, first + 1, KEEP, NOT_WATCHED);
-        /* The last page below, whose number is the last digit of the text. */
+        /* Page first - 1, whose number is the last digit of the text. */
         write_page(base, first - 1);
         expect_bytes(base, PAGES(first - 1), PAGE_BYTES, RESET, below + strlen(below) - 1);
         ok(VirtualFree(base, 0, MEM_RELEASE), "error %lu", GetLastError());
@@ -212,7 +214,7 @@ static void test_part(unsigned int first, unsigned int nr, const char *below, co
     }
 }
 
-/* What no system does: all of it must fail, and nothing may change. */
+/* Calls that must fail on every system, and change nothing. */
 static void test_impossible(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);

@@ -4,11 +4,11 @@
  * work on watched memory here.
  *
  * Windows documents VirtualAllocEx, VirtualFreeEx, VirtualProtectEx and WriteProcessMemory as the
- * calls without Ex, made on another process; so a watch is the same whoever asked for it. Where a
- * system may lose count of what another process did, pages that were not written may be reported.
- * A page that was written and is still there must never be missing.
+ * calls without Ex, made on another process; so a watch is the same whichever process allocates
+ * it. A system may not know exactly what another process did, so pages that were not written may
+ * be reported. A page that was written and is still there must never be missing.
  *
- * The peer is this program. It takes one order after the other out of a section both have mapped.
+ * The peer is this program. It takes one order after the other from a section that both map.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +176,7 @@ static DWORD give_order(struct peer *peer, enum order order, char *base, unsigne
     return peer->mail->failed;
 }
 
-/* An order that must be carried out: a check of its own. */
+/* Gives an order that must succeed, which is a check. */
 static void let_peer(struct peer *peer, enum order order, char *base, unsigned int first, unsigned int nr,
                      DWORD value)
 {
@@ -198,7 +198,7 @@ static void check_peer(int line, struct peer *peer, char *base, ULONG flags, con
 
 #define expect_peer(peer, base, flags, want) check_peer(__LINE__, peer, base, flags, want, want)
 
-/* Watched memory that this process has allocated in the peer, and works on from here. */
+/* This process allocates watched memory in the peer, and changes it from here. */
 static void test_their_memory(struct peer *peer)
 {
     DWORD type = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, old;
@@ -220,8 +220,8 @@ static void test_their_memory(struct peer *peer)
     let_peer(peer, OWN_WRITE, base, 6, 1, 0);
     expect_peer(peer, base, RESET, "4 6");
 
-    /* A page that was never touched and one that is armed. Memory that Wine allocates on behalf of
-     * another process is watched by its own emulation, with a preload or without: a known gap. */
+    /* A page that was never touched and one that is armed. Wine's own emulation watches memory that
+     * another process allocates here, also with the preload: a known gap. */
     ok(WriteProcessMemory(peer->process, base + PAGES(5) - 32, data, 64, &done), "error %lu", GetLastError());
     todo_if(wwtest.on_wine) expect_peer(peer, base, RESET, "4-5");
     ok(VirtualFreeEx(peer->process, base + PAGES(4), PAGES(4), MEM_DECOMMIT), "error %lu", GetLastError());
@@ -255,7 +255,8 @@ static void test_protect_and_write(struct peer *peer)
     write_page(base, 3);
     expect_pages(base, 0, NR_PAGES, RESET, "3");
 
-    /* What a protection from outside has latched, a decommit leaves, whoever asks for it. */
+    /* A change of protection by another process latches, and no decommit drops that, whichever process does
+     * it. */
     clean(base, NR_PAGES);
     write_range(base, 1, 2);
     let_peer(peer, THEIR_PROTECT, base, 1, 1, PAGE_READONLY);
@@ -272,7 +273,7 @@ static void test_protect_and_write(struct peer *peer)
     write_page(base, 3);
     expect_pages(base, 0, NR_PAGES, RESET, "3");
 
-    /* Bytes from outside: on an armed page, over a border, on pages nobody has touched. */
+    /* The peer writes bytes: on an armed page, over a border, on pages that were never touched. */
     let_peer(peer, THEIR_WRITE, base, 3, 1, 0);
     todo_stock expect_pages(base, 0, NR_PAGES, RESET, "3");
     let_peer(peer, THEIR_WRITE, base, 2, 1, 100);
@@ -311,7 +312,7 @@ static void test_commit_and_decommit(struct peer *peer)
         expect_pages(base, 0, NR_PAGES, RESET, "6");
     }
 
-    /* A part again and again, with a write in it before each answer. */
+    /* The peer decommits and commits a part again and again, with a write in it before each answer. */
     for (round = 0; round < 20; round++) {
         let_peer(peer, THEIR_DECOMMIT, base, 2 + round % 4, 3, 0);
         let_peer(peer, THEIR_COMMIT, base, 2 + round % 4, 3, 0);
@@ -320,7 +321,7 @@ static void test_commit_and_decommit(struct peer *peer)
     }
     expect_pages(base, 0, NR_PAGES, KEEP, "");
 
-    /* Contents given up from outside. */
+    /* The peer gives up contents. */
     write_page(base, 4);
     let_peer(peer, THEIR_DISCARD, base, 3, 3, 0);
     write_page(base, 3);
@@ -328,7 +329,7 @@ static void test_commit_and_decommit(struct peer *peer)
     write_page(base, 4);
     expect_pages(base, 0, NR_PAGES, RESET, "4");
 
-    /* Size 0 is all of it, and our own commit after it. */
+    /* The peer decommits all (size 0), and this process commits it again. */
     let_peer(peer, THEIR_DECOMMIT, base, 0, 0, 0);
     commit_pages(base, 0, NR_PAGES);
     write_range(base, 14, 2);
@@ -338,7 +339,7 @@ static void test_commit_and_decommit(struct peer *peer)
     free_pages(base);
 }
 
-/* Released from outside, and the place taken again: by us, by the peer, watched and not. */
+/* The peer releases the memory, and this process or the peer allocates it again, watched or not. */
 static void test_release_and_reuse(struct peer *peer)
 {
     const DWORD plain = MEM_RESERVE | MEM_COMMIT, watched = plain | MEM_WRITE_WATCH;
@@ -362,7 +363,7 @@ static void test_release_and_reuse(struct peer *peer)
         if (again != base)
             continue;
         if (type == watched && (round & 2)) {
-            /* All of it happened past us, so all may count as written until it is reset. */
+            /* Another process has done all of it, so all pages may count as written until they are reset. */
             expect_between(base, NR_PAGES, RESET, "", "0-15");
         }
         expect_pages(base, 0, NR_PAGES, KEEP, type == watched ? "" : NOT_WATCHED);

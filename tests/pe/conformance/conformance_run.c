@@ -2,9 +2,9 @@
 /*
  * conformance_run.c - watched memory in a running program.
  *
- * Faults the program provoked on purpose, harvests while other threads write, and other
- * processes: children, and requests that reach this process from outside. Windows documents
- * that get with reset is atomic; the rest follows from its not being visible otherwise.
+ * Faults that the program makes on purpose, harvests while other threads write, and other
+ * processes: children, and their changes to this process's memory. Windows documents that a get
+ * with reset is atomic; the rest follows because tracking must not be visible to the program.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static struct {
     char *last_addr;
 } faults;
 
-/* What a collector's handler does: note the page, and let the access go on. */
+/* Does what a collector's handler does: notes the page, and lets the access go on. */
 static LONG CALLBACK allow_access(EXCEPTION_POINTERS *pointers)
 {
     EXCEPTION_RECORD *record = pointers->ExceptionRecord;
@@ -68,7 +68,7 @@ void test_faults(void)
     ok(!faults.nr_violations, "a fault on a page that is writable again");
     expect_pages(base, 0, NR_PAGES, RESET, "3");
 
-    /* A page that was written, armed and protected; then one nobody may even read. */
+    /* A page that was written, armed and protected; then one that may not be read either. */
     protect_pages(base, 3, 1, PAGE_READONLY);
     write_page(base, 3);
     expect_violation(3, EXCEPTION_WRITE_FAULT);
@@ -82,7 +82,7 @@ void test_faults(void)
     expect_violation(5, EXCEPTION_WRITE_FAULT);
     expect_pages(base, 0, NR_PAGES, RESET, "5");
 
-    /* A guard page fires once, and the write that follows marks. */
+    /* A guard page raises one exception, and the write that follows marks it. */
     protect_pages(base, 10, 1, PAGE_READWRITE | PAGE_GUARD);
     write_page(base, 10);
     ok(faults.nr_guards == 1 && !faults.nr_violations, "%u guard faults, %u others", faults.nr_guards,
@@ -130,7 +130,7 @@ static int harvest(char *base, char *copy, SIZE_T size)
     return answer.count;
 }
 
-/* A copy that is fed from harvests alone must end up the same as the memory it follows. */
+/* A copy that is made from harvests alone must become equal to the memory. */
 void test_threads(void)
 {
     const unsigned int nr_pages = NR_WRITERS * PAGES_PER_WRITER;
@@ -218,7 +218,7 @@ static void call_child(char *base, const char *what)
     ok(!code, "the child that does \"%s\" ends with %lu", what, code);
 }
 
-/* A real handle to this very process serves as well as the pseudo handle does. */
+/* A real handle to this process works as the pseudo handle does. */
 static void test_own_handle(void)
 {
     HANDLE self = OpenProcess(PROCESS_ALL_ACCESS, FALSE, GetCurrentProcessId());
@@ -250,8 +250,8 @@ static void test_own_handle(void)
 }
 
 /*
- * After what another process has done here, pages may be reported that were not written: the
- * system may have lost count. A written page must never be missing.
+ * After another process has changed memory here, pages may be reported that were not written,
+ * because the system may not know exactly what changed. A written page must never be missing.
  */
 void test_processes(void)
 {

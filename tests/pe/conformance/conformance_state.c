@@ -2,9 +2,9 @@
 /*
  * conformance_state.c - watches through the life of an allocation.
  *
- * Allocation types, protections, commitment and release. Windows documents little of it: that
- * VirtualProtect latches what is dirty, that decommit forgets the rest, and that MEM_COMMIT at
- * an existing base ignores the flag are facts Wine's own tests have found on Windows.
+ * Allocation types, protections, commitment and release. Windows documents little of it: Wine's
+ * own tests have found on Windows that VirtualProtect latches dirty pages, that a decommit
+ * forgets the others, and that MEM_COMMIT at an existing base ignores the flag.
  */
 #include <string.h>
 #include "conformance.h"
@@ -91,7 +91,7 @@ static void test_existing_base(void)
         expect_pages(plain, 0, NR_PAGES, KEEP, "3 5");
     }
 
-    /* An allocation that fails disturbs nothing. */
+    /* An allocation that fails changes nothing. */
     base = VirtualAlloc(plain, PAGES(NR_PAGES), MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE);
     ok(!base && GetLastError() == ERROR_INVALID_ADDRESS, "got %p, error %lu", base, GetLastError());
     expect_pages(plain, 0, NR_PAGES, KEEP, "3 5");
@@ -112,7 +112,7 @@ static void expect_memory(char *base, unsigned int nr_pages, DWORD protect)
        info.Type);
 }
 
-/* Watching shows nowhere in what VirtualQuery tells, however dirty or clean the pages are. */
+/* VirtualQuery must tell the same of watched memory as of other memory, with dirty and with clean pages. */
 static void test_query(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -269,7 +269,7 @@ void test_reserve(void)
     write_page(base, 9);
     expect_pages(base, 0, NR_PAGES, RESET, "5 9");
 
-    /* Committing what is committed neither marks nor forgets. */
+    /* A commit of committed pages neither marks pages nor makes them clean. */
     write_page(base, 7);
     commit_pages(base, 0, NR_PAGES);
     expect_pages(base, 0, NR_PAGES, KEEP, "7");
@@ -299,7 +299,8 @@ static void test_protection(DWORD protect)
     write_page(base, 2);
     expect_pages(base, 0, NR_PAGES, KEEP, "2");
 
-    /* Get and reset while the protection is away; what was reset does not come back with it. */
+    /* Get and reset under another protection; pages that were reset stay clean when the protection comes
+     * back. */
     protect_pages(base, 0, NR_PAGES, protect);
     expect_pages(base, 0, NR_PAGES, KEEP, "2");
     expect_pages(base, 0, NR_PAGES, RESET, "2");
@@ -343,7 +344,7 @@ void test_protect(void)
     free_pages(base);
 }
 
-/* Decommit forgets a page that was written since, but not one that VirtualProtect has latched. */
+/* A decommit makes a dirty page clean, but not one that VirtualProtect has latched. */
 static void test_decommit_forgets(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -392,7 +393,7 @@ static void test_decommit_latched(void)
     clean(base, NR_PAGES);
     expect_pages(base, 0, NR_PAGES, KEEP, "");
 
-    /* There and back is a change of protection too; what is written after it is not latched. */
+    /* Another protection and back is a change too; pages written after it are not latched. */
     write_page(base, 6);
     protect_pages(base, 0, NR_PAGES, PAGE_NOACCESS);
     protect_pages(base, 0, NR_PAGES, PAGE_READWRITE);
@@ -403,7 +404,7 @@ static void test_decommit_latched(void)
     todo_stock expect_pages(base, 0, NR_PAGES, RESET, "6");
     expect_pages(base, 0, NR_PAGES, KEEP, "");
 
-    /* A reset clears the latch as well, and nothing but a write brings a page back. */
+    /* A reset clears the latch as well, and only a write makes the page dirty again. */
     write_page(base, 8);
     protect_pages(base, 8, 1, PAGE_READONLY);
     clean(base, NR_PAGES);
@@ -416,7 +417,7 @@ static void test_decommit_latched(void)
     free_pages(base);
 }
 
-/* MEM_RESET says nothing about marks, but writes after it must be seen. */
+/* What MEM_RESET does to dirty pages is not documented, but writes after it must be reported. */
 static void test_mem_reset(void)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);

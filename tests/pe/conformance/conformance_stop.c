@@ -2,10 +2,10 @@
 /*
  * conformance_stop.c - what garbage collectors do with threads and stacks.
  *
- * Threads are suspended wherever they happen to be, in the middle of a query of their own as
- * well, and then the collector asks what was written: Windows documents no restriction, so
- * nothing may hang and nothing may be missing. And a stack is memory like any other: it may be
- * watched while the program runs on it.
+ * The collector suspends threads wherever they are, also in the middle of a query of their own,
+ * and then queries what was written: Windows documents no restriction, so nothing may hang and
+ * no write may be missing. And a stack is memory like any other: it may be watched while the
+ * program runs on it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static struct {
     const char *volatile doing; /* for the watchdog */
 } stage;
 
-/* The one way out of a deadlock: nobody else may be able to print or to end the process. */
+/* Ends the process after a deadlock, in which no other thread may be able to. */
 static DWORD WINAPI watch_the_clock(void *done)
 {
     if (WaitForSingleObject(done, TIME_LIMIT) == WAIT_TIMEOUT) {
@@ -50,7 +50,7 @@ static DWORD WINAPI write_on(void *arg)
     while (!stage.stop) {
         random = random * 1103515245 + 12345;
         ++*(volatile LONG *)(base + PAGES((random >> 16) % PAGES_PER_WRITER) + 64);
-        /* Now and then the other threads' turn: there may be fewer processors than threads. */
+        /* Lets other threads run now and then, because there may be fewer processors than threads. */
         if (!(++stage.nr_writes[number] % 256))
             SwitchToThread();
     }
@@ -129,7 +129,7 @@ static LONG CALLBACK repair(EXCEPTION_POINTERS *pointers)
     return EXCEPTION_CONTINUE_EXECUTION;
 }
 
-/* All stand still when this returns: asking for a context waits for that. */
+/* All threads stand still when this returns, because GetThreadContext() waits for that. */
 static bool suspend_all(void)
 {
     CONTEXT context = { .ContextFlags = CONTEXT_CONTROL };
@@ -153,7 +153,8 @@ static void resume_all(void)
         ResumeThread(stage.actors[i]);
 }
 
-/* The world stands still. Nothing here may print or allocate: a lock may be held by who cannot go on. */
+/* All other threads are suspended. This must not print or use the heap, because one of them may hold the
+ * lock. */
 static bool collect(unsigned int round)
 {
     static PVOID pages[NR_WRITTEN];
@@ -254,12 +255,12 @@ void test_suspend(void)
 /* ---- a watched stack ---- */
 
 #define STACK_PAGES 64
-#define FAR_PAGE 3 /* of the same allocation, far below what the stack ever reaches */
+#define FAR_PAGE 3 /* of the same allocation, far below the part that the stack uses */
 #define NR_ROUNDS 100
 
 static struct {
     char *base;
-    char *trap; /* a page that may not be read until the handler has been there */
+    char *trap; /* a page that cannot be read until the handler has run */
     unsigned int nr_wrong, nr_lost, nr_traps;
     NTSTATUS status;
 } stack;
@@ -290,7 +291,7 @@ static void __attribute__((noinline)) call_on_stack(void (*function)(void), char
 #endif
 }
 
-/* What the system knows of this thread's stack. */
+/* Where the system keeps the bounds of this thread's stack. */
 static NT_TIB *get_tib(void)
 {
     NT_TIB *tib = NULL;
@@ -316,7 +317,8 @@ static LONG CALLBACK open_trap(EXCEPTION_POINTERS *pointers)
     return EXCEPTION_CONTINUE_EXECUTION;
 }
 
-/* The far page must be there, and nothing else but pages the stack may have used. */
+/* Queries: the far page must be reported if far_written, and otherwise only pages that the stack may have
+ * used. */
 static void ask_about_stack(ULONG flags, bool far_written, char *lowest)
 {
     PVOID pages[STACK_PAGES];
@@ -358,7 +360,7 @@ static void run_on_stack(void)
         ask_about_stack(KEEP, true, lowest);
         ask_about_stack(RESET, true, lowest);
         ask_about_stack(RESET, false, lowest);
-        /* An exception, whose record the system puts onto this very stack, armed as it is. */
+        /* Raises an exception, whose record the system writes to this stack while its pages are armed. */
         VirtualProtect(stack.trap, PAGE_BYTES, PAGE_NOACCESS, &old);
         ask_about_stack(RESET, false, lowest);
         read_page(stack.trap - 8, 0);

@@ -2,8 +2,8 @@
 /*
  * conformance_util.c - the helpers all groups share: memory, queries, and page sets as text.
  *
- * A query is turned into a text before it is compared, be it an error, a malformed answer or
- * a set of pages. So each check has one verdict, and its message shows all there is to see.
+ * A query is turned into a text before it is compared, whether it is an error, a malformed
+ * answer or a set of pages. So each check has one verdict, and its message shows everything.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ void query_kernel32(struct answer *answer, ULONG flags, void *base, SIZE_T size,
                                                      : (NTSTATUS)STATUS_INVALID_PARAMETER;
 }
 
-/* A machine that cannot do these has nothing to say about write watches, so the program ends. */
+/* Ends the program if a call fails without which write watches cannot be tested. */
 static void require(bool good, const char *what)
 {
     if (good)
@@ -126,7 +126,7 @@ void clean(char *base, unsigned int nr_pages)
     require(!ResetWriteWatch(base, PAGES(nr_pages)), "ResetWriteWatch");
 }
 
-/* Why an answer cannot be that of a working system, or NULL. */
+/* What is malformed in an answer, or NULL. */
 static const char *find_flaw(const struct answer *answer, const char *start, const char *end,
                              ULONG_PTR capacity)
 {
@@ -187,7 +187,8 @@ static void describe_answer(char *text, size_t len, const struct answer *answer,
         describe_pages(text, len, base, answer->count);
 }
 
-/* A query that keeps is made through both libraries: ntdll first, then kernel32, with the same answer. */
+/* A query without a reset is made through ntdll and then through kernel32, which must give the same answer.
+ */
 static void describe_query(char *text, size_t len, char *base, SIZE_T offset, SIZE_T size, ULONG_PTR capacity,
                            ULONG flags)
 {
@@ -280,8 +281,8 @@ void check_stride(const char *file, int line, char *base, unsigned int nr_pages,
 }
 
 /*
- * The first nr_max pages of set within the range, and no others; those a reset has reported leave
- * the set. For thousands of pages, where a text would not do.
+ * The answer must be the first nr_max pages of set within the range, and no others; with a reset they
+ * leave the set. For thousands of pages, for which a text would be too long.
  */
 void check_set(const char *file, int line, char *base, unsigned int first, unsigned int nr_pages,
                ULONG_PTR nr_max, ULONG flags, bool *set)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-faults over many more calls, and what it met: a line for each backend, call and
-# error with how often it was made to fail, and one for the random operations. Exit code 1 where an answer was wrong.
+# Runs test-faults over many more calls, and prints what failed: a line for each backend, call and error with how often
+# it failed, and one for the random operations of each backend. Ends with the exit code of test-faults.
 program=${WW_BUILDDIR:-build}/tests/stress/faults/test-faults
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -14,7 +14,7 @@ UNIT_TESTS += %D%/test-faults
 endif
 
 # The preload with faults, for tests/system/wine/test-faults.sh: the engine and the NT calls are linked to one object
-# first, so that Wine's own system calls, which pass through the preload as well, stay whole.
+# first, so that faults do not reach Wine's own system calls, which pass through the preload as well.
 FAULTY = %D%/libwritewatch-ntdll.so
 EXTRA_DIST += %D%/preload.c
 check_DATA += $(FAULTY)
@@ -29,7 +29,7 @@ $(FAULTY): $(srcdir)/%D%/inject.c $(srcdir)/%D%/inject.h $(srcdir)/%D%/preload.c
 		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/%D%/preload.c \
 		%D%/engine.o -Wl,--whole-archive .libs/libpreload.a -Wl,--no-whole-archive $(FFI_PIC)
 
-# Many more calls than in `make check`, with a report; and under Wine with seeds of its own.
+# Many more calls than in `make check`, with a report; and under Wine with other seeds.
 EXTRA_DIST += %D%/check-faults.sh
 check-faults: all %D%/test-faults $(FAULTY)
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/%D%/check-faults.sh

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The functions that stand in the place of the C library's, and the plan they follow. Each counts
- * the call, asks the plan, and either fails or passes it on. They run in every thread of the
- * library, so there is no lock: counts and random numbers are atomic.
+ * The functions that replace the C library's, and the plan that they follow. Each counts the call, looks
+ * into the plan, and either fails or makes the call. They run in every thread of the library and take no
+ * lock: counts and random numbers are atomic.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ const struct fault_kind fault_kinds[NR_FAULT_CALLS] = {
     [FAULT_MMAP] = { "mmap", { ENOMEM } },
     [FAULT_MSYNC] = { "msync", { ENOMEM } },
     [FAULT_MPROTECT] = { "mprotect", { ENOMEM, EACCES } },
-    /* ENOMEM says that there are holes, with which all goes on: huge pages would be the price. */
+    /* Not ENOMEM, which means that there are holes: the library goes on then, and huge pages would stay. */
     [FAULT_MADVISE] = { "madvise", { EAGAIN } },
     [FAULT_SIGACTION] = { "sigaction", { EINVAL } },
     [FAULT_THREAD] = { "thread", { EAGAIN, EPERM } },
@@ -233,7 +233,7 @@ static bool is_due(const struct line *line, unsigned long nr)
     return nr == line->nr || (line->later_too && nr > line->nr);
 }
 
-/* The error that this call is to have, or 0. */
+/* The error with which this call must fail, or 0. */
 static int fault(enum fault_call call)
 {
     unsigned long nr;
@@ -252,7 +252,7 @@ static int fault(enum fault_call call)
     return 0;
 }
 
-/* ---- in the place of the C library's ---- */
+/* ---- replacements of the C library's functions ---- */
 
 #define FAIL(call, value)                                                                                    \
     do {                                                                                                     \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The plan of a preload whose system calls fail: WW_FAULT, as in inject.h, or "all:1/N" for every call and
- * error with that probability; WW_FAULT_SEED. At the end of a process in which calls have failed it says how
- * many.
+ * Reads the plan of a preload whose system calls fail: WW_FAULT, as in inject.h, or "all:1/N" for every call
+ * and error with that probability; WW_FAULT_SEED. Prints at the end of a process how many calls have failed,
+ * if any.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Every system call and allocation of the library fails in every way it can (tests/stress/faults), and the
- * model (model.h) says whether answers stayed right: first one call at a time, the first, the
- * second and so on, for once and for good; then all kinds at random, in 10,000
- * operations a seed. After each part the faults are over, and all must work as ever.
+ * Makes every system call and allocation of the library fail with every error that it can have (inject.h),
+ * and compares answers with the model (model.h): first one call at a time, the first, the second and so on,
+ * once or from then on; then all kinds at random, in 10,000 operations a seed. After each part faults stop,
+ * and everything must work again.
  *
- * WW_TEST_FAULTS=all goes through many more calls; WW_TEST_REPORT=1 prints a line for each
- * backend, call and error with how often it was met.
+ * WW_TEST_FAULTS=all tries many more calls; WW_TEST_REPORT=1 prints a line for each backend, call and error
+ * with how often it occurred.
  */
 #include "contract.h"
 #include "change.h"
@@ -22,7 +22,7 @@ static const struct model_faults faults = {
     .nr = fault_hits,
 };
 
-/* Which of the calls of one kind fails for want of memory. */
+/* How many calls of one kind fail in turn, one in each test, for want of memory. */
 #define NR_SHORTAGES 8
 
 #define NR_KINDS (NR_FAULT_CALLS * MAX_FAULT_ERRORS)
@@ -46,7 +46,7 @@ static void report(void)
     fflush(stdout);
 }
 
-/* Opens a context while calls fail. Where that is an error, nothing happened, and without faults it works. */
+/* Opens a context while calls fail. If ww_open() fails it must change nothing, and work without faults. */
 static void open_while_calls_fail(void)
 {
     struct ww_context *const untouched = (struct ww_context *)&ctx;
@@ -72,7 +72,7 @@ static void close_while_calls_fail(void)
     fault_pause();
 }
 
-/* A context under faults from its beginning to its end. Returns how many calls failed for one. */
+/* Opens, uses and closes a context under faults. Returns how many calls of the library failed. */
 static unsigned long run_part(unsigned long seed, unsigned long nr_steps)
 {
     struct model *model;
@@ -95,7 +95,8 @@ static unsigned long run_part(unsigned long seed, unsigned long nr_steps)
 
 /* ---- one fault at a time ---- */
 
-/* What may go on for good: a denial or a lack. The others would be waited for without an end. */
+/* Whether the error may last: denials and shortages may. After the others the library repeats the call until
+ * it succeeds. */
 static bool may_last(enum fault_call call, int error)
 {
     switch (error) {
@@ -160,14 +161,14 @@ END_TEST
 #define NR_PARTS 40
 #define PART_STEPS 250
 
-/* What is called seldom fails more often. */
+/* Rare calls, which fail with a higher probability. */
 static bool is_seldom(enum fault_call call)
 {
     return call == FAULT_MALLOC || call == FAULT_MMAP || call == FAULT_REGISTER || call == FAULT_OPEN ||
            call == FAULT_MADVISE;
 }
 
-/* Rare enough that a part lives for some time under the backend it began with. */
+/* Makes faults rare enough that a part keeps the backend that it began with for some time. */
 static void plan_all(unsigned long seed, unsigned long one_in)
 {
     fault_plan(NULL, seed);
@@ -200,9 +201,10 @@ START_TEST(random_calls_fail)
 }
 END_TEST
 
-/* ---- what a layer above cannot be told ---- */
+/* ---- single cases ---- */
 
-/* Protecting has happened already, so there is nobody to fail: what cannot be latched counts as written. */
+/* The memory is already protected when the preload latches, so no call can fail any more: pages that cannot
+ * be latched count as written. */
 START_TEST(a_latch_without_memory_marks_all)
 {
     size_t len = 8 * page_size();
@@ -228,7 +230,7 @@ START_TEST(a_latch_without_memory_marks_all)
 }
 END_TEST
 
-/* The self test of a context at work meets a lack of memory that passes. */
+/* A short lack of memory in the self test of a backend in use must cost the context no capability. */
 START_TEST(a_passing_shortage_takes_no_capability)
 {
     static const char *const plans[] = { "scan:1:ENOTTY,copy:1:ENOMEM", "scan:1:ENOTTY,poison:1:ENOMEM",
@@ -242,7 +244,7 @@ START_TEST(a_passing_shortage_takes_no_capability)
         open_while_calls_fail();
         base = watch_pages(8);
         caps = ww_backend_caps(ctx);
-        /* What an answer needs is there from the one before. */
+        /* Allocates what later answers need. */
         ck_assert_int_ge(ww_count(ctx, base, 8 * page_size()), 0);
         ck_assert(fault_plan(plans[i], 0));
         fault_start();
@@ -257,7 +259,7 @@ START_TEST(a_passing_shortage_takes_no_capability)
 }
 END_TEST
 
-/* A context that has to open its backend anew meets a lack of memory at any of its calls, once. */
+/* One call fails for want of memory while a context opens its backend again: the context must stay exact. */
 START_TEST(a_passing_shortage_takes_no_exactness)
 {
     static const char *const calls[] = { "register", "writeprotect", "mmap", "madvise" };
@@ -285,7 +287,7 @@ START_TEST(a_passing_shortage_takes_no_exactness)
 }
 END_TEST
 
-/* Either it cannot be opened, or it can do all that it can do at any other time. */
+/* With a short lack of memory ww_open() fails, or the context has all capabilities. */
 START_TEST(a_shortage_at_the_opening_takes_no_capability)
 {
     struct ww_context *other;
@@ -308,8 +310,8 @@ START_TEST(a_shortage_at_the_opening_takes_no_capability)
 }
 END_TEST
 
-/* A tracker that came to its end keeps a range registered, since that could not be undone: the one after it
- * must have the range all the same. */
+/* A tracker that was replaced keeps a range registered, because unregistering failed: its successor must be
+ * able to register the range nevertheless. */
 START_TEST(what_could_not_be_unregistered_is_watched_again)
 {
     char *base;
@@ -363,7 +365,8 @@ static int run(void)
 
 int main(void)
 {
-    /* In this thread and its forks calls fail only where a test says so; in those of the library, always. */
+    /* In this thread and its forks calls fail only between fault_resume() and fault_pause(); in the library's
+     * threads at any time. */
     fault_pause();
     return run_on_each_backend(run);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The command line of `writewatch`, in this process: argv out of the input's
- * bytes, split at each newline. Nothing is executed, opened or measured; what it
- * comes to is noted instead, and compared with what was asked for.
+ * The command line of `writewatch`, in this process: argv is the input, split at each
+ * newline. Wrapped functions execute, open and measure nothing; they record what the
+ * command would do, and compare it with the command line.
  *
- * Exit codes are those of writewatch(1), a usage error says where help is, and a
- * number is what stands on the command line.
+ * Exit codes must be those of writewatch(1), a usage error must name --help, and
+ * numbers must be those on the command line.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,7 +29,7 @@ int writewatch_main(int argc, char **argv);
 static char *args[MAX_ARGS + 2];
 static int nr_args;
 
-/* What the command came to. */
+/* What the command would have done. */
 static struct {
     char **executed;
     bool opened, measured, finished;
@@ -37,11 +37,12 @@ static struct {
     struct ww_pagemap_scan last_scan;
 } came;
 
-static int exec_error; /* of the command that is not executed */
+static int exec_error; /* with which execvp() fails */
 
-/* ---- what stands on the command line ---- */
+/* ---- what is on the command line ---- */
 
-/* Whether an argument is this number, or ends in it behind a '='. Leading zeros do not matter. */
+/* Whether an argument is this number, or an option with this number after a '='. Leading zeros do not matter.
+ */
 static bool is_number(const char *arg, uint64_t number)
 {
     const char *equals = strchr(arg, '=');
@@ -75,7 +76,7 @@ static bool is_argument(const char *text)
     return false;
 }
 
-/* Whether it stands on the command line as an option's value. */
+/* Whether @text is an argument or an option's value on the command line. */
 static bool is_value(const char *text)
 {
     for (int i = 1; i < nr_args; i++) {
@@ -88,7 +89,7 @@ static bool is_value(const char *text)
     return false;
 }
 
-/* ---- in place of what would be done ---- */
+/* ---- wrapped functions ---- */
 
 FILE *__real_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode);
@@ -110,7 +111,7 @@ ssize_t __wrap_ww_pagemap_scan(struct ww_pagemap *pagemap, struct ww_pagemap_sca
 int __wrap_bench_run_all(const struct bench_plan *plan, struct bench_results *results);
 int __wrap_bench_plot(const struct bench_results *results, const char *folder);
 
-/* The command is the rest of the line. */
+/* Must be called with the rest of the command line. */
 int __wrap_execvp(const char *file, char *const *argv)
 {
     must(!came.executed && is_argument(file) && argv[0] == file && !strcmp(args[1], "run"), "executed '%s'",
@@ -120,14 +121,14 @@ int __wrap_execvp(const char *file, char *const *argv)
     return -1;
 }
 
-/* Whether the output was finished. */
+/* Records whether the command closed its output. */
 int __wrap_fclose(FILE *stream)
 {
     came.finished |= stream == stdout;
     return __real_fclose(stream);
 }
 
-/* Probing takes a while, and always says the same. */
+/* Probes once, because probing takes a while and always gives the same. */
 ssize_t __wrap_ww_probe(struct ww_probe *ret_probes, size_t capacity)
 {
     static struct ww_probe probes[8];
@@ -142,7 +143,7 @@ ssize_t __wrap_ww_probe(struct ww_probe *ret_probes, size_t capacity)
     return nr;
 }
 
-/* This process stands for all that have an odd number. */
+/* This process stands for all with an odd process ID; the others do not exist. */
 int __wrap_ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
 {
     must(!came.opened && pid > 0 && stands_there(pid), "process %d", (int)pid);
@@ -197,7 +198,7 @@ int __wrap_bench_plot(const struct bench_results *results, const char *folder)
     return 0;
 }
 
-/* No file that is named on the command line is read; all others are the system's. */
+/* Does not open a file that the command line names; opens all others. */
 FILE *__wrap_fopen(const char *path, const char *mode)
 {
     if (is_value(path)) {
@@ -208,7 +209,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
     return __real_fopen(path, mode);
 }
 
-/* Nor is one written. */
+/* Does not write a file that the command line names. */
 int __wrap_lines_open(struct lines *lines, const char *path)
 {
     must(!came.opened && !strcmp(args[1], "record") && is_value(path), "record to '%s'", path);
@@ -217,7 +218,7 @@ int __wrap_lines_open(struct lines *lines, const char *path)
     return -EROFS;
 }
 
-/* There is no Wine. */
+/* Wine is not installed. */
 int __wrap_capture(char *const command[], unsigned int seconds, char *ret, size_t size)
 {
     must(!strcmp(args[1], "doctor") && seconds && size, "'%s' is run", command[0]);
@@ -232,7 +233,7 @@ int __wrap_child_start(char **command)
     return -ENOENT;
 }
 
-/* Without a folder for statistics, the command is executed all the same. */
+/* No folder for statistics can be made; the command must be executed nevertheless. */
 int __wrap_counters_folder_make(struct counters_folder *ret)
 {
     (void)ret;
@@ -294,7 +295,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&came, 0, sizeof(came));
     exec_error = size % 2 ? ENOENT : EACCES;
     nr_args = split(data, size, buffer);
-    /* What the command sets is for the command that it becomes. */
+    /* An earlier input's command has set them for the command that it would have become. */
     unsetenv("WW_BACKEND");
     unsetenv("WW_DEBUG");
     unsetenv("LD_PRELOAD");
@@ -316,7 +317,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(status != 1 || came.executed || came.opened || came.measured || !strcmp(args[1], "doctor") ||
              strstr(err, "--help'"),
          "no word about help: %s", err);
-    /* The fuzzer opens files as well. */
+    /* The fuzzer opens files as well, which __wrap_fopen() must not refuse. */
     nr_args = 0;
     free(out);
     free(err);

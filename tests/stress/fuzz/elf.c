@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * dlls/ntdll/elf.c over a damaged or foreign image: program headers, dynamic
- * section, relocations, symbols and names out of the input's bytes. Only what the
- * loader itself would have mapped can be reached: every other page of the image
- * is gone, and where there is AddressSanitizer, every other byte.
+ * section, relocations, symbols and names are the input's bytes. Only what the
+ * loader itself would have mapped is accessible: other pages of the image are
+ * PROT_NONE, and other bytes are poisoned under AddressSanitizer.
  *
- * Whatever the image says, nothing outside its readable segments is read,
- * nothing outside its writable ones is changed, and what is found is a word of
- * one of those.
+ * Whatever the image says, elf.c must read nothing outside of its readable segments,
+ * change nothing outside of its writable ones, and find only words in those.
  */
 #include <errno.h>
 #include <link.h>
@@ -31,13 +30,13 @@
 #define IMAGE_SIZE (NR_PAGES * PAGE)
 #define MAX_PHDRS 24
 
-/* Always the same, so that an input can hold addresses that were relocated in place. */
+/* Always the same address, so that an input can hold relocated addresses. */
 static char *const image = APART;
 
 static ElfW(Phdr) phdrs[MAX_PHDRS];
 static struct dl_phdr_info info;
 static uintptr_t relro_start, relro_end; /* the pages that the loader made read-only */
-static bool wraps;                       /* a segment does, or there are too many */
+static bool wraps;                       /* a segment wraps around, or there are too many */
 static unsigned char readable[IMAGE_SIZE], writable[IMAGE_SIZE];
 static char before[IMAGE_SIZE];
 
@@ -55,7 +54,7 @@ static void mark_segment(const ElfW(Phdr) * phdr)
     }
 }
 
-/* A segment within the image, as one that was mapped there; or one that nothing can have mapped. */
+/* A segment within the image, as the loader maps them; or one that wraps around, which no loader can map. */
 static void take_load(struct input *input, ElfW(Phdr) * phdr)
 {
     uintptr_t start = take(input, 2) % IMAGE_SIZE;
@@ -125,7 +124,7 @@ static int page_prot(size_t page)
     return any(writable + page * PAGE) && !relro ? PROT_READ | PROT_WRITE : PROT_READ;
 }
 
-/* The rest of the input is what the image holds. Protections are the loader's. */
+/* Fills the image with the rest of the input, and protects it as the loader does. */
 static void load_image(struct input *input)
 {
     size_t size, at = take(input, 2) % IMAGE_SIZE;
@@ -173,14 +172,14 @@ static bool is_word_of_data(const void *slot)
     return true;
 }
 
-/* Protections are as the loader left them. The kernel tells, without a signal. */
+/* Protections must be as the loader left them. process_vm_writev() shows that without a signal. */
 static void check_protections(void)
 {
     char own = 0;
     struct iovec known = { .iov_base = &own, .iov_len = 1 };
 
     if (process_vm_writev(getpid(), &known, 1, &known, 1, 0) != 1) {
-        return; /* a sandbox */
+        return; /* a sandbox denies the system call */
     }
     for (size_t i = 0; i < NR_PAGES; i++) {
         size_t at = (const unsigned char *)memchr(readable + i * PAGE, 1, PAGE) - readable;
@@ -192,7 +191,7 @@ static void check_protections(void)
     }
 }
 
-/* Replaces what was found, and expects that. */
+/* Replaces a word that was found, which must work. */
 static void replace(const struct elf_object *object, void **slot)
 {
     void *value = (void *)0x1122334455667788;
@@ -209,7 +208,7 @@ static int store_null(const struct elf_object *object, uintptr_t addr)
     return elf_replace_pointers(object, &slot, &value, 1);
 }
 
-/* Any address: refused unless it is a word of one segment. */
+/* Replaces at any address, which must be refused unless a word of a segment is there. */
 static void replace_anywhere(const struct elf_object *object, uintptr_t addr)
 {
     bool good = is_word_of_data((void *)addr);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the fuzz harnesses share: numbers out of the input's bytes, and a check
- * that ends the process. A harness decodes operations as long as there are
- * bytes; behind the end every number is 0, so that any input is a valid one.
+ * What the fuzz harnesses share: numbers from the input's bytes, and a check that ends
+ * the process. A harness decodes operations as long as there are bytes; after the end
+ * every number is 0, so that any input is valid.
  *
- * A harness leaves no state behind that a later input could notice: what one
- * input shows, it shows alone as well.
+ * A harness leaves no state behind that could change the result of a later input, so
+ * that an input that fails also fails alone.
  */
 #ifndef WW_TESTS_FUZZ_FUZZ_H
 #define WW_TESTS_FUZZ_FUZZ_H
@@ -18,8 +18,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Not assert(): it stays whatever NDEBUG is, prints past a stream that a harness has replaced, and the
- * libFuzzer keeps the input. */
+/* Not assert(): this one also works with NDEBUG, prints although a harness has replaced stderr, and aborts,
+ * so that libFuzzer keeps the input. */
 #define must(cond, ...)                                                                                      \
     do {                                                                                                     \
         if (!(cond)) {                                                                                       \
@@ -30,13 +30,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                    \
     } while (0)
 
-/* What is left of an input. */
+/* The rest of an input. */
 struct input {
     const uint8_t *at;
     size_t left;
 };
 
-/* A number of @nr bytes, the lowest first. */
+/* A number of @nr bytes, the lowest byte first. */
 static inline uint64_t take(struct input *input, size_t nr)
 {
     uint64_t number = 0;
@@ -58,8 +58,8 @@ static inline bool take_bool(struct input *input)
     return take(input, 1) & 1;
 }
 
-/* Where nothing else is mapped, nor will be, when a part of it is unmapped: memory of the harness's own, and
- * the same in every run. */
+/* The address of a harness's own memory, the same in every run. Nothing else is mapped there, also after the
+ * harness has unmapped a part. */
 #define APART ((char *)(sizeof(void *) == 8 ? (uintptr_t)0x500000000000 : (uintptr_t)0x50000000))
 
 #endif

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- hostile input: harnesses for libFuzzer, and their corpus as tests ----
-# A new harness is a word here, NAME.c, a folder of inputs, and below what it links and wraps.
+# ---- hostile input: harnesses for libFuzzer, and tests that replay their corpus ----
+# A new harness needs a word here, NAME.c, a folder of inputs, and below what it links and wraps.
 FUZZ_REPLAYS = %D%/replay-arguments %D%/replay-elf %D%/replay-maps %D%/replay-nt %D%/replay-region %D%/replay-scan \
 	%D%/replay-watch
 FUZZ_NAMES = $(FUZZ_REPLAYS:%D%/replay-%=%)
@@ -30,8 +30,8 @@ $(FUZZ_REPLAYS): %D%/replay-%: $(srcdir)/%D%/%.c $(srcdir)/%D%/replay.c $(FUZZ_S
 		-DCORPUS='"$(abs_srcdir)/%D%/corpus/$*"' $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -no-install -o $@ \
 		$(srcdir)/%D%/$*.c $(srcdir)/%D%/replay.c $(FUZZ_LINK_$*) libengine.la libstrerror.la $(FUZZ_LIBS)
 
-# With clang: everything once more, with its sanitizers, under fuzz/. Pointers of Windows programs need not be
-# aligned, which the processor does not mind, and lead anywhere.
+# With clang: builds everything once more, with its sanitizers, under fuzz/. Pointers of Windows programs may point
+# anywhere and need not be aligned, which the processor allows.
 FUZZ_SANITIZERS = fuzzer,address,undefined
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZ_OBJECTS = $(patsubst %.c,fuzz/%.o,$(filter-out programs/main.c,$(filter %.c,$(libengine_la_SOURCES) $(libstrerror_la_SOURCES) $(libnt_la_SOURCES) \

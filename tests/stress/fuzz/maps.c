@@ -3,9 +3,9 @@
  * The readers of /proc text: lists of mappings (linux/kernel/proc_maps.c) and the numbers of
  * /proc/PID/status (programs/common/proc.c), over the input's bytes.
  *
- * read(2) returns as little as it likes and is interrupted; how the bytes are
- * cut must not show in what is told. Mappings ascend and do not overlap, their
- * numbers stand in the text, the end stays the end.
+ * read(2) may return less than was asked for, and may be interrupted; that must not
+ * change the result. Mappings must ascend and not overlap, their addresses must stand
+ * in the text, and after the end there must be no more.
  */
 #include <errno.h>
 #include <string.h>
@@ -72,9 +72,9 @@ static uint64_t hash(const char *text)
     return hash;
 }
 
-/* Whether the number stands in the text as the kernel writes it: all of its digits, @after behind it, and
- * before it
- * @before, or nothing where that is a newline. */
+/* Whether the text has the number as the kernel writes it: all of its digits, followed by @after and preceded
+ * by
+ * @before, or at the beginning where @before is a newline. */
 static bool is_in_text(const uint8_t *text, size_t size, char before, uint64_t number, char after)
 {
     const uint8_t *at = text, *found, *first;
@@ -106,7 +106,7 @@ static void check_mapping(const struct ww_mapping *mapping, uint64_t last_end, c
     must(!strchr(mapping->path, '\n'), "a path of two lines");
 }
 
-/* Reads the list to its end or an error. Returns what ended it; the number of mappings is in *ret_nr. */
+/* Reads the list to its end or an error. Returns 0 or the error; *ret_nr is the number of mappings. */
 static int read_list(unsigned int flags, struct told *ret_told, size_t *ret_nr, const uint8_t *text,
                      size_t size)
 {
@@ -175,7 +175,7 @@ static void lists(struct input *input, unsigned int how)
 
 /* ---- /proc/PID/status ---- */
 
-/* A number that is told stands behind the name at the beginning of some line. */
+/* A number may be returned only if the text has the name. */
 static void status(struct input *input)
 {
     long kb;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A small Wine for the harness of the NT calls: what stands behind them where
- * there is none. It has places for a few allocations, follows the program's
- * pointers as the real one does, faults included, and writes down what becomes of
- * each page. It knows nothing of watches.
+ * A small Wine for the harness of the NT calls: the original functions that they call.
+ * It has places for a few allocations, follows the program's pointers as real Wine
+ * does, with faults, and records the state of each page. It has no write watches.
  */
 #ifndef WW_TESTS_FUZZ_NT_WINE_H
 #define WW_TESTS_FUZZ_NT_WINE_H
@@ -18,7 +17,7 @@
 #define STATUS_FROM_ORIGINAL ((NTSTATUS)0xc0fa4e00)
 #define PAGE NT_PAGE_SIZE
 
-/* Places for allocations, as long as each can be, with a page between them. */
+/* Places for allocations, each of the maximum length, with a page between them. */
 #define NR_PLACES 3
 #define PLACE_PAGES 8
 #define PLACE_STEP (PLACE_PAGES + 1)
@@ -32,14 +31,14 @@ static struct {
     bool written[NR_PAGES]; /* must be reported */
 } model;
 
-/* The program's memory beside the arena, which another thread can take away. */
+/* Other memory of the program, which another thread can take away. */
 #define SCRATCH_SIZE (2 * PAGE)
 static char *scratch;
 
 /* How the small Wine behaves in one call. */
-static bool vanishing;   /* another thread takes the scratch memory away meanwhile */
-static bool in_original; /* under set_own() */
-static bool refuses;     /* the call fails for a reason of Wine's */
+static bool vanishing;   /* another thread takes the scratch memory away during the call */
+static bool in_original; /* what the last set_own() said */
+static bool refuses;     /* the original fails */
 
 static size_t page_of(const void *addr)
 {
@@ -67,7 +66,7 @@ static void set_pages(uintptr_t start, uintptr_t end, int prot)
     }
 }
 
-/* What the program wrote there counts no more. */
+/* The program's writes to these pages need not be reported any more. */
 static void forget_pages(uintptr_t start, uintptr_t end)
 {
     memset(model.written + page_of((void *)start), 0, page_of((void *)end) - page_of((void *)start));
@@ -141,7 +140,7 @@ static NTSTATUS original_free(PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
         return STATUS_FROM_ORIGINAL;
     }
     if (type == MEM_RELEASE) {
-        /* In whole, or from its end. */
+        /* Only a part at the end, or all, can be released. */
         if (end != base + model.size[place] * PAGE) {
             return STATUS_FROM_ORIGINAL;
         }

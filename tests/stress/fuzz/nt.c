@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The NT calls with pointers of any kind: NULL, unmapped, read-only, watched,
- * misaligned, at the end of a mapping or of the address space. Behind them stands
- * a small Wine (nt-wine.h). A fault ends the call as it does under Wine, whose
- * SIGSEGV handler goes back to the system call's dispatcher: past our frames, with
- * the signal mask of the moment.
+ * misaligned, at the end of a mapping or of the address space. They call a small Wine
+ * (nt-wine.h). A fault ends the call as it does under Wine, whose SIGSEGV handler jumps
+ * back to the system call's dispatcher, over our frames, and keeps the signal mask that
+ * was set when the fault came.
  *
- * After every call no lock is held, no signal is blocked, nothing was written by
- * a call that failed, and every page that was written is still reported.
+ * After every call no lock may be held and no signal blocked, a call that failed must
+ * have written nothing, and every written page must still be reported.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -22,9 +22,9 @@
 static struct nt nt;
 static struct ww_context *contexts[2];
 
-/* What the program's pointers point to, beside the arena. */
-static char *read_only; /* and the same page where the harness writes it */
-static char *read_only_alias;
+/* Other targets of the program's pointers. */
+static char *read_only;
+static char *read_only_alias; /* the same page, writable for the harness */
 static char scratch_before[SCRATCH_SIZE];
 
 /* ---- faults ---- */
@@ -44,7 +44,7 @@ static void handle_fault(int signal, siginfo_t *siginfo, void *ucontext)
         abort();
     }
     in_call = false;
-    /* Returning from the handler would bring this mask back. */
+    /* The mask that returning from the handler would restore. */
     pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
     siglongjmp(dispatcher, signal);
 }
@@ -56,7 +56,7 @@ static bool is_scratch(const void *pointer, size_t size)
     return (uintptr_t)pointer - (uintptr_t)scratch <= SCRATCH_SIZE - size;
 }
 
-/* A store of the program's. Faults are its own: it makes none. */
+/* The program stores to the arena, only where that makes no fault. */
 static void store(void *to, const void *value, size_t size)
 {
     size_t first = page_of(to), last = page_of((char *)to + size - 1);
@@ -72,7 +72,7 @@ static void store(void *to, const void *value, size_t size)
     }
 }
 
-/* A pointer to @size bytes, which hold @value where the program can have put it there. */
+/* A pointer to @size bytes, which hold @value if the program can write there. */
 static void *take_pointer(struct input *input, const void *value, size_t size)
 {
     unsigned int kind = take(input, 1) % 16, offset = take(input, 2);
@@ -96,7 +96,7 @@ static void *take_pointer(struct input *input, const void *value, size_t size)
         return (void *)(UINTPTR_MAX / 2 + offset);
     case 6:
     case 7:
-        /* What an earlier call's arguments have left there may do, and then nothing is written. */
+        /* Half of the time the program does not write there, and an earlier call's arguments may be left. */
         pointer = arena + (offset % 0x8000 * 8) % (NR_PAGES * PAGE - 8) + (kind == 7);
         if (offset < 0x8000) {
             store(pointer, value, size);
@@ -117,7 +117,7 @@ static HANDLE take_handle(struct input *input)
     return kind < 4 ? (HANDLE)handles[kind] : SELF;
 }
 
-/* Mostly inside an allocation. */
+/* An address, mostly inside an allocation. */
 static PVOID take_base(struct input *input)
 {
     unsigned int kind = take(input, 1);
@@ -167,7 +167,7 @@ static void check_at_rest(void)
     pthread_mutex_unlock(&nt.ctx->tracker_lock);
 }
 
-/* Which pages are reported. */
+/* Queries which pages are reported. */
 static void read_reported(bool *ret_reported)
 {
     struct ww_range range = { .end = (uintptr_t)arena };
@@ -195,7 +195,7 @@ static void check_written(void)
     }
 }
 
-/* A call that fails writes nothing, so that it marks nothing either. */
+/* A call that failed must have written nothing, and so marked no page. */
 static void check_unchanged(const char *call, bool exact_failure, const bool *reported_before)
 {
     bool reported[NR_PAGES];
@@ -211,7 +211,7 @@ static void check_unchanged(const char *call, bool exact_failure, const bool *re
 
 enum { FAULTED = 1 }; /* no NTSTATUS of any call here */
 
-/* Runs a call, and what comes after it under Wine if it faults. */
+/* Makes a call, goes on after a fault as Wine does, and checks. */
 #define MAKE_CALL(status, ...)                                                                               \
     do {                                                                                                     \
         memcpy(scratch_before, scratch, SCRATCH_SIZE);                                                       \
@@ -307,7 +307,7 @@ static void fuzz_protect(struct input *input)
     }
 }
 
-/* Ascending pages of the range, which count no more if they were reset. */
+/* The answer must be ascending pages of the range. They need not be reported again if they were reset. */
 static void check_answer(PVOID base, SIZE_T size, const PVOID *addresses, ULONG_PTR count, bool reset)
 {
     uintptr_t last = nt_page_down((uintptr_t)base) - PAGE;
@@ -322,7 +322,7 @@ static void check_answer(PVOID base, SIZE_T size, const PVOID *addresses, ULONG_
     }
 }
 
-/* What winetest's order of the checks says where the program's pointers are good. */
+/* The status if the program's pointers are good, from the order of checks in Wine's tests. */
 static NTSTATUS expected_status(HANDLE process, ULONG flags, PVOID base, SIZE_T size, const PVOID *addresses,
                                 ULONG_PTR capacity)
 {
@@ -343,7 +343,7 @@ static NTSTATUS expected_status(HANDLE process, ULONG flags, PVOID base, SIZE_T 
 static void fuzz_get(struct input *input)
 {
     HANDLE process = take_handle(input);
-    volatile ULONG flags = take_flags(input); /* beyond sigsetjmp() */
+    volatile ULONG flags = take_flags(input); /* volatile: used after sigsetjmp() returns again */
     ULONG granularity = 7;
     PVOID base = take_base(input), none[PLACE_PAGES] = { NULL };
     SIZE_T size = take_size(input);
@@ -372,7 +372,7 @@ static void fuzz_get(struct input *input)
         must(*count <= capacity && *granularity_ptr == PAGE, "%zu of %zu", (size_t)*count, (size_t)capacity);
         check_answer(base, size, addresses, *count, flags & 1);
     } else if (flags & 1) {
-        /* The answer lies somewhere, and may have been overwritten by the number. */
+        /* The answer cannot be read: the count may have overwritten it, for instance. */
         forget_pages(nt_page_down((uintptr_t)base), nt_page_up((uintptr_t)base + size));
     }
 }
@@ -403,7 +403,7 @@ static void fuzz_store(struct input *input)
 
 /* ---- one input ---- */
 
-/* Another thread's ordinary call, which ends at once or not at all. */
+/* Ordinary calls of another thread, which hang if a lock is still held. */
 static void *call_from_elsewhere(void *arg)
 {
     (void)arg;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tables of the engine without any memory to watch: page sets, the region
- * table, and what is known of earlier questions, against models that are arrays
- * with an element a page. The backend "none" touches no mapping, so regions can
- * lie anywhere.
+ * The tables of the engine without any memory to watch: page sets, the region table,
+ * and cached queries, compared with models that are arrays with an element a page. The
+ * backend "none" touches no mapping, so regions can lie anywhere.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,10 +26,10 @@ void *__wrap_ww_heap_alloc(size_t size)
 /* ---- page sets ---- */
 
 #define BASE ((uintptr_t)1 << 32)
-#define MAX_PAGES (4096 * 5 + 100) /* some leaves and a part of one */
+#define MAX_PAGES (4096 * 5 + 100) /* some leaves and part of one */
 #define LEAF 4096
 
-/* A set and what must be in it. Where memory ran out there may be more. */
+/* A set and the members that it must have. After memory ran out it may have more (!exact). */
 struct modelled {
     struct ww_page_set set;
     bool member[MAX_PAGES];
@@ -48,7 +47,7 @@ static size_t pages_of(const struct modelled *m)
     return m->set.nr_pages;
 }
 
-/* A range of pages of the set; often to a leaf's edge, where the code changes its ways. */
+/* A range of pages of the set, often up to a leaf's end, where the code takes another path. */
 static void take_range(struct input *input, const struct modelled *m, size_t *ret_from, size_t *ret_to)
 {
     size_t first = take_below(input, pages_of(m) + 1), second = take_below(input, pages_of(m) + 1);
@@ -81,7 +80,7 @@ static void check_next(const struct modelled *m, size_t from, size_t to)
          (size_t)start, (size_t)end);
 }
 
-/* Whole leaves from @from on: all that it promises to have are members. */
+/* All pages of the run must be members. */
 static void check_full_run(const struct modelled *m, size_t from, size_t to)
 {
     uintptr_t end = ww_page_set_full_run(&m->set, addr_of(from), addr_of(to));
@@ -93,7 +92,8 @@ static void check_full_run(const struct modelled *m, size_t from, size_t to)
     }
 }
 
-/* Progress, no further than asked, and about as many members as asked: whole leaves are counted. */
+/* The span must make progress, end in the range, and have about as many members as asked for: it counts whole
+ * leaves. */
 static void check_span(const struct modelled *m, size_t from, size_t to, size_t max_pages)
 {
     uintptr_t end = ww_page_set_span(&m->set, addr_of(from), addr_of(to), max_pages);
@@ -106,7 +106,7 @@ static void check_span(const struct modelled *m, size_t from, size_t to, size_t 
     must(members <= max_pages + 2 * LEAF, "%zu members for %zu", members, max_pages);
 }
 
-/* Every page, one run after the other. */
+/* Compares every page, one run after the other. */
 static void check_all(const struct modelled *m)
 {
     uintptr_t pos = addr_of(m->from), end = addr_of(m->from + pages_of(m)), start, stop;
@@ -224,7 +224,7 @@ static void page_set(struct input *input)
     short_of_memory = false;
 }
 
-/* ---- the region table, and questions that were asked before ---- */
+/* ---- the region table, and cached queries ---- */
 
 #define NR_SLOTS 64
 
@@ -287,7 +287,7 @@ static void remove_region(struct ww_region *region)
     ww_region_free(region);
 }
 
-/* What is latched must stay where it is, whichever region that is in. */
+/* Splits a region: latched pages must stay latched in the region that they are in then. */
 static void split(size_t at, bool undo)
 {
     struct ww_region *region = slots[at], *upper;
@@ -327,7 +327,7 @@ static bool in_one_region(size_t from, size_t to)
     return from < to;
 }
 
-/* What is known of a question is known for as long as its region is as it was, and no longer. */
+/* Caches a query, which must be valid until its region changes, and no longer. */
 static void note(size_t from, size_t to, size_t nr_runs)
 {
     const struct ww_range range = { .start = addr_of(from), .end = addr_of(to) };

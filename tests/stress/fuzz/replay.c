@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runs a harness over every file of its corpus, or over the files that are named
- * on the command line, without libFuzzer: what was found once is tested by any
- * compiler in every `make check`. No file at all is a failure.
+ * Runs a harness over every file of its corpus, or over the files on the command line,
+ * without libFuzzer: so every `make check` tests again what was found once, with any
+ * compiler. Fails if there is no file.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 static size_t nr_files;
 
-/* Each input lies in memory of exactly its size, so that a tool like valgrind sees what reads beyond it. */
+/* Each input lies in memory of exactly its size, so that a tool like valgrind finds reads beyond it. */
 static int run_file(const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -33,7 +33,7 @@ static int run_file(const char *path)
         free(data);
         return 1;
     }
-    /* The last line of a run that ends early names the input. */
+    /* So the last line of a run that crashes names the input. */
     printf("%s\n", path);
     fflush(stdout);
     LLVMFuzzerTestOneInput(data, size);

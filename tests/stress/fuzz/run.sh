@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# run.sh NAME...: runs the harnesses for FUZZ_SECONDS each, two at a time, from
-# the committed corpus. What is new goes to fuzz/new/NAME, inputs that show
-# something wrong to fuzz/found/NAME-*, both in the build folder. One line each.
-# tests/stress/fuzz/run.sh merge NAME...: renews the committed corpus with what is new.
+# run.sh NAME...: runs the harnesses for FUZZ_SECONDS each, two at a time, from the
+# committed corpus. New inputs go to fuzz/new/NAME, inputs that fail to
+# fuzz/found/NAME-*, both in the build folder. Prints one line each.
+# tests/stress/fuzz/run.sh merge NAME...: condenses new inputs into the committed corpus.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 corpus=$(cd "$(dirname "$0")" && pwd)/corpus
 seconds=${FUZZ_SECONDS:-600}
-# A broken input must not take the machine with it; user faults are the harness's own business.
+# The harnesses have SIGSEGV handlers of their own.
 export ASAN_OPTIONS="allow_user_segv_handler=1:$ASAN_OPTIONS"
-# Nothing of the caller's may choose a backend or a source.
+# The caller's environment must not choose a backend or a source.
 unset WW_BACKEND WW_PAGEMAP WW_DEBUG
 
 one() {
@@ -35,11 +35,11 @@ one() {
 merge() {
     small=$build/fuzz/small
     rm -rf "$small" && mkdir -p "$small"
-    # Named inputs stay; the others are named by their content and chosen anew.
+    # Inputs with a name stay; the others, which are named by their hash, are selected anew.
     find "$corpus/$1" -type f ! -name '????????????????????????????????????????' -exec cp {} "$small" \;
     mkdir -p "$corpus/$1" "$build/fuzz/new/$1"
     "$build/fuzz/$1" -set_cover_merge=1 -max_len=1024 "$small" "$corpus/$1" "$build/fuzz/new/$1" >"$build/fuzz/$1.merge.log" 2>&1 || return
-    # No more than 60, and 100 kB: `make check` stays quick, and the archive small.
+    # No more than 60, and 100 kB, so that `make check` stays quick and the archive small.
     rest=$((60 - $(ls "$small" | grep -vcE '^[0-9a-f]{40}$')))
     ls -S "$small" | grep -E '^[0-9a-f]{40}$' | sed "1,${rest}d" | (cd "$small" && xargs -r rm --)
     while [ "$(cat "$small"/* | wc -c)" -gt 100000 ]; do

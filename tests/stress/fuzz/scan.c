@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * writewatch-pagemap.h on this process, with masks, ranges, limits and flags of
- * any kind, by the ioctl where there is one and by reads. The memory that is
- * looked at is of many kinds; parts of it are watched, so that all categories
- * occur.
+ * any kind, by the ioctl where the kernel has it and by reads. The scanned memory is of
+ * many kinds, and parts of it are watched, so that all categories occur.
  *
- * Results ascend within the range, are no more than asked for, match the filter
- * and tell nothing else than was asked; an error is one that the header names
- * and leaves outputs alone; and where both sources can answer they agree.
+ * Results must ascend within the range, be no more than asked for, match the filter and
+ * have no other categories than asked for. An error must be one that the header names,
+ * and leave outputs unchanged. Where both sources can answer they must agree.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,7 +23,7 @@
 #define KNOWN_FLAGS UINT64_C(3)
 
 static uint64_t page;
-static char *area; /* between mappings that are none */
+static char *area; /* nothing is mapped before and after it */
 static struct ww_pagemap *handles[2];
 static struct ww_context *ctx; /* NULL: nothing can be watched here */
 
@@ -37,7 +36,7 @@ static void map_area(void)
     area =
         mmap(APART, NR_PAGES * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     must(area != MAP_FAILED && fd >= 0 && !ftruncate(fd, 8 * page), "memory");
-    /* A huge page would make neighbours of pages that are written one by one. */
+    /* With a huge page one write would make many pages present. */
     madvise(area, NR_PAGES * page, MADV_NOHUGEPAGE);
     must(mmap(area + 16 * page, 8 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
              MAP_FAILED,
@@ -47,7 +46,7 @@ static void map_area(void)
     must(!mprotect(area + 40 * page, 8 * page, PROT_NONE), "mprotect");
 }
 
-/* Written, read, dropped: as the input has it. What is not mapped or open is left alone. */
+/* Writes, reads or drops a page, as the input says; leaves unmapped and PROT_NONE pages alone. */
 static void touch(unsigned int at, unsigned int how)
 {
     char *byte = area + at % NR_PAGES * page;
@@ -74,7 +73,7 @@ static void set_up(void)
     } else {
         ctx = NULL;
     }
-    /* Where a source does not work, the other one is asked twice. */
+    /* Where the ioctl does not work, both handles use reads. */
     setenv("WW_PAGEMAP", "read", 1);
     must(!ww_pagemap_open(&handles[1], 0), "reads");
     setenv("WW_PAGEMAP", "ioctl", 1);
@@ -99,7 +98,7 @@ static bool is_documented(ssize_t error)
     return error == -EINVAL || error == -EOPNOTSUPP || error == -EPERM;
 }
 
-/* What must be refused whatever the kernel is. */
+/* The error with which any kernel's scan must fail, or 0. */
 static ssize_t expected_refusal(const struct ww_pagemap *handle, const struct ww_pagemap_scan *scan,
                                 const struct ww_page_region *vec, size_t vec_len)
 {
@@ -137,7 +136,7 @@ static void check_regions(const struct ww_pagemap_scan *asked, const struct ww_p
          "walk_end %#llx", (unsigned long long)asked->walk_end);
 }
 
-/* One call, with everything that can be said of any. Returns the number of regions or the error. */
+/* Makes one call, with the checks that hold for all. Returns the number of regions or the error. */
 static ssize_t scan_once(struct ww_pagemap *handle, struct ww_pagemap_scan *scan, struct ww_page_region *vec,
                          size_t vec_len)
 {
@@ -166,7 +165,7 @@ static ssize_t scan_once(struct ww_pagemap *handle, struct ww_pagemap_scan *scan
     return nr;
 }
 
-/* PRESENT and SWAPPED are told by both sources, and do not depend on who asked before. */
+/* Both sources know PRESENT and SWAPPED, and earlier scans do not change them. */
 static void compare_sources(const struct ww_pagemap_scan *scan, struct ww_page_region *vec)
 {
     static struct ww_page_region other[MAX_REGIONS + 1];
@@ -188,7 +187,8 @@ static void compare_sources(const struct ww_pagemap_scan *scan, struct ww_page_r
 
 /* ---- one input ---- */
 
-/* Near the area mostly. Reads look at each page, so that they are never asked about all of memory. */
+/* A range mostly near the area. Scans by reads look at each page, so they never get all of the address space.
+ */
 static void take_range(struct input *input, bool by_reads, struct ww_pagemap_scan *scan)
 {
     unsigned int kind = take(input, 1), from = take(input, 1), to = take(input, 1);
@@ -212,7 +212,7 @@ static void take_range(struct input *input, bool by_reads, struct ww_pagemap_sca
     }
 }
 
-/* Mostly what can be told. */
+/* Mostly categories that exist. */
 static uint64_t take_mask(struct input *input)
 {
     unsigned int kind = take(input, 1);
@@ -238,7 +238,7 @@ static void fuzz_scan(struct input *input)
     if ((kind & 0xe0) == 0xe0) {
         vec_len = take(input, 1) & 1 ? 0 : SIZE_MAX - take(input, 1);
     }
-    /* On to the end, in a few steps. */
+    /* Goes on towards the end, in a few calls. */
     for (int i = 0; i < 4; i++) {
         ssize_t nr = scan_once(handles[by_reads], &scan, (kind & 0xf0) == 0xf0 ? NULL : vec, vec_len);
 

@@ -4,9 +4,9 @@
  * wrap around, flags, arrays, in any order, by the backend that tracks nothing
  * and by the best one.
  *
- * A call fails with an error that the header names for it, and then its outputs
- * are as they were. What is reported ascends within the range, is watched and fits;
- * what was written to watched memory is reported.
+ * A call may fail only with an error that the header names for it, and must then leave
+ * its outputs unchanged. Reported pages must ascend within the range, be watched and
+ * fit into the array; pages of watched memory that were written must be reported.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,9 +35,9 @@ static const int errors[][12] = {
     [FIND] = { ENOENT, EINVAL, ECHILD },
     [GET] = { EINVAL, ENOENT, ENOMEM, ECHILD },
     [RESET] = { EINVAL, ENOENT, ENOMEM, ECHILD },
-    /* Those of ww_watch() too. */
+    /* Also those of ww_watch(). */
     [DISCARD] = { EINVAL, EEXIST, EBUSY, ENOMEM, EPERM, EMFILE, ENFILE, ENOENT, EACCES, ECHILD },
-    /* And of mprotect(2). */
+    /* Also those of mprotect(2). */
     [PROTECT] = { EINVAL, ENOENT, ENOMEM, ECHILD, EACCES },
     [FILL] = { EEXIST, EOPNOTSUPP, EINVAL, ENOENT, EFAULT, ENOMEM, ECHILD },
     [DEMAND] = { EINVAL, ENOENT, EEXIST, EOPNOTSUPP, EAGAIN, ENOMEM, EBADF, EBUSY, ECHILD },
@@ -98,7 +98,7 @@ static unsigned int take_flags(struct input *input)
     return kind == 255 ? take(input, 4) : kind % 8;
 }
 
-/* The pages of the area that a range has a byte of. */
+/* The pages of the area of which a range has at least a byte. */
 static void pages_of(const char *addr, size_t len, size_t *ret_from, size_t *ret_to)
 {
     uintptr_t start = (uintptr_t)addr, end = start + len, low = (uintptr_t)area, high = low + NR_PAGES * page;
@@ -131,7 +131,7 @@ static void write_pages(size_t at, size_t nr)
 
 /* ---- answers ---- */
 
-/* Takes pages out of what must be reported; each behind the one before, within the range. */
+/* Checks a reported page: it must follow the last one and lie within the range. */
 static void take_page(const char *addr, size_t len, uintptr_t at, uintptr_t *last)
 {
     must(at % page == 0 && at >= *last, "%#zx behind %#zx", (size_t)at, (size_t)*last);
@@ -139,7 +139,7 @@ static void take_page(const char *addr, size_t len, uintptr_t at, uintptr_t *las
     *last = at + page;
 }
 
-/* What lies before @end and was not reported was not written. */
+/* All written pages before @end must have been reported. */
 static void check_complete(const char *addr, uintptr_t end, const bool *reported)
 {
     size_t from, to;
@@ -310,13 +310,13 @@ static void change(struct input *input)
         check_error(RESET, err);
         break;
     case 2:
-        /* Nothing was dropped: a page that was written may be forgotten, and may not. */
+        /* The pages were not dropped, so the library may still report those that were written, or not. */
         err = ww_discard(ctx, addr, len);
         check_error(DISCARD, err);
         forget(addr, len);
         break;
     default:
-        /* Only the area: memory of this program must stay as it is. */
+        /* Only in the area, because other memory of this program must not change. */
         pages_of(addr, len, &from, &to);
         madvise(area + from * page, (to - from) * page, MADV_DONTNEED);
         memset(written + from, 0, to - from);
@@ -358,7 +358,7 @@ static void fill(struct input *input)
         check_error(DEMAND, ww_fill_on_demand(ctx, addr, len, kind & 64 ? NULL : fill_page, &area));
         return;
     }
-    /* No further than the source of ours goes. */
+    /* No more than the harness's own content has. */
     if (source == content && len > sizeof(content) && len < SIZE_MAX / 2) {
         len = sizeof(content);
     }

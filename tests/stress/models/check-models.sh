@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Checks every state of each model in this folder: as it is, when nothing may fail, and once for
-# each word of its line "MUTATIONS:", when something must. Names of models as arguments choose some.
-# Exit code 77: no spin.
+# check-models.sh [MODEL...]: searches every state of each model in this folder, or of those named: as it is, when no
+# assertion may fail, and once for each word of its line "MUTATIONS:", when one must. Exit code 77: spin is missing.
 set -u
 
 top=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +15,7 @@ command -v spin >/dev/null || {
 cd "$work" || exit 99
 failed=0
 
-# search MODEL [-DNAME]: prints how many errors spin finds in how many states; fails where it cannot look at all.
+# search MODEL [-DNAME]: prints how many errors spin finds, and in how many states; fails if the search is incomplete.
 search() {
     rm -f pan* ./*.trail
     spin ${2:+"$2"} -a "$top/$1.pml" >said 2>&1 &&
@@ -30,7 +29,7 @@ search() {
     sed -n 's/.*errors: \([0-9]*\).*/\1/p; s/^ *\([0-9.e+]*\) states, stored.*/\1/p' said | tr '\n' ' '
 }
 
-# check MODEL WANTED [-DNAME]: WANTED is 0 or 1.
+# check MODEL WANTED [-DNAME]: WANTED is 0 if no error may be found, 1 if one must.
 check() {
     name="$1${3:+ $3}"
     if ! found=$(search "$1" ${3:+"$3"}); then

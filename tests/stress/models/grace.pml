@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The grace period of the mprotect backend: linux/backends/mprotect/grace.c, and who stands on it in
+ * The grace period of the mprotect backend: linux/backends/mprotect/grace.c, and its users in
  * linux/backends/mprotect/fault.c and linux/backends/mprotect/mprotect.c.
  *
- * Two threads store to one page, one of them twice; where it is armed, their handlers open it and set its dirty bit,
- * which they find by a table. One thread gets and resets the page, one replaces the table and frees the old one, one
- * only waits for handlers, as a thread that gets another region does. Of the epoch nothing but its parity matters.
+ * Two threads store to one page, one of them twice; while it is armed, their signal handlers open it and set its dirty
+ * bit, which they find by a table. One thread gets and resets the page, one replaces the table and frees the old one,
+ * one only waits for handlers, as a thread that gets another region does. Only the parity of the epoch matters.
  *
- * No write that was over when a get began is missed, and no table is used that was freed.
+ * Checked: a get misses no write that was complete when the get began, and no handler uses a freed table.
  *
- * Without its guards it fails:
- *   NO_MUTEX      grace periods of several threads mix
- *   ONE_FLIP      a handler that has read the epoch and not yet counted itself is not waited for
- *   NO_WAIT       bits are read, and tables freed, without waiting
- *   ARM_FIRST     a reset arms the page and clears its bit after that
- *   BIT_FIRST     the handler sets the bit and opens the page after that
+ * Each mutation takes a guard away, and must fail:
+ *   NO_MUTEX      grace periods of several threads overlap
+ *   ONE_FLIP      a grace period does not wait for a handler that has read the epoch and not yet counted itself
+ *   NO_WAIT       threads read bits, and free tables, without waiting
+ *   ARM_FIRST     a reset arms the page first and clears its bit then
+ *   BIT_FIRST     the handler sets the bit first and opens the page then
  *
  * MUTATIONS: -DNO_MUTEX -DONE_FLIP -DNO_WAIT -DARM_FIRST -DBIT_FIRST
  */
@@ -25,11 +25,11 @@ byte at_work[2];
 bool grace_lock;
 
 bool is_open, dirty;
-bool unreported; /* written, and not in an answer since */
+bool unreported; /* the page was written, and no answer has reported it since */
 
 bit table;
 bool freed[2];
-byte nr_over; /* processes */
+byte nr_over; /* processes that have ended */
 
 inline lock_grace()
 {
@@ -142,6 +142,6 @@ init {
         run other()
     }
     nr_over == NR_WRITERS + 3;
-    /* The next get would report it. */
+    /* The next get would report every write. */
     assert(!unreported || dirty)
 }

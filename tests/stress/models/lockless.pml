@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Questions that are asked without a lock (linux/lockless.c), about one page.
+ * The fast path (linux/lockless.c): cached queries that are answered without a lock, about one page.
  *
- * A thread asks without the lock, with or without a reset, while others write, answer with
- * the lock, move the page's bit into the latch (VirtualProtect), and give the memory to another
- * tracker of the process. Checked: who asks is never told "clean" about a write that was over
- * before the question and that nobody else was told of since, and in the end every
- * write was told or can still be asked for, whoever tracks the page by then.
+ * A thread (Asker) answers a cached query without the lock, with or without a reset, while others write, answer
+ * with the lock, move the page's bit into the latch (VirtualProtect), and give the memory to another tracker of
+ * the process. Checked: a query never answers "clean" if a write was complete before the query and no other
+ * answer has reported it since; and in the end every write was reported or can still be, whoever tracks the page
+ * by then.
  *
- * Each of these takes a guard away, and must show a fault:
- *   RESETS       the question resets without the lock, and gives back what it took in vain
- *   UNCHECKED    the epoch is not looked at again behind the scan
- *   LATE         an epoch ends behind a change, not before it
+ * Each mutation takes a guard away, and must fail:
+ *   RESETS       the query resets without the lock, and latches what it found if its answer does not count
+ *   UNCHECKED    the query does not compare the epoch again after the scan
+ *   LATE         an epoch ends after a change, not before it
  *
  * MUTATIONS: -DRESETS -DUNCHECKED -DLATE
  */
@@ -20,20 +20,20 @@
 
 bit dirty;       /* the kernel's bit of the page */
 bit latched;     /* our latch */
-bit tracker;     /* whose the page is */
+bit tracker;     /* which one has the page */
 byte epoch = 1;  /* of the region */
-byte noted;      /* the epoch that the note about the question was made in; 0: none */
+byte noted;      /* the epoch in which the query was cached; 0: it is not cached */
 bit locked;      /* the region's lock */
 
-bit owed[2];     /* a write was made under this tracker, and nobody was told yet */
-byte nr_told;    /* how often somebody was told of a write under ours */
+bit owed[2];     /* a write was made under this tracker that no answer has reported yet */
+byte nr_told;    /* how many answers reported a write under ours */
 
 #define LOCK atomic { !locked -> locked = 1 }
 #define UNLOCK locked = 0
 
 inline end_epoch() { epoch++ }
 
-/* A resetting scan, by whoever holds the lock: what is found is told, or put into the latch. */
+/* A resetting scan, with the lock held: its caller reports or latches what it finds. */
 inline scan_and_reset(found)
 {
     d_step { found = dirty; dirty = 0 }
@@ -94,7 +94,7 @@ proctype Latcher()
     UNLOCK
 }
 
-/* ww_unwatch() here, ww_watch() there: what was owed here is owed no more. */
+/* ww_unwatch() here, ww_watch() there: writes that were not reported here need not be any more. */
 proctype Giver()
 {
     LOCK;
@@ -131,7 +131,7 @@ proctype Asker()
 #endif
             if
             :: good ->
-                /* Told: clean. */
+                /* The answer is "clean" unless found. */
                 assert(found || !must || nr_told != told_before || !owed[OURS])
             :: else ->
 #ifdef RESETS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- models of the schemes without a lock, every state of them; needs spin, takes a minute or two ----
+# ---- searches every state of the models of lock-free schemes; needs spin, takes a minute or two ----
 EXTRA_DIST += %D%/check-models.sh %D%/grace.pml %D%/lockless.pml %D%/notes.pml %D%/uffd-sync.pml %D%/worker.pml
 
 check-models:

@@ -4,17 +4,17 @@
  * dlls/ntdll/remote.c. Three threads make a change each, under Wine's lock. The queue has room for two. Two threads
  * drain it, one of which begins to watch the memory in between.
  *
- * A drain applies each change that was queued before it began, or all that are possible (overflow), and no entry
- * that is not complete. Every change of watched memory is queued.
+ * Checked: a drain applies each change that was queued before it began, or after an overflow all possible changes, and
+ * no incomplete entry. Every change of watched memory is queued.
  *
- * Without its guards it fails:
- *   NO_WINE_LOCK   two threads queue at once: what is behind an incomplete entry is not applied
- *   NO_SEQ         a drain goes by how many entries were begun
- *   NO_OVERFLOW    a change that finds the queue full is forgotten
- *   NO_ROOM        an entry is overwritten that is not applied yet
- *   FREE_FIRST     entries are freed before they are applied
- *   OVERFLOW_FIRST an overflow counts as applied before all is applied
- *   NO_DRAIN_LOCK  two drain at once: one returns while the other is in the middle of an entry
+ * Each mutation takes a guard away, and must fail:
+ *   NO_WINE_LOCK   two threads queue at once: a drain stops at an incomplete entry and does not apply those after it
+ *   NO_SEQ         a drain applies as many entries as were begun
+ *   NO_OVERFLOW    a thread drops its change if the queue is full
+ *   NO_ROOM        a thread overwrites an entry that is not applied yet
+ *   FREE_FIRST     a drain frees entries before it applies them
+ *   OVERFLOW_FIRST a drain counts an overflow as applied before it applies all changes
+ *   NO_DRAIN_LOCK  two threads drain at once: one returns while the other is in the middle of an entry
  *   WATCH_FIRST    memory is watched before the filter matches it
  *
  * MUTATIONS: -DNO_WINE_LOCK -DNO_SEQ -DNO_OVERFLOW -DNO_ROOM -DFREE_FIRST -DOVERFLOW_FIRST -DNO_DRAIN_LOCK -DWATCH_FIRST

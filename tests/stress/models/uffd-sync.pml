@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The handler thread of the uffd-sync backend and what others do beside it without a lock that it takes:
- * linux/backends/uffd_sync/handler.c, linux/backends/uffd_sync/table.c, collect_runs() of linux/backends/uffd_sync/uffd_sync.c.
+ * The handler thread of the uffd-sync backend, which takes no lock, and the threads that work beside it:
+ * linux/backends/uffd_sync/handler.c, table.c, and collect_runs() of uffd_sync.c.
  *
- * Two threads store to one page, one of them twice; where it is protected they wait until the handler has opened it. The
- * handler finds the dirty bit by a table. One thread gets and resets the page. The table is changed
- * twice, one after the other (table_lock), by building the spare one anew; the second change ends a watch beside
- * the page and frees the bits of that.
+ * Two threads store to one page, one of them twice; while it is protected they wait until the handler has opened it.
+ * The handler finds the dirty bit by a table. One thread gets and resets the page. Another changes the table twice, one
+ * change after the other (table_lock), and builds the spare table for each; the second change ends a watch beside the
+ * page and frees that watch's bits.
  *
- * No write that was over when a get began is missed, no table is read while it is built, and
- * no bits are used that were freed.
+ * Checked: a get misses no write that was complete when the get began, nobody reads a table while it is built, and
+ * nobody uses freed bits.
  *
- * Without its guards it fails:
- *   NO_SETTLE       a get does not wait for the batch at work
- *   NO_TABLE_WAIT   a change of the table does not
- *   PROTECT_FIRST   a reset protects the page and takes its bit after that
- *   MARK_FIRST      the handler sets the bit and opens the page after that
- *   ONE_TABLE       the table in use is changed where it is
+ * Each mutation takes a guard away, and must fail:
+ *   NO_SETTLE       a get does not wait until the handler has finished its batch
+ *   NO_TABLE_WAIT   a change of the table does not wait for that
+ *   PROTECT_FIRST   a reset protects the page first and takes its bit then
+ *   MARK_FIRST      the handler sets the bit first and opens the page then
+ *   ONE_TABLE       a thread changes the table that is in use
  *
  * MUTATIONS: -DNO_SETTLE -DNO_TABLE_WAIT -DPROTECT_FIRST -DMARK_FIRST -DONE_TABLE
  */
 bool is_open, dirty, unreported;
-bool waiting[2];   /* a store in the kernel */
-bool beside;       /* a fault of the watch beside the page waits */
-byte batches;      /* modulo 4: who waits for another value just waits longer */
-bit table;         /* which of the two the handler finds */
-bool is_built[2];  /* somebody is writing to it */
+bool waiting[2];   /* a store that faulted and waits in the kernel */
+bool beside;       /* a fault in the watch beside the page waits */
+byte batches;      /* odd while the handler is at work; modulo 4, so a waiting thread may wait longer */
+bit table;         /* which of the two the handler uses */
+bool is_built[2];  /* a thread is building it */
 bool has_beside[2];
 bool freed_beside;
 byte nr_over;
@@ -49,7 +49,7 @@ proctype writer(bit me; byte nr)
 
 inline open_page()
 {
-    /* The ioctl opens and wakes in one step. */
+    /* The ioctl opens the page and wakes the threads in one step. */
     atomic { is_open = true; waiting[0] = false; waiting[1] = false }
 }
 
@@ -113,7 +113,7 @@ proctype getter()
     nr_over++
 }
 
-/* Builds a table; without the watch beside the page if it is to be removed. */
+/* Builds a table, without the watch beside the page if @removes. */
 inline change(removes)
 {
 #ifdef ONE_TABLE

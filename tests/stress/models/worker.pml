@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread that was made in advance (linux/kernel/worker.c), two who have work for it, and who ends it. A word says what
- * the thread is at and counts its jobs; whoever waits sleeps in a futex until that word is not what it was.
+ * A worker that was made in advance (linux/kernel/worker.c), two threads that have a job for it, and one that ends it.
+ * A word holds the worker's state and counts its jobs; threads that wait sleep in a futex until the word changes.
  *
- * Each of the two gives one job, if the thread is idle, and waits for its end or leaves it. When both are over,
- * the third ends the thread, or leaves it alone with a job that is not over. Checked: a job that was given is run
- * once, with what it was given, and is over for who waits for it; and nobody sleeps for ever.
+ * Each of the two gives one job, if the worker is idle, and waits for its end or does not. When both have ended, the
+ * third ends the worker, or detaches it with a job that is not done (ORPHAN, which worker.c calls DETACHED). Checked: a
+ * job that was given runs once, with its own argument, and is done for the thread that waits for it; and no thread
+ * sleeps forever.
  *
- * Without its guards it fails:
- *   NO_CLAIM     the thread is not claimed before it is told what to do: one job takes the place of another
- *   NO_COMPARE   who sleeps does not compare the word first: the wake comes before the sleep
- *   NO_ORPHAN    a thread that is at work is told to leave, and its job's end overwrites that
+ * Each mutation takes a guard away, and must fail:
+ *   NO_CLAIM     a thread does not claim the worker before it sets the job: one job replaces another
+ *   NO_COMPARE   the futex does not compare the word before a thread sleeps: the wake may come before the sleep
+ *   NO_ORPHAN    the third tells a busy worker to leave, and the end of its job overwrites that
  *
  * MUTATIONS: -DNO_CLAIM -DNO_COMPARE -DNO_ORPHAN
  */
@@ -18,11 +19,11 @@ mtype = { IDLE, CLAIMED, BUSY, ORPHAN, LEAVING };
 
 mtype state = IDLE;
 byte turn;              /* the rest of the word */
-byte arg;               /* what the thread is to run */
+byte arg;               /* the job that the worker is to run */
 bool asleep[5];         /* by process */
 byte nr_runs[3];        /* of each job */
 bool has_left;
-byte nr_over;           /* of those who give jobs */
+byte nr_over;           /* givers that have ended */
 
 inline wake()
 {

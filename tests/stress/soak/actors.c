@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads at work on the shared regions: those that write, those that have the
+ * Threads that work on the shared regions: those that write, those that have the
  * kernel write, those that harvest, and those that protect and decommit. A turn of
- * each is short, and leaves every page as others expect it: readable, and writable
- * where others write.
+ * each is short, and leaves every page as other threads expect it: readable, and
+ * writable where they write.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static struct soak_region *choose_region(struct soak_actor *actor)
     return &soak.regions[soak_below(actor, SOAK_NR_REGIONS)];
 }
 
-/* Few pages often, so that threads meet; any page else. */
+/* Often one of the first pages, so that threads write to the same ones; otherwise any page. */
 static size_t choose_page(struct soak_actor *actor, const struct soak_region *region)
 {
     size_t limit = soak_below(actor, 4) ? region->nr_common : 16;
@@ -81,7 +81,7 @@ void soak_harvest(struct soak_actor *actor)
 
     choose_range(actor, region, &first, &nr);
     switch (soak_below(actor, 8)) {
-    case 0: /* looks, and copies for nothing now and then */
+    case 0: /* queries without a reset, and copies half of the time, which is not needed */
         found = soak_ask(actor, region, first, nr, false, capacity);
         found = soak_below(actor, 2) ? 0 : found;
         break;
@@ -108,7 +108,7 @@ void soak_harvest(struct soak_actor *actor)
 
 /* ---- changing ---- */
 
-/* Pages of a changer's own, somewhere in a region. */
+/* Pages that only one changer writes, somewhere in a region. */
 struct part {
     struct soak_region *region;
     size_t first, nr;
@@ -147,7 +147,7 @@ static void protect(struct soak_actor *actor, const struct part *part, enum soak
     soak_log(part->region, actor, "protect", part->first, part->nr, access);
 }
 
-/* To nothing at all, where nobody may copy meanwhile; others may ask. */
+/* Protects the part against reads too. No thread may copy meanwhile; others may query. */
 static void hide(struct soak_actor *actor, const struct part *part)
 {
     soak_begin_change(part->region);
@@ -159,11 +159,12 @@ static void hide(struct soak_actor *actor, const struct part *part)
     soak_end_change(part->region);
 }
 
-/* The memory is gone, and what was in it: so it is from the shadow. */
+/* Decommits the part, and clears it in the shadow. */
 static void decommit(struct soak_actor *actor, const struct part *part)
 {
     _Atomic uint64_t *shadow = &part->region->shadow[part->first * SOAK_WORDS];
-    /* In small regions: what was once replaced is not asked about in the fastest way any more. */
+    /* Only in small regions: the library does not scan a region as dense any more once a part was replaced.
+     */
     bool replace = part->region->nr_pages < 1500 && soak_below(actor, 2);
     size_t nr_stale = 0;
     int err;
@@ -220,7 +221,7 @@ void soak_change(struct soak_actor *actor)
     write_part(actor, &part);
 }
 
-/* Blocks that are kept for a while, and freed by whoever comes by: so the heap's locks are shared. */
+/* Allocates blocks and frees those of any thread, so that threads compete for the heap's locks. */
 int soak_use_heap(uint64_t *random)
 {
     static _Atomic(char *) kept[64];

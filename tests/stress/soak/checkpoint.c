@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Checkpoints. Everybody who is at work on shared regions stands still; then a last
- * harvest makes each region's shadow complete, and what differs from memory is a
- * write that no answer has reported. With nobody writing, nothing more may be
- * reported, and of known writes exactly those.
+ * Checkpoints. All threads that work on shared regions stand still; then a last
+ * harvest makes each region's shadow complete, and a difference from memory is a write
+ * that no answer has reported. While no thread writes, nothing more may be reported;
+ * and after known writes exactly those.
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static void resume_all(void)
     atomic_fetch_add(&soak.pause, 1);
 }
 
-/* ---- what is lost ---- */
+/* ---- lost writes ---- */
 
 static void show_log(struct soak_region *region, size_t page)
 {
@@ -76,7 +76,7 @@ static void show_lost(struct soak_region *region, size_t page, size_t word, uint
     show_log(region, page);
 }
 
-/* Counts lost writes, shows the first few, and makes the shadow right, so that each counts once. */
+/* Counts lost writes, shows the first few, and corrects the shadow, so that each counts once. */
 static void compare(struct soak_region *region)
 {
     size_t nr_lost = 0, shown_page = SIZE_MAX, nr_shown = 0;
@@ -109,7 +109,7 @@ static void compare(struct soak_region *region)
     }
 }
 
-/* ---- what is too much ---- */
+/* ---- reports without a write ---- */
 
 static void count_spurious(struct soak_region *region, const char *when, size_t nr, void *first)
 {
@@ -123,7 +123,7 @@ static void count_spurious(struct soak_region *region, const char *when, size_t 
     }
 }
 
-/* A stamp in a page, by the thread whose word it is. */
+/* Writes a stamp to a page, in the name of the thread that writes to that word. */
 static void write_known(struct soak_actor *actor, struct soak_region *region, size_t page)
 {
     struct soak_actor *writer = actor;
@@ -169,7 +169,7 @@ static void expect_written(struct soak_actor *actor, struct soak_region *region,
     }
 }
 
-/* Some here and there, and sometimes a long run. */
+/* Writes to scattered pages, and sometimes to a long run, and checks the answers. */
 static void check_known_writes(struct soak_actor *actor, struct soak_region *region)
 {
     static char written[SOAK_MAX_PAGES];
@@ -211,7 +211,7 @@ static void check_region(struct soak_actor *actor, struct soak_region *region)
     count_spurious(region, "after known writes and a reset", nr, actor->pages[0]);
 }
 
-/* Its neighbours have allocated meanwhile: the next may lie anywhere, also in the same place. */
+/* Other threads have allocated meanwhile, so the new region may lie anywhere, also in the same place. */
 static void replace(struct soak_actor *actor, struct soak_region *region)
 {
     size_t nr_pages = region->nr_pages;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Regions of one thread's own that come and go all the time, also while the shared
- * ones are being checked. The only writer is the only harvester, so every answer is
- * known: the pages just written, and no other. Meanwhile other threads ask about
- * the same addresses, which may be released and allocated again at any moment.
+ * Threads (churners) that allocate and release regions of their own all the time, also
+ * while the shared ones are being checked. The only writer of such a region is its only
+ * harvester, so every answer is known: the pages just written, and no others. Meanwhile
+ * other threads (prowlers) query the same addresses, which may be released and allocated
+ * again at any moment.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,11 @@
 #define MAX_WRITTEN 24
 
 struct slot {
-    atomic_uintptr_t base; /* for those who ask */
+    atomic_uintptr_t base; /* 0: no region; prowlers read it */
     atomic_size_t nr_pages;
 };
 
-/* What a churner holds. */
+/* A churner's regions. */
 struct holding {
     struct slot slots[NR_SLOTS];
 };
@@ -26,7 +27,7 @@ struct holding {
 static size_t choose_size(struct soak_actor *actor)
 {
     switch (soak_below(actor, 32)) {
-    case 0: /* in 32 bits there is not as much room */
+    case 0: /* a 32-bit program has less address space */
         return 1 + soak_below(actor, sizeof(void *) > 4 ? 12000 : 3000);
     case 1:
     case 2:
@@ -64,7 +65,7 @@ static size_t write_some(struct soak_actor *actor, char *base, size_t nr_pages, 
     return kept;
 }
 
-/* The answer is what is expected; what else there is does not matter where answers are not exact. */
+/* Queries and compares the answer; where answers are not exact it may have more pages. */
 static void expect(struct soak_actor *actor, char *base, size_t nr_pages, bool reset, void **expected,
                    size_t nr_expected, const char *when)
 {
@@ -98,7 +99,7 @@ static void expect(struct soak_actor *actor, char *base, size_t nr_pages, bool r
     }
 }
 
-/* Drops all of the memory. What a protect has latched before is reported still, nothing else. */
+/* Decommits all of the region. Afterwards pages are reported that a protect latched before, and no others. */
 static void drop_all(struct soak_actor *actor, char *base, size_t nr_pages, void **written, size_t nr)
 {
     bool latch = soak_below(actor, 2);
@@ -173,7 +174,7 @@ void soak_churn(struct soak_actor *actor)
     }
     exercise(actor, base, nr_pages);
     if (!soak_below(actor, 3)) {
-        /* Dirty, as often as not. */
+        /* Releases it with written pages half of the time. */
         if (soak_below(actor, 2)) {
             write_some(actor, base, nr_pages, written);
         }
@@ -192,8 +193,8 @@ void soak_churn_end(struct soak_actor *actor)
     }
 }
 
-/* Asks about what others allocate and release. Any result will do, but addresses lie where they were asked
- * for. Nothing is reset: the owner counts on every answer. */
+/* Queries regions that churners allocate and release. The call may fail, but all addresses must lie in the
+ * range. It resets nothing, because the churner expects its own writes in its answers. */
 void soak_prowl(struct soak_actor *actor)
 {
     struct soak_actor *other = &soak.actors[soak_below(actor, soak.nr_actors)];

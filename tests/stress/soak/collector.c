@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread that does as garbage collectors do: it suspends others wherever they
- * happen to be, asks what was written, and lets them go on. In between it takes
- * no lock and allocates nothing, for that would be a deadlock of the program's
- * own; the calls about write watches are what must not need any.
+ * A thread that works as garbage collectors do: it suspends other threads wherever they
+ * are, queries what was written, and resumes them. In between it takes no lock and
+ * allocates nothing, because a suspended thread may hold the lock; the calls about write
+ * watches must not need such a lock either.
  */
 #include "soak.h"
 
-/* Anybody but itself, and the thread that checks. */
+/* Any threads but the collector itself and the one that checks. */
 static size_t choose_actors(struct soak_actor *actor, struct soak_actor **chosen)
 {
     size_t nr = 0;
@@ -20,7 +20,7 @@ static size_t choose_actors(struct soak_actor *actor, struct soak_actor **chosen
     return nr;
 }
 
-/* Of a region that one of the suspended is changing it only asks. */
+/* Gets or resets, and copies; only queries a region that a suspended thread is changing. */
 static void ask_about(struct soak_actor *actor, struct soak_region *region)
 {
     size_t capacity = soak_below(actor, 4) ? SOAK_MAX_PAGES : 1 + soak_below(actor, 100);

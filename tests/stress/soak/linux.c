@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the soak test takes from its system, over libwritewatch: any backend, by
- * WW_BACKEND. Memory changes as the preload has it changed under Wine. Threads
- * are suspended by a signal, as a collector does it, and a timer's signals
- * interrupt whoever it may be.
+ * The soak test's system (struct soak_system) over libwritewatch, with any backend, by
+ * WW_BACKEND. Memory changes as Wine and the preload change it. A signal suspends
+ * threads, as collectors do it, and a timer's signals interrupt any of them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +80,7 @@ static int resume(struct soak_actor **actors, size_t nr)
     return signal_all(actors, nr, SIGUSR2, &resumed);
 }
 
-/* The alarm is for those who work. */
+/* The alarm interrupts worker threads, and not the one that checks. */
 static void enter(struct soak_actor *actor)
 {
     struct itimerval timer = { .it_interval = { .tv_usec = 900 }, .it_value = { .tv_usec = 900 } };
@@ -115,7 +114,7 @@ static double seconds(void)
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* As long as was asked for, whatever signals come. */
+/* Sleeps the whole time, also if signals interrupt it. */
 static void nap(unsigned int us)
 {
     struct timespec time = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
@@ -149,7 +148,8 @@ static int system_open(void)
     char path[] = "/tmp/soak-XXXXXX";
     int err = ww_open(&ctx, NULL);
 
-    /* Programs with many threads share few heaps: so a suspended thread may hold the lock of any. */
+    /* One heap for all threads, so that a suspended thread may hold its lock, as in programs with many
+     * threads. */
     mallopt(M_ARENA_MAX, 1);
     if (err) {
         soak_say("skipped: no backend: %s\n", strerror(-err));
@@ -205,7 +205,7 @@ static int change_protection(char *addr, size_t len, int prot)
     return ww_protect(ctx, addr, len, prot);
 }
 
-/* As Wine does: the mapping is replaced by one that cannot be used. */
+/* As Wine does: replaces the mapping by one without access. */
 static int replace_mapping(char *addr, size_t len)
 {
     struct ww_hold hold;
@@ -224,7 +224,7 @@ static int replace_mapping(char *addr, size_t len)
     return err;
 }
 
-/* As other programs do: the pages are dropped. */
+/* As other programs do: drops the pages. */
 static int drop_pages(char *addr, size_t len)
 {
     int err = madvise(addr, len, MADV_DONTNEED) ? -errno : ww_discard(ctx, addr, len);
@@ -240,7 +240,7 @@ static int decommit(char *addr, size_t len)
                                                                      : replace_mapping(addr, len);
 }
 
-/* The mapping is replaced by somebody who does not know of us. */
+/* Replaces the mapping without a call of the library, if the backend notices that. */
 static int replace(char *addr, size_t len)
 {
     void *again;
@@ -257,7 +257,7 @@ static int commit(char *addr, size_t len)
     return change_protection(addr, len, PROT_READ | PROT_WRITE);
 }
 
-/* VirtualProtect() moves what is dirty out of the page tables. */
+/* As VirtualProtect() does, latches dirty pages. */
 static int protect(char *addr, size_t len, enum soak_access access)
 {
     static const int prots[] = {
@@ -281,7 +281,7 @@ static int reset(char *addr, size_t len)
     return ww_reset(ctx, addr, len);
 }
 
-/* ---- what else goes on ---- */
+/* ---- other work ---- */
 
 static int kernel_write(char *dst, const void *src, size_t len, bool by_file)
 {

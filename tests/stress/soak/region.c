@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Regions that threads share, the stamps in them, and the shadow of each: a copy
- * that is kept as an incremental snapshot keeps it, by copying each page after it
- * was reported.
+ * Regions that threads share, the stamps in them, and the shadow of each: a copy such
+ * as an incremental snapshot, for which each page is copied after it was reported.
  *
- * Copies of one page may overlap, also with one that was suspended half way. So a
- * word of the shadow only ever takes a higher stamp: each word has one writer, whose
- * stamps ascend. A word that the kernel is in the middle of writing may be read
- * torn; its check bits tell, and the rest of it will be reported again.
+ * Several threads may copy a page at once, and one of them may be suspended half way. So
+ * a word of the shadow takes only a higher stamp: each word has one writer, whose stamps
+ * ascend. A word that the kernel is just writing may be read torn; its check bits show
+ * that, and the page will be reported again.
  *
- * Where memory goes away or cannot be read for a while, its owner keeps copies out
- * by the region's gate. It is taken after the answer, so that questions meet every
- * state of the memory, and it is no lock of the system's: a collector that has
- * suspended its owner only tries it.
+ * A thread that drops memory or makes it unreadable for a while keeps others from
+ * copying by the region's gate. Copying threads take it after the answer, so that
+ * queries meet every state of the memory. It is no lock of the system's: a collector
+ * only tries it, because it may have suspended the thread that holds it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +164,7 @@ void soak_copy_answer(struct soak_region *region, void **pages, size_t nr)
     }
 }
 
-/* An answer holds pages of the range, ascending, each once. */
+/* An answer must hold pages of the range, ascending, each once. Returns how many do. */
 static size_t check_answer(const struct soak_actor *actor, char *start, size_t nr_pages, ssize_t nr)
 {
     char *pos = start;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * soak [--seconds=N] [--seed=N] [--ROLE=N]...: the soak test's options, threads and
- * summary (soak.h says what it is about). Ends by itself; exit code 0 only if no
- * write was lost, nothing was reported that was not written, and nobody hung; 1 if so,
- * 2 for a bad command line, 3 for a deadlock, 4 if nothing is wrong but that pages were
- * reported which nobody has written, 77 where the system cannot do it.
+ * summary (soak.h says what it tests). Exit codes: 0 if no write was lost, no page was
+ * reported that was not written, and no thread hung; 1 if a write was lost or a call
+ * failed; 2 for a bad command line; 3 for a deadlock; 4 if the only fault is that pages
+ * were reported which no thread has written; 77 where the system cannot run it.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -204,7 +204,7 @@ static void set_stage(void)
     be_ready();
 }
 
-/* Collectors end first: nobody can be suspended who has gone. */
+/* Collectors end first, because they cannot suspend threads that have ended. */
 static void join_all(bool collectors)
 {
     for (size_t i = 1; i < soak.nr_actors; i++) {
@@ -228,7 +228,7 @@ static int summarize(double seconds)
         sum.nr_harvests += soak.actors[i].nr_harvests;
         sum.nr_pages += soak.actors[i].nr_pages;
         sum.nr_suspends += soak.actors[i].nr_suspends;
-        /* Who has done nothing has tested nothing. */
+        /* A thread that has done nothing has tested nothing. */
         if (!soak.actors[i].nr_operations) {
             soak_say("%s %u never got a turn\n", soak.actors[i].role, soak.actors[i].kind);
             nr_bad++;

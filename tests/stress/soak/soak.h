@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The soak test: threads that write, harvest, protect, decommit, allocate and
- * suspend each other at once, for as long as one likes. One source for a Windows
- * program (windows.c) and one over the library (linux.c).
+ * suspend each other at once, for as long as --seconds says. One source makes a Windows
+ * program (with windows.c) and one over the library (with linux.c).
  *
- * What is to hold: a copy of each region that is kept by harvests alone equals
- * the region whenever everybody stands still; nothing is reported then that was
- * not written; and every thread gets on.
+ * It checks that a copy of each region (its shadow), made of reported pages only, equals
+ * the region whenever all threads stand still; that nothing is reported then that was
+ * not written; and that every thread makes progress.
  */
 #ifndef SOAK_H
 #define SOAK_H
@@ -28,46 +28,47 @@ enum soak_access { SOAK_NONE, SOAK_READ, SOAK_WRITE, SOAK_EXECUTE };
 
 struct soak_actor;
 
-/* What the test takes from the system it runs on. Calls return a negative number on failure. */
+/* The system that the test runs on. Calls return a negative number on failure. */
 struct soak_system {
     const char *name;
-    /* Says what is to be expected here in the soak's fields. */
+    /* Sets the fields of struct soak that say what to expect. 0, or the exit code of the program. */
     int (*open)(void);
     void (*close)(void);
-    /* Watched memory, committed and writable; and its end. */
+    /* Allocates watched memory, committed and writable; and releases it. */
     char *(*allocate)(size_t len);
     int (*release)(char *base, size_t len);
     int (*commit)(char *addr, size_t len);
     int (*decommit)(char *addr, size_t len);
-    /* As decommit, but what tracks writes is not told, where it promises to notice: more may be reported. */
+    /* As decommit; but where the backend promises to notice it is not told. More pages may be reported then.
+     */
     int (*replace)(char *addr, size_t len);
     int (*protect)(char *addr, size_t len, enum soak_access access);
     ssize_t (*get)(char *addr, size_t len, bool reset, void **pages, size_t capacity);
     int (*reset)(char *addr, size_t len);
     /* Has the kernel write into memory, through a pipe or a file; by one thread only. */
     int (*kernel_write)(char *dst, const void *src, size_t len, bool by_file);
-    /* A little of what programs do that has nothing to do with write watches. */
+    /* Does some work without write watches, as programs do. */
     int (*ordinary)(uint64_t *random);
-    /* Stops threads wherever they are; all stand still on the return. */
+    /* Suspends threads wherever they are; all stand still when it returns. */
     int (*suspend)(struct soak_actor **actors, size_t nr);
     int (*resume)(struct soak_actor **actors, size_t nr);
-    /* Called by each thread first. */
+    /* Each thread calls it first. */
     void (*enter)(struct soak_actor *actor);
     double (*seconds)(void);
     void (*nap)(unsigned int us); /* 0: only lets others run */
-    /* Take no lock that a suspended thread may hold. */
+    /* These two take no lock that a suspended thread may hold. */
     void (*say)(const char *text, size_t len);
     void (*die)(int status);
 };
 
 extern const struct soak_system soak_system;
 
-/* A thread of the test. Counts are written by itself alone and read at the end. */
+/* A thread of the test. Only the thread itself changes its counts, and they are read at the end. */
 struct soak_actor {
     const char *role;
     void (*step)(struct soak_actor *actor);
-    unsigned int number; /* among all */
-    unsigned int kind;   /* among those of its role */
+    unsigned int number; /* its number among all */
+    unsigned int kind;   /* its number among those of its role */
     bool pauses;         /* stands still at checkpoints */
     unsigned int id;     /* of its stamps; 0: writes none to shared regions */
     uint64_t random, sequence;
@@ -84,19 +85,20 @@ struct soak_actor {
 
 #define SOAK_NR_LOGGED 128
 
-/* What was asked of a region lately, for the message about a lost write. */
+/* A recent call on a region, for the message about a lost write. */
 struct soak_log_entry {
     _Atomic(const char *) what;
     atomic_uint actor, first, nr, result;
 };
 
-/* A watched region that threads share. Everything but what is atomic changes only while they stand still. */
+/* A watched region that threads share. Members that are not atomic change only while all of them stand still.
+ */
 struct soak_region {
     char *base;
     size_t nr_pages;
     size_t nr_common;         /* pages for all writers; each changer owns a part of the rest */
-    _Atomic uint64_t *shadow; /* what a snapshot tool would have, by harvests alone */
-    atomic_uint gate;         /* who copies, or who may not be copied from: see region.c */
+    _Atomic uint64_t *shadow; /* the copy of reported pages */
+    atomic_uint gate;         /* how many threads copy, and whether one changes memory: see region.c */
     atomic_uint nr_logged;
     struct soak_log_entry log[SOAK_NR_LOGGED];
 };
@@ -110,13 +112,13 @@ struct soak {
     struct soak_options options;
     bool exact;         /* nothing is reported that was not written */
     bool kernel_writes; /* system calls may write into clean pages */
-    bool two_levels;    /* decommit drops what was written, but not what a protect has latched */
+    bool two_levels;    /* decommit makes written pages clean, but not those that a protect has latched */
     unsigned int nr_ids;
     struct soak_region regions[SOAK_NR_REGIONS];
     struct soak_actor *actors;
     size_t nr_actors;
-    atomic_uint pause;    /* odd: everybody is to stand still */
-    atomic_uint nr_ready; /* threads that have begun; none works before all have */
+    atomic_uint pause;    /* odd: all threads with ->pauses are to stand still */
+    atomic_uint nr_ready; /* threads that have started; none works before all have */
     atomic_bool stop, stop_collectors;
     atomic_uint nr_lost, nr_spurious, nr_deadlocks, nr_failed, nr_checkpoints;
 };
@@ -125,7 +127,7 @@ extern struct soak soak;
 
 uint64_t soak_random(uint64_t *state);
 
-/* A part of a system's ordinary work: 0 or -1. */
+/* For ->ordinary: allocates and frees. 0 or -1. */
 int soak_use_heap(uint64_t *random);
 
 static inline size_t soak_below(struct soak_actor *actor, size_t limit)
@@ -133,9 +135,9 @@ static inline size_t soak_below(struct soak_actor *actor, size_t limit)
     return soak_random(&actor->random) % limit;
 }
 void soak_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* A call that has to succeed did not. */
+/* Counts and prints a failure if @ret is negative. */
 void soak_must(const struct soak_actor *actor, const char *what, long ret);
-/* For the watchdog's and other messages: what a thread is at. */
+/* Says what a thread is doing, for the watchdog's and other messages. */
 static inline void soak_doing(struct soak_actor *actor, const char *what)
 {
     atomic_store_explicit(&actor->doing, what, memory_order_relaxed);
@@ -145,7 +147,7 @@ static inline void soak_doing(struct soak_actor *actor, const char *what)
 uint64_t soak_stamp(struct soak_actor *actor);
 bool soak_is_stamp(uint64_t value);
 unsigned int soak_stamp_id(uint64_t stamp);
-/* The words of a common page in which stamps of an id go. */
+/* The words of a common page that the thread with this id writes. */
 void soak_words_of(unsigned int id, size_t *ret_first, size_t *ret_nr);
 static inline _Atomic uint64_t *soak_word(const struct soak_region *region, size_t page, size_t word)
 {
@@ -157,19 +159,19 @@ void soak_region_open(struct soak_region *region, size_t nr_pages);
 void soak_region_close(struct soak_region *region);
 void soak_log(struct soak_region *region, const struct soak_actor *actor, const char *what, size_t first,
               size_t nr, size_t result);
-/* Copying is allowed between these; false: not now. */
+/* A thread copies between begin and end. False: memory is being changed. */
 bool soak_try_copy(struct soak_region *region);
 void soak_begin_copy(struct soak_region *region);
 void soak_end_copy(struct soak_region *region);
-/* Nobody copies between these. */
+/* No thread copies between these two. */
 void soak_begin_change(struct soak_region *region);
 void soak_end_change(struct soak_region *region);
 void soak_copy(struct soak_region *region, size_t first, size_t nr);
 void soak_copy_answer(struct soak_region *region, void **pages, size_t nr);
-/* Asks for pages [first, first + nr); the answer is in actor->pages. */
+/* Queries pages [first, first + nr) and puts the answer into actor->pages. */
 size_t soak_ask(struct soak_actor *actor, struct soak_region *region, size_t first, size_t nr, bool reset,
                 size_t capacity);
-/* Asks with reset until nothing is left, with arrays of @capacity, and copies. Returns the number of pages.
+/* Gets and resets until nothing is left, with arrays of @capacity, and copies. Returns the number of pages.
  */
 size_t soak_harvest_all(struct soak_actor *actor, struct soak_region *region, size_t capacity);
 void soak_reset_and_copy(struct soak_actor *actor, struct soak_region *region, size_t first, size_t nr);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- the soak test: all calls at once, for as long as one likes; and unit tests under ThreadSanitizer ----
+# ---- the soak test: all calls at once, for any time; and unit tests under ThreadSanitizer ----
 SOAK_COMMON = %D%/soak.c %D%/region.c %D%/actors.c %D%/churn.c \
 	%D%/collector.c %D%/checkpoint.c %D%/watchdog.c
 
@@ -24,13 +24,13 @@ endif
 
 SCRIPT_TESTS += %D%/test-soak.sh
 
-# Half of the time as a Windows program under the shim, half of it natively, each backend in turn.
+# As a Windows program under the shim all the time, and beside it natively, with each backend for a third of it.
 SOAK_SECONDS = 1800
 soak: all %D%/soak
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/%D%/soak.sh $(SOAK_SECONDS) \
 		$${SOAK_SEED:-$$(date +%s)} 60
 
-# Random operations of one thread, each answer checked against a model: other seeds each time, about half an hour.
+# Random operations of one thread, each answer compared with a model: new seeds each time, about half an hour.
 soak-random: all
 	WW_BUILDDIR='$(abs_builddir)' WW_FIRST_SEED=$$(date +%s) WW_SEEDS=$${WW_SEEDS:-300} WW_OPERATIONS=1000000 \
 		$(SHELL) $(srcdir)/tests/system/wine/test-random.sh

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# soak.sh SECONDS SEED LIMIT: the soak test as a Windows program under the shim
+# soak.sh SECONDS SEED LIMIT: runs the soak test as a Windows program under the shim
 # (64-bit, and 32-bit where this Wine can) all the time, and beside it natively with
-# each backend in turn. LIMIT is the seconds after which standing still is a
-# deadlock. Each part's last line is shown, and everything of a part that fails.
+# each backend in turn. A thread without progress for LIMIT seconds is a deadlock. Prints
+# the last line of each part, and the output of a part that fails.
 . "$(dirname "$0")/../../system/wine/env.sh"
 seconds=$1 seed=$2 limit=$3
 soak=$build/tests/stress/soak
 failed=0 ran=0
 
-# Pages that the kernel has moved since it runs. One that is moved at the moment of its reset comes out as
-# written (tests/system/kernels/test-moving.c): the only ones that may be reported without having been written.
+# Prints how many pages the kernel has moved since it booted. A page that is moved at the moment of its reset comes
+# out as written (tests/system/kernels/test-moving.c). No other page may be reported that was not written.
 nr_moved() {
     sed -n 's/^pgmigrate_success //p' /proc/vmstat
 }
 
-# run NAME COMMAND...: the command is killed long after it should have ended by itself.
+# run NAME COMMAND...: runs one part and counts it if it fails.
 run() {
     name=$1 before=$(nr_moved)
     shift
@@ -33,7 +33,7 @@ run() {
             status=0
         fi
     fi
-    # Who says nothing has not run.
+    # A part that prints no summary has not run.
     [ $status != 0 ] || grep -q '^soak: seconds=' "$soak/$name.out" || status=none
     [ $status = 0 ] || {
         failed=$((failed + 1))
@@ -49,7 +49,8 @@ native() {
         --seed="$seed" --limit="$limit"
 }
 
-# One heap for all threads, as if there were many; the watchdog's own word is heard long before the timeout.
+# One heap for all threads, so that they share its lock as many threads do. The watchdog ends a run that hangs long
+# before the timeout.
 windows() {
     MALLOC_ARENA_MAX=1 shim $((wine_seconds + 2 * limit + 60)) "$1" --seconds=$wine_seconds --seed="$seed" \
         --limit="$limit"

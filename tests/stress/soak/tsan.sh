@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Builds the engine and the unit tests that have threads with ThreadSanitizer, in a
-# folder of its own (tsan/), runs each, and says of each: passed, or what was
-# reported. What cannot run under ThreadSanitizer is named with its reason.
+# folder of its own (tsan/), runs each, and prints for each that it passed or what was
+# reported, or why it cannot run under ThreadSanitizer.
 #
-# Not run: collectors and alarms of the soak test, and the concurrent test that
-# suspends writers. ThreadSanitizer puts a signal off that arrives while a thread computes, and
-# calls its handler at the next call it knows: which may be one that the library makes after
-# it has blocked signals and taken a lock, so that the thread is suspended with the lock held; or none for long.
-# Nor kernel writes: it takes read(2) into a page for a plain store that races with the
-# harvesters' loads, which it is, and the test is made to stand.
+# Not run: collectors and alarms of the soak test, and the concurrent test that suspends
+# writers. When a signal arrives while a thread computes, ThreadSanitizer calls its handler
+# only at the thread's next call that it intercepts. That may take long, or be a call that
+# the library makes after it has blocked signals and taken a lock: then the thread is
+# suspended with the lock held. Nor kernel writes: ThreadSanitizer takes read(2) into a page
+# for a plain store that races with the harvesters' loads. It is one, and the test is made
+# to handle that.
 set -u
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
 build=$build/tsan
 tests="tests/unit/engine/test-page-set tests/unit/kernel/test-heap tests/unit/engine/test-region tests/unit/engine/test-lockless tests/unit/fill/test-fill tests/unit/backends/test-uffd-sync tests/unit/engine/test-concurrent"
-# gcc 12's runtime cannot map its shadow where addresses are spread more widely than it knows.
+# gcc 12's runtime cannot map its shadow memory if the kernel randomizes more than 28 bits of addresses.
 fixed=
 [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -le 28 ] || fixed="setarch -R"
 failed=0
@@ -31,11 +32,12 @@ mkdir -p "$build"
 }
 cd "$build" || exit 1
 
-# run NAME SECONDS COMMAND...: prints a line.
+# run NAME SECONDS COMMAND...: runs a test and prints a line about it.
 run() {
     name=$1 seconds=$2
     shift 2
-    # A test that forks ends its children with this exit code; threads that a child leaves behind are not ours.
+    # With reports a process ends with exit code 66, also the children that tests fork; a child's leftover threads are
+    # no fault of the library.
     TSAN_OPTIONS="suppressions=$top/tests/stress/soak/tsan.supp exitcode=66" \
         timeout -k 5 "$seconds" $fixed "$@" >"$name.out" 2>&1
     status=$?

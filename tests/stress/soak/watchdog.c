@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The watchdog: a thread that nobody suspends, which ends the run if another one
- * that is not meant to stand still has made no progress for too long. It says what
- * each is at; nothing it does needs a lock that one of them may hold.
+ * The watchdog: a thread that is never suspended, which ends the run if another thread
+ * has made no progress for too long and is not standing still at a checkpoint. It prints
+ * what each thread is doing, and needs no lock that one of them may hold.
  */
 #include "soak.h"
 

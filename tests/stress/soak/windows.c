@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the soak test takes from its system, as a Windows program: write watches,
+ * The soak test's system (struct soak_system) for a Windows program: write watches,
  * ReadFile() into watched memory, SuspendThread(). With --stock=1 it expects no
- * more than what Wine's own write watches do.
+ * more than stock Wine's write watches do.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static HANDLE pipe_read, pipe_write, file;
 
 /* ---- threads ---- */
 
-/* All stand still when this returns: asking for a context waits for that. */
+/* All threads stand still when this returns, because GetThreadContext() waits for that. */
 static int suspend(struct soak_actor **actors, size_t nr)
 {
     CONTEXT context = { .ContextFlags = CONTEXT_CONTROL };
@@ -77,7 +77,7 @@ static void say(const char *text, size_t len)
     WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), text, len, &nr, NULL);
 }
 
-/* Without unloading anything: a suspended thread may hold the loader's lock. */
+/* Unloads no DLL, because a suspended thread may hold the loader's lock. */
 static void die(int status)
 {
     TerminateProcess(GetCurrentProcess(), status);
@@ -163,7 +163,7 @@ static int reset(char *addr, size_t len)
     return ResetWriteWatch(addr, len) ? -1 : 0;
 }
 
-/* ---- what else goes on ---- */
+/* ---- other work ---- */
 
 static int kernel_write(char *dst, const void *src, size_t len, bool by_file)
 {
@@ -206,7 +206,7 @@ static int start_thread(void)
     return 0;
 }
 
-/* Opening a file has the system allocate, under its own locks. */
+/* To open a file, the system allocates under its own locks. */
 static int look_for_file(void)
 {
     HANDLE nothing =

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# container.sh: `writewatch run` outside, Wine inside a container that is laid out like the Steam Linux Runtime: /usr of
-# a Debian 11 (glibc 2.31), the home folder at its own path with Wine, the command and the preload in it, as they were
-# built here, the host below /run/host. The preload must step in there; where its path does not exist inside, the
-# program must run all the same. Needs bubblewrap, and root the first time (wine.sh); as root, what runs in the
-# container runs as nobody.
+# container.sh: runs `writewatch run` outside and Wine inside a container that is laid out like the Steam Linux
+# Runtime: /usr of a Debian 11 (glibc 2.31), the home folder at its own path with Wine, the command and the preload in
+# it, as they were built here, the host below /run/host. The preload must attach there; where its path does not exist
+# inside, the program must run without it. Needs bubblewrap, and root the first time (wine.sh); called by root, the
+# container's programs run as nobody.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../debian/debian.sh"
@@ -19,7 +19,7 @@ verdict() {
     case $1 in FAILED:*) failed=1 ;; esac
 }
 
-# Nobody cannot enter every build folder, and this is a gigabyte: thus in /var/tmp.
+# Lays the folders out in /var/tmp: the user nobody cannot enter every build folder, and they take a gigabyte.
 lay_out() {
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/writewatch-container.XXXXXX")
     trap 'rm -rf "$work"' EXIT
@@ -38,7 +38,7 @@ lay_out() {
     chmod -R a+rX "$work"
 }
 
-# As pressure-vessel has it, but for the graphics drivers: see docs/CONTAINERS.md.
+# Prints the container's command: as pressure-vessel's, without the graphics drivers (docs/CONTAINERS.md).
 contain() {
     echo bwrap --die-with-parent --unshare-pid --ro-bind "$runtime/usr" /usr --ro-bind "$runtime/etc" /etc \
         --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64 \
@@ -47,18 +47,18 @@ contain() {
         --setenv WINEDLLOVERRIDES winemenubuilder.exe,mscoree,mshtml= --chdir "$home"
 }
 
-# The container ends with its first process, so that one waits for Wine's server.
+# The container ends with its first process, so that process waits for Wine's server.
 wine='timeout 300 wine/bin/wine "$@"; code=$?; timeout 60 wine/bin/wineserver -w; exit $code'
 
-# runs COMMAND...: a Windows program in the container by COMMAND, with its answers in $answers, what else is said in
-# $said and how it ended, if not well, in $answers as well.
+# runs COMMAND...: runs a Windows program in the container by COMMAND. $answers is its output, and its exit code unless
+# that is 0; $said is what is on standard error.
 runs() {
     answers=$($as "$@" sh -c "$wine" sh watch.exe 2>"$work/said" </dev/null || echo "exit code $?")
     answers=$(printf '%s\n' "$answers" | tr -d '\r' | tr '\n' ',')
     said=$(sort -u "$work/said")
 }
 
-# expect WHAT PATTERN: the answers are right, and all that is said is lines like this, at least one.
+# expect WHAT PATTERN: the answers must be right, and $said must be lines that match PATTERN, at least one.
 expect() {
     if [ "$answers" != 'dirty pages: 1 5 9,dirty pages: 2,' ]; then
         verdict "FAILED: $1: the program says $answers and besides: ${said:-nothing}"
@@ -69,7 +69,7 @@ expect() {
     fi
 }
 
-# All the tests of what Windows programs see. Wine by itself does not pass them (docs/evidence/CONFORMANCE.md).
+# The conformance program must pass. Stock Wine does not pass it (docs/evidence/CONFORMANCE.md).
 conforms() {
     if told=$($as "$home/bin/writewatch" run -- $container sh -c "$wine" sh conformance.exe strict 2>&1 \
         </dev/null); then

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# older.sh [ARCH...]: the preload as it is built here, in a Debian 11 (glibc 2.31): programs start with it and the dynamic
-# loader says nothing, and a Windows program has its answers under Wine 5.0.3, which the preload leaves alone: that
-# one's ntdll is ntdll.dll.so, without a table of system calls. For i386 the preload is the one that `make
+# older.sh [ARCH...]: the preload of this build in a Debian 11 (glibc 2.31): programs must start with it without a
+# message of the dynamic loader, and a Windows program must get its answers under Wine 5.0.3, which the preload leaves
+# alone, because its ntdll.dll.so has no table of system calls. For i386 the preload is the one that `make
 # check-packages` has built. Needs root and a network.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,7 @@ verdict() {
     case $1 in FAILED:*) failed=1 ;; esac
 }
 
-# find_preload ARCH FOLDER: puts it there.
+# find_preload ARCH FOLDER: copies the preload for ARCH to FOLDER.
 find_preload() {
     if [ "$1" = "$(dpkg --print-architecture)" ]; then
         cp "$build/.libs/$name" "$2/"
@@ -28,7 +28,7 @@ find_preload() {
     fi
 }
 
-# loads ARCH: ordinary programs start, have it mapped, and nothing but that is said.
+# loads ARCH: ordinary programs must start, have the preload mapped, and print nothing else.
 loads() {
     said=$(in_debian "$root" "$1" sh -c 'export LD_PRELOAD=/srv/'$name'
         perl -e "print qq(started\n)"
@@ -44,7 +44,7 @@ loads() {
 
 quiet_wine='WINEDEBUG=-all WINEDLLOVERRIDES=winemenubuilder.exe,mscoree,mshtml= WINEPREFIX=/root/prefix'
 
-# runs ARCH: a Windows program under the Wine of that Debian.
+# runs ARCH: runs a Windows program under the Wine of that Debian.
 runs() {
     program=watch.exe wine=wine64
     [ "$1" = amd64 ] || program=i686/watch.exe wine=wine32

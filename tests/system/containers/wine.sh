@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced, after debian.sh and fresh.sh: a 64-bit Wine 10 that runs with Debian 11's glibc 2.31, where Debian itself has
-# Wine 5.0.3 only. Its Windows half, which knows nothing of glibc, is Debian 13's package as it is. Its Unix half
-# (loader, server, *.so) is compiled in a Debian 11 from the source of that package, without X11, fonts and sound. It
-# runs wherever it is put, and is kept as an archive.
+# Sourced, after debian.sh and fresh.sh: makes a 64-bit Wine 10 that runs with Debian 11's glibc 2.31; Debian 11 itself
+# has only Wine 5.0.3. The Windows half, which does not depend on glibc, is Debian 13's package unchanged. The Unix half
+# (loader, server, *.so) is compiled in a Debian 11 from the source of that package, without X11, fonts and sound. This
+# Wine runs in any folder, and is kept as an archive.
 wine_archive=$cache/wine-10-bullseye-amd64.tar.gz
 
-# wine_source WORK: Debian's source, checked by apt against the archive's signature. Debian leaves out what can be
-# generated, and its rules generate it; only their ./configure is for the system that compiles.
+# wine_source WORK: fetches Debian's source, which apt checks against the archive's signature. The source has no
+# generated files: Debian's rules make them, without their ./configure, which wine_compile runs on the other system.
 wine_source() {
     root=$1/trixie
     fresh trixie amd64 "$root"
@@ -27,9 +27,9 @@ $1|/srv/wine"
         autoreconf -f'
 }
 
-# wine_compile WORK: the Unix half, and both halves in WORK/tree. Debian's server and loader differ about where data/nls
-# lies, hence the link. Wine takes a zlib1.dll as its own only with a mark in it, which on Debian an installation's
-# script makes.
+# wine_compile WORK: compiles the Unix half, and puts both halves into WORK/tree. Debian's server and loader look for
+# the nls files in different folders, hence the link. Wine takes a zlib1.dll for its own only with a mark in it, which
+# on Debian an installation script writes.
 wine_compile() {
     root=$1/bullseye
     fresh bullseye amd64 "$root"
@@ -61,7 +61,7 @@ $1|/srv/wine"
         { printf "Wine builtin DLL"; head -c 16 /dev/zero; } | dd bs=1 seek=64 conv=notrunc of=$zlib'
 }
 
-# old_glibc_wine: makes $wine_archive where it is not there yet.
+# old_glibc_wine: makes $wine_archive, unless it exists.
 old_glibc_wine() {
     [ ! -f "$wine_archive" ] || return 0
     [ "$(id -u)" = 0 ] || skip "$wine_archive is not there yet, and to make it needs root"

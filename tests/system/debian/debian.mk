@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- Debians in folders, for tests of Wine, packages, containers, documents and kernels ----
+# ---- Debian systems in folders, for tests of Wine, packages, containers, documents and kernels ----
 EXTRA_DIST += %D%/debian.sh %D%/fresh.sh %D%/root.sh

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced: a Debian of any release and architecture in a folder, by debootstrap, and commands inside it. Mounts live in
-# a mount namespace and go away with the command. Needs root. What cannot be done ends the script with exit code 77 and
-# a reason. Set by who sources this: $mounts, lines of FROM|TO, folders to be seen inside as well.
+# Sourced: makes a Debian of any release and architecture in a folder, by debootstrap, and runs commands inside it.
+# Mounts live in a mount namespace and go away with the command. Needs root. Where a step cannot be done, the script
+# ends with exit code 77 and a reason. The sourcing script sets $mounts: lines FROM|TO, folders that are mounted
+# inside.
 cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch
 mounts=
 
@@ -15,7 +16,8 @@ need_debootstrap() {
         skip "debootstrap is not installed"
 }
 
-# unpack SUITE ARCH PACKAGE,PACKAGE... FOLDER LOG: packages and what they need, unpacked; none of their programs is run.
+# unpack SUITE ARCH PACKAGE,PACKAGE... FOLDER LOG: unpacks packages and those they depend on, and runs none of their
+# programs.
 unpack() {
     need_debootstrap
     rm -rf "$4.new" "$4.part"
@@ -29,7 +31,8 @@ unpack() {
     mv "$4.new" "$4"
 }
 
-# Ends the script where this kernel runs no programs for ARCH. Without a compiler for it, debootstrap finds out.
+# need_kernel_for ARCH: ends the script if this kernel runs no programs for ARCH. Without a compiler for ARCH it cannot
+# tell, and debootstrap fails.
 need_kernel_for() {
     [ "$1" = i386 ] || return 0
     try=$(mktemp)
@@ -42,7 +45,7 @@ need_kernel_for() {
     [ $runs = yes ] || skip "this kernel runs no programs for i386"
 }
 
-# bootstrap SUITE ARCH FOLDER LOG: a minimal system, which reaches packages as this one does.
+# bootstrap SUITE ARCH FOLDER LOG: makes a minimal system, with this one's settings for the network and apt.
 bootstrap() {
     need_debootstrap
     need_kernel_for "$2"
@@ -52,7 +55,7 @@ bootstrap() {
     reach_packages "$3"
 }
 
-# reach_packages FOLDER: how packages are reached from here holds in there as well.
+# reach_packages FOLDER: copies this system's settings for the network and apt, so that apt works inside.
 reach_packages() {
     cp /etc/resolv.conf "$1/etc/" 2>/dev/null || true
     for conf in /etc/apt/apt.conf /etc/apt/apt.conf.d/*; do

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced, after debian.sh: fresh Debian systems. Debootstrap's work is kept as an archive, so that each is a copy of
-# its own and none is used twice; apt's downloads are kept as well.
+# Sourced, after debian.sh: makes fresh Debian systems. What debootstrap makes is kept as an archive, so that each
+# system is a copy of its own and none is used twice; apt's downloads are kept as well.
 
-# fresh SUITE ARCH FOLDER: a system as debootstrap leaves it; $mounts has apt's downloads for it.
+# fresh SUITE ARCH FOLDER: makes a system as debootstrap leaves it, and sets $mounts to apt's downloads for it.
 fresh() {
     base=$cache/packages-base-$1-$2.tar
     downloads=$cache/packages-apt-$1-$2

@@ -21,7 +21,7 @@ wine=wine64
 packages="autoconf automake libtool make gcc libc6-dev pkg-config libffi-dev libbsd-dev libjson-c-dev libncurses-dev
     libwine-dev check libseccomp-dev wine $wine"
 
-# install FOLDER: what is not there yet of the packages.
+# install FOLDER: installs the packages that are missing.
 install() {
     in_debian "$1" "$arch" sh -c "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
         --no-install-recommends $(echo $packages)" >>"$root.log" 2>&1 ||

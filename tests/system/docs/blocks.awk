@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Takes the C blocks out of a Markdown file and writes them to files in `folder`.
-# A block behind a line <!-- part of NAME... --> goes on with each program that is
-# named; one with a main() is a program by itself. What is neither is left alone, or
-# an error where `strict` is set. #line has compilers speak of the Markdown file.
+# A block after a line <!-- part of NAME... --> is appended to each named program;
+# another one with a main() is a program by itself. Other blocks are left out, or are
+# an error where `strict` is set. By #line compilers name the Markdown file.
 
 function fail(what)
 {

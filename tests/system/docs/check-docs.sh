@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# check-docs.sh [SUITE]: what README.md and CONTRIBUTING.md tell a newcomer to type, typed by one: an ordinary user with
-# sudo, in a fresh Debian (bookworm) that has git and nothing else, in a clone of HEAD. run-readme.sh does it there. Takes
-# root, a network and about half an hour. The transcript is docs/SUITE.transcript in the build folder.
+# check-docs.sh [SUITE]: runs the commands that README.md and CONTRIBUTING.md tell a newcomer to type: as an ordinary
+# user with sudo, in a fresh Debian (bookworm) that has git and nothing else, in a clone of HEAD, by run-readme.sh.
+# Needs root, a network and about half an hour. The transcript is docs/SUITE.transcript in the build folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../../.." && pwd)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The commands of a Markdown file, those in its blocks of sh, one a line and without comments. Behind one that is to be
-# typed "in another terminal" while it runs, the other one stands first, as the line: while, a tab, the command.
+# Prints the commands in a Markdown file's blocks of sh, one a line and without comments. A command with the comment "in
+# another terminal" runs beside the one before it; the two are one line: while, a tab, the first, a tab, the second.
 
 /^```sh$/ { in_block = 1; next }
 /^```$/ { in_block = 0; next }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- manual pages, installed headers and documents, against what they describe ----
+# ---- manual pages, installed headers and documents, compared with what they describe ----
 SCRIPT_TESTS += %D%/test-abi.sh %D%/test-ci.sh %D%/test-examples.sh %D%/test-guide.sh %D%/test-header.sh %D%/test-links.sh \
 	%D%/test-man.sh %D%/test-messages.sh
 EXTRA_DIST += %D%/blocks.awk %D%/links.awk %D%/messages.awk %D%/paths.awk %D%/libwritewatch.abi %D%/libwritewatch.constants \
@@ -15,7 +15,7 @@ EXTRA_DIST += %D%/blocks.awk %D%/links.awk %D%/messages.awk %D%/paths.awk %D%/li
 	%D%/examples/ww_win32_open.c
 AM_TESTS_ENVIRONMENT += WW_CC='$(CC) $(CFLAGS)'; export WW_CC;
 
-# ---- what README.md and CONTRIBUTING.md have people type, in a fresh Debian; no part of `make check` ----
+# ---- the commands in README.md and CONTRIBUTING.md, run in a fresh Debian; no part of `make check` ----
 EXTRA_DIST += %D%/check-docs.sh %D%/commands.awk %D%/run-readme.sh
 
 check-docs: all

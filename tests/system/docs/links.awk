@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The relative links of a Markdown file outside of its blocks of code, pictures among them, one a line as they are
-# written; with -v anchors=1 the anchors of its headings instead, as forges make them: lower case, no punctuation,
+# Prints the relative links of a Markdown file outside of its blocks of code, with those of pictures, one a line as they
+# are written; with -v anchors=1 the anchors of its headings instead, as forges make them: lower case, no punctuation,
 # a hyphen for each blank.
 
 /^```/ { in_block = !in_block; next }

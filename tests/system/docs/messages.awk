@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The fixed parts of what C files say to people: of each statement that matches the
-# variable `says`, where strings are written as @ and blanks are left out, every
-# string, cut where something is filled in. One a line: file:line, a tab, the text.
-# Strings of macros are not known here; neither are parts of less than six characters.
+# Prints the fixed parts of the messages in C files: every string of each statement that
+# matches the variable `says`, cut where printf() fills something in. For the match,
+# strings are written as @ and blanks are left out. One a line: file:line, a tab, the text.
+# Leaves out strings of macros, and parts of less than six characters.
 
 function forget()
 {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Usage: awk -f paths.awk KNOWN FILE...: the paths below tests/ that a text names and that are not among KNOWN, a line each.
-# A path that goes on with a variable, a pattern or NAME need only begin as a known one does. %D% is a build file's folder.
+# awk -f paths.awk KNOWN FILE...: prints the paths below tests/ that the files name and that KNOWN does not list, one a
+# line. A path with a variable, a pattern or NAME in it need only begin as a known one. %D% is a build file's folder.
 FNR == NR {
     for (path = $0; path ~ /\//; sub(/\/[^\/]*$/, "", path)) {
         known[path] = 1
@@ -23,7 +23,7 @@ function begins_a_known(start, path) {
     return 0
 }
 
-# Of the source or of a build folder: a folder called tests elsewhere is another.
+# Whether the path before tests/ is that of the source or of a build folder.
 function is_ours(before) {
     return before ~ /(^|[^A-Za-z0-9_.\/-])$/ || before ~ /(build|\.\.|[)"}]|\$[A-Za-z_]+)\/$/
 }

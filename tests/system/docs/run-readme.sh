@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# run-readme.sh: types the commands of README.md, then those of CONTRIBUTING.md, one after the other, as a user of the
-# machine, in the folder of the clone. The game is the soak test, which keeps write watches busy for ten seconds;
-# program.c is README's. Prints each command, the end of what it says, and a verdict: the exit code must be 0.
+# run-readme.sh: runs the commands of README.md, then those of CONTRIBUTING.md, one after the other, as a user of the
+# machine, in the folder of the clone. game.exe is the soak test, which keeps write watches busy for ten seconds;
+# program.c is README's. Prints each command, the end of its output, and a verdict: the exit code must be 0.
 set -u
 failed=0
 export WINEDEBUG=-all TERM=xterm
@@ -21,7 +21,7 @@ typed() {
     [ $code = 0 ] && verdict "ok: $1" || verdict "FAILED: exit code $code: $1"
 }
 
-# both COMMAND OTHER: the other one in a terminal while the first runs, until q is pressed.
+# both COMMAND OTHER: runs OTHER in a terminal while COMMAND runs, and ends it with the key q.
 both() {
     printf '$ %s &\n' "$1"
     timeout -k 10 1800 bash -c "$1" >/tmp/first.log 2>&1 </dev/null &
@@ -44,10 +44,10 @@ awk -f tests/system/docs/commands.awk README.md CONTRIBUTING.md >/tmp/commands
 awk '/^```c$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md >program.c
 tab=$(printf '\t')
 while IFS= read -r line <&3; do
-    # Nobody types faster. Debian's wineserver ends with the last program, and a program that starts at that moment
+    # A person types no faster. Debian's wineserver ends with the last program, and a program that starts at that moment
     # fails: "wine client error:0: recvmsg: Connection reset by peer".
     sleep 2
-    # What check.sh has built.
+    # check.sh has built it.
     [ -f game.exe ] || cp build/tests/stress/soak/soak.exe game.exe 2>/dev/null
     case $line in
     "while$tab"*)

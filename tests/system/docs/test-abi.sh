@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What programs built against version 0.2 rely on: functions, their types and the structs of the installed headers
-# (libwritewatch.abi, by libabigail, for x86_64), and the values of the headers' constants (libwritewatch.constants),
-# which debug information does not have. Debian's list of symbols has the same names as the map.
-# test-abi.sh --renew writes both files anew: for what has been added. What has changed or gone takes another soname.
+# Compares the library with what programs built against version 0.2 rely on: functions, their types and the structs of
+# the installed headers (libwritewatch.abi, by libabigail, for x86_64), and the values of the headers' constants
+# (libwritewatch.constants), which debug information does not have. Debian's list of symbols and the map must have the
+# same names. test-abi.sh --renew writes both files anew, for additions. A change or a removal needs another soname.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 library=$build/.libs/libwritewatch.so
@@ -11,13 +11,13 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# differs NAME: what has just been printed.
+# differs NAME: fails, after a difference has been printed.
 differs() {
     echo "FAILED: $1 differs. For additions: WW_BUILDDIR=$build sh $0 --renew; anything else breaks programs"
     failed=1
 }
 
-# A program made of the names prints them. The version's numbers are left out: they are there to change.
+# Prints the constants' values, by a program made of their names. The version's numbers are left out: they change.
 constants() {
     source=$work/constants.c
     printf '#include "%s"\n' "$top"/include/*.h >"$source"
@@ -33,14 +33,14 @@ constants() {
     ${WW_CC:-cc} -o "$work/constants" "$source" && "$work/constants"
 }
 
-# Types of the public headers alone, and nothing of where or by which compiler the library was built.
+# Prints the types of the public headers, without the place and the compiler of the build.
 types() {
     abidw --headers-dir "$top/include" --drop-private-types --exported-interfaces-only --drop-undefined-syms \
         --no-elf-needed --no-corpus-path --no-comp-dir-path --no-show-locs --no-parameter-names --type-id-style hash \
         "$library" | sed "s#path='[^']*/\(dlls\|linux\)/#path='\1/#"
 }
 
-# The names in both lists of functions, each with its version of symbols.
+# Compares the names in both lists of functions, each with its symbol version.
 symbols() {
     awk '/{$/ { version = $1; print " " version "@" version } /^ *ww_/ { sub(";", ""); print " " $1 "@" version }' \
         "$top/linux/libwritewatch.map" | sort >"$work/map"

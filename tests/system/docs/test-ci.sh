@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the forge's workflow runs exists: scripts in the tree, targets in the Makefile of this build, tests by name; and it
-# has no steps besides its one command.
+# What the forge's workflow runs must exist: scripts in the tree, targets in the Makefile of this build, tests by name.
+# The workflow must have no steps besides its one command.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 workflow=$top/.github/workflows/ci.yml

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The examples of the manual pages, and the programs in docs/GUIDE.md: each compiles without a warning against the
-# library of this build and, with every backend that works here, ends in time and is right, or says in one line what
-# the backend cannot do. What is no program has a frame in tests/system/docs/examples, a file of the page's name, which
-# includes the page's blocks as PAGE-1.c and so on.
+# The examples of the manual pages, and the programs in docs/GUIDE.md: each must compile without a warning against the
+# library of this build and, with every backend that works here, end in time with the right output, or say in one line
+# what the backend cannot do. For an example that is no program, tests/system/docs/examples has a file of the page's
+# name, which includes the page's blocks as PAGE-1.c and so on.
 . "$(dirname "$0")/../../common/expect.sh"
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 frames=$top/tests/system/docs/examples
@@ -20,7 +20,7 @@ compile() {
         -o "$2" "$1" -L"$build/.libs" -lwritewatch -Wl,-rpath,"$build/.libs"
 }
 
-# try NAME BACKEND: runs it. What it says is in $out.
+# try NAME BACKEND: runs a program. $out is its output.
 try() {
     out=$(WW_BACKEND=$2 timeout 60 "$work/$1" 2>&1)
     status=$?
@@ -66,14 +66,15 @@ for source in "$work"/*.c; do
     fi
 done
 
-# ---- what they do ----
+# ---- their output with each backend ----
 
 for backend in $backends; do
     for program in $(find "$work" -maxdepth 1 -type f -perm -100 | sort); do
         program=${program##*/}
         try "$program" "$backend"
         case $program:$backend in
-        # Three pages of 10000 bytes, and one at 1 MB. Others may report more, but never a page twice.
+        # The example writes 10000 bytes, which are three pages, and a page at 1 MB. Other backends may report more, but
+        # never a page twice.
         writewatch:uffd | writewatch:uffd-sync | writewatch:mprotect)
             page=$(getconf PAGESIZE)
             [ "$page" != 4096 ] || [ "$(echo $out)" = "8192 12288 16384 1048576" ] || fail "writewatch(3) with $backend: $out"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the documents promise: the programs in docs/GUIDE.md and README.md compile
-# without a warning against the library of this build, and run; and docs/GUIDE.md has
-# each capability in the words of `writewatch probe`.
+# The programs in docs/GUIDE.md and README.md must compile without a warning against
+# the library of this build, and run; and docs/GUIDE.md must describe each capability
+# in the words of `writewatch probe`.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 work=$(mktemp -d) || exit 1
@@ -52,9 +52,9 @@ for source in "$work"/*.c; do
     try "$source"
 done
 
-# ---- what programs say ----
+# ---- texts of programs ----
 
-# has DOCUMENT SAYS FILE...: all that these files say is in the document.
+# has DOCUMENT SAYS FILE...: the document must have all texts in statements of these files that match SAYS.
 has() {
     document=$1 says=$2
     shift 2

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The installed headers, each by itself and first: as C11, gnu11 and C++17, with all warnings as errors, for 32 bits
-# too where the compiler can. A C++ program links against the library of this build and runs.
+# Each installed header must compile as the only and first one: as C11, gnu11 and C++17, with all warnings as errors,
+# for 32 bits too where the compiler can. A C++ program must link against the library of this build and run.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 work=$(mktemp -d) || exit 1
@@ -35,7 +35,7 @@ for word in '' -m32; do
     done
 done
 
-# Each error that a header names has words of the library's own.
+# The library must have its own text for each error that a header names.
 {
     printf '#include <errno.h>\n#include <stdio.h>\n#include <string.h>\n#include <writewatch.h>\n'
     printf 'static int check(int error, const char *name)\n{\n    const char *words = ww_strerror(-error);\n'

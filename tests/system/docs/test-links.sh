@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Each relative link of the documents leads to a file that is in the tree and in the source archive, and to a heading of
-# it. Each path below tests/ that any text names is in the tree, or the build makes it. What README.md links is in the Debian package that has README.md, where the link finds it. README.md is short enough
-# to be read.
+# Each relative link of the documents must lead to a file in the tree and in the source archive, and to one of its
+# headings. Each path below tests/ that any text names must be in the tree, or be made by the build. The Debian package
+# that has README.md must have the files that README.md links, where the links lead. README.md must be short.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 failed=0
@@ -14,7 +14,7 @@ fail() {
 
 cd "$top" || exit 1
 
-# value VARIABLE...: words of variables of the Makefile.
+# value VARIABLE...: prints the words of variables of the Makefile.
 value() {
     names=$(printf '$(%s) ' "$@")
     (cd "$build" && printf 'print-value:\n\t@printf "%%s\\n" %s\n' "$names" |
@@ -41,7 +41,7 @@ in_archive() {
     return 1
 }
 
-# dh_installdocs puts a file beside README.md, whatever folder it lies in, and a folder as it is.
+# dh_installdocs installs a file beside README.md, without its folder, and a folder as a whole.
 package=$(grep -lx README.md debian/*.docs)
 [ "$(echo "$package" | wc -w)" = 1 ] || fail "README.md is not in one Debian package: $package"
 in_package() {
@@ -99,6 +99,6 @@ echo "$(wc -l <"$texts") texts name paths below tests/"
 
 words=$(wc -w <README.md)
 [ "$words" -le 1200 ] || fail "README.md has $words words"
-# A name with another ending would be packed and no link found it.
+# dh_compress would compress files with another ending, and links to them would break.
 grep -q 'dh_compress.*-X\.md' debian/rules || fail "debian/rules compresses documents, so that links between them break"
 exit $failed

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The manual pages against what they describe: they are clean for mandoc and groff; each
-# exported function has a page of its name, a declaration and a versioned symbol, and
+# Compares the manual pages with what they describe: mandoc and groff find no fault in them;
+# each exported function has a page of its name, a declaration and a versioned symbol, and
 # nothing else is exported; each subcommand has a page; environment variables and options
 # are those of the code; titles name the project and its version; and references between
-# our pages lead somewhere. What they say of them, people have to check.
+# the pages lead to pages that exist. Whether the text is true, people have to check.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 library=$build/.libs/libwritewatch.so
@@ -24,7 +24,7 @@ for tool in mandoc nm; do
     }
 done
 
-# each_in NAMES OTHERS TEXT: every one of the names is among the others.
+# each_in NAMES OTHERS TEXT: every name must be among the others.
 each_in() {
     for name in $1; do
         case " $(echo $2) " in
@@ -34,14 +34,14 @@ each_in() {
     done
 }
 
-# both_ways NAMES TEXT OTHERS TEXT: the two lists have the same names.
+# both_ways NAMES TEXT OTHERS TEXT: the two lists must have the same names.
 both_ways() {
     [ -n "$1" ] && [ -n "$3" ] || fail "an empty list: $2, $4"
     each_in "$1" "$3" "$2, not $4"
     each_in "$3" "$1" "$4, not $2"
 }
 
-# references WORD FILE...: what stands behind this macro, a name and its section as name.3.
+# references WORD FILE...: prints what follows the macro WORD, a name and its section, as name.3.
 references() {
     word=$1
     shift
@@ -103,7 +103,7 @@ check_functions() {
 
 check_variables() {
     calls=$(cd "$top" && grep -rhoE 'getenv\([^)]*\)' linux dlls programs)
-    # What is not written out cannot be found in a page.
+    # A name that is not a literal string cannot be looked up in a page.
     odd=$(echo "$calls" | grep -v '^getenv("[A-Z_]*")$')
     [ -z "$odd" ] || fail "an environment variable whose name is not written out: $odd"
     read=$(echo "$calls" | sed -n 's/^getenv("\(WW_[A-Z_]*\)")$/\1/p' | sort -u)
@@ -111,12 +111,12 @@ check_variables() {
     both_ways "$read" "read by the code" "$documented" "in a manual page"
 }
 
-# help_options SUBCOMMAND: the options in its --help, but for those of other commands in quotes and examples.
+# help_options SUBCOMMAND: prints the options in its --help, without those of other commands in quotes and examples.
 help_options() {
     "$build/writewatch" $1 --help | sed "s/'[^']*'//g; /^  writewatch /d" | grep -oE "(^|[^[:alnum:]_-])--?[a-z][a-z-]*" | sed 's/^[^-]//' | sort -u
 }
 
-# Options that a part of a page mentions, on standard input.
+# Prints the options in a part of a page, which is on standard input.
 page_options() {
     awk '{
         for (i = 1; i < NF; i++) {
@@ -134,8 +134,8 @@ section() {
     awk -v name="$1" '/^\.Sh /{ inside = $2 == name } inside' "$2"
 }
 
-# A subcommand's synopsis and the items of its description have the options of its --help; those that all subcommands
-# have are told once, in writewatch(1). What any page says of options exists.
+# A subcommand's synopsis and the items of its description must have the options of its --help; writewatch(1) has those
+# that all subcommands have. Every option that any page mentions must exist.
 check_options() {
     overview=$top/man/writewatch.1
     subcommands=$("$build/writewatch" --help | sed -n 's/.*writewatch \([a-z]*\) .*\[.*/\1/p')
@@ -168,7 +168,7 @@ check_options() {
     done
 }
 
-# A page has its own name, and its first and last line are the project's: no other system's, and this version.
+# A page must have its own name, and in its first and last line the project and this version, not another system.
 check_titles() {
     release=$("$build/writewatch" --version)
     for page in $pages; do

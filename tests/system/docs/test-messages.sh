@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every message that a user can meet has its cause and remedy in exactly one place, a section DIAGNOSTICS of the manual
-# pages of the command, word for word up to what is filled in: in the page of the subcommand, in writewatch(1) for what
-# all of them say, or in a page to which the section leads. docs/TROUBLESHOOTING.md does not repeat them.
+# Every message that a user can meet must stand, with cause and remedy, in exactly one section DIAGNOSTICS of the
+# command's manual pages, word for word except for what printf() fills in: in the page of the subcommand, in
+# writewatch(1) for messages of all of them, or in a page to which the section leads. docs/TROUBLESHOOTING.md must not
+# repeat them.
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -21,7 +22,7 @@ cd "$top" || exit 1
 
 # ---- the sections, as people read them and as they are written ----
 
-# read_page PAGE: without line ends, so that no message is broken.
+# read_page PAGE: prints the section without line ends, so that no message is broken.
 read_page() {
     mandoc -T ascii -O width=1000 "$1" | sed 's/.\x08//g' | awk '/^[A-Z]/{ inside = $1 == "DIAGNOSTICS" } inside' |
         awk '{ sub(/^ +/, ""); printf "%s%s", $0, /-$/ ? "" : " " }' | tr -s ' '
@@ -37,7 +38,7 @@ for page in man/writewatch*.1; do
     sed -n 's/^\.Xr writewatch-\([a-z]*\) 1.*/\1/p' "$work/$name.source" | sort -u >"$work/$name.leads"
 done
 
-# Messages that share a remedy stand one below the other; the last one has it.
+# Of messages that share a remedy, one below the other, the last has it.
 for name in $pages; do
     awk -v name="$name" '
         /^\.It / { message = $0; next }
@@ -56,9 +57,9 @@ while IFS= read -r head; do
     ! grep -qF -- "\`$head\`" docs/TROUBLESHOOTING.md || fail "docs/TROUBLESHOOTING.md has again what a manual page has: $head"
 done <"$work/heads"
 
-# ---- what the sources say ----
+# ---- messages in the sources ----
 
-# has PAGES SAYS FILE...: one of these pages has all that the files say in statements that match.
+# has PAGES SAYS FILE...: these pages must have all texts in statements of the files that match SAYS.
 has() {
     homes=$1 says=$2
     shift 2
@@ -75,7 +76,7 @@ has() {
     [ "$count" = 0 ] || echo "$count texts of $*: in $homes"
 }
 
-# some NR: so many texts were found since the last time, or the pattern of a statement is out of date.
+# some NR: at least NR texts must have been found since the last call, or a pattern is out of date.
 some() {
     [ "$total" -ge "$1" ] || fail "$total messages were found where there were $1"
     total=0
@@ -84,7 +85,7 @@ some() {
 total=0
 has run 'stay_out\\(|say\\(|return@' dlls/ntdll/*.c
 some 15
-# A file of a subcommand's name, and the parts that several have.
+# A file that is named for a subcommand belongs to its page; the others are parts of several subcommands.
 for file in $(find programs -name '*.c' | sort); do
     name=${file##*/} name=${name%.c}
     if [ -f "$work/$name.leads" ]; then

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Children by every way there is: those that get a copy of the memory, those that
- * share it for a while or for good, and those that become another program. What a
- * child that shares memory writes there is a write like any other; its end, and
- * what it runs, disturb nothing. (What a forked child may ask: contract-process.c.)
+ * Children made by every system call: those that get a copy of the memory, those that
+ * share it for a while or for good, and those that become another program. Writes of a
+ * child that shares the memory count like any others; its end, and what it runs, change
+ * no answer. (contract-process.c has what a forked child may call.)
  */
 #include <sched.h>
 #include <spawn.h>
@@ -22,7 +22,7 @@ static void expect_exit(pid_t pid, int code)
                   status);
 }
 
-/* All of it clean but for what the map says; then the child's time. */
+/* Eight watched pages, of which the first is written and the others are clean. */
 static char *watch_some(void)
 {
     char *base = watch_pages(8);
@@ -49,7 +49,7 @@ START_TEST(a_forked_child_runs_a_program)
 }
 END_TEST
 
-/* The child borrows the memory of its parent, which waits. */
+/* The child uses the memory of its parent, which waits. */
 START_TEST(a_vforked_child_writes)
 {
     char *volatile base = watch_some();
@@ -81,7 +81,7 @@ START_TEST(a_vforked_child_runs_a_program)
 }
 END_TEST
 
-/* None of the library's descriptors reaches it. */
+/* The program inherits none of the library's descriptors. */
 START_TEST(a_spawned_program_inherits_nothing)
 {
     char *argv[] = { "sh", "-c",
@@ -93,7 +93,7 @@ START_TEST(a_spawned_program_inherits_nothing)
 
     ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ), 0);
     write_map(base, ".....#..");
-    /* grep says 1 where there is none. */
+    /* grep exits with 1 where it finds none. */
     expect_exit(pid, 1);
     expect_map(ctx, base, "#....#..");
     expect_works(base);
@@ -106,7 +106,7 @@ static int write_shared(void *arg)
     return 7;
 }
 
-/* Not a thread: its own process, with its own descriptors and handlers, in the same memory. */
+/* Not a thread: a process with its own descriptors and handlers, in the same memory. */
 START_TEST(a_cloned_process_shares_the_memory)
 {
     static char stack[65536] __attribute__((aligned(16)));
@@ -121,7 +121,7 @@ START_TEST(a_cloned_process_shares_the_memory)
 }
 END_TEST
 
-/* Many short lives beside a parent that goes on. */
+/* Many short-lived children, while the parent goes on. */
 START_TEST(children_come_and_go)
 {
     char *base = watch_some();

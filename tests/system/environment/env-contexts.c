@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Several contexts in one process, of one backend or of several, opened and closed
- * in any order by any thread. Each knows its own ranges only. (Two contexts on
- * touching or the same memory: contract-process.c.)
+ * in any order by any thread. Each knows its own ranges only. (contract-process.c has
+ * two contexts on touching or the same memory.)
  */
 #include <pthread.h>
 
@@ -44,7 +44,7 @@ static void in_thread(void *(*function)(void *), size_t i)
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
 }
 
-/* Two of one backend with one of another between them; what is left after each end goes on. */
+/* Two contexts of one backend and one of another; after each is closed, the others go on. */
 START_TEST(contexts_end_in_any_order)
 {
     const int *order = orders[_i % NR_ORDERS];
@@ -79,7 +79,7 @@ END_TEST
 #define NR_THREADS 4
 #define NR_LIVES 40
 
-/* What went wrong in a thread: assertions are the main thread's. */
+/* What went wrong in a thread, where libcheck's assertions do not work. */
 static const char *volatile wrong;
 
 static void live_once(const char *name, char *base, int life)
@@ -116,7 +116,7 @@ static void *live_often(void *arg)
     for (int life = 0; life < NR_LIVES; life++) {
         size_t i = random_below(&random, nr_backends);
 
-        /* One that clears the bits of all regions is right only where nobody writes meanwhile. */
+        /* A backend without atomic resets may lose writes that other threads make meanwhile. */
         live_once(backends[i].caps & WW_CAP_ATOMIC_RESET ? backends[i].name : backend->name, base, life);
     }
     return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program that closes every descriptor, as a daemon does, and one that has
- * descriptors of its own by the library's numbers: files, a userfaultfd of its
- * own, another process's pagemap. They are the program's alone then.
+ * A program that closes every descriptor, as a daemon does, and one that gives the
+ * numbers of the library's descriptors to its own: files, a userfaultfd, another
+ * process's pagemap. The library must not use or close them.
  */
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -33,9 +33,9 @@ static void open_and_list(const char *name)
     }
 }
 
-/* ---- all of them are closed; in a child, as the runner of the tests has descriptors as well ---- */
+/* ---- all are closed; in a child, because the test runner has descriptors as well ---- */
 
-/* Whether all that was written is reported; clears it. */
+/* Whether every written page is reported; resets what is. */
 static bool all_reported(char *base, const char *map)
 {
     void *pages[8];
@@ -70,7 +70,7 @@ static bool rounds_are_right(char *base)
 
 #define NR_FILES 24
 
-/* Opens files that take the numbers which have become free. False: no descriptor. */
+/* Opens files, which take the numbers that have become free. False: a file cannot be opened or written. */
 static bool open_files(int *fds)
 {
     for (int i = 0; i < NR_FILES; i++) {
@@ -96,7 +96,7 @@ static bool files_are_untouched(const int *fds)
     return true;
 }
 
-/* Ends with the number of what went wrong. */
+/* Returns 0, or the number of the step that went wrong. */
 static int live_without_descriptors(bool files)
 {
     int fds[NR_FILES];
@@ -112,7 +112,7 @@ static int live_without_descriptors(bool files)
     }
     write_map(base, ".#......");
     if (syscall(SYS_close_range, 3, ~0u, 0)) {
-        return 0; /* before 5.9 */
+        return 0; /* Linux before 5.9 */
     }
     if (files && !open_files(fds)) {
         return 4;
@@ -139,7 +139,7 @@ START_TEST(a_program_closes_all_descriptors)
     int status;
 
     fflush(stdout);
-    /* A copy of a userfaultfd in this process would keep it alive. */
+    /* A copy of the child's userfaultfd in this process would keep it alive. */
     ww_close(ctx);
     ctx = NULL;
     pid = fork();
@@ -153,9 +153,9 @@ START_TEST(a_program_closes_all_descriptors)
 }
 END_TEST
 
-/* ---- one of them is something of the program's that takes the same requests ---- */
+/* ---- one is a descriptor of the program's that takes the same requests ---- */
 
-/* Synchronous: memory that it were to track would hang its writers. */
+/* Without WP_ASYNC, so that writers of memory that the library tracked with it would hang. */
 static int open_their_userfaultfd(void)
 {
     struct uffdio_api api = { .api = UFFD_API };
@@ -170,7 +170,7 @@ static int open_their_userfaultfd(void)
 
 static pid_t peer;
 
-/* A file of a process that has no copy of our descriptors. */
+/* Opens a file in /proc of another process, which has no copy of the library's descriptors. */
 static int open_of_peer(const char *name, int flags)
 {
     char *argv[] = { "sleep", "60", NULL }, path[64];
@@ -192,7 +192,8 @@ static int open_their_memory(void)
     return open_of_peer("mem", O_RDWR);
 }
 
-/* Another process's pagemap answers for that process, which nobody notices (writewatch(7), Descriptors). */
+/* Another process's pagemap answers for that process, and the library cannot notice (writewatch(7),
+ * Descriptors). */
 static const struct {
     int (*open)(void);
     bool answers;
@@ -228,7 +229,7 @@ START_TEST(a_number_is_something_alike)
     ck_assert_int_eq(dup2(fd, own_fds[which]), own_fds[which]);
     alarm(10);
     write_map(base, ".#...#..");
-    /* A new watch is the first to meet it, or the answer is. */
+    /* The new watch or the queries are the first to use the number. */
     ck_assert_int_eq(ww_watch(ctx, more, 8 * page_size(), WW_WATCH_FRESH), 0);
     write_map(more, "..##....");
     if (!theirs[kind].answers) {
@@ -254,9 +255,9 @@ START_TEST(a_number_is_something_alike)
 }
 END_TEST
 
-/* ---- one of them is the same file, opened by the program or by another context ---- */
+/* ---- one is the same file, opened by the program or by another context ---- */
 
-/* Opens anew what the number stands for. -1: it is nothing that a program has. */
+/* Opens the same kind of file as the number stands for. -1: it cannot be opened. */
 static int open_alike(int number)
 {
     char path[64], name[64] = "";
@@ -274,7 +275,7 @@ static int open_alike(int number)
     return open(path, (fcntl(number, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
 }
 
-/* Lets the program have files like ours by all our numbers. */
+/* Gives all the library's numbers to files of the program's, of the same kinds. */
 static void replace_all(void)
 {
     for (size_t i = 0; i < nr_own_fds; i++) {
@@ -303,7 +304,7 @@ START_TEST(a_file_of_the_same_kind_is_the_programs)
     replace_all();
     alarm(20);
     if (_i) {
-        /* The context finds it out, and opens its own anew. */
+        /* The context notices, and opens its own descriptors again. */
         ww_count(ctx, base, 8 * page_size());
         expect_open("the program's");
     }
@@ -315,7 +316,7 @@ START_TEST(a_file_of_the_same_kind_is_the_programs)
 }
 END_TEST
 
-/* More than there are marks by which files without a position are told apart (fd.c). */
+/* More than fd.c has marks, by which it tells files without a position apart. */
 #define NR_EARLIER 70
 
 START_TEST(a_number_is_another_contexts)
@@ -341,8 +342,8 @@ START_TEST(a_number_is_another_contexts)
 }
 END_TEST
 
-/* What is chosen without PAGEMAP_SCAN has threads, which are made while nothing is locked: that they are
- * missing for a moment is no reason for another backend. */
+/* The backend that is chosen without PAGEMAP_SCAN has threads, which the library makes while it holds no
+ * lock: that a thread is missing for a moment must not make it choose another backend. */
 START_TEST(the_choice_stays_though_descriptors_are_closed_twice)
 {
     char *base, name[32];
@@ -361,7 +362,7 @@ START_TEST(the_choice_stays_though_descriptors_are_closed_twice)
             expect_nothing_lost(base);
         }
     }
-    /* It may take a while until a breakage is noticed. */
+    /* It may take a while until the library notices. */
     for (int tries = 0; tries < 20 && !back; tries++) {
         usleep(tries ? 100000 : 0);
         ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Limits of a process that are reached before a context is opened or at work:
- * descriptors, address space, threads. A call fails with its documented error or
- * gives a careful answer; when there is room again, no write was missed.
+ * Limits that a process reaches before it opens a context or afterwards: descriptors,
+ * address space, threads. A call fails with its documented error or reports more than
+ * was written; once there is room again, no write was missed.
  */
 #include "env.h"
 
-/* No assertion, which would need memory. */
+/* Asserts nothing, because an assertion needs memory. */
 static void limit(int resource, rlim_t value)
 {
     struct rlimit now;
@@ -32,7 +32,7 @@ static size_t nr_open(void)
     return nr;
 }
 
-/* The lowest number above all that are in use. */
+/* The lowest number above all descriptors in use. */
 static int first_free(void)
 {
     int fd = 1023;
@@ -43,7 +43,7 @@ static int first_free(void)
     return fd + 1;
 }
 
-/* With so many free descriptors and no more: it works, or fails and leaves nothing behind. */
+/* With _i free descriptors ww_open() works, or it fails with EMFILE and leaves none open. */
 START_TEST(few_descriptors_to_open_with)
 {
     struct ww_context *c;
@@ -76,8 +76,8 @@ START_TEST(few_descriptors_to_open_with)
 }
 END_TEST
 
-/* Nothing needs a new descriptor but a new watch, where protections are the backend's or not all memory can
- * be watched: /proc/self/maps tells. */
+/* Only ww_watch() and ww_discard() may need a new descriptor, for /proc/self/maps: with a backend that owns
+ * protections or cannot watch all memory. */
 START_TEST(no_descriptor_is_free_at_work)
 {
     char *base = watch_pages(8), *more = map_pages(8);
@@ -111,13 +111,12 @@ END_TEST
 #define SPOT_STEP ((size_t)4096) /* pages from one spot to the next: each has records of its own */
 #define NR_STEPS 2000
 
-/* What was asked and answered while no memory could be had. No assertion is made meanwhile: it would need
- * some. */
+/* What was written and answered while there was no memory. Assertions wait until there is some again. */
 static struct {
     char *base;
     bool written[NR_SPOTS]; /* since they were reset last */
     int nr_errors, nr_answers;
-    const char *wrong; /* the first thing that may not be */
+    const char *wrong; /* the first call with an answer that is not allowed */
     long value;
 } poor;
 
@@ -165,7 +164,7 @@ static void poor_latch(size_t i)
     expect_poor(!err || err == -ENOMEM, "ww_latch", err);
 }
 
-/* What was written there is gone, whatever the call says, and may still be reported. */
+/* The page's content is gone, whatever ww_discard() returns; the page may still be reported. */
 static void poor_discard(size_t i)
 {
     int err;
@@ -176,7 +175,7 @@ static void poor_discard(size_t i)
     expect_poor(!err || err == -ENOMEM, "ww_discard", err);
 }
 
-/* One page behind the spot, which the spot then survives as a region of its own. */
+/* Ends the watch of the page behind the spot, so that the region is cut in two. */
 static void poor_unwatch(size_t i)
 {
     int err = ww_unwatch(ctx, spot(i) + page_size(), page_size());
@@ -223,7 +222,7 @@ static void poor_step(uint64_t *random)
     }
 }
 
-/* For good: the process ends soon. */
+/* Never frees it: the process ends soon. */
 static void take_all_memory(void)
 {
     for (size_t size = 1 << 20; size >= 16; size /= 2) {
@@ -233,7 +232,7 @@ static void take_all_memory(void)
     }
 }
 
-/* No new mapping; and in the second half of the cases, not a byte of the heap either. */
+/* No new mapping can be made; in the second half of the cases the heap is used up too. */
 START_TEST(no_address_space_loses_no_write)
 {
     size_t len = NR_SPOTS * SPOT_STEP * page_size();
@@ -304,7 +303,7 @@ static int fill_with_zeros(void *arg, uintptr_t addr, void *page, size_t len)
     return 0;
 }
 
-/* A user who may have no more threads: -EAGAIN for what needs one, and all else works. */
+/* The user may have no more threads: calls that need one fail with EAGAIN, and all others work. */
 START_TEST(no_thread_can_be_started)
 {
     struct ww_context *c;

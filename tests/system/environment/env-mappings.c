@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vm.max_map_count, which watches and the program share: what a call says when the kernel maps nothing more,
- * and that regions never take the last mappings. Each test uses the mappings up in its own process.
+ * vm.max_map_count, which watches and the program share: what calls return when the kernel makes no more
+ * mappings, and that regions never take the last ones. Each test uses the mappings up in its own process.
  */
 #include "env.h"
 
@@ -32,7 +32,7 @@ static long read_limit(void)
         }                                                                                                    \
     } while (0)
 
-/* Memory that can be cut into mappings, up to the limit and beyond. */
+/* Memory that fill_mappings() cuts into mappings, enough to go beyond the limit. */
 struct filler {
     char *base;
     size_t nr; /* pages, every other of which has another protection */
@@ -48,7 +48,8 @@ static struct filler new_filler(long limit)
     return filler;
 }
 
-/* Two mappings each; returns how many pages could be cut out. No assertion, which may need memory. */
+/* Cuts out up to @most pages, which cost two mappings each; returns how many it could. Asserts nothing,
+ * because an assertion may need memory. */
 static size_t fill_mappings(const struct filler *filler, size_t most)
 {
     size_t nr = 0;
@@ -67,7 +68,7 @@ static void end_filler(const struct filler *filler)
 
 /* ---- no mapping is left ---- */
 
-/* Whole mappings can be watched still, perhaps; to cut one cannot, and leaves nothing watched. */
+/* A watch that has to cut a mapping fails and leaves nothing watched. */
 START_TEST(a_watch_that_would_cut_a_mapping_says_no_memory)
 {
     long limit = read_limit();
@@ -92,7 +93,7 @@ START_TEST(a_watch_that_would_cut_a_mapping_says_no_memory)
 }
 END_TEST
 
-/* Either it is watched no more, and ordinary memory; or all is as it was, and no write is lost. */
+/* Either the part becomes ordinary memory, or ww_unwatch() fails, all stays watched, and no write is lost. */
 START_TEST(a_part_is_unwatched_or_all_stays_watched)
 {
     size_t page = page_size();
@@ -125,7 +126,7 @@ START_TEST(a_part_is_unwatched_or_all_stays_watched)
         ck_assert_int_eq(ww_unwatch(ctx, part, 4 * page), 0);
     }
     ck_assert_int_eq(ww_find(ctx, part, &range), -ENOENT);
-    /* The kernel may write to it, by whatever it was tracked; and another context may watch it. */
+    /* Whatever backend tracked the part, the kernel can write to it, and another context can watch it. */
     fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     ck_assert_int_eq(read(fd, part, 4 * page), 4 * page);
     close(fd);
@@ -135,9 +136,10 @@ START_TEST(a_part_is_unwatched_or_all_stays_watched)
 }
 END_TEST
 
-/* ---- regions without end ---- */
+/* ---- as many regions as possible ---- */
 
-/* The program has taken most of the mappings, the regions take the rest but for what is kept. */
+/* The program takes most of the mappings, the regions the rest, but for those that the library leaves free.
+ */
 START_TEST(regions_leave_mappings_for_the_program)
 {
     size_t page = page_size(), nr = 0, nr_left;
@@ -163,11 +165,11 @@ START_TEST(regions_leave_mappings_for_the_program)
     }
     ck_assert_msg(err == -ENOMEM, "ww_watch: %d (%s)", err, strerror(-err));
     end_filler(&more);
-    /* About a sixteenth of all is kept, and no more. */
+    /* The library leaves about a sixteenth of all mappings free. */
     ck_assert_msg(2 * nr_left >= (size_t)limit / 17 && 2 * nr_left <= (size_t)limit / 15,
                   "%zu mappings are left, with %zu regions", 2 * nr_left, nr);
     ck_assert_uint_gt(nr, limit / 16);
-    /* When the program gives some back, or regions end with their memory, there is room again. */
+    /* There is room again when the program gives some back (_i 1), or regions end with their memory. */
     if (_i) {
         end_filler(&filler);
     } else {
@@ -181,7 +183,7 @@ START_TEST(regions_leave_mappings_for_the_program)
 }
 END_TEST
 
-/* Whose mappings are its own may watch up to the last one. */
+/* A program that has nearly all mappings itself can still watch. */
 START_TEST(a_program_with_many_mappings_can_watch)
 {
     long limit = read_limit();

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a process may do is less than what it could at the start of the tests:
- * filters that answer single requests with an error, a root directory without
- * /proc, memory that others may not look at, a user namespace. Before a context is
- * opened that is an error with a documented number and something else works;
- * afterwards it costs exactness at most.
+ * A process may do less than at the start of the tests: filters answer single
+ * requests with an error, the root directory has no /proc, the process is not
+ * dumpable, or is in a user namespace. If that comes before ww_open(), the call fails
+ * with a documented error and another backend works; if it comes afterwards, the
+ * library may report more than was written.
  */
 #include <sched.h>
 
@@ -15,7 +15,7 @@
 static const struct {
     const char *name;
     long call;
-    unsigned int request; /* of an ioctl; 0: any */
+    unsigned int request; /* ioctl's second argument; 0: any */
 } denied[] = {
     { "userfaultfd", SYS_userfaultfd, 0 },
     { "UFFDIO_API", SYS_ioctl, (unsigned int)UFFDIO_API },
@@ -39,7 +39,7 @@ static const struct {
 static const int errors[] = { EPERM, ENOSYS };
 #define NR_ERRORS 2
 
-/* For all threads, those of the library as well. */
+/* In all threads, also those of the library. */
 static bool deny_everywhere(size_t which, int error)
 {
     return deny_call(denied[which].call, 1, denied[which].request, error, SECCOMP_FILTER_FLAG_TSYNC);
@@ -70,7 +70,7 @@ START_TEST(a_request_is_denied_before)
         ctx = NULL;
         memset(base, 3, 8 * page_size());
     }
-    /* A context itself needs madvise(2), for what a fork wipes. */
+    /* Every context needs madvise(2), for a page that a fork wipes. */
     if (denied[_i / NR_ERRORS].call != SYS_madvise) {
         ck_assert_int_eq(ww_open(&ctx, NULL), 0);
     }
@@ -93,7 +93,7 @@ START_TEST(a_request_is_denied_at_work)
     alarm(10);
     write_map(base, ".#...#..");
     expect_map(ctx, base, or_more("##..##.."));
-    /* Replaced, dropped, cut, and watched anew. */
+    /* Pages are replaced, dropped, and cut off, and other memory is watched. */
     if (has_cap(WW_CAP_LOST_DETECTED)) {
         remap_pages(base + 6 * page, 2);
         write_map(base, "......#.");
@@ -122,7 +122,7 @@ END_TEST
 
 /* ---- /proc ---- */
 
-/* Into an empty directory. Needs root, of this system or of a user namespace. */
+/* Changes the root to an empty directory. Needs root, of this system or of a user namespace. */
 static bool leave_proc(void)
 {
     char path[] = "/tmp/writewatch-XXXXXX";
@@ -140,7 +140,7 @@ static bool leave_proc(void)
     return !chdir("/");
 }
 
-/* The directory stays behind inside itself: found from outside by its name. */
+/* A process cannot remove its own root directory, so this process finds the directories by their names. */
 static void remove_roots(void)
 {
     if (system("rmdir /tmp/writewatch-?????? 2>/dev/null") < 0) {
@@ -254,7 +254,7 @@ START_TEST(not_dumpable_at_work)
 }
 END_TEST
 
-/* As a container without privilege: a user of the system, and alone in a namespace. */
+/* As in an unprivileged container: a user of the system, in a user namespace of its own. */
 START_TEST(in_a_user_namespace)
 {
     struct ww_context *saved;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of the environment suite share: what a process may meet beside
- * its watches. As in the contract's suite, each test runs once for each backend,
- * in a process of its own that it may ruin, and looks at capability bits, never at
- * names. Whatever happens, what was written must be reported; more may be.
+ * What the parts of the environment suite share. As in the contract suite, each test
+ * runs once for each backend, in a process of its own that it may leave unusable, and
+ * looks at capability bits, not at names. In every environment the library must report
+ * what was written; it may report more.
  */
 #ifndef WW_TESTS_UNIT_ENV_H
 #define WW_TESTS_UNIT_ENV_H
@@ -20,7 +20,7 @@
 
 #define NOBODY 65534
 
-/* For a test that cannot be made here. */
+/* Returns from a test that cannot run here, and prints the reason. */
 #define SKIP_TEST(why)                                                                                       \
     do {                                                                                                     \
         printf("SKIP %s on %s: %s\n", __func__, backend->name, why);                                         \
@@ -40,7 +40,7 @@ static inline const char *or_more(const char *map)
     return more;
 }
 
-/* Three rounds of writing, asking and resetting of eight pages, the first of which may have been written. */
+/* Writes, queries and resets eight pages three times. Pages may have been written before. */
 static inline void expect_nothing_lost(char *base)
 {
     static const char *const maps[] = { "#..#....", ".#.....#", "########" };
@@ -53,7 +53,7 @@ static inline void expect_nothing_lost(char *base)
     }
 }
 
-/* The same, and nothing else is reported where the backend is exact. */
+/* The same; and after a reset an exact backend reports nothing but what was written. */
 static inline void expect_works(char *base)
 {
     expect_nothing_lost(base);
@@ -79,7 +79,7 @@ static inline bool is_documented(int err)
     return false;
 }
 
-/* A context by the name of the backend, or NULL where that fails for a reason it may fail for. */
+/* Opens the backend by its name. NULL where that fails with a documented error. */
 static inline struct ww_context *try_open(int *ret_err)
 {
     struct ww_context *const untouched = (struct ww_context *)1;
@@ -91,7 +91,7 @@ static inline struct ww_context *try_open(int *ret_err)
     return *ret_err ? NULL : c;
 }
 
-/* Whatever is denied, something can be had, and works. */
+/* Whatever is denied, ww_open(NULL) finds a backend that works. */
 static inline void expect_choice_works(void)
 {
     struct ww_context *saved = ctx;
@@ -103,7 +103,8 @@ static inline void expect_choice_works(void)
     ctx = saved;
 }
 
-/* In a process whose user has no privilege: as if that user had started it. False: it cannot be. */
+/* Gives up root's privileges, if the process has them, and makes it dumpable, as if the user had started it.
+ * False: it cannot. */
 static inline bool become_nobody(void)
 {
     return (geteuid() || (!setresgid(NOBODY, NOBODY, NOBODY) && !setresuid(NOBODY, NOBODY, NOBODY))) &&

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- whatever a process may meet: sandboxes, limits, descriptors, forks ----
+# ---- environments of a process: sandboxes, limits, descriptors, forks ----
 if HAVE_CHECK
 UNIT_TESTS += %D%/test-environment
 %C%_test_environment_SOURCES = %D%/test-environment.c $(ON_EACH_BACKEND) %D%/env.h \

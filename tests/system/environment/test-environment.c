@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The environment of a process: its limits, its descriptors, sandboxes that close
- * round it, its children, its other contexts. This file finds the backends that
- * work here and runs the parts (env-*.c) once for each; env.h says what they share.
+ * The environment of a process: its limits, its descriptors, sandboxes that it enters,
+ * its children, its other contexts. This file finds the backends that work here and
+ * runs the parts (env-*.c) once for each; env.h has what they share.
  */
 #include "env.h"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- facts of the kernel that the engine stands on, bare and through the library ----
+# ---- kernel behaviour that the engine relies on, bare and through the library ----
 if HAVE_CHECK
 UNIT_TESTS += %D%/test-kernel
 %C%_test_kernel_SOURCES = %D%/test-kernel.c $(ON_EACH_BACKEND) %D%/kernel.h \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The means of test-kernel: userfaultfd and PAGEMAP_SCAN without the library, so
- * that a test can show what the library stands on, and what /proc says about
- * memory. It knows nothing of ww_*: a fault of the library must not hide here.
+ * Helpers of test-kernel: userfaultfd and PAGEMAP_SCAN without the library, so
+ * that a test can show the kernel behaviour that the library relies on, and what /proc
+ * says about memory. Calls no ww_*(), so that no bug of the library can hide here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ int bare_register(const struct bare *pair, const void *base, size_t nr, uint64_t
         .mode = mode,
     };
 
-    /* Where a program has all of its memory merged, a merged page would be reported. */
+    /* A process may have all of its memory merged, and a page that KSM merges would be reported. */
     madvise((void *)base, nr * page_size(), MADV_UNMERGEABLE);
     return ioctl(pair->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }

@@ -3,7 +3,7 @@
  * Children that hold the descriptors they inherited. Bare: such a descriptor
  * still means the parent, and keeps its registrations alive. The library: a
  * child that lives on does not keep ww_close() from ending the watches.
- * What a child's own calls do stands in contract-process.c.
+ * contract-process.c has what a child's own calls do.
  */
 #include <errno.h>
 #include <sys/wait.h>
@@ -18,7 +18,7 @@ static void expect_success(pid_t pid)
     ck_assert_msg(status == 0, "the child ended with status %#x", status);
 }
 
-/* A child that does nothing but live, with all descriptors, until the other end is closed. */
+/* A child that keeps all inherited descriptors and waits until *ret_end is closed. */
 static pid_t start_idler(int *ret_end)
 {
     int ends[2];
@@ -51,7 +51,7 @@ START_TEST(an_inherited_pagemap_is_the_parents)
     if (!pid) {
         char map[5];
 
-        /* Of its own memory, which is not registered, this would be EPERM. */
+        /* A scan of the child's own memory, which is not registered, would fail with EPERM. */
         write_map(base, "#...");
         _exit(bare_map(&bare, base, 4, LAZY, true, map) || strcmp(map, ".#.#"));
     }
@@ -115,7 +115,7 @@ START_TEST(close_ends_the_watch_while_a_child_lives)
     alarm(60);
     ww_close(ctx);
     alarm(0);
-    /* Nothing is armed: system calls write into what was clean. */
+    /* Nothing is armed any more: system calls can write into pages that were clean. */
     ck_assert_int_eq(pipe(ends), 0);
     for (size_t i = 0; i < 8; i++) {
         write_page(base, i, 4);
@@ -136,7 +136,7 @@ START_TEST(close_ends_the_watch_while_a_child_lives)
 }
 END_TEST
 
-/* After ww_close() in a child its copy is memory like any other, clean pages too. */
+/* After ww_close() in a child the child's copy is ordinary memory, clean pages too. */
 START_TEST(a_child_that_closes_can_write_everywhere)
 {
     char *base = watch_pages(4);
@@ -157,7 +157,7 @@ START_TEST(a_child_that_closes_can_write_everywhere)
 }
 END_TEST
 
-/* A context of the child's own on the same addresses; the parent's goes on. */
+/* The child closes the inherited context and opens its own; the parent's watch goes on. */
 START_TEST(a_child_that_closes_takes_nothing_with_it)
 {
     char *base = watch_pages(4);

@@ -2,12 +2,12 @@
 /*
  * KSM with use_zero_pages: a page that was written with zeros becomes the zero
  * page, and a scan that excludes zero pages loses the write. Shown bare, then
- * asked of the library, whose memory the program made mergeable again.
+ * through the library, on watched memory that the program makes mergeable again.
  *
- * The settings in /sys/kernel/mm/ksm belong to the machine: one such test at a
- * time takes a lock on them, and a process of its own puts them back.
- * KSM goes through all mergeable memory, that of virtual machines for instance;
- * the pace leaves a processor to others, and where a test waits in vain, all are skipped.
+ * The settings in /sys/kernel/mm/ksm belong to the whole machine: the test program
+ * locks them, and a separate process restores them. KSM scans all mergeable memory, also
+ * that of virtual machines; the settings leave processor time to others, and once a test
+ * has waited for KSM in vain, later ones are skipped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 
 #define KSM "/sys/kernel/mm/ksm/"
 
-/* Set in this order, put back in the reverse. */
+/* Set in this order, restored in the reverse. */
 static struct {
     const char *path;
     long wanted, saved;
@@ -34,12 +34,13 @@ static struct {
 #define NR_SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
 static const char *no_ksm;
-static atomic_bool *is_slow; /* shared with the tests: one has waited in vain */
+static atomic_bool *is_slow; /* a test has waited in vain; shared between the tests' processes */
 static int lock_fd = -1;
 static pid_t guard = -1;
-static int guarded = -1; /* the guard waits until nobody has this end any more */
+static int guarded = -1; /* the guard waits until every process has closed this end */
 
-/* A process of its own, so that a run that is killed leaves the machine as it was. */
+/* The guard: restores the settings, in a process of its own, so that it does so even if the tests are killed.
+ */
 static void guard_settings(int end)
 {
     sigset_t all;
@@ -102,7 +103,7 @@ static const char *lock_settings(void)
     return NULL;
 }
 
-/* Unchecked: runs in the process that runs the tests, and whatever becomes of them. */
+/* An unchecked fixture: it runs in the process that forks the tests, and its end however they end. */
 static void start_ksm(void)
 {
     if (!is_slow) {
@@ -140,7 +141,7 @@ static void stop_ksm(void)
 #define ZEROED 3
 #define NR_PAGES 8
 
-/* Lets KSM look at the range: false if it does not get round, which is waited for but once. */
+/* Has KSM scan the range. False: KSM took too long; all later calls return false at once. */
 static bool merge(char *base)
 {
     double limit = now() + 10;
@@ -163,7 +164,7 @@ static bool merge(char *base)
     return false;
 }
 
-/* Pages that differ from each other, for KSM to leave alone. */
+/* Pages that differ from each other, so that KSM merges none. */
 static void fill(char *base)
 {
     for (size_t i = 0; i < NR_PAGES; i++) {
@@ -199,7 +200,7 @@ START_TEST(zeros_that_ksm_merges)
 }
 END_TEST
 
-/* With a page behind them that nobody touches, the library asks in another way. */
+/* With _i 1 an untouched page follows: the region is sparse, and the library scans it with another mask. */
 START_TEST(zeros_that_ksm_merges_are_reported)
 {
     char *base, map[] = "????????.";
@@ -212,7 +213,7 @@ START_TEST(zeros_that_ksm_merges_are_reported)
     fill(base);
     reset_pages(base, NR_PAGES + _i);
     memset(base + ZEROED * page_size(), 0, page_size());
-    /* The advice takes back the library's own. */
+    /* merge() advises MADV_MERGEABLE, which undoes the library's MADV_UNMERGEABLE. */
     if (!merge(base)) {
         SKIP("KSM has too much memory to go through");
     }
@@ -237,7 +238,7 @@ static int give_content(void *arg, uintptr_t addr, void *page, size_t len)
     return 0;
 }
 
-/* A page that was never reported, but given content: at once, or on demand. */
+/* Pages that were never reported, but filled: by ww_fill(), or on demand (_i 1). */
 START_TEST(zeros_over_filled_content_are_reported)
 {
     char *content, *base, map[] = "????????";
@@ -269,7 +270,7 @@ START_TEST(zeros_over_filled_content_are_reported)
 }
 END_TEST
 
-/* What was merged while it was clean may be reported, but what is written then must be. */
+/* A page that KSM merged while it was clean may be reported; one that is written afterwards must be. */
 START_TEST(a_merged_page_is_watched_on)
 {
     char *base;

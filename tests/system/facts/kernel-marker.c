@@ -51,7 +51,8 @@ static void populate_all(char *base, size_t nr)
     ck_assert_int_eq(madvise(base, nr * page_size(), MADV_POPULATE_WRITE), 0);
 }
 
-/* Of the pages: hole, zero page, written and reset, that and written again, written, hole. */
+/* What is written after the reset. The pages: hole, zero page, written and reset, the same and written again,
+ * written, hole. */
 static const char before[] = "...##.";
 
 static const struct {
@@ -99,7 +100,7 @@ START_TEST(marker_and_lazy_case_by_case)
     base = make_scene(false);
     changes[_i].act(base, 6);
     expect_bare(base, LAZY, changes[_i].lazy);
-    /* Whatever happened: reset, then exact. */
+    /* After any of the changes a reset makes answers exact again. */
     reset_bare(base, 6);
     write_map(base, "#....#");
     ck_assert_int_eq(bare_map(&bare, base, 6, LAZY, false, map), 0);
@@ -108,7 +109,7 @@ START_TEST(marker_and_lazy_case_by_case)
 }
 END_TEST
 
-/* An mremap in place: what is added to a marked range reads as written, under lazy it is a hole. */
+/* mremap() in place: pages added to a marked range may come out as written; in a lazy one they are holes. */
 START_TEST(a_mapping_that_grows_in_place)
 {
     size_t page = page_size();
@@ -141,7 +142,7 @@ static char *map_shared(size_t nr)
     char *base = mmap(NULL, nr * page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     ck_assert(base != MAP_FAILED);
-    /* Huge pages here would be the kernel's setting for shared memory. */
+    /* The kernel's setting for shared memory may ask for huge pages. */
     madvise(base, nr * page_size(), MADV_NOHUGEPAGE);
     ck_assert_int_eq(bare_register(&bare, base, nr, UFFDIO_REGISTER_MODE_WP), 0);
     return base;
@@ -153,7 +154,7 @@ START_TEST(a_read_of_shared_memory_counts_under_lazy)
 
     read_page(base, 1);
     write_page(base, 3, 1);
-    /* No zero page here: the page that was read is like any other. */
+    /* Shared memory has no zero page: a read makes a page like any other. */
     expect_bare(base, LAZY, ".#.#..");
     reset_bare(base, 6);
     read_page(base, 1);
@@ -176,7 +177,7 @@ START_TEST(markers_are_exact_on_shared_memory)
     expect_bare(base, FAST, ".#.#..");
     ck_assert_int_eq(bare_map(&bare, base, 6, FAST, true, map), 0);
     ck_assert_str_eq(map, ".#.#..");
-    /* MADV_DONTNEED unmaps the pages and keeps the markers: what is read back is clean. */
+    /* MADV_DONTNEED unmaps the pages and keeps the markers: pages that are read again are clean. */
     ck_assert_int_eq(madvise(base, 6 * page_size(), MADV_DONTNEED), 0);
     expect_bare(base, FAST, "......");
     ck_assert_int_eq(read_page(base, 1), 1);

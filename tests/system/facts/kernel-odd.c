@@ -2,7 +2,7 @@
 /*
  * Facts about page table entries that are no pages: guards, poison and
  * write-protect markers, each an entry like that of a page in swap. What a scan
- * says of each, once armed and not, and what a fault there comes to. Swap entries are in
+ * reports for each, armed and not armed, and what a fault on it does. Swap entries are in
  * kernel-pages.c, migration entries in tests/system/kernels/test-moving.c. Bare system
  * calls only.
  */
@@ -17,7 +17,7 @@
 #define MADV_GUARD_REMOVE 103
 #endif
 
-/* One page by its categories, of all that are asked for: 0 where none matches, or a negative errno. */
+/* Those of @categories that a page is in: 0 for none, or a negative errno. */
 static int categories_of(const char *base, size_t page, uint64_t categories)
 {
     struct page_region found = { .start = 0 };
@@ -44,7 +44,7 @@ static bool knows_guards(const char *base)
     return categories_of(base, 0, PAGE_IS_GUARD) != -EINVAL;
 }
 
-/* An unknown category is no silence but EINVAL, whatever the range: so a kernel can be asked. */
+/* A scan for an unknown category fails with EINVAL: so a program can find out what a kernel knows. */
 START_TEST(an_unknown_category_is_refused)
 {
     char *base = map_small_pages(1);
@@ -58,7 +58,8 @@ START_TEST(an_unknown_category_is_refused)
 }
 END_TEST
 
-/* Written and swapped, once for each installation; arming it does not take the guard away. */
+/* A scan reports a guard as written and swapped, once after each installation. Arming leaves the guard there.
+ */
 START_TEST(a_guard_looks_written)
 {
     char *base = map_small_pages(6);
@@ -82,7 +83,7 @@ START_TEST(a_guard_looks_written)
             bare_scan(&bare, base, 6, LAZY, PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING, vec, 6, &next), 2);
         expect_bare(base, LAZY, "......");
         expect_bare(base, FAST, "..?.??");
-        /* It is one still, and goes with its arming. */
+        /* The guard is still there; removing it removes its arming too. */
         ck_assert_int_eq(madvise(base + 3 * page_size(), page_size(), MADV_POPULATE_READ), -1);
         ck_assert_int_eq(guard(base, 3, MADV_GUARD_REMOVE), 0);
         ck_assert_int_eq(guard(base, 1, MADV_GUARD_REMOVE), 0);
@@ -93,7 +94,7 @@ START_TEST(a_guard_looks_written)
 }
 END_TEST
 
-/* The mask that leaves guards out leaves nothing else out, and arms what it returns. */
+/* A mask that leaves guards out leaves nothing else out, and the scan arms what it returns. */
 START_TEST(guards_can_be_left_out)
 {
     char *base = map_small_pages(6);
@@ -130,7 +131,7 @@ START_TEST(guards_can_be_left_out)
 }
 END_TEST
 
-/* Written and swapped until it is armed: so whoever poisons a page arms it. */
+/* A scan reports a poison marker as written and swapped until it is armed. */
 START_TEST(a_poison_marker_looks_written)
 {
     char *base = map_small_pages(4);
@@ -146,14 +147,14 @@ START_TEST(a_poison_marker_looks_written)
     reset_bare(base, 4);
     expect_bare(base, LAZY, "....");
     ck_assert_int_eq(madvise(base + page_size(), page_size(), MADV_POPULATE_READ), -1);
-    /* It goes with the page. */
+    /* MADV_DONTNEED removes it. */
     ck_assert_int_eq(madvise(base, 4 * page_size(), MADV_DONTNEED), 0);
     ck_assert_int_eq(read_page(base, 1), 0);
     expect_bare(base, LAZY, ".?..");
 }
 END_TEST
 
-/* Swapped and not written. */
+/* A scan reports a write-protect marker as swapped and not written. */
 START_TEST(a_write_protect_marker_looks_clean)
 {
     char *base = map_small_pages(4);
@@ -163,7 +164,7 @@ START_TEST(a_write_protect_marker_looks_clean)
     ck_assert_int_eq(categories_of(base, 1, PAGE_IS_WRITTEN | PAGE_IS_PRESENT | PAGE_IS_SWAPPED),
                      PAGE_IS_SWAPPED);
     expect_bare(base, LAZY, "....");
-    /* In private anonymous memory a guard takes its place. */
+    /* In private anonymous memory a guard replaces the marker. */
     if (guard(base, 2, MADV_GUARD_INSTALL)) {
         return;
     }
@@ -175,8 +176,8 @@ END_TEST
 #define LIVELOCK_SECONDS 2
 
 /*
- * The kernel drops the pages where guards come to stand and tries again, as long as anything is there; in
- * shared memory dropping keeps the markers. So it tries for ever, in a process of no consequence here, which
+ * MADV_GUARD_INSTALL drops what is in its range and tries again while any entry is left. In shared memory
+ * write-protect markers stay when pages are dropped, so the kernel may try forever: here in a child, which
  * can be killed.
  */
 START_TEST(a_guard_over_markers_of_shared_memory)
@@ -218,7 +219,7 @@ START_TEST(a_guard_over_markers_of_shared_memory)
 }
 END_TEST
 
-/* Without markers, or where guards were there before them, all is well. */
+/* Guards can be installed where one was before the markers, and where the markers are gone. */
 START_TEST(a_guard_beside_markers_of_shared_memory)
 {
     char *base = mmap(NULL, 4 * page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

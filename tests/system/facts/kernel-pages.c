@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the kernel does to pages of its own accord: huge pages that are split, and
- * whose zero-filled parts become zero pages; swap; page tables that are given
- * back; page tables that must not grow. First as bare facts, then as answers of
- * the library on every backend. KSM stands in kernel-ksm.c.
+ * What the kernel does to pages of its own accord: it splits huge pages, whose
+ * zero-filled parts become zero pages, swaps, and frees page tables. And scans that
+ * must not make page tables grow. First as bare facts, then as answers of the library
+ * on every backend. kernel-ksm.c has KSM.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #define ZEROED 7
 
-/* 2 MB of fives in one huge page. False: there is none to be had. */
+/* Fills 2 MB with fives, in one huge page. False: the kernel gives none. */
 static bool fill_huge(char *base)
 {
     memset(base, 5, HUGE_BYTES);
@@ -35,9 +35,9 @@ static void split_by_debugfs(const char *base)
 }
 
 /*
- * Splits the huge page itself, not only its mapping: advice for a part of it
- * needs that. Says whether the zero-filled page became a zero page, as kernels
- * from 6.12 on have it.
+ * Splits the huge page itself, not only its mapping, by advice for a part of it or by
+ * debugfs. Returns whether the zero-filled page became a zero page, as it does since
+ * Linux 6.12.
  */
 static bool split_huge(char *base)
 {
@@ -68,7 +68,7 @@ START_TEST(zeros_in_a_split_huge_page)
     zero_page = split_huge(base);
     ck_assert_int_eq(bare_map(&bare, base, nr, LAZY, false, map), 0);
     ck_assert_int_eq(map[ZEROED], zero_page ? 'z' : '#');
-    /* And no other page. */
+    /* The scan reports no other page. */
     map[ZEROED] = '.';
     ck_assert_ptr_null(strpbrk(map, "#z"));
     ck_assert_int_eq(bare_map(&bare, base, nr, NO_ZERO, false, map), 0);
@@ -80,9 +80,9 @@ START_TEST(zeros_in_a_split_huge_page)
 END_TEST
 
 /*
- * How the library's memory came to be huge although it asks for small pages. With
- * @nr_holes pages behind it that nobody touches the region is sparse, without it
- * is dense: the library asks for the two in different ways.
+ * Watches a huge page, although the library advises against huge pages. @way 0: the page was huge before;
+ * 1: by MADV_HUGEPAGE after ww_watch(); 2: by MADV_COLLAPSE after it. With @nr_holes untouched pages behind
+ * it the region is sparse, without them it is dense: the library scans the two with different masks.
  */
 static bool watch_huge(char *base, int way, size_t nr_holes)
 {
@@ -140,7 +140,7 @@ END_TEST
 
 /* ---- large MADV_DONTNEED ---- */
 
-/* 48 MB, so that the memory is long enough to be asked for in the fastest form. */
+/* 48 MB, long enough for the library to scan the memory as dense. */
 START_TEST(one_write_after_a_large_dontneed_is_one_page)
 {
     size_t nr = 24 * HUGE_BYTES / page_size(), page = page_size(), at = 5 * HUGE_BYTES / page + 77;
@@ -164,7 +164,8 @@ START_TEST(one_write_after_a_large_dontneed_is_one_page)
         ck_assert_ptr_eq(pages[0], base + at * page);
         return;
     }
-    /* Without a word to the library there may be more; the page must be there, and no page that was kept. */
+    /* Without ww_discard() more of the dropped pages may be reported, but the written one must be, and no
+     * page that was kept. */
     inform("%s, 4 MB of 48 dropped without ww_discard(), one write: %zd pages reported", backend->name,
            found);
     ck_assert_int_ge(found, 1);
@@ -215,7 +216,7 @@ END_TEST
 
 /* ---- more isolated pages than there may be mappings ---- */
 
-/* Where each written page costs mappings, there are not enough of them for this. */
+/* A backend that spends mappings on each written page runs out of them here. */
 START_TEST(more_isolated_pages_than_mappings_allow)
 {
     size_t page = page_size(), nr, nr_pages, at = 0;
@@ -237,13 +238,13 @@ START_TEST(more_isolated_pages_than_mappings_allow)
     found = ww_get_pages(ctx, base, nr_pages * page, WW_GET_RESET, pages, nr_pages);
     inform("%s, %zu isolated pages written: %ld reported", backend->name, nr, found);
     ck_assert_int_ge(found, nr);
-    /* More than were written only where the header says so. */
+    /* Only a backend with WW_CAP_OWNS_PROT may report more than was written. */
     ck_assert(found == (long)nr || has_cap(WW_CAP_OWNS_PROT));
     for (long i = 0; i < found; i++) {
         at += pages[i] == base + (2 * at + 1) * page;
     }
     ck_assert_uint_eq(at, nr);
-    /* Other code can map memory all the time. */
+    /* The backend has left mappings for other code. */
     other = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert(other != MAP_FAILED);
     munmap(other, page);
@@ -260,9 +261,9 @@ START_TEST(more_isolated_pages_than_mappings_allow)
 END_TEST
 
 /*
- * Few pages are dirty at any time here, but over time there are more gaps filled between dirty pages than
- * there may be mappings: pages that were joined must not be counted as isolated forever. Where no page costs
- * a mapping, fewer rounds are enough.
+ * Few pages are dirty at any time here, but over time more gaps between dirty pages are filled than there may
+ * be mappings: a backend must not go on counting joined pages as isolated ones. Where no page costs a
+ * mapping, fewer rounds are enough.
  */
 START_TEST(pages_that_join_are_not_isolated_any_more)
 {
@@ -291,7 +292,7 @@ END_TEST
 
 #define NR_SWAPPED 64
 
-/* How many of the pages are in swap after asking for it a while. */
+/* Asks the kernel for up to 3 seconds to swap the pages out; returns how many are in swap. */
 static size_t swap_out(char *base)
 {
     double limit = now() + 3;
@@ -307,7 +308,7 @@ static size_t swap_out(char *base)
     return nr;
 }
 
-/* Behind a heading, each line of /proc/swaps begins with a path. */
+/* After a heading, each line of /proc/swaps begins with a path. */
 static bool has_swap(void)
 {
     FILE *file = fopen("/proc/swaps", "re");
@@ -323,7 +324,7 @@ static bool has_swap(void)
     return found;
 }
 
-/* With a page behind them that nobody touches, the library asks in another way. */
+/* With _i 1 an untouched page follows: the region is sparse, and the library scans it with another mask. */
 START_TEST(swapped_pages_keep_their_state)
 {
     size_t nr_watched = NR_SWAPPED + _i;
@@ -349,7 +350,7 @@ START_TEST(swapped_pages_keep_their_state)
     inform("%s: %zu of %d pages are in swap", backend->name, nr, NR_SWAPPED);
     expect_map(ctx, base, map);
     reset_pages(base, nr_watched);
-    /* Swapped in by a read they stay clean, and by a write they are written. */
+    /* A read swaps pages in and leaves them clean; a write makes them written. */
     for (size_t i = 0; i < NR_SWAPPED; i++) {
         ck_assert_int_eq(read_page(base, i), i % 2 ? 1 : 5);
     }

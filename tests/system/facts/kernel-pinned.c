@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The documented limit: what the kernel writes through pages that it pinned
- * before a reset is not seen. io_uring's registered buffers, and a read with
+ * A documented limit: writes of the kernel through pages that it pinned before a
+ * reset are not recorded. Here io_uring's registered buffers, and a read with
  * O_DIRECT by AIO that is in flight when the reset comes. Each test asserts what
- * holds all the same (the pin itself is recorded, what is not reset is not
- * lost), and says whether the write through the old pin was seen.
+ * holds nevertheless (the pin itself is recorded, pages that are not reset are not
+ * lost), and prints whether the write through the old pin was reported.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +112,7 @@ START_TEST(a_registered_buffer_of_io_uring)
     if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &buffer, 1)) {
         SKIP("IORING_REGISTER_BUFFERS: %s", strerror(errno));
     }
-    /* To pin a page for writing counts as a write. */
+    /* Pinning a page for writing counts as a write. */
     expect_map(ctx, base, "..#...");
     ck_assert_int_eq(run_request(&ring, &sqe), page);
     ck_assert_int_eq(base[3 * page - 1], 7);
@@ -127,10 +127,10 @@ START_TEST(a_registered_buffer_of_io_uring)
     inform("%s, a read into a registered buffer after a reset: %s", backend->name,
            nr ? "reported" : "not reported, as documented");
     expect_map(ctx, base, nr ? "..#..." : "......");
-    /* The limit is the pin's, not the page's. */
+    /* The limit concerns writes through the pin only. */
     write_page(base, 2, 1);
     expect_map(ctx, base, "..#...");
-    /* Without registration each request pins anew, and is seen. */
+    /* Without a registered buffer each request pins the page anew, which is recorded. */
     reset_pages(base, 6);
     sqe = (struct io_uring_sqe){
         .opcode = IORING_OP_READ, .fd = sqe.fd, .addr = (uintptr_t)base + 4 * page, .len = page
@@ -146,7 +146,7 @@ END_TEST
 
 #define NR_REQUESTS 32
 
-/* A file of NR_REQUESTS pages, page i full of i + 1, open past the page cache; or a negative errno. */
+/* A file of NR_REQUESTS pages, page i full of i + 1, opened with O_DIRECT; or a negative errno. */
 static int open_direct(void)
 {
     char name[] = "ww-aio-XXXXXX", path[64], *data = map_pages(1);
@@ -207,7 +207,7 @@ START_TEST(a_direct_read_in_flight)
         reset_pages(base, NR_REQUESTS);
         ck_assert_int_eq(syscall(SYS_io_submit, aio, 1, requests), 1);
         if (i % 2) {
-            /* Left alone, it is reported when it is over. */
+            /* Without a reset in between, the read is reported after its end. */
             finish_request(aio, page);
             ck_assert_int_eq(ww_count(ctx, to, page), 1);
         } else {

@@ -2,9 +2,9 @@
 /*
  * Mappings that change behind the library's back in ways that contract-mappings.c
  * does not have: mremap in all its forms, and a replaced piece in the middle of
- * more runs than one scan returns. The kernel answers EPERM; the library must not
- * answer with silence. And an array that cannot be written: the fault is the
- * caller's, the library is at rest when it comes.
+ * more runs than one scan returns. The kernel answers EPERM; the library must still
+ * report every write. And arrays that cannot be written: the caller gets the fault,
+ * and the library holds no lock then.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +17,7 @@
 
 #define NR_MANY 6000
 
-/* Before it there are more runs than one scan returns, so that the error comes on a later call. */
+/* More runs precede the later pieces than one scan returns, so that the error comes on a later call. */
 START_TEST(a_replaced_piece_loses_nothing_round_it)
 {
     static const size_t pieces[][2] = { { 10, 20 }, { 1030, 1040 }, { 3000, 3100 }, { 5990, 6000 } };
@@ -58,7 +58,7 @@ END_TEST
 
 /* ---- mremap ---- */
 
-/* The pages go elsewhere; what is mapped into their place is seen from its first write on. */
+/* Pages move to other addresses; in a new mapping in their place every write is reported. */
 START_TEST(pages_that_move_away)
 {
     size_t page = page_size();
@@ -71,7 +71,7 @@ START_TEST(pages_that_move_away)
     moved = mremap(base + 4 * page, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED, other);
     ck_assert_ptr_eq(moved, other);
     expect_map(ctx, base, "#...????...#");
-    /* Where they are now they are any memory. */
+    /* At their new addresses the pages are not watched. */
     ck_assert_int_eq(read_page(moved, 1), 0);
     memset(moved, 3, 4 * page);
     ck_assert_int_eq(ww_count(ctx, moved, page), -ENOENT);
@@ -86,7 +86,7 @@ START_TEST(pages_that_move_away)
 }
 END_TEST
 
-/* Pages with other contents come from elsewhere, from unwatched memory or from watched and clean. */
+/* Pages with other contents move in, from unwatched memory or from watched and clean memory (_i 1). */
 START_TEST(pages_that_move_in)
 {
     size_t page = page_size();
@@ -102,7 +102,7 @@ START_TEST(pages_that_move_in)
     write_map(base, "#..........#");
     ck_assert_ptr_eq(mremap(other, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED, base + 4 * page),
                      base + 4 * page);
-    /* Each of them differs from what a harvester has seen at its address. */
+    /* Each has other contents than a harvester has seen at its address. */
     expect_map(ctx, base, "#...####...#");
     ck_assert_int_eq(base[6 * page], 7);
     reset_pages(base, 12);
@@ -123,7 +123,7 @@ START_TEST(a_region_whose_mapping_shrinks_and_grows)
     if (mremap(base, 12 * page, 18 * page, 0) == MAP_FAILED) {
         SKIP("the mapping cannot grow: %s", strerror(errno));
     }
-    /* What was added is of no region until it is watched. */
+    /* The added pages are in no region until they are watched. */
     write_map(base, "......#.....##....");
     expect_map(ctx, base, "#...#.#.....");
     ck_assert_int_eq(ww_count(ctx, base, 18 * page), -ENOENT);
@@ -143,7 +143,7 @@ END_TEST
 #define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
 #endif
 
-/* The pages go, the mapping stays: like MADV_DONTNEED, nothing that is written later is lost. */
+/* The pages move and the mapping stays: as after MADV_DONTNEED, no later write is lost. */
 START_TEST(pages_that_move_away_from_a_mapping_that_stays)
 {
     size_t page = page_size();
@@ -182,7 +182,8 @@ static void *ask_from_a_thread(void *base)
     return (void *)(intptr_t)ww_count(ctx, base, 3 * NR_WRITTEN * page_size());
 }
 
-/* Calls that take every lock, one of them in another thread. An alarm ends what hangs. */
+/* Asserts that no lock is held, by calls that take them, one in another thread. An alarm ends a call that
+ * hangs. */
 static void expect_at_rest(char *base)
 {
     char *other = map_pages(2);
@@ -199,7 +200,8 @@ static void expect_at_rest(char *base)
     alarm(0);
 }
 
-/* Bit 0: a reset as well. Bit 1: runs. Returns false where the call came back. */
+/* Queries into @array, which faults. Bit 0 of @kind: with a reset. Bit 1: by ww_get_ranges(). Returns false
+ * if the call returned. */
 static bool get_into(char *base, int kind, void *array, size_t capacity)
 {
     size_t len = 3 * NR_WRITTEN * page_size();
@@ -217,9 +219,9 @@ static bool get_into(char *base, int kind, void *array, size_t capacity)
 }
 
 /*
- * The contract says that with a reset exactly the pages that are returned are
- * reset, and nothing of a call that does not return: up to capacity pages may be
- * reset and their addresses be lost with the array. No more than that.
+ * The contract says that a get with a reset resets exactly the pages that it returns.
+ * It says nothing of a call that does not return: up to capacity pages may be reset
+ * and their addresses lost with the array, but no more.
  */
 START_TEST(an_array_that_faults_leaves_the_library_at_rest)
 {

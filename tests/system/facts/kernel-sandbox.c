@@ -2,10 +2,10 @@
 /*
  * Permissions: an unprivileged user, a process that is not dumpable, a seccomp
  * filter that denies userfaultfd. What ww_probe() and ww_open() say then, and
- * that ww_open(NULL) gives something that works. The filter is written by hand:
- * the test must run where libseccomp is not.
+ * that ww_open(NULL) gives a backend that works. The filter is written by hand:
+ * the test must run without libseccomp.
  *
- * Each test opens contexts of its own, in its process, which it may ruin.
+ * Each test opens contexts of its own, in its own process, whose privileges it gives up.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 #define NOBODY 65534
 
-/* Watch, write, get, reset: with any backend that takes part in this. */
+/* Watches, writes, queries, resets, as works with any backend in these tests. */
 static void expect_use(struct ww_context *c)
 {
     char *base = map_pages(6);
@@ -42,7 +42,7 @@ static const char *open_any(void)
     return name;
 }
 
-/* False: this process is neither root nor can it become somebody else; it is unprivileged already. */
+/* Gives up root's privileges, if the process has them. False: it cannot. */
 static bool become_nobody(void)
 {
     unsetenv("WW_BACKEND");
@@ -62,7 +62,7 @@ START_TEST(nobody_can_use_what_root_can)
     if (!become_nobody()) {
         SKIP("setuid: %s", strerror(errno));
     }
-    /* A change of user makes a process undumpable, as no program is that was started by a user. */
+    /* A change of user makes the process undumpable; a program that a user starts is dumpable. */
     ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
     for (size_t i = 0; i < nr_backends; i++) {
         ck_assert_int_eq(probe_backend(backends[i].name).error, 0);
@@ -70,7 +70,7 @@ START_TEST(nobody_can_use_what_root_can)
         expect_use(c);
         ww_close(c);
     }
-    /* What can do less now may give way to another. */
+    /* A backend that has fewer capabilities without privileges may give way to another. */
     if (probe_backend(backends[0].name).caps == backends[0].caps) {
         ck_assert_str_eq(open_any(), backends[0].name);
     }
@@ -81,7 +81,7 @@ START_TEST(nobody_can_use_what_root_can)
 }
 END_TEST
 
-/* Without a pagemap of its own there is no uffd; a descriptor from before goes on working. */
+/* A process that cannot open its own pagemap cannot open uffd; a context from before goes on working. */
 START_TEST(a_process_that_is_not_dumpable)
 {
     struct ww_context *early, *c;
@@ -112,7 +112,7 @@ START_TEST(a_process_that_is_not_dumpable)
 }
 END_TEST
 
-/* Answers userfaultfd(2) by an error from now on, for this process. */
+/* A seccomp filter makes userfaultfd(2) fail with an error. */
 START_TEST(a_filter_denies_userfaultfd)
 {
     int error = _i ? ENOSYS : EPERM;
@@ -138,7 +138,7 @@ START_TEST(a_filter_denies_userfaultfd)
     ck_assert_int_eq(probe_backend("uffd").error, -error);
     ck_assert_int_eq(ww_open(&c, "uffd"), -error);
     ck_assert_str_ne(open_any(), "uffd");
-    /* What was opened before needs the call no more. */
+    /* A context that was opened before does not need the call any more. */
     if (early) {
         expect_use(early);
         ww_close(early);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Facts about PAGEMAP_SCAN itself that the library's way of asking stands on: what
- * a failing get-and-reset has done already, why the vector is the library's own,
- * which masks keep a sparse range sparse, and soft-dirty's empty promise. Bare
- * system calls only.
+ * Facts about PAGEMAP_SCAN that the library's scans rely on: what a failing
+ * get-and-reset has reset already, why the vector must be the library's own memory,
+ * which masks keep a sparse range sparse. And soft-dirty bits, which can be cleared also
+ * where the kernel never sets them. Bare system calls only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,8 @@ START_TEST(a_refused_scan_leaves_in_the_vector_what_it_has_reset)
     ck_assert_uint_eq(vec[0].end, (uintptr_t)base + page);
     ck_assert_uint_eq(vec[1].start, (uintptr_t)base + 2 * page);
     ck_assert_uint_eq(vec[1].end, (uintptr_t)base + 4 * page);
-    /* Reset already, so that the vector was the only place left; behind the error nothing is. */
+    /* The scan has reset the pages in the vector, so only the vector knows them, and none behind the error.
+     */
     expect_bare(base, LAZY, "......");
     expect_bare(base + 8 * page, LAZY, ".#.#");
     /* With the registration back, no page of the new mapping is armed. */
@@ -51,7 +52,7 @@ START_TEST(a_refused_scan_leaves_in_the_vector_what_it_has_reset)
 }
 END_TEST
 
-/* Without the check the replaced part is passed over in silence, its writes with it. */
+/* Without PM_SCAN_CHECK_WPASYNC a scan skips the replaced part and its writes, and reports no error. */
 START_TEST(without_the_check_a_lost_registration_is_silent)
 {
     struct page_region vec[16] = { { .start = 0 } };
@@ -84,7 +85,7 @@ START_TEST(a_vector_that_faults_takes_the_dirty_set_with_it)
     inform("a vector with protection %d: EFAULT, and %zu of 4 written pages are still reported", prot,
            count_marks(map));
     compare_maps("scan after EFAULT", true, map, count_marks(map) ? "#.#.#.#." : "........", 8);
-    /* Either way the next write is seen. */
+    /* Either way the next write is reported. */
     write_map(base, ".#......");
     ck_assert_int_eq(bare_map(&bare, base, 8, LAZY, false, map), 0);
     ck_assert_int_eq(map[1], '#');
@@ -119,7 +120,8 @@ static void write_spots(char *base)
     }
 }
 
-/* A get-and-reset of sparse memory: how many pages it reports, and by how many kB page tables grew. */
+/* A get-and-reset of sparse memory. Returns how many pages it reported; page tables grew by *ret_growth kB,
+ * and *ret_spots of the written pages were reported. */
 static size_t scan_sparse(char *base, enum question question, long *ret_growth, size_t *ret_spots)
 {
     static struct page_region vec[512];
@@ -177,7 +179,7 @@ START_TEST(a_sparse_range_stays_sparse_with_the_right_mask)
 }
 END_TEST
 
-/* Since 6.16 such a large MADV_DONTNEED gives back page tables too. */
+/* Since Linux 6.16 so large a MADV_DONTNEED frees page tables too. */
 START_TEST(one_write_after_a_large_dontneed)
 {
     size_t nr = 4 * HUGE_BYTES / page_size(), page = page_size(), at = HUGE_BYTES / page + 77;
@@ -202,7 +204,7 @@ END_TEST
 
 /* ---- soft-dirty ---- */
 
-/* Clearing succeeds with and without CONFIG_MEM_SOFT_DIRTY: only the effect tells. */
+/* Clearing succeeds with and without CONFIG_MEM_SOFT_DIRTY: only a write shows whether the kernel tracks. */
 START_TEST(soft_dirty_tracks_or_never_shows)
 {
     char *base = map_small_pages(6), bits[7] = "......";
@@ -239,7 +241,7 @@ void add_scan_facts(Suite *suite)
     tcase_add_test(tcase, one_write_after_a_large_dontneed);
 }
 
-/* Needs nothing of userfaultfd. */
+/* Needs no userfaultfd. */
 void add_soft_dirty_facts(Suite *suite)
 {
     TCase *tcase = new_plain_case(suite, "soft-dirty");

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Several at once. Two harvesters on one range: every write of a generation is
- * reported exactly once, to one of the two. And a shadow: writers change pages
- * (counters, or all of a page to zeros) while a harvester copies the pages it is
- * told of, and the kernel is made to fork, swap, collapse, split, migrate and
- * merge what it can; at the end shadow and memory are equal, byte for byte.
+ * Several threads at once. Two harvesters on one range: every write of a generation
+ * is reported exactly once, to one of the two. And a shadow: writers change pages
+ * (a word, or all of a page) while a harvester copies the reported pages, and another
+ * thread makes the kernel fork, swap, collapse, split, migrate and merge what it can;
+ * at the end shadow and memory are equal, byte for byte.
  *
- * What the shadow copies while a page is written is torn; the page is then
- * reported once more. test-concurrent.c has the variants without the kernel's help.
+ * A copy of a page that is being written may be torn; the page is then reported once
+ * more. test-concurrent.c has variants in which the kernel does not disturb.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,8 +20,8 @@
 #include "kernel.h"
 #include "context.h"
 
-/* Emulated machines run the tests on one processor, which is quicker there; threads that get in each
- * other's way need all. */
+/* On emulated machines tests run on one processor, which is faster there; threads that are to race need
+ * all of them. */
 static void use_all_processors(void)
 {
     cpu_set_t all;
@@ -88,7 +88,7 @@ static void *dual_thread(void *arg)
     return NULL;
 }
 
-/* In each generation other pages, written before the harvesters are let go. */
+/* Writes other pages in each generation, before the harvesters start on it. */
 static void run_dual(size_t capacity)
 {
     pthread_t threads[2];
@@ -154,7 +154,7 @@ static struct {
     atomic_ulong nr_writes, nr_copied, nr_harvests, nr_disturbances;
 } stress;
 
-/* libcheck's own assertions are not for threads. */
+/* libcheck's own assertions do not work in threads. */
 #define REQUIRE(cond, value)                                                                                 \
     do {                                                                                                     \
         if (!(cond)) {                                                                                       \
@@ -181,7 +181,7 @@ static void *write_thread(void *arg)
             *(volatile uint64_t *)(at + (what >> 32) % (page / 8) * 8) = what;
         }
         atomic_fetch_add_explicit(&stress.nr_writes, 1, memory_order_relaxed);
-        /* Bursts and rests: a page that rests is what swap and merging look for. */
+        /* Writes come in bursts: the kernel swaps and merges pages that rest. */
         if (what % 4096 == 2) {
             usleep(3000);
         }
@@ -218,14 +218,14 @@ static void *harvest_thread(void *arg)
     return NULL;
 }
 
-/* Each disturbs the range in its way; some need privileges or settings, and do nothing without. */
+/* Each function disturbs the range in one way; some need privileges or settings, and do nothing without. */
 static void fork_once(char *at, size_t len)
 {
     pid_t pid = fork();
     int status;
 
     if (!pid) {
-        /* Shares the pages for a moment, and writes its own copy of some. */
+        /* The child shares the pages for a moment, and writes to its copy of some. */
         memset(at, 1, len < 65536 ? len : 65536);
         usleep(500);
         _exit(0);
@@ -239,8 +239,8 @@ static void page_out(char *at, size_t len)
     madvise(at, len, MADV_PAGEOUT);
 }
 
-/* Armed pages are in the way of a huge page: so each is touched first, which
- * leaves what it holds. A harvest may come between, hence several tries. */
+/* The kernel does not collapse armed pages: so each page is written first, with what it
+ * holds. A harvest may arm some meanwhile, hence several tries. */
 static void collapse(char *at, size_t len)
 {
     bool done = false;
@@ -262,7 +262,7 @@ static void split(char *at, size_t len)
     madvise(at, page_size(), MADV_COLD);
 }
 
-/* To the node they are on or to any other there is: in either case through the kernel's migration. */
+/* To NUMA nodes 0 and 1 by turns. On a machine with one node nothing moves. */
 static void migrate(char *at, size_t len)
 {
     size_t nr = len / page_size() < 64 ? len / page_size() : 64;
@@ -278,7 +278,7 @@ static void migrate(char *at, size_t len)
     syscall(SYS_move_pages, 0, nr, pages, nodes, status, 2 /* MPOL_MF_MOVE */);
 }
 
-/* All of the machine's memory: seldom. */
+/* Concerns all of the machine's memory: at most twice a second. */
 static void compact(char *at, size_t len)
 {
     static double last;
@@ -291,7 +291,7 @@ static void compact(char *at, size_t len)
     }
 }
 
-/* A documented loss with some backends. */
+/* With the other backends merged pages lose writes, as documented. */
 static void mergeable(char *at, size_t len)
 {
     if (atomic_load(&ctx->tracker)->caps & WW_CAP_INTERNAL_MERGEABLE) {
@@ -336,7 +336,7 @@ static void compare_shadow(void)
     }
 }
 
-/* What the whole machine did meanwhile of what the disturbances ask for. */
+/* Counters of the whole machine, for what the disturbances ask for. */
 static const char *const effects[] = { "pswpout", "thp_collapse_alloc", "thp_split_page",
                                        "pgmigrate_success" };
 #define NR_EFFECTS (sizeof(effects) / sizeof(effects[0]))
@@ -363,7 +363,7 @@ static void inform_of_stress(const unsigned long *before)
            after[2], after[3]);
 }
 
-/* Each disturbance comes at least twice, however slow the machine is. */
+/* Runs each disturbance at least twice, however slow the machine is. */
 static void run_stress(void)
 {
     pthread_t writers[NR_WRITERS], harvester, disturber;
@@ -396,8 +396,8 @@ START_TEST(a_shadow_equals_memory)
 
     WANTS(WW_CAP_ATOMIC_RESET);
     stress.base = map_huge_area(NR_STRESSED + 1);
-    /* A page more, never touched: the region stays sparse and is asked for in that
-     * way. It may be reported all the same, so the shadow has room for it. */
+    /* With _i 1 one page more, never touched: the region stays sparse, and the library scans it as
+     * such. The page may be reported nevertheless, so the shadow has room for it. */
     stress.nr_watched = NR_STRESSED + _i;
     stress.shadow = map_pages(NR_STRESSED + 1);
     ck_assert_int_eq(ww_watch(ctx, stress.base, stress.nr_watched * page_size(), WW_WATCH_FRESH), 0);

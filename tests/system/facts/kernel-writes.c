@@ -2,7 +2,7 @@
 /*
  * The kernel as the writer: system calls that store into watched pages, armed or
  * fresh, and pages that a program fills by userfaultfd without writing them
- * (UFFDIO_COPY with and without MODE_WP). Pinned pages stand in kernel-pinned.c.
+ * (UFFDIO_COPY with and without MODE_WP). kernel-pinned.c has pinned pages.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -82,7 +82,7 @@ static bool by_getrandom(char *to, const char *data, size_t len)
     return syscall(SYS_getrandom, to, len, 0) == (long)len;
 }
 
-/* A whole page from a file, past the page cache where the filesystem can. */
+/* A whole page from a file with O_DIRECT, where the filesystem has it. */
 static bool by_direct_read(char *to, const char *data, size_t len)
 {
     size_t page = page_size();
@@ -148,7 +148,7 @@ START_TEST(the_kernel_writes_into_watched_pages)
         map[targets[i]] = '#';
         expect_map(ctx, base, map);
         reset_pages(base, 8);
-        /* And once more into the page, now clean and present. */
+        /* Once more into the same page, which is clean and present now. */
         ck_assert(stores[_i].store(to, data, sizeof(data)));
         expect_map(ctx, base, map);
         reset_pages(base, 8);
@@ -160,7 +160,7 @@ END_TEST
 
 static atomic_int turn;
 
-/* Ends without another store to its stack: after its last one here, only the kernel writes there. */
+/* Ends without another store to its stack: once it waits, only the kernel writes there. */
 static void *end_when_told(void *arg)
 {
     (void)arg;
@@ -172,8 +172,8 @@ static void *end_when_told(void *arg)
     return NULL;
 }
 
-/* The kernel stores that a thread has ended in its control block, which lies above the stack, and says so
- * to nobody if it cannot: then pthread_join() waits for ever. */
+/* When a thread ends, the kernel clears a word in the thread's control block, which lies at the top of the
+ * stack's memory. If the kernel cannot write there, it tells nobody, and pthread_join() never returns. */
 START_TEST(a_thread_ends_on_a_stack_that_was_reset)
 {
     size_t nr = 64, len = nr * page_size();
@@ -244,7 +244,8 @@ START_TEST(a_page_that_is_filled_protected_was_not_written)
 }
 END_TEST
 
-/* In user mode only, nobody would be asked for the page: the call fails, and the page stays missing. */
+/* With UFFD_USER_MODE_ONLY the kernel asks for no page on its own faults: the call fails, and the page stays
+ * missing. */
 START_TEST(a_read_into_a_missing_page_fails)
 {
     char *base = track_missing(4), *from = map_pages(1), data[100];

@@ -2,8 +2,8 @@
 /*
  * What the parts of test-kernel share: the kernel's own interface without the
  * library ("bare": userfaultfd and PAGEMAP_SCAN directly), what /proc says, and
- * how a test says that it cannot run or what it found out. Answers of the library
- * are compared with the means of util.h and contract.h.
+ * how a test says that it cannot run or what it found out. util.h and contract.h
+ * compare answers of the library.
  */
 #ifndef WW_TESTS_UNIT_KERNEL_H
 #define WW_TESTS_UNIT_KERNEL_H
@@ -21,7 +21,7 @@
 
 void skip_test(const char *test, int loop, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Leaves a test, with the reason; once for the tests of a loop. */
+/* Returns from a test; its first loop (_i 0) prints the reason. */
 #define SKIP(...)                                                                                            \
     do {                                                                                                     \
         skip_test(__func__, _i, __VA_ARGS__);                                                                \
@@ -35,7 +35,7 @@ void skip_test(const char *test, int loop, const char *format, ...) __attribute_
         }                                                                                                    \
     } while (0)
 
-/* Says what this kernel does where several behaviours are right. */
+/* Prints what this kernel does where several behaviours are right. */
 void inform(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- the bare interface ---- */
@@ -50,8 +50,8 @@ extern struct bare bare;
 
 /* The masks of a PAGEMAP_SCAN. */
 enum question {
-    FAST,    /* WRITTEN and nothing else */
-    LAZY,    /* as the library asks: WRITTEN, and present or swapped; zero pages are told apart */
+    FAST, /* WRITTEN and nothing else */
+    LAZY, /* the library's mask for sparse memory: WRITTEN, and present or swapped; zero pages told apart */
     NO_ZERO, /* the same, zero pages excluded by the mask */
 };
 
@@ -61,7 +61,7 @@ void bare_close(const struct bare *pair);
 int bare_register(const struct bare *pair, const void *base, size_t nr, uint64_t mode);
 int bare_arm(const struct bare *pair, const void *base, size_t nr);
 
-/* One PAGEMAP_SCAN as it is: the number of entries or a negative errno. */
+/* One PAGEMAP_SCAN. Returns the number of entries or a negative errno. */
 long bare_scan(const struct bare *pair, const char *base, size_t nr, enum question question, uint64_t flags,
                struct page_region *vec, size_t vec_len, uintptr_t *ret_next);
 
@@ -73,7 +73,7 @@ long bare_scan(const struct bare *pair, const char *base, size_t nr, enum questi
 int bare_map(const struct bare *pair, const char *base, size_t nr, enum question question, bool reset,
              char *ret_map);
 
-/* The same, and it must be this map; 'z' is '#' where reads map no zero page. */
+/* Scans without a reset and expects this map; where reads map no zero page, '#' in place of 'z'. */
 void expect_bare(const char *base, enum question question, const char *map);
 void reset_bare(const char *base, size_t nr);
 
@@ -92,7 +92,7 @@ static inline size_t count_marks(const char *map)
 /* Private anonymous memory that is never huge, whatever the system is set to. */
 char *map_small_pages(size_t nr);
 
-/* Memory from a huge page's boundary on. */
+/* Memory that begins at a huge page's boundary. */
 char *map_huge_area(size_t nr);
 
 /* Whether the page is mapped to the kernel's zero page; false where the kernel cannot say. */
@@ -103,7 +103,7 @@ bool is_zero_page(const char *base, size_t page);
 #define ENTRY_SOFT_DIRTY (UINT64_C(1) << 55)
 uint64_t pagemap_entry(const char *base, size_t page);
 
-/* A number in kB after @field, of the mapping at @addr in /proc/self/smaps. */
+/* The number of kB after @field, for the mapping at @addr in /proc/self/smaps. */
 unsigned long smaps_kb(const void *addr, const char *field);
 
 /* Reads a number from a file, or writes one; false where that is not possible. */
@@ -115,7 +115,7 @@ double now(void);
 /* WW_TEST_SECONDS, or 2. */
 double test_seconds(void);
 
-/* A bare case opens and closes `bare` round each test; a case of the library's is new_case(). */
+/* A case that opens and closes `bare` around each test; new_case() makes cases about the library. */
 TCase *new_bare_case(Suite *suite, const char *name);
 
 /* A case that opens nothing. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel's facts that this project stands on, each as a test: bare (the suite
- * "kernel", with userfaultfd and PAGEMAP_SCAN alone), and through the library
+ * The kernel behaviour that this project relies on, each fact as a test: bare (the
+ * suite "kernel", with userfaultfd and PAGEMAP_SCAN alone), and through the library
  * (one suite a backend). This file runs the parts. A test that cannot run here
  * says why; lines that begin with INFO say what this kernel does where several
- * ways are right. WW_TEST_SECONDS is the length of the stress test (default 2).
+ * behaviours are right. WW_TEST_SECONDS is the length of the stress test (default 2).
  *
  *  1 zeros, then a huge page is split   zeros_in_a_split_huge_page, .._are_reported (kernel-pages.c)
  *  2 zeros, then KSM's zero pages       zeros_that_ksm_merges, .._are_reported, a_merged_page_is_watched_on
@@ -62,7 +62,7 @@ static struct {
     atomic_ulong nr_begun, nr_skipped;
 } * tally;
 
-/* ---- what tests say ---- */
+/* ---- what tests print ---- */
 
 /* libcheck's function behind START_TEST(name) is name_fn. */
 static int name_len(const char *test)
@@ -152,7 +152,7 @@ TCase *new_case(Suite *suite, const char *name)
 
 /* ---- suites ---- */
 
-/* Whether the bare interface is all there; says what is missing. */
+/* Whether the kernel has all of the bare interface; prints what is missing. */
 static bool has_interface(void)
 {
     void *base = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

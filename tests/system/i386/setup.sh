@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced: a build for i386 in the current folder, $top being the source's. Headers and libraries are those that are
-# installed here, or those of a Debian for i386 in a folder, which is unpacked and never run: then the kernel here need
+# Sourced: makes a build for i386 in the current folder, of the source in $top. Headers and libraries are those that are
+# installed here, or those of a Debian for i386 in a folder, which is unpacked and never run: for that this kernel need
 # not run 32-bit programs.
 
-# i386_from installed|FOLDER: where headers and libraries are.
+# i386_from installed|FOLDER: says where headers and libraries are.
 i386_from() {
     if [ "$1" = installed ]; then
-        # Where there is no gcc-multilib, <asm/...> is in the folder of the other word size only.
+        # Without gcc-multilib only the folder of the other word size has <asm/...>.
         i386_cc="${CC:-gcc} -m32" i386_cppflags="-idirafter /usr/include/$(uname -m)-linux-gnu"
     else
         i386_cc="gcc -m32 --sysroot=$1" i386_cppflags=
@@ -14,7 +14,7 @@ i386_from() {
     fi
 }
 
-# i386_makes PROGRAM OPTION...: whether a program can be made of the source on standard input.
+# i386_makes PROGRAM OPTION...: compiles the source on standard input; fails if that is not possible.
 i386_makes() {
     program=$1
     shift

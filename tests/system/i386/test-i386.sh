@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The unit tests as a build for i386, in a build folder of its own. Where this kernel runs no such programs, they are
-# built only: an emulator has neither userfaultfd nor the signals of a fault.
+# Builds the unit tests for i386, in a build folder of their own, and runs them. Where this kernel runs no 32-bit
+# programs it only builds them: a user-mode emulator has neither userfaultfd nor the signals of a fault.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 here=$build/i386

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# build.sh ARCH: the test programs for ARCH (amd64 or i386), statically linked, in
-# $WW_BUILDDIR/kernels/ARCH. They are this tree's own programs, made by its own
-# Makefile in a build folder of their own. For i386 this machine's gcc gets headers and
-# libraries from a Debian of that architecture that is unpacked and never run, so the
-# kernel here need not run 32-bit programs. Exit code 77 with a reason where that cannot be.
+# build.sh ARCH: builds the test programs for ARCH (amd64 or i386), statically linked, in
+# $WW_BUILDDIR/kernels/ARCH, by this tree's Makefile in a build folder of their own. For
+# i386 this machine's gcc takes headers and libraries from a Debian of that architecture
+# that is unpacked and never run, so this kernel need not run 32-bit programs. Exit code
+# 77 with a reason where that is not possible.
 set -u
 arch=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,8 +31,8 @@ amd64_configure() {
 build_here() {
     cd "$build" || exit 1
     "${arch}_configure" --disable-shared --enable-static || exit 1
-    # -all-static is libtool's word for a program without any shared library. The compiler alone does not
-    # take it, so configure must not see it, neither above nor when make finds that it has to run again.
+    # -all-static is libtool's option for a program without any shared library. The compiler does not take
+    # it, so configure must not see it, neither above nor when make runs it again: hence `make Makefile` first.
     make Makefile && make -j2 LDFLAGS=-all-static kernel-programs
 }
 

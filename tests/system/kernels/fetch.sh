@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # fetch.sh KERNEL: prints the folder that holds one of Debian's kernels, unpacked:
 # vmlinuz, modules/, and `about` with the package and its version. KERNEL is the
-# beginning of a release (6.1, 6.12, 7; the newest one wins) with * where anything
-# may stand: 6.12.*deb12 is the newest 6.12 that Debian 12 has, 6.18.5+deb13 is one
-# kernel. WW_KERNEL_SUITES says where to look.
+# beginning of a release (6.1, 6.12, 7; the newest one wins), in which * matches
+# anything: 6.12.*deb12 is the newest 6.12 that Debian 12 has, 6.18.5+deb13 is one
+# kernel. WW_KERNEL_SUITES are the suites to look in.
 #
 # Nothing is installed here. apt, in folders of its own under $XDG_CACHE_HOME or
 # /var/tmp, checks the index against Debian's keys and the package against the index.
-# Exit code 77 with a reason where the kernel cannot be had.
+# Exit code 77 with a reason where the kernel cannot be found or downloaded.
 set -eu
 kernel=$1
 cache=${XDG_CACHE_HOME:-/var/tmp}/writewatch/kernels
@@ -28,7 +28,7 @@ in_apt() {
         -o APT::Architecture=amd64 -o APT::Architectures=amd64 -o APT::Sandbox::User="$(id -un)" -qq "$@"
 }
 
-# The index, at most a day old; an older one serves where there is no network.
+# Fetches the index, unless it is less than a day old; without a network the old one is used.
 refresh() {
     mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
     : >>"$cache/apt/status"
@@ -49,7 +49,7 @@ refresh() {
     fi
 }
 
-# Version and name of the newest package whose name fits; unsigned, cloud, realtime and debug builds do not.
+# Prints version and name of the newest package whose name fits; unsigned, cloud, realtime and debug builds do not.
 newest() {
     pattern=$(echo "$kernel" | sed 's/[.+]/\\&/g; s/\*/.*/g')
     names=$(in_apt apt-cache search --names-only "^linux-image-$pattern([-.+].*)?-amd64\$" | cut -d ' ' -f 1 |
@@ -58,14 +58,14 @@ newest() {
         awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print $2, name }' | sort -V | tail -n 1
 }
 
-# Newer packages divide a kernel in three.
+# Prints the packages that a kernel consists of: newer kernels are divided into three.
 parts() {
     echo "$package=$version"
     in_apt apt-cache show "$package=$version" | sed -n 's/^Depends: //p' | tr ',' '\n' |
         sed -n 's/^ *\(linux-\(binary\|modules\)-[^ ]*\) (= \(.*\))$/\1=\3/p' | grep -- "-$release=" || true
 }
 
-# A whole release that is here already needs no index.
+# For a full release that is unpacked already no index is needed.
 if [ -f "$cache/$kernel/about" ]; then
     echo "$cache/$kernel"
     exit 0

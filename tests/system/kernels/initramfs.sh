@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # initramfs.sh ARCH: prints an archive with busybox, tests/system/kernels/init and the
 # static programs for ARCH. initramfs.sh modules FOLDER NAME...: prints one with
-# modules out of a kernel's folder (fetch.sh), those they depend on first. The
-# kernel takes several archives one after the other as one.
+# modules from a kernel's folder (fetch.sh), those they depend on first. The
+# kernel takes several concatenated archives as one.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -14,7 +14,7 @@ archive() {
     (cd "$work/root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet)
 }
 
-# unpacked FILE: a module as insmod(8) takes it.
+# unpacked FILE: prints a module without compression, as insmod(8) takes it.
 unpacked() {
     case $1 in
     *.xz) xz -dc "$1" ;;
@@ -24,10 +24,10 @@ unpacked() {
     esac
 }
 
-# add_module NAME: after what it needs, and only once. The file name may have - where the name has _.
+# add_module NAME: adds a module once, after those it needs. The file name may have - where the name has _.
 add_module() {
     file=$(find "$folder/modules/kernel" -name "$(echo "$1" | tr _ '?' | tr - '?').ko*" | head -n 1)
-    # What is no module of this kernel is built in, or is not there at all; the configuration shows which.
+    # Without a file the module is built in, or this kernel lacks it; the effects of the configuration show which.
     [ -n "$file" ] || return 0
     ! ls "$work"/root/modules/*-"$1.ko" >/dev/null 2>&1 || return 0
     unpacked "$file" >"$work/$1.ko"

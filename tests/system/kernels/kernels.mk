@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
-# What runs there: in every configuration that tracks as usual; besides in the plain one; where a backend's way is
-# barred; and in `moving`, where no answer is exact. A new test is one word here.
+# KERNEL_TESTS run in every configuration in which the kernel tracks as usual, ..._ONCE besides in the plain one,
+# ..._BARRED where a backend is denied, ..._MOVING in `moving`, where answers are not exact. A new test is one word.
 KERNEL_TESTS = \
 	tests/system/facts/test-kernel \
 	tests/unit/backends/test-softdirty \
@@ -38,7 +38,7 @@ CLEAN_FOLDERS += kernels
 check-kernels: all
 	WW_BUILDDIR='$(abs_builddir)' $(SHELL) $(srcdir)/%D%/matrix.sh $(srcdir)/docs/evidence/KERNELS.md || test $$? -eq 77
 
-# For build.sh, in a build folder of its own. What is run only when it is asked for by name is there as well.
+# For build.sh, in a build folder of its own. `asked` marks a program that runs only by name (run.sh).
 kernel-programs: $(KERNEL_TESTS) $(KERNEL_TESTS_ONCE) $(KERNEL_TESTS_BARRED) $(KERNEL_TESTS_MOVING) \
 		tests/common/deny %D%/merge writewatch tests/bench/native
 	@{ printf 'always %s\n' $(KERNEL_TESTS); printf 'once %s\n' $(KERNEL_TESTS_ONCE); \

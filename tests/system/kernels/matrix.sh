@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # matrix.sh FILE: boots each kernel of WW_KERNELS in each configuration (run.sh),
 # WW_KERNEL_JOBS machines at a time, and writes the tables of docs/evidence/KERNELS.md to FILE,
-# which is replaced at the end and in one step. WW_CONFIGURATIONS takes a part of them.
-# With WW_KERNEL_RESUME=1 a machine that came to its end before, with nothing failing,
-# is not run again, as long as what it wrote is still there.
+# which it replaces at the end and in one step. WW_CONFIGURATIONS selects configurations.
+# With WW_KERNEL_RESUME=1 it does not run a machine again that came to its end without a
+# failure, as long as that machine's log is still there.
 # Exit code 1 if anything failed, 77 with a reason (and FILE untouched) where the
-# machines cannot be had. Progress on standard error, what the machines wrote in
+# machines cannot run. Progress goes to standard error, the machines' output to
 # $WW_BUILDDIR/kernels/logs.
 set -u
 file=$1
@@ -19,7 +19,7 @@ logs=$WW_BUILDDIR/kernels/logs
 # An emulated processor is 5 to 20 times slower than the one the tests' limits were made for.
 export WW_BUILDDIR WW_KERNEL_BUILT=1 CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-10}"
 
-# Every backend in the plain configuration, elsewhere the best that works there; less of the long tests where
+# Tests every backend in the plain configuration, elsewhere the best that works there; shortens the long tests where
 # only permissions differ.
 set_amounts() {
     case $1 in
@@ -38,7 +38,7 @@ if [ "$file" = one ]; then
     status=$?
     [ $status != 77 ] || echo "@skipped run.sh had no machine" >"$logs/$2.$3.out"
     echo "$2, $3: $(($(date +%s) - began)) s$([ $status = 0 ] || echo ", exit code $status")" >&2
-    # A signal that ended the run is meant for all of them: xargs stops at 255.
+    # A signal that ended this run is meant for all runs: at exit code 255 xargs stops.
     [ $status -lt 128 ] || exit 255
     exit 0
 fi
@@ -52,7 +52,7 @@ for kernel in $kernels; do
     [ $status = 0 ] || exit $status
     releases="$releases ${folder##*/}"
 done
-# Whatever else is missing, one short run says so.
+# One short run shows whether anything else is missing.
 sh "$here/build.sh" amd64 || exit $?
 set -- $releases
 sh "$here/run.sh" "$1" plain true >/dev/null || exit $?

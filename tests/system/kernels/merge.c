@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * merge COMMAND...: runs a command whose whole memory KSM may merge, without the
- * command's asking for it (PR_SET_MEMORY_MERGE: kernel 6.4; kept by exec: 6.7).
- * On older kernels the command runs all the same, and only memory that it offers
- * itself is merged.
+ * merge COMMAND...: runs a command, all of whose memory KSM may merge although the
+ * command does not ask for it (PR_SET_MEMORY_MERGE: Linux 6.4; kept by exec: 6.7).
+ * On older kernels the command runs too, and KSM merges only memory for which the
+ * command asks.
  */
 #include <stdio.h>
 #include <sys/prctl.h>

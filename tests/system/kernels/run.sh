@@ -10,9 +10,9 @@
 # The program `shell` is an interactive shell there; `poweroff -f` or ctrl-a x ends
 # it. For example: run.sh 6.12 swap test-contract; run.sh 7 plain shell.
 #
-# Standard output has the lines that the machine wrote; with those of the kernel they
-# are kept in $WW_BUILDDIR/kernels/logs. Exit code 0: the machine came to its end,
-# whatever the programs said; 1: it did not; 77: something is missing, with a reason.
+# Prints the machine's output; that and the kernel's messages are kept in
+# $WW_BUILDDIR/kernels/logs. Exit code 0: the machine came to its end, whether tests
+# passed or failed; 1: it did not; 77: something is missing, with a reason.
 # WW_QEMU_ACCEL (tcg), WW_QEMU_MEMORY (2048 MB), WW_MACHINE_SECONDS and
 # WW_PROGRAM_SECONDS (time limits) may be set; CK_* and WW_TEST_* reach the programs.
 set -u
@@ -47,7 +47,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# What only this run has: the environment and the list of programs.
+# The part of the initramfs that is different in each run: the environment and the list of programs.
 mkdir -p "$work/root/job" "$logs"
 shell=
 [ "${1:-}" != shell ] || shell=1
@@ -55,7 +55,7 @@ shell=
     echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-1800}"
     env | sed -n "s/'/'\\\\''/g; s/^\\(\\(CK_\\|WW_TEST_\\)[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\3'/p"
 } >"$work/root/job/environment"
-# What one program wrote does not take the place of what all wrote.
+# A run of one program has another log, so that it does not replace that of all programs.
 one=
 if [ $# = 0 ]; then
     often=always
@@ -86,8 +86,8 @@ esac
         (cd "$work/root" && find . | cpio -o -H newc --quiet)
 } >"$work/initramfs" || exit 1
 
-# A clock that the kernel begins to doubt makes it patch code that the other processor is running, which this
-# emulator does not always survive.
+# tsc=reliable: when the kernel finds its clock unstable it patches code that the other processor is running, which
+# this emulator does not always survive.
 parameters="console=ttyS0 loglevel=5 panic=-1 oops=panic tsc=reliable"
 machine="-smp 2"
 case $configuration in
@@ -107,13 +107,14 @@ if [ -n "$shell" ]; then
 fi
 boot() {
     rm -f "$log.out" "$log.console"
-    # In the foreground: whoever ends this script's process group ends the machine with it.
+    # In the foreground, so that a signal to this script's process group ends the machine too.
     timeout --foreground "${WW_MACHINE_SECONDS:-5400}" "$@" -serial "file:$log.console" -serial "file:$log.out" \
         >"$log.qemu" 2>&1 </dev/null
     ended=$?
 }
 boot "$@"
-# A breakpoint of the kernel's own patching that is met after its removal is the emulator's fault, not the kernel's.
+# If a processor meets a breakpoint of the kernel's own patching after its removal, that is a bug of the emulator, not
+# of the kernel: boots once more.
 if ! grep -aq '^@done' "$log.out" && grep -aq 'Oops: int3' "$log.console"; then
     mv "$log.console" "$log.console.int3"
     boot "$@"
@@ -123,7 +124,7 @@ tr -d '\r' <"$log.out" >"$log.text"
 mv "$log.text" "$log.out"
 [ $ended = 0 ] || echo "@stopped qemu ended with exit code $ended ($(tail -n 1 "$log.qemu"))" >>"$log.out"
 [ $ended != 124 ] || echo "@stopped after ${WW_MACHINE_SECONDS:-5400} seconds" >>"$log.out"
-# What the kernel complained about belongs to the result.
+# The kernel's warnings belong to the result.
 grep -a -E 'WARNING:|BUG:|Oops|Kernel panic|general protection|blocked for more than|Out of memory|oom-kill' "$log.console" |
     tr -d '\r' | sed 's/^\[ *[0-9.]*\] *//; s/^/@complaint /' >>"$log.out"
 cat "$log.out"

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Makes the tables of docs/evidence/KERNELS.md from what the machines wrote (run.sh), each
-# introduced by a line "@machine RELEASE CONFIGURATION PACKAGE VERSION". Ends with
-# exit code 1 if anything failed. A machine or a program without an end, and a
-# configuration whose effect did not show, are failures, never left out.
+# Makes the tables of docs/evidence/KERNELS.md from the machines' output (run.sh), each
+# after a line "@machine RELEASE CONFIGURATION PACKAGE VERSION". Ends with exit code 1 if
+# anything failed. A machine or a program that did not come to its end, and a configuration
+# without an effect, are failures, never left out.
 
 function cell(text, column) {
     key = release SUBSEP nr_rows[release] SUBSEP column
     cells[key] = cells[key] (key in cells && cells[key] != "" ? "; " : "") text
 }
 
-# The number of a reason on a backend (or -); NAME, what it held for, is remembered with it.
+# Returns the number of a reason on a backend (or -), and adds NAME to the tests that it held for.
 function remark(column, reason, name) {
     if (!((column, reason) in remark_of)) {
         reasons[++nr_remarks] = reason
@@ -67,7 +67,7 @@ function end_machine() {
 function end_program(status,   column, text, broken, shown) {
     broken = status != 0 && status != 77
     if (program == "writewatch") {
-        # The probe is no test: it exits with 77 where writes cannot be tracked by the kernel.
+        # The probe is no test: it exits with 77 where the kernel cannot track writes.
         program = ""
         return
     }

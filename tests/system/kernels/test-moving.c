@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pages that move between two NUMA nodes all the time while they are written, got
- * and reset. What must hold: no write is lost, and a page that was never written
- * is never reported.
+ * Pages that move between two NUMA nodes all the time while they are written, reported
+ * and reset. No write may be lost, and a page that was never written may never be
+ * reported.
  *
- * More cannot be asked. Where the kernel tracks (userfaultfd), a page that is being
- * moved at the moment of its reset comes out of the move as written: PAGEMAP_SCAN
- * marks the migration entry and leaves it a writable one, and what becomes of a
- * writable entry is a page without the mark (6.7 to 7.2 at least). How many such
- * pages there were is printed. The contract suite, which expects every answer to be
- * exact, is not run in this company for that reason.
+ * Answers need not be exact otherwise. With userfaultfd a page that the kernel is moving
+ * at the moment of its reset comes out of the move as written: PAGEMAP_SCAN
+ * write-protects the migration entry but leaves it a writable one, and a writable entry
+ * becomes a page without write protection (Linux 6.7 to 7.2 at least). The test prints
+ * how many such pages there were. The contract suite, which expects exact answers,
+ * therefore does not run in the configuration `moving`.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -53,12 +53,12 @@ static void *mover_thread(void *arg)
             nr_moved += status[i] == node;
         }
         atomic_fetch_add(&run.nr_moved, nr_moved);
-        usleep(1000); /* mprotect() waits for as long as pages move */
+        usleep(1000); /* mprotect() waits while pages move */
     }
     return NULL;
 }
 
-/* Writes some pages, gets and resets; returns how many came that were not written. */
+/* Writes some pages, gets and resets; returns how many pages were reported that this call did not write. */
 static size_t write_and_get(struct ww_context *ctx, uint64_t *random)
 {
     bool written[NR_PAGES] = { false };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loads a Windows program that is damaged, again and again: cut off at each
- * length, and with bytes replaced at random places, more often in the headers and
- * tables than elsewhere. Each time it loads or is refused with a message; the
- * test fails by a crash. Nothing is run.
+ * Loads damaged copies of a Windows program: cut off at each length, and with bytes
+ * replaced at random places, more often in the headers and tables than elsewhere. The
+ * loader must load each or refuse it with a message; a crash ends the test. It never
+ * runs the program.
  *
  *   damage FILE [SEED]
  */
@@ -21,7 +21,7 @@ static char original[MAX_FILE], *damaged;
 static size_t size;
 static unsigned int nr_loaded, nr_refused;
 
-/* Only what the guest imports is known, as in the loader. */
+/* Knows only the functions that the guest imports, as loader.c does. */
 static void *resolve(void *arg, const char *dll, const char *name)
 {
     (void)dll;
@@ -30,7 +30,7 @@ static void *resolve(void *arg, const char *dll, const char *name)
                : arg;
 }
 
-/* A copy of the exact length, so that a sanitizer sees what reads beyond the end. */
+/* Loads a copy of exactly @len bytes, so that a sanitizer finds reads beyond the end. */
 static bool try_load(size_t len)
 {
     char *file = malloc(len ? len : 1);
@@ -61,7 +61,7 @@ static uint64_t next_random(uint64_t *state)
     return mix ^ (mix >> 31);
 }
 
-/* Values at the edges of their types find more than any others. */
+/* Values at the limits of their types find the most bugs. */
 static void damage_once(uint64_t *random)
 {
     static const uint32_t values[] = { 0,      1,          4,          8,          0xff,

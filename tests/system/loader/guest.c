@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The Windows program of the test loader: no C runtime, no imports but the five
- * functions, and the same answers wanted from the loader, Wine and Windows. The
+ * The Windows program of the test loader: it has no C runtime, imports five functions
+ * and no others, and expects the same answers from the loader, Wine and Windows. Its
  * entry point returns 0, or the line of the first check that fails.
  */
 #include <windows.h>
@@ -30,7 +30,7 @@ static void write_pages(unsigned int pages)
     }
 }
 
-/* The written pages of the area as bits; with bit 31 for a failing call or a wrong address. */
+/* The written pages of the area, a bit each; bit 31 means a failed call or a wrong address. */
 static unsigned int get_pages(DWORD flags)
 {
     ULONG_PTR count = NR_PAGES;
@@ -72,7 +72,7 @@ static int check_get(void)
     write_pages(0x8421);
     CHECK(get_pages(0) == 0x8421);
     CHECK(get_pages(0) == 0x8421);
-    /* A short array leaves the rest, and what lies behind the array. */
+    /* With a short array other pages stay dirty, and memory beyond the array is not touched. */
     CHECK(!GetWriteWatch(WRITE_WATCH_FLAG_RESET, base, SIZE, addresses, &count, &granularity));
     CHECK(count == 2 && addresses[0] == base && addresses[1] == base + 5 * PAGE && addresses[2] == base);
     CHECK(get_pages(WRITE_WATCH_FLAG_RESET) == 0x8400);
@@ -132,7 +132,8 @@ static int check_decommit(void)
 {
     DWORD old;
 
-    /* VirtualProtect moves what is dirty to where decommitting does not reach. */
+    /* VirtualProtect moves dirty bits into the bitmap of the allocation, which decommitting does not clear.
+     */
     write_pages(0x1);
     CHECK(VirtualProtect(base, PAGE, PAGE_READWRITE, &old));
     write_pages(0x7);

@@ -7,7 +7,7 @@
  *   loader FILE           runs it: exit code 0 if it returns 0, else 1
  *   loader --check FILE   loads it only
  *
- * Exit code 125: not loaded, and why; 77: not x86_64, or no backend works here.
+ * Exit code 125: it cannot be loaded, with the reason; 77: not x86_64, or no backend works here.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ static void *resolve(void *win32, const char *dll, const char *name)
     return (void *)function;
 }
 
-/* The whole file; NULL, said why: it cannot be read or is too large. */
+/* The whole file. NULL, with a message: it cannot be read or is too large. */
 static char *read_file(const char *path, size_t *ret_size)
 {
     FILE *file = fopen(path, "rb");

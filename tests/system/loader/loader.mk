@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- a host that is not Wine, a loader of PE files over the library, and what it must not fall over ----
+# ---- a host that is not Wine: a loader of PE files over the library, also for damaged files ----
 SCRIPT_TESTS += %D%/test-loader.sh
 CLEANFILES += %D%/loader.out %D%/bad.exe
 check_PROGRAMS += %D%/loader %D%/damage
@@ -9,7 +9,7 @@ check_PROGRAMS += %D%/loader %D%/damage
 %C%_damage_SOURCES = %D%/damage.c %D%/pe.c %D%/pe.h
 %C%_damage_CPPFLAGS = $(AM_CPPFLAGS) $(WINE_CPPFLAGS)
 
-# What it loads: no C runtime.
+# The programs that it loads, which have no C runtime.
 LOADED = %D%/guest.exe %D%/other.exe
 EXTRA_DIST += %D%/guest.c %D%/other.c
 CLEANFILES += $(LOADED)

@@ -21,7 +21,7 @@
 #define MAX_IMPORTS 4096
 #define MAX_NAME 100
 
-/* What is needed only while the program is being loaded. */
+/* State that is needed only while the program is being loaded. */
 struct loading {
     struct pe *pe;
     const char *file;
@@ -76,7 +76,7 @@ static bool image_write(const struct loading *load, size_t rva, const void *valu
     return true;
 }
 
-/* Copies a string of reasonable length; one that has no end is refused. */
+/* Copies a string. False: it is longer than MAX_NAME or leaves the image. */
 static bool image_string(const struct loading *load, size_t rva, char ret[MAX_NAME])
 {
     for (size_t i = 0; i < MAX_NAME; i++) {
@@ -100,7 +100,7 @@ static IMAGE_DATA_DIRECTORY directory(const struct loading *load, unsigned int i
 
 /* ---- headers ---- */
 
-/* What a program may have that this loader has no answer to. */
+/* What this loader does not support. */
 static const struct {
     unsigned int index;
     const char *what;
@@ -224,7 +224,7 @@ static bool map_image(struct loading *load)
     return copy_sections(load);
 }
 
-/* Gives each section the access it asks for, and the entry point a section of code. */
+/* Gives each section the access it asks for, and refuses an entry point outside of code. */
 static bool protect_sections(struct loading *load)
 {
     size_t entry = load->headers.OptionalHeader.AddressOfEntryPoint;
@@ -376,7 +376,7 @@ static bool resolve_imports(struct loading *load)
     }
 }
 
-/* ---- the whole ---- */
+/* ---- loading ---- */
 
 bool pe_load(struct pe *pe, const void *file, size_t file_size, pe_resolve resolve, void *arg)
 {

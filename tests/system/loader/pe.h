@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A small loader of Windows programs for x86_64: sections, relocations, imports.
- * It trusts nothing in the file: what does not fit is refused with a message. It
- * knows nothing of what the imported functions do.
+ * It trusts nothing in the file, and refuses inconsistent ones with a message. It does
+ * not know what the imported functions do.
  */
 #ifndef WW_TESTS_LOADER_PE_H
 #define WW_TESTS_LOADER_PE_H

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A Windows program runs natively over each backend, by a loader that binds its
-# imports; and the loader refuses what it cannot run, with a message.
+# A Windows program must run natively over each backend, by a loader that binds its
+# imports; and the loader must refuse programs that it cannot run, with a message.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)/tests/system/loader
 loader=$build/loader
 guest=$build/guest.exe

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # build-in-root.sh ARCHIVE FOLDER [lintian]: inside a fresh Debian, builds the packages from the source archive, with
-# what debian/control asks for and nothing else, and puts them into FOLDER; then looks at them with lintian.
+# the packages that debian/control asks for and no others, and puts them into FOLDER; then runs lintian on them.
 set -eu
 archive=$1 out=$2 lintian=${3:-}
 export DEBIAN_FRONTEND=noninteractive

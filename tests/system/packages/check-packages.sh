@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# check-packages.sh ARCHIVE [SUITE...]: the Debian packages as a user meets them. Builds them from the source archive in
-# a fresh Debian of each release (bookworm, trixie) for amd64 and i386, and installs, uses and removes them in another.
-# The systems are unpacked from what debootstrap made once, in $XDG_CACHE_HOME or /var/tmp, where apt's downloads stay
-# as well. Takes root, a network and about 15 minutes. Results and logs lie in packages/ in the build folder.
+# check-packages.sh ARCHIVE [SUITE...]: tests the Debian packages as a user meets them. Builds them from the source
+# archive in a fresh Debian of each release (bookworm, trixie) for amd64 and i386, and installs, uses and removes them
+# in another. The systems are copies of what debootstrap made once, in $XDG_CACHE_HOME or /var/tmp, where apt's
+# downloads stay as well. Needs root, a network and about 15 minutes. Results and logs lie in packages/ in the build
+# folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../debian/debian.sh"
@@ -17,7 +18,7 @@ status=0 left_out=
 
 say() { printf '%s\n' "$*"; }
 
-# build SUITE ARCH, in a subshell: exit code 77 where there can be no such system.
+# build SUITE ARCH, in a subshell: builds the packages; exit code 77 where no such system can be made.
 build() {
     debs=$out/$1-$2
     mkdir -p "$debs"
@@ -42,7 +43,7 @@ $(dirname "$archive")|/srv/archive"
     fi
 }
 
-# try SUITE, in a subshell: both architectures in one system, or amd64 alone where there is nothing for i386.
+# try SUITE, in a subshell: tries both architectures in one system, or amd64 alone where none are built for i386.
 try() {
     root=$cache/packages-$1-amd64
     fresh "$1" amd64 "$root"
@@ -69,7 +70,7 @@ say "== the source archive"
 sh "$here/test-dist.sh" || [ $? = 77 ] || status=1
 for suite in $suites; do
     say "== $suite"
-    # What an earlier run has left must not be tried in place of what this one cannot build.
+    # Packages of an earlier run must not be tried in place of those that this run cannot build.
     rm -rf "$out/$suite-amd64" "$out/$suite-i386"
     for arch in amd64 i386; do
         code=0

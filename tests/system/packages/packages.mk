@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- Debian packages and the source archive; nothing of it is part of `make check` ----
+# ---- Debian packages and the source archive; no part of `make check` ----
 EXTRA_DIST += %D%/build-in-root.sh %D%/check-packages.sh %D%/test-dist.sh %D%/try-in-root.sh
 
 check-packages: all dist

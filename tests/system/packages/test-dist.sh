@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-dist.sh: the same commit gives the same bytes: `make dist` in two clones of HEAD, with other paths, build
-# folders, times and file modes, and once more from what the first archive unpacks to. Takes a minute.
-# test-dist.sh --epoch FOLDER: the time for the files of an archive: the commit's, or that of the archive FOLDER is from.
+# test-dist.sh: the same commit must give the same bytes: runs `make dist` in two clones of HEAD, with other paths,
+# build folders, times and file modes, and once more in the unpacked first archive, and compares. Takes a minute.
+# test-dist.sh --epoch FOLDER: prints the time for the files of an archive: that of FOLDER's commit, or of the archive
+# that FOLDER was unpacked from.
 set -eu
 
 if [ "${1:-}" = --epoch ]; then
@@ -34,7 +35,7 @@ dist() {
     mv "$2"/writewatch-*.tar.xz "$3"
 }
 
-# clone FOLDER: HEAD, with what autoreconf makes.
+# clone FOLDER: clones HEAD and runs autoreconf.
 clone() {
     git clone -q --no-hardlinks "$top" "$1"
     (cd "$1" && autoreconf -fi) >"$work/log" 2>&1

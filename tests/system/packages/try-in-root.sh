@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # try-in-root.sh DEBS64 DEBS32 PROGRAMS: inside a fresh Debian for amd64, installs the packages of both architectures,
-# uses what is in them as a user does, removes them and looks for what is left. DEBS are folders of packages, PROGRAMS
-# the folder with watch.exe and i686/watch.exe. Prints what it runs, what comes out, and a verdict for each step.
-# A further command of writewatch's is one more line in commands(), or in statistics().
+# uses them as a user does, removes them and looks for files that are left. DEBS are folders of packages, PROGRAMS
+# the folder with watch.exe and i686/watch.exe. Prints each command, its output, and a verdict for each step.
+# A new subcommand of writewatch is one more line in commands(), or in statistics().
 set -u
 debs64=$1 debs32=$2 programs=$3
 failed=0
@@ -14,7 +14,7 @@ verdict() {
     case $1 in FAILED:*) failed=$((failed + 1)) ;; esac
 }
 
-# step PATTERN COMMAND: exit code 0, a line of the output matches, and the dynamic loader has nothing to say.
+# step PATTERN COMMAND: the exit code must be 0, a line of the output must match, and none be from the dynamic loader.
 step() {
     printf '$ %s\n' "$2"
     out=$(sh -c "$2" 2>&1 </dev/null)
@@ -34,7 +34,7 @@ step() {
 commands() {
     step '^writewatch [0-9]' 'writewatch --version'
     step '/usr/lib/x86_64-linux-gnu/writewatch/' 'writewatch probe || test $? = 77'
-    # One word size: the path. Both: the one that each dynamic loader makes its own of.
+    # With one word size the preload's path; with both the path with $LIB, which each dynamic loader replaces.
     step "^/usr/$([ -n "$wine32" ] && echo '\$LIB' || echo lib/x86_64-linux-gnu)/writewatch/libwritewatch-ntdll.so\$" \
         "writewatch run -- sh -c 'echo \"\$LD_PRELOAD\"'"
     step 'dirty pages: 2$' "writewatch run --verbose -- wine $programs/watch.exe"
@@ -42,7 +42,7 @@ commands() {
         step 'dirty pages: 2$' "writewatch run --verbose -- wine $programs/i686/watch.exe"
 }
 
-# What takes a kernel that tracks writes.
+# Commands that need a kernel with write tracking.
 statistics() {
     writewatch probe >/dev/null 2>&1 || return
     step '^Looks good\.$' 'writewatch doctor'
@@ -57,7 +57,7 @@ statistics() {
     wait
 }
 
-# Where the kernel can do it the preload must have stepped in, in both word sizes.
+# Where the kernel has write tracking the preload must have attached, in both word sizes.
 attached() {
     writewatch probe >/dev/null 2>&1 || {
         verdict "skipped: this kernel has no kernel-tracked write watches, so Wine's own are what was tried"
@@ -69,17 +69,17 @@ attached() {
 }
 
 pages() {
-    # With two architectures installed dpkg wants to know which is meant.
+    # With two architectures installed dpkg needs the architecture in a package's name.
     found=$(for package in $packages; do dpkg -L "$package:amd64"; done |
         sed -n 's|^/usr/share/man/man[0-9]/\(.*\)\.gz$|\1|p' | sort -u)
     [ -n "$found" ] || verdict "FAILED: the packages have no manual pages"
     for page in $found; do
-        # Several names share a page, and man tells the file of the page.
+        # Several names share a page, and man prints the file of the page.
         step "^/usr/share/man/man${page##*.}/" "man -w ${page##*.} ${page%.*}"
     done
 }
 
-# What README.md links lies where a reader of the package finds it.
+# The files that README.md links must lie where its links lead in the installed package.
 documents() {
     folder=/usr/share/doc/writewatch
     linked=$(grep -o '](\(docs/\)\?[A-Za-z/-]*\.[a-z]*)' $folder/README.md | sed 's/^](//; s/)$//' | sort -u)
@@ -89,7 +89,7 @@ documents() {
     done
 }
 
-# Every name in the file system, but for what packages, programs and apt keep for themselves.
+# Prints every name in the file system, without the folders where packages, programs and apt keep data of their own.
 names() {
     find / -xdev \( -path /proc -o -path /dev -o -path /sys -o -path /tmp -o -path /root -o -path /run -o -path /var/log \
         -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path "$debs64" -o -path "$debs32" \

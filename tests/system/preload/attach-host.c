@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * attach-host PATH/ntdll.so [patched|untouched]: opens a fake ntdll.so as Wine's
- * loader would, and checks through its table, in its calling convention, that
- * the preload answers write watches, or that nothing was touched.
+ * attach-host PATH/ntdll.so patched|untouched: opens a fake ntdll.so as Wine's
+ * loader does, and checks through its table, in its calling convention, that
+ * the preload answers write watches, or that it has changed nothing.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -68,7 +68,7 @@ static char *allocate(void)
     return base;
 }
 
-/* A failing call of the original must leave what was watched as it was. */
+/* A call of the original that fails must not change the watch. */
 static void check_failures(char *base)
 {
     void *addr = base;
@@ -86,8 +86,8 @@ static void check_failures(char *base)
     expect_pages(base, 0, "3", __LINE__);
 }
 
-/* A handle to this process is as good as the pseudo handle. Others get Windows' statuses, and nobody is told
- * of another process' watches. */
+/* A handle to this process works as the pseudo handle does. With other handles calls fail with Windows'
+ * statuses, and tell nothing of another process's watches. */
 static void check_handles(char *base)
 {
     static const struct {
@@ -125,7 +125,7 @@ static void check_cycle(void)
     base[3 * PAGE] = 1;
     check_failures(base);
 
-    /* Protecting latches page 3, page 4 is dropped with its memory. */
+    /* Protecting latches page 3; decommitting drops page 4 with its dirty bit. */
     ok(!((protect_fn)table[AT_PROTECT])(SELF, &addr, &size, PAGE_READWRITE, &old) && old == 4, "protect");
     base[4 * PAGE] = 1;
     expect_pages(base, 0, "3 4", __LINE__);
@@ -147,7 +147,8 @@ static void check_cycle(void)
     ok(get(base, PAGE, 0, pages, &count) == STATUS_FAKE, "released memory is still watched");
 }
 
-/* Another process's requests are made past the table, and count all the same. */
+/* Wine carries out another process's requests without the table; the preload must notice them nevertheless.
+ */
 static void check_remote(void *ntdll)
 {
     void (*protect)(void *, size_t) = (void (*)(void *, size_t))dlsym(ntdll, "fake_remote_protect");
@@ -163,20 +164,20 @@ static void check_remote(void *ntdll)
     ok(!((free_fn)table[AT_FREE])(SELF, &addr, &size, MEM_DECOMMIT), "decommit");
     expect_pages(base, 1, "3", __LINE__);
 
-    /* Dropped: clean, and written again later. */
+    /* A dropped page is clean, until it is written again. */
     base[5 * PAGE] = base[6 * PAGE] = 1;
     drop(base + 5 * PAGE, PAGE);
     expect_pages(base, 1, "6", __LINE__);
     base[5 * PAGE] = 0;
     expect_pages(base, 1, "5", __LINE__);
 
-    /* Protected and dropped between two of our calls: whether it was written is not known. */
+    /* Protected and dropped between two calls of the preload: it may have been written, so it is reported. */
     base[7 * PAGE] = 1;
     protect(base + 7 * PAGE, PAGE);
     drop(base + 7 * PAGE, PAGE);
     expect_pages(base, 1, "7", __LINE__);
 
-    /* More changes than notes: everything counts as written once, nothing is lost. */
+    /* More changes than the queue has room for: all pages count as written once, so that no write is lost. */
     base[8 * PAGE] = 1;
     for (int i = 0; i < 2000; i++) {
         protect(base + 8 * PAGE, PAGE);

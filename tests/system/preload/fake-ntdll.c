@@ -2,8 +2,8 @@
 /*
  * A stand-in for Wine's ntdll.so: a table of system calls over mmap() and
  * mprotect(), in one of the two calling conventions, or with one thing wrong.
- * It shows the preload every Wine that a test machine does not have; real Wine
- * is in tests/system/wine.
+ * It stands for the Wines that a test machine does not have; tests/system/wine
+ * has real Wine.
  *
  * FAKE_WINDOWS: Windows' convention. FAKE_TWICE, FAKE_NO_SLOT, FAKE_NOT_WINE,
  * FAKE_NO_EXPORT, FAKE_ODD_CALL: what is wrong.
@@ -74,7 +74,7 @@ int FAKE_ABI NtQueryVirtualMemory(void *process, void *addr, uint32_t class, voi
     return 0;
 }
 
-/* What another process's request does: the same work, past the table. */
+/* What Wine does for another process's request: the same work, without the table. */
 void fake_remote_protect(void *addr, size_t size)
 {
     mprotect(addr, size, PROT_READ);
@@ -179,7 +179,7 @@ int FAKE_ABI NtResetWriteWatch(void *process, void *base, size_t size)
 int fake_saw_flag;
 void *fake_freed;
 
-/* Const and full of addresses: .data.rel.ro, as in Wine. */
+/* A const table of addresses, so that it lies in .data.rel.ro, as in Wine. */
 void *const fake_table[] = {
     (void *)memset,
     (void *)NtAllocateVirtualMemory,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What fake-ntdll.c and test-attach.c agree on. Windows' values are written out,
- * since both are built without Wine's headers.
+ * What fake-ntdll.c and attach-host.c share. Windows' values are written out, because
+ * both are built without Wine's headers.
  */
 #ifndef TESTS_FAKE_NTDLL_H
 #define TESTS_FAKE_NTDLL_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define SELF ((void *)-1)
-#define STATUS_FAKE ((int)0xc0fa4e00) /* from the original, so the call was passed on */
+#define STATUS_FAKE ((int)0xc0fa4e00) /* only the original returns it, so the call was passed on */
 #define STATUS_INVALID_PARAMETER ((int)0xc000000d)
 #define STATUS_ACCESS_VIOLATION ((int)0xc0000005)
 #define STATUS_INVALID_HANDLE ((int)0xc0000008)
@@ -27,7 +27,7 @@
 #define PAGE_READWRITE 4
 #define FAKE_FAIL 0xfa11 /* a protection that the fake refuses */
 
-/* Wine up to 8.9 follows Windows' convention inside, later Wines the system's. */
+/* Wine up to 8.9 uses Windows' calling convention for this table, later Wines the system's. */
 #if defined(FAKE_WINDOWS) && defined(__i386__)
 #define FAKE_ABI __attribute__((stdcall))
 #elif defined(FAKE_WINDOWS)
@@ -36,17 +36,17 @@
 #define FAKE_ABI
 #endif
 
-/* Handles: to this process, with all rights and without any to its memory, to another, and to no process.
- * There are no others. */
+/* The only handles: to this process, with all rights and without rights to its memory; to another process;
+ * and to an object that is no process. */
 enum { FAKE_OWN = 42, FAKE_OWN_MAY_LOOK, FAKE_OTHER, FAKE_EVENT };
 
-/* Places in fake_table. */
+/* Indexes in fake_table. */
 enum { AT_ALLOCATE = 1, AT_ALLOCATE_EX, AT_FREE, AT_PROTECT, AT_GET, AT_RESET };
 
-/* How often an allocation came with MEM_WRITE_WATCH. */
+/* How many allocations reached the original with MEM_WRITE_WATCH. */
 extern int fake_saw_flag;
 
-/* An address where there is no allocation any more. */
+/* The address of an allocation that was released. */
 extern void *fake_freed;
 
 extern void *const fake_table[];
@@ -69,7 +69,7 @@ int FAKE_ABI NtGetWriteWatch(void *process, uint32_t flags, void *base, size_t s
                              uintptr_t *count, uint32_t *granularity);
 int FAKE_ABI NtResetWriteWatch(void *process, void *base, size_t size);
 
-/* Changes to memory that do not come through the table. */
+/* Changes to memory that are not made through the table. */
 void fake_remote_protect(void *addr, size_t size);
 void fake_remote_drop(void *addr, size_t size);
 void fake_remote_release(void *addr, size_t size);

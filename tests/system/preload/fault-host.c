@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * fault-host BACKEND [crash]: watches some pages, writes to them, prints which
- * were written, and then, if it is asked to, makes a fault that is nobody's.
+ * were written, and with `crash` writes to address 0 then.
  */
 #include <stdio.h>
 #include <string.h>

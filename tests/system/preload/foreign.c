@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Somebody else's preload: leaves a mark in the environment. */
+/* Another preload: leaves a mark in the environment. */
 #include <stdlib.h>
 
 __attribute__((constructor)) static void leave_mark(void)

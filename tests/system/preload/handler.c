@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A preload of the kind that reports crashes: it handles SIGSEGV from the start,
- * says where the fault was and ends the program with 66.
+ * A preload that reports crashes: it handles SIGSEGV from the start, prints where the
+ * fault was and ends the program with exit code 66.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Somebody else's preload that stands in for functions of the dynamic linker, as
- * those do that draw over games. By OVERLAY_x, in one of the ways in which they
- * find what they go on to:
+ * Another preload that replaces functions of the dynamic linker, as overlays over games
+ * do. OVERLAY_x says which it replaces, and how it finds the original:
  *
- *   DLSYM      dlsym() by dlvsym(), and every request goes on from here: whoever asks
- *              for the next one gets what is next to this object
- *   OPENER     the same by the C library's handle, which dlopen() gives
- *   DLOPEN     dlopen() by dlsym(), with a line on standard error for each call
- *   BOTH       dlsym() and dlopen(), which dlsym() gives whoever asks for dlopen();
- *              and a constructor that opens something
- *   DLVSYM     dlvsym() by dlsym()
+ *   DLSYM      dlsym(), found by dlvsym(). The dynamic linker takes this object for the
+ *              caller, so RTLD_NEXT is what follows this object
+ *   OPENER     the same, by the C library's handle from dlopen()
+ *   DLOPEN     dlopen(), found by dlsym(); prints a line on standard error for each call
+ *   BOTH       dlsym() and dlopen(); its dlsym() returns its own dlopen(); and a
+ *              constructor that opens a library
+ *   DLVSYM     dlvsym(), found by dlsym()
  */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
-/* dlsym() and dlopen() look at who calls them: a call shows this object, a jump its caller. */
+/* dlsym() and dlopen() look at their return address: after a call that is in this object, after a jump in its
+ * caller. */
 #define BY_CALL __attribute__((optimize("no-optimize-sibling-calls")))
 #define BY_JUMP __attribute__((optimize("O2"), no_stack_protector))
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- the preload in programs that are not Wine, or only look like it, and beside other preloads ----
+# ---- the preload in programs that are not Wine, or only look like it, and with other preloads ----
 SCRIPT_TESTS += %D%/test-attach.sh %D%/test-musl.sh %D%/test-overlays.sh %D%/test-programs.sh
 CLEANFILES += %D%/attach.out %D%/overlays.out %D%/overlays.err
 CLEAN_FOLDERS += %D%/musl
 
-# Programs that play Wine's loader, and the ntdll.so it finds.
+# Programs that stand for Wine's loader, and fake ntdll.so files.
 check_PROGRAMS += %D%/attach-host-system %D%/attach-host-windows %D%/runpath-host
 %C%_attach_host_system_SOURCES = %D%/attach-host.c %D%/fake-ntdll.h
 %C%_attach_host_windows_SOURCES = %D%/attach-host.c %D%/fake-ntdll.h
@@ -30,7 +30,7 @@ $(FAKE_NTDLLS): %D%/fake-%/ntdll.so: $(srcdir)/%D%/fake-ntdll.c $(srcdir)/%D%/fa
 %D%/foreign.so: $(srcdir)/%D%/foreign.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/%D%/foreign.c
 
-# The preload as it is on a processor that no file knows.
+# The preload as it is built for a processor without an abi_*.c.
 UNKNOWN_CPU = %D%/unknown-cpu.so
 check_DATA += $(UNKNOWN_CPU)
 CLEANFILES += $(UNKNOWN_CPU)
@@ -39,7 +39,7 @@ $(UNKNOWN_CPU): $(srcdir)/dlls/ntdll/abi_unknown.c libpreload.la libnt.la libeng
 		-Wl,--version-script=$(top_srcdir)/dlls/ntdll/preload.map -o $@ $(srcdir)/dlls/ntdll/abi_unknown.c \
 		-Wl,--whole-archive .libs/libpreload.a -Wl,--no-whole-archive .libs/libnt.a .libs/libengine.a $(FFI_PIC) $(LIBS)
 
-# Other preloads, which stand in for functions of the dynamic linker.
+# Other preloads, which replace functions of the dynamic linker.
 OVERLAYS = $(patsubst %,%D%/overlay-%.so,dlsym opener dlopen both dlvsym)
 OVERLAY_FLAGS_dlsym = -DOVERLAY_DLSYM
 OVERLAY_FLAGS_opener = -DOVERLAY_OPENER
@@ -54,7 +54,7 @@ $(OVERLAYS): %D%/overlay-%.so: $(srcdir)/%D%/overlay.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared $(OVERLAY_FLAGS_$*) -o $@ \
 		$(srcdir)/%D%/overlay.c $(LIBS)
 
-# One that handles SIGSEGV, and a program with pages that fault.
+# A preload that handles SIGSEGV, and a program that makes faults.
 TEST_PRELOADS += %D%/handler.so
 EXTRA_DIST += %D%/handler.c
 check_PROGRAMS += %D%/fault-host

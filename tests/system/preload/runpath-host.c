@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * runpath-host [FILE]: opens a library by bare name that only this program's RUNPATH
- * leads to, or one by a path that begins with $ORIGIN: it is found if and only if
- * the dynamic linker sees this program as the caller.
+ * runpath-host [FILE]: opens a library by a bare name that is found only through this
+ * program's RUNPATH, or FILE, whose path begins with $ORIGIN. The dynamic linker finds
+ * either only if it takes this program for the caller of dlopen().
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The preload in processes that are not Wine, in ones that look like a Wine of
-# either calling convention, and in ones that look like Wine with something off.
+# The preload in processes that are not Wine, in those that look like a Wine of
+# either calling convention, and in those that look like a Wine with something wrong.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 unit=$build/tests/system/preload
 preload=$build/.libs/libwritewatch-ntdll.so
@@ -13,13 +13,13 @@ fail() {
     failed=1
 }
 
-# Nothing is said or changed where there is no Wine.
+# Without Wine the preload prints and changes nothing.
 out=$(WW_DEBUG=1 LD_PRELOAD=$preload /bin/true 2>&1) || fail "/bin/true"
 [ -z "$out" ] || fail "/bin/true printed: $out"
 out=$(LD_PRELOAD=$preload /bin/echo hello 2>&1)
 [ "$out" = hello ] || fail "/bin/echo: $out"
 
-# A foreign preload survives, before and behind ours, and through the command.
+# Another preload stays in LD_PRELOAD through the command, and works in front of ours.
 out=$(LD_PRELOAD=$unit/foreign.so "$build/writewatch" run -- /bin/sh -c 'echo $FOREIGN' 2>&1)
 [ "$out" = "was here" ] || fail "foreign LD_PRELOAD: $out"
 out=$(LD_PRELOAD=$unit/foreign.so:$preload /bin/sh -c 'echo $FOREIGN' 2>&1)
@@ -28,7 +28,7 @@ out=$(LD_PRELOAD=$unit/foreign.so:$preload /bin/sh -c 'echo $FOREIGN' 2>&1)
 # dlopen() by bare name must still see its caller's RUNPATH.
 out=$(LD_PRELOAD=$preload "$unit/runpath-host" 2>&1) || fail "RUNPATH of the caller: $out"
 
-# host FAKE MODE: what the preload says goes to $said.
+# host CONVENTION FAKE MODE PATTERN: runs attach-host; the preload must print a line that matches PATTERN.
 host() {
     said=$(WW_DEBUG=1 LD_PRELOAD=$preload "$unit/attach-host-$1" "$unit/fake-$2/ntdll.so" "$3" 2>&1 >"$unit/attach.out")
     status=$?
@@ -56,7 +56,7 @@ WW_BACKEND=uffd-sync untouched system 'uffd-sync: not in this preload; take libw
 WW_BACKEND=softdirty untouched system 'softdirty: not in this preload; take libwritewatch-ntdll-all.so'
 WW_DISABLE=1 untouched system 'WW_DISABLE is set$'
 
-# The preload with all backends refuses in the same words. The command takes it for a backend that the other has not.
+# The preload with all backends refuses in the same words. The command uses it for backends that the small one lacks.
 small=$preload preload=$build/.libs/libwritewatch-ntdll-all.so
 WW_BACKEND=mprotect untouched system 'mprotect: system calls fail on memory'
 WW_BACKEND=bogus untouched system 'bogus: no such backend'
@@ -74,7 +74,8 @@ preload=$unit/unknown-cpu.so
 untouched system 'unknown calling convention'
 preload=$small
 
-# A filter that ends programs ends nothing: the preload has asked by a child, and stays out.
+# A filter that ends programs for a system call does not end this one: the preload tries the call in a child, and stays
+# out.
 if [ -x "$build/tests/common/deny" ]; then
     for call in userfaultfd,userfaultfd_ioc_new uffdio_register pagemap_scan; do
         said=$(WW_DEBUG=1 LD_PRELOAD=$preload "$build/tests/common/deny" $call trap "$unit/attach-host-system" \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The preload in programs of another C library, as a helper or a container's tool among those that a game starts: they
-# start, open libraries, and nothing else happens, not even where what they open looks like Wine's ntdll.so.
+# The preload in programs of another C library, such as a helper or a container's tool that a game starts. They must
+# start and open libraries, and the preload must do nothing, even if they open a file that looks like Wine's ntdll.so.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 out=$build/tests/system/preload/musl
@@ -20,7 +20,7 @@ skip() {
 }
 
 command -v musl-gcc >/dev/null || skip "musl-gcc is not installed (Debian: musl-tools)"
-# What another C library may lack is taken as optional only where dlls/ntdll/glibc.S is part of the preload.
+# Only with dlls/ntdll/glibc.S in the preload are functions optional that another C library may lack.
 grep -q 'S\["OLD_GLIBC_TRUE"\]="#"' "$build/config.status" &&
     skip "built for the glibc of this system alone (configure: an older glibc)"
 ! readelf -Wd "$preload" | grep -q 'lib[at]san\|libubsan\|libtsan' || skip "built with a sanitizer, which needs glibc"
@@ -34,7 +34,7 @@ musl-gcc -D_GNU_SOURCE -o "$out/runpath-host" "$unit/runpath-host.c" &&
     musl-gcc -D_GNU_SOURCE -fPIC -shared -Wl,-Bsymbolic,-z,relro -o "$out/fake/ntdll.so" "$unit/fake-ntdll.c" ||
     skip "musl-gcc cannot build the programs"
 
-# expect_quiet PROGRAM ARG...: it ends well and says what it says without the preload.
+# expect_quiet PROGRAM ARG...: it must end with exit code 0 and print the same as without the preload.
 expect_quiet() {
     without=$("$@" 2>&1)
     with=$(WW_DEBUG=1 LD_PRELOAD=$preload timeout 20 "$@" 2>&1) || fail "$*: exit code $?: $with"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The preload beside others that stand in for dlsym(), dlopen() or dlvsym() (overlay.c), before and behind it: what
-# ends without it ends with it, everybody's dlopen() is called, and the preload attaches.
+# The preload together with others that replace dlsym(), dlopen() or dlvsym() (overlay.c), before and after it: programs
+# that run without it must run with it, the others' dlopen() must be called, and the preload must attach.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 unit=$build/tests/system/preload
 preload=$build/.libs/libwritewatch-ntdll.so
@@ -14,7 +14,7 @@ fail() {
     failed=1
 }
 
-# run LD_PRELOAD PROGRAM ARG...: what limits the time is not to load them itself.
+# run LD_PRELOAD PROGRAM ARG...: runs a program with a time limit; timeout itself must not load the preloads.
 run() {
     value=$1
     shift
@@ -22,7 +22,7 @@ run() {
 }
 
 limit=20
-# together OVERLAYS: whether they run without ours, in programs that open a library and ask for its functions.
+# together OVERLAYS: whether they work without ours, in programs that open a library and look its functions up.
 together() {
     limit=5
     run "$1" "$unit/runpath-host" && run "$1" "$unit/attach-host-system" "$unit/fake-system/ntdll.so" untouched
@@ -74,7 +74,8 @@ for one in $overlays; do
         if [ $one != $other ] && together "$a:$b"; then
             opens "$a:$preload:$b"
             case $one-$other in
-            # What is next to the second one is the C library: the first is given that, and ours is not called.
+            # The second one's dlsym() looks for what follows the second one, so it gives the first the C library's
+            # dlopen(), and ours is not called.
             dlopen-dlsym | dlopen-opener) untouched "$a:$preload:$b" ;;
             *) attaches "$a:$preload:$b" ;;
             esac
@@ -85,7 +86,7 @@ done
 [ $nr -ge 5 ] || fail "only $nr pairs of overlays run together"
 echo "each overlay in both orders, and $nr pairs around the preload"
 
-# A path with $ORIGIN is its caller's, also one that ends in the name of Wine's library.
+# $ORIGIN in a path must stand for the caller's folder, also if the path ends in the name of Wine's library.
 run "$preload" "$unit/runpath-host" '$ORIGIN/fake-notwine/ntdll.so' ||
     fail "a plugin's own ntdll.so: $(cat "$unit/overlays.out")"
 exit $failed

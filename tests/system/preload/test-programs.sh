@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The preload, and the library, in programs that have something special: no dynamic
-# loader, another word size, the rights of another user, a preload that handles
-# SIGSEGV. They run as they would without us. What cannot be tried here is named.
+# The preload, and the library, in special programs: with no dynamic loader, another word
+# size, the rights of another user, a preload that handles SIGSEGV. They must run as
+# they do without it. The test names what it cannot try here.
 . "$(dirname "$0")/../../common/expect.sh"
 sources=$(cd "$(dirname "$0")" && pwd)
 unit=$build/tests/system/preload
@@ -16,7 +16,7 @@ missing() { echo "not tried: $*"; }
 
 compile() { ${CC:-cc} -D_GNU_SOURCE -O1 -o "$@" 2>/dev/null; }
 
-# same COMMAND...: by itself, with the preload, and through the command it prints and returns the same.
+# same COMMAND...: must print and return the same by itself, with the preload, and through `writewatch run`.
 same() {
     plain=$("$@" 2>&1)
     code=$?
@@ -90,7 +90,8 @@ $preload" ] || fail "64 to 32 to 64 bits: $out"
         same "$place/hello32" /bin/sh -c 'echo child; exit 3'
         grep -q 'wrong ELF class' "$place/err" || fail "the 32-bit loader took a 64-bit preload: $(cat "$place/err")"
         same "$place/hello32" "$place/hello32" "$place/hello32"
-        # One name for all word sizes, as packages install it: 64 bits find it, 32 bits do not and say so.
+        # One name for all word sizes, as packages install it: 64-bit programs find the preload, 32-bit ones say that
+        # they do not.
         out=$(LD_PRELOAD="$place/\$LIB/libwritewatch-ntdll.so" "$place/hello32" /bin/sh -c 'exit 3' 2>"$place/err")
         [ $? = 3 ] && [ "$out" = 'hello 4' ] || fail "with \$LIB: $out"
         out=$(LD_LIBRARY_PATH=$build/.libs LD_PRELOAD=libwritewatch-ntdll.so "$place/hello32" /bin/sh -c 'exit 3' \
@@ -114,13 +115,13 @@ try_setuid() {
     cp "$unit/attach-host-system" "$place/host"
     chmod -R a+rX "$place"
     chmod 4755 "$place/host"
-    # The loader leaves a preload with a slash out of a setuid program.
+    # The dynamic loader ignores a preload with a slash in setuid programs.
     out=$(WW_DEBUG=1 LD_PRELOAD=$place/libwritewatch-ntdll.so as_nobody "$place/plain-host" "$place/fake/ntdll.so" patched 2>&1) &&
         printf '%s\n' "$out" | grep -q '^writewatch: attached' || fail "not setuid: $out"
     out=$(WW_DEBUG=1 LD_PRELOAD=$place/libwritewatch-ntdll.so as_nobody "$place/host" "$place/fake/ntdll.so" untouched 2>&1) ||
         fail "setuid: $out"
     ! printf '%s\n' "$out" | grep '^writewatch' || fail "setuid: the preload said the above"
-    # One that has it linked in: nobody else's variables matter.
+    # A setuid program that is linked with the preload: the preload ignores the caller's variables.
     if compile "$place/linked" "$sources/attach-host.c" \
         -Wl,--no-as-needed "-Wl,-rpath,$place" "$place/libwritewatch-ntdll.so"; then
         chmod a+rx "$place/linked"

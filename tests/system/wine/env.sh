@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by everything that runs Wine: a prefix of the tests' own, and the two
-# ways to run a Windows program, stock and with the shim.
+# Sourced by everything that runs Wine: makes a prefix of the tests' own, and runs
+# Windows programs under stock Wine or with the shim.
 #
-# WW_BUILDDIR is where the build lies (default: build); a prefix that is there is used again.
+# WW_BUILDDIR is the build folder (default: build); a prefix in it is used again.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 pe=$build/tests/pe
 export WINEPREFIX="$build/tests/system/wine/prefix"
@@ -33,7 +33,7 @@ need_program() {
     [ -f "$pe/$1" ] || skip "$1 was not built: mingw-w64 is missing"
 }
 
-# stock SECONDS PROGRAM ARG..., shim SECONDS PROGRAM ARG...: exit code 124 is a hang.
+# stock SECONDS PROGRAM ARG..., shim SECONDS PROGRAM ARG...: runs a program, with exit code 124 if it hangs.
 stock() {
     seconds=$1
     shift
@@ -46,18 +46,18 @@ shim() {
     timeout -k 5 "$seconds" "$build/writewatch" run -- wine "$@" 2>/dev/null
 }
 
-# What the shim says about itself when it is started with the rest of the arguments.
+# shim_says COMMAND...: prints the shim's messages when it runs the command.
 shim_says() {
     "$build/writewatch" run --verbose "$@" 2>&1 >/dev/null | grep '^writewatch:' | sort -u
 }
 
-# Exits with "skipped" where the kernel cannot do what the shim is for.
+# Exits with "skipped" where the kernel cannot track writes.
 need_kernel() {
     "$build/writewatch" probe >/dev/null || skip "userfaultfd write tracking does not work here"
 }
 
-# keep_wine, let_wine_go: a stock process that lives in between keeps Wine's server and services as they are,
-# so that what runs meanwhile starts none of its own and meets none that is about to end.
+# keep_wine, let_wine_go: in between a stock process keeps Wine's server and services running, so that programs
+# start none of their own and meet none that is about to end.
 keep_wine() {
     rm -f "$build/tests/system/wine/keep"
     mkfifo "$build/tests/system/wine/keep"

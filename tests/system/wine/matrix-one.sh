@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# matrix-one.sh NAME PE-FOLDER: one row of the matrix, run inside its root: builds
-# there, takes the Windows programs from the build outside, and runs conformance,
-# the differential program and Wine's own tests, stock and shimmed; and, shimmed, the soak test and
-# system calls that fail. Ends with a line `row | ...` for the table, and exit code 1 if anything of the shim failed.
+# matrix-one.sh NAME PE-FOLDER: makes one row of the matrix, inside its root: builds
+# there, takes the Windows programs from the build outside, and runs the conformance
+# program, the differential program and Wine's own tests, under stock Wine and the shim;
+# and under the shim the soak test, and the differential program while system calls fail.
+# Ends with a line `row | ...` for the table, and exit code 1 if anything failed under the shim.
 set -u
 name=$1 outside_pe=$2
 outside=$(cd "$WW_BUILDDIR" && pwd)
@@ -30,7 +31,7 @@ version=$(wine --version 2>/dev/null | sed 's/^wine-//; s/ .*//')
 attached=$(shim_says wine "$pe/watch.exe" | sed -n 's/.*(\(.*\) calls, backend \(.*\))/\1, \2/p' | head -n 1)
 [ -n "$attached" ] || failed=1
 
-# conformance WAY MODE: "passed/failed/todo"; the log is kept.
+# conformance stock|shim MODE: prints how many tests ran, are todo and failed; keeps the log.
 conformance() {
     "$1" 300 "$pe/conformance.exe" "$2" >"$WW_BUILDDIR/conformance.$1"
     sed -n 's/^conformance: \([0-9]*\) tests executed (\([0-9]*\) marked as todo, \([0-9]*\) failures).*/\1 run, \2 todo, \3 failed/p' \
@@ -39,14 +40,14 @@ conformance() {
 stock_answers=$(conformance stock permissive)
 conformance shim strict >"$WW_BUILDDIR/shim.answers"
 shim_answers=$(cat "$WW_BUILDDIR/shim.answers")
-# A program that this Wine cannot even start says nothing under either.
+# A program that this Wine cannot start prints nothing, stock or shimmed.
 case $shim_answers in
 *" 0 failed") ;;
 "") [ -z "$stock_answers" ] || failed=1 ;;
 *) failed=1 ;;
 esac
 
-# differential WAY LEVELS SEEDS: how many operations without a mismatch.
+# differential stock|shim LEVELS SEEDS: prints how many operations gave no mismatch.
 differential() {
     done_seeds=0
     for seed in $(seq 1 "$3"); do
@@ -74,12 +75,13 @@ case $outside_pe in
 esac
 own_tests=$(awk -v programs=$programs '$2 == programs && $3 == "10.0" && $4 != "-" { printf "%s%s: %s, %s/%s failed", sep, $1, $4, $13, $15; sep = "; " }' \
     "$WW_BUILDDIR/winetest.out")
-# Exit code 4: pages were reported again, as happens to those that the kernel moves (tests/stress/soak/soak.sh looks closer).
+# Exit code 4: pages were reported again, as happens to those that the kernel moves (tests/stress/soak/soak.sh
+# compares).
 MALLOC_ARENA_MAX=1 shim $((soak_seconds + 200)) "$soak" --seconds="$soak_seconds" --seed=1 --limit=60 >"$WW_BUILDDIR/soak.out"
 case $? in 0 | 4) ;; *) failed=1 ;; esac
 races=$(sed -n 's/^soak: seconds=.* operations=\([0-9]*\) .*\(lost=[0-9]*\) .*\(deadlocks=[0-9]*\).*/\1 operations, \2 \3/p' "$WW_BUILDDIR/soak.out" | tail -n 1)
 [ -n "$races" ] || failed=1
-# A shell of its own: it has variables of the same names. Not the seeds and operations of the runs above.
+# In a shell of its own, because the script has variables of the same names, and with its own seeds and operations.
 faults=$(env -u WW_SEEDS -u WW_OPERATIONS sh tests/system/wine/test-faults.sh) || {
     failed=1
     echo "$faults"

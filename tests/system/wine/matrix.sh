@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# matrix.sh [SUITE-ARCH...]: every Wine that a user meets, each in a Debian of its
-# own (root.sh), and the table of docs/evidence/CONFORMANCE.md on standard output. Takes
-# about ten minutes a row; progress on standard error.
+# matrix.sh [SUITE-ARCH...]: tests every Wine that a user meets, each in a Debian of its
+# own (root.sh), and prints the table of docs/evidence/CONFORMANCE.md. Takes about ten
+# minutes a row; progress goes to standard error.
 set -u
 here=$(dirname "$0")
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)

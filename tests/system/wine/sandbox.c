@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A sandbox that closes round a Windows program when its first watch has begun:
- * preloaded in front of ours, it sees memory being registered, and from then on a
- * filter answers what SANDBOX names, "scan" or "all", with an error.
+ * A sandbox that a Windows program enters when its first watch has begun: preloaded in
+ * front of ours, it sees the ioctl that registers memory, and then installs a filter that
+ * answers the system calls which SANDBOX names, "scan" or "all", with an error.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -20,7 +20,7 @@
 
 #include "kernel/uapi.h"
 
-/* The self test's memory is smaller than any that a Windows program has watched. */
+/* Smaller than a Windows program's watches, larger than the memory of the backend's self test. */
 #define WATCHED_BYTES 0x10000
 
 static void close_round(const char *what)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# writewatch doctor: all is well with the real Wine, and nothing is left behind; what is amiss is a fix with a
-# number, and never "Looks good.". What is broken here is Wine, so small scripts stand in for broken Wines; a program that hangs
-# takes a minute to be given up and is not tried.
+# writewatch doctor: it must find the real Wine good and leave nothing behind; a fault must be a numbered fix, and the
+# doctor must not print "Looks good." then. Small scripts stand for broken Wines. A program that hangs is not tried,
+# because the doctor waits a minute for it.
 . "$(dirname "$0")/env.sh"
 . "$(dirname "$0")/../../common/expect.sh"
 command -v wine >/dev/null || skip "wine is not installed"
@@ -12,7 +12,7 @@ unset WINEPREFIX LD_PRELOAD
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 mkdir "$here/tmp"
-# With TMPDIR set Debian's Wine 10.0 aborts; there, files that are left are not told from others' in /tmp.
+# Debian's Wine 10.0 aborts if TMPDIR is set; with it, the test does not find files that are left in /tmp.
 case $(wine --version) in
 wine-10.*) unset TMPDIR ;;
 *) export TMPDIR="$here/tmp" ;;
@@ -36,7 +36,7 @@ doctor() {
     [ "$code" = 0 ] || ! said "$all_said" || fail "doctor $*: fixes, and looks good all the same"
 }
 
-# said PATTERN: there is such a line in what the last doctor said.
+# said PATTERN: whether the last doctor printed such a line.
 said() {
     printf '%s\n' "$out" | grep -q -- "$1"
 }
@@ -49,13 +49,14 @@ $out"
     done
 }
 
-# stand_in NAME: a Wine that does what standard input says with programs (in $1), and is the real one otherwise.
+# stand_in NAME: makes a Wine that runs the script on standard input for programs ($1 is the program), and the real Wine
+# otherwise.
 stand_in() {
     { printf '#!/bin/sh\ncase $1 in *.exe)\n' && cat && printf '\n;; esac\nexec wine "$@"\n'; } >"$here/$1"
     chmod +x "$here/$1"
 }
 
-# ---- all is well ----
+# ---- nothing is wrong ----
 
 doctor 0 "$all_said"
 must_say '^kernel  *ok  ' '^wine  *ok   wine is wine-[0-9]' \
@@ -81,7 +82,7 @@ else
     echo "--json: not tried: python3 is not installed"
 fi
 
-# ---- no Wine, no program, a backend that is of no use ----
+# ---- no Wine, no program, a backend that reports too much ----
 
 doctor 0 "^wine  *note '/does/not/exist' is not installed" --wine=/does/not/exist
 must_say '^Looks good, as far as it was looked at\.$'
@@ -95,7 +96,7 @@ unset WW_BACKEND
 
 # ---- Wines that are broken ----
 
-# Programs say nothing: whether they fail or not, and whether Wine itself works.
+# Programs print nothing: with exit code 0 or 1, in a Wine that does nothing, and in one that works.
 for code in 0 1; do
     printf '#!/bin/sh\n[ "$1" != --version ] || echo wine-8.0\ncase $1 in *.exe) exit %s ;; esac\n' $code >"$here/silent"
     chmod +x "$here/silent"
@@ -112,7 +113,7 @@ printf '#!/bin/sh\n[ "$1" = --version ] && echo wine-8.0\n' >"$here/no-prefix"
 chmod +x "$here/no-prefix"
 doctor 1 "^1\. a new Wine prefix could not be made (exit code not 0): .*mend that Wine" --wine="$here/no-prefix"
 
-# The preload gets lost on the way, while Wine's own processes have it, as where only the other word size is installed.
+# Wine's own processes have the preload and the program does not, as where only the other word size is installed.
 stand_in lost <<'END'
 wine cmd.exe /c exit
 unset LD_PRELOAD WW_STATS
@@ -121,7 +122,7 @@ doctor 1 '^1\. the preload was not loaded into a Windows program: install the pr
 
 # ---- two word sizes ----
 
-# Another process is heard before the program: of Wine's other half, whose ntdll.so is a 32-bit file.
+# A process of the other word size, whose ntdll.so is a 32-bit file, prints its line before the program does.
 mkdir "$here/other"
 printf '\177ELF\001\001\001\0\0\0\0\0\0\0\0\0' >"$here/other/ntdll.so"
 stand_in both <<END
@@ -132,7 +133,7 @@ doctor 0 "$all_said" --wine="$here/both"
 must_say "^64-bit  *ok   .*: /.*/ntdll.so (" "^32-bit  *ok   .*: $here/other/ntdll.so (stdcall calls, backend uffd)$"
 said "^64-bit.*$here/other" && fail "the 64-bit program is said to have a 32-bit ntdll.so: $out"
 
-# A Wine of one word size is a note, unless the program was begun: then it has crashed.
+# A Wine of one word size is a note; a program that started and printed nothing has crashed.
 stand_in one <<'END'
 case $1 in *selftest32.exe) set -- "${1%32.exe}.exe" ;; *) exit 0 ;; esac
 END

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Where the shim cannot help, the program runs as without it: userfaultfd denied
-# or missing (seccomp), a backend that Wine cannot stand, one that does not
-# exist. `writewatch run` says why, and so does the preload under WW_DEBUG.
+# Where the shim cannot work, the program must run as without it: with userfaultfd
+# denied or missing (seccomp), with a backend that does not work with Wine, or with one
+# that does not exist. `writewatch run` must say why, and the preload with WW_DEBUG too.
 . "$(dirname "$0")/env.sh"
 need_program conformance.exe
 make_prefix
@@ -10,8 +10,8 @@ deny=$build/tests/common/deny
 [ -x "$deny" ] || skip "tests/common/deny was not built: libseccomp is missing"
 failed=0
 
-# check NAME EXPECTED-LINE COMMAND...: the command runs a Windows program right and says the line. $mode: whose
-# answers are right, Wine's by default.
+# check NAME EXPECTED-LINE COMMAND...: the Windows program must pass under the command, which must print the line. $mode
+# is the conformance program's: permissive (default) accepts stock Wine's answers.
 check() {
     name=$1 expected=$2
     shift 2

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Under the shim, with system calls of the shim that fail (tests/stress/faults): random
-# operations of a Windows program, of which more may be reported than was written,
-# and nothing less. WW_SEEDS, WW_OPERATIONS and WW_FAULT (a plan of one's own) make it another test.
+# Random operations of a Windows program under the shim, while system calls of the shim
+# fail (tests/stress/faults): more pages may be reported than were written, but none may
+# be missing. WW_SEEDS, WW_OPERATIONS and WW_FAULT (a plan, see inject.h) change the test.
 . "$(dirname "$0")/env.sh"
 need_program differential.exe
 need_kernel

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# 1 GB, every other page written: 131,072 isolated dirty pages, where mprotect
-# emulation runs out of mappings and hangs. Right answers, and under 10 seconds for the
-# writes and the gets, by the program's own clock; and a sparse reservation of 256 GB.
+# 1 GB, every other page written: 131,072 isolated dirty pages, with which a write watch
+# by mprotect runs out of mappings and hangs. The answers must be right, and writes and
+# gets take less than 10 seconds by the program's own clock. And a sparse reservation of
+# 256 GB.
 . "$(dirname "$0")/env.sh"
 need_program bench.exe
 need_kernel

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Real Wine with our preload and others, in both orders: another malloc(), a
-# handler of SIGSEGV, overlays that stand in for dlsym() and the like; and with a sandbox that closes when a watch has begun, after
-# which more pages may be reported and none is missed.
+# Real Wine with our preload and others, in both orders: another malloc(), a handler of
+# SIGSEGV, overlays that replace dlsym() and similar functions. And with a sandbox that
+# the program enters when a watch has begun: then more pages may be reported, but none
+# may be missing.
 . "$(dirname "$0")/env.sh"
 need_program watch.exe
 need_program conformance.exe
@@ -26,7 +27,7 @@ wine_with() {
     status=$?
 }
 
-# together NAME OBJECT: the program prints the same with both, in both orders, and has our watches.
+# together NAME OBJECT: the program must print the same with both preloads, in both orders, and ours must attach.
 together() {
     tried=no
     wine_with "$2" "$pe/watch.exe"
@@ -58,7 +59,7 @@ else
     echo "not tried: libjemalloc2 is not installed"
 fi
 
-# What is denied when the watch has begun is missed by nobody.
+# System calls that are denied once the watch has begun must not lose a write.
 for sandbox in scan all; do
     out=$(SANDBOX=$sandbox LD_PRELOAD=$build/tests/system/wine/sandbox.so:$preload timeout -k 5 60 wine "$pe/watch.exe" 2>"$err")
     status=$?

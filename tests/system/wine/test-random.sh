@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Random operations, each answer checked against a model: Windows' two levels
-# under the shim, and, to prove the program itself, stock Wine's one level under
+# Random operations, each answer compared with a model: of Windows' two levels
+# under the shim, and, to test the program itself, of stock Wine's one level under
 # stock Wine. WW_SEEDS and WW_OPERATIONS make it longer; seeds are fixed, so a
 # failure can be repeated.
 . "$(dirname "$0")/env.sh"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The conformance program under the shim: Windows' answers, with nothing excused.
+# The conformance program under the shim, where every answer must be Windows'.
 . "$(dirname "$0")/env.sh"
 need_program conformance.exe
 need_kernel

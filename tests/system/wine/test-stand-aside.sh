@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Real Wine with one thing in ntdll.so that is not as the preload expects it
-# (tests/system/wine/vandal.c): nothing in it is changed then, one line says why, and
-# the program runs as it does without us.
+# Real Wine with one thing in ntdll.so that the preload does not expect
+# (tests/system/wine/vandal.c): the preload must change nothing in it and say why in one
+# line, and the program must run as it does without the preload.
 . "$(dirname "$0")/env.sh"
 need_program watch.exe
 make_prefix
@@ -20,9 +20,9 @@ fail() {
     failed=1
 }
 
-# run DAMAGE [VARIABLE=VALUE...]: what the program prints is in $out, what the preload says in $err,
-# what was changed in $log. $loads is how often ntdll.so was opened: a Wine that starts itself anew
-# opens it more than once.
+# run DAMAGE [VARIABLE=VALUE...]: runs the program. $out is its output, the file $err has the preload's
+# messages, $log what was changed. $loads is how often ntdll.so was opened: more than once by a Wine
+# that starts itself anew.
 run() {
     damage=$1
     shift
@@ -37,7 +37,7 @@ run() {
     fi
 }
 
-# expect_lines PATTERN: the preload said one line each time, and it is this one.
+# expect_lines PATTERN: the preload must have printed exactly one line each time, which matches PATTERN.
 expect_lines() {
     lines=$(grep -c '^writewatch:' "$err")
     good=$(grep -c "^writewatch: $1\$" "$err")
@@ -46,7 +46,7 @@ expect_lines() {
     fi
 }
 
-# expect_changes NUMBER: of words in ntdll.so's data, each time and at the end.
+# expect_changes NUMBER: so many words of ntdll.so's data must have changed, each time and at the end.
 expect_changes() {
     changed=$(grep -vc ": $1 words changed" "$log")
     ends=$(grep -c '^end:' "$log")
@@ -61,7 +61,7 @@ aside() {
     echo "$1: $(head -n 1 "$err")"
 }
 
-# Somebody else's hook was there before, and is called as before.
+# The hook that was there before the preload must still be called.
 expect_hook_called() {
     grep -q '^end: .*hooks called' "$log" || fail "$damage: the hook is not called any more"
 }
@@ -70,7 +70,7 @@ expected=$(timeout -k 5 60 wine "$pe/watch.exe" 2>/dev/null)
 expected_status=$?
 [ $expected_status = 0 ] || fail "stock Wine: exit code $expected_status"
 
-# That the comparison sees what we change: six system calls and four imports.
+# Without damage the preload changes six system calls and four imports, which shows that the comparison works.
 run none WW_DEBUG=1
 [ -s "$log" ] || skip "this Wine is not 64-bit, as tests/system/wine/vandal.c is"
 expect_lines 'attached to .*'
@@ -97,14 +97,14 @@ for call in mmap munmap mprotect madvise; do
     case $call in mmap | mprotect) expect_hook_called ;; esac
 done
 
-# Mappings are short at one moment, or from then on, so that nothing can be undone either.
+# mprotect() fails once for want of mappings, or from then on, so that the preload cannot undo its changes by it.
 for nr in 0 1 2 3 4 5; do
     for refuse in refuse-once refuse; do
         aside "$refuse:$nr" 'the system call table cannot be changed: Cannot allocate memory'
     done
 done
 
-# Behind ours it does its damage within our call of the next dlopen(), and compares at the end only.
+# After ours in the order, vandal.so does its damage inside our call of the next dlopen(), and compares at the end only.
 order=$preload:$vandal
 aside hook-all 'no system call slot for: NtAllocateVirtualMemory'
 expect_hook_called
@@ -112,7 +112,7 @@ aside double:NtFreeVirtualMemory 'more than one system call slot for: NtFreeVirt
 aside hook-import:mmap 'somebody else stands in for the import: mmap'
 order=$vandal:$preload
 
-# Another file in its place, whose export has another name: for this program alone.
+# Another ntdll.so is mounted in its place, for this program alone, in which an export has another name.
 other=$build/tests/system/wine/other-ntdll.so
 name=NtGetWriteWatch
 LC_ALL=C sed "s/\\x00$name\\x00/\\x00X${name#?}\\x00/" "$file" >"$other"
@@ -129,7 +129,7 @@ else
 fi
 rm -f "$other"
 
-# Switched off by its variable, in whatever way it is started; an empty one says nothing.
+# WW_DISABLE switches the preload off, set by hand or with `writewatch run`; an empty WW_DISABLE does not.
 run none WW_DEBUG=1 WW_DISABLE=1
 expect_lines 'staying out: WW_DISABLE is set'
 expect_changes 0
@@ -140,7 +140,7 @@ out=$(WW_DISABLE=1 timeout -k 5 60 "$build/writewatch" run --verbose wine "$pe/w
 grep -q '^writewatch: write watches stay with Wine: WW_DISABLE is set' "$err" || fail "run does not say it: $(cat "$err")"
 grep -q '^writewatch: staying out: WW_DISABLE is set$' "$err" || fail "the preload does not say it: $(cat "$err")"
 
-# Without WW_DEBUG nothing is said.
+# Without WW_DEBUG the preload prints nothing.
 run none WW_DISABLE=1
 [ ! -s "$err" ] || fail "with WW_DISABLE, without WW_DEBUG: $(cat "$err")"
 expect_changes 0

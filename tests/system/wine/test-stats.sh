@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What is said about a Windows program: by run --stats, by top and record while it runs, by plot afterwards.
-# watch.exe writes to three pages, gets and resets them, writes to a fourth and gets it: two gets, four pages. That
-# the command's exit code and signals arrive, that nothing is left behind, and that bad input has one clear line, is
-# tried with any program.
+# The statistics of a Windows program: from run --stats, from top and record while it runs, from plot afterwards.
+# watch.exe writes to three pages, gets and resets them, writes to a fourth and gets it: two gets, four pages. Other
+# programs serve to test that the command's exit code and signals arrive, that no files are left, and that bad input
+# gives one clear line.
 . "$(dirname "$0")/env.sh"
 . "$(dirname "$0")/../../common/expect.sh"
 need_program watch.exe
@@ -20,7 +20,7 @@ nothing_left() {
     [ -z "$left" ] || fail "$1 has left $left"
 }
 
-# number NAME FILE: the first number of this name in JSON.
+# number NAME FILE: prints the first number of this name in a JSON file.
 number() {
     sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$2" | head -n 1
 }
@@ -35,7 +35,7 @@ for line in '^writewatch: statistics of [0-9.]* s$' '^watch.exe (pid [0-9]*): ba
     echo "$out" | grep -q "$line" || fail "run --stats: no line like \"$line\" in:
 $out"
 done
-# Wine's own processes are among them if none of them ran before.
+# Wine's own processes are counted if none of them ran before.
 ! echo "$out" | grep ' more processes' | grep -qv '^[1-9][0-9]* more processes had the preload and used no write watches\.$' ||
     fail "run --stats: $out"
 nothing_left "run --stats"
@@ -47,7 +47,7 @@ for pair in pages=4 most_pages=3 regions_ever=1 watched_bytes=0; do
     [ "$(number "${pair%=*}" "$here/watch.json")" = "${pair#*=}" ] || fail "stats.json: ${pair%=*} is not ${pair#*=}"
 done
 
-# Whatever happens to the command happens to us.
+# The command's exit code and signals must be those of `writewatch run`.
 expect 3 'no statistics: the preload has attached to no process' "$ww" run --stats -- sh -c 'exit 3'
 "$ww" run --stats -- sh -c 'kill -TERM $$' >/dev/null 2>&1
 [ $? = 143 ] || fail "a command that ended by SIGTERM: exit code $?"
@@ -59,13 +59,14 @@ wait $!
 expect 127 "^writewatch: cannot run '/does/not/exist': No such file" "$ww" run --stats -- /does/not/exist
 expect 3 '' sh -c 'trap "" CHLD; exec "$@"' sh "$ww" run --stats -- sh -c 'exit 3'
 nothing_left "what failed"
-# A folder that somebody was killed over is removed by the next one; one that is in use is not.
+# The next run removes the folder of a run that was killed.
 mkdir -p "$here/runtime/writewatch/run-killed"
 chmod 700 "$here/runtime/writewatch"
 : >"$here/runtime/writewatch/run-killed/1"
 expect 0 'no statistics' "$ww" run --stats -- true
 nothing_left "a later run"
-# No place for them: the command runs all the same. What cannot be written is not tried; for root that is nothing.
+# Without a folder for statistics the command must run. A folder that cannot be written is not tried: root can write
+# any.
 if [ "$(id -u)" = 0 ]; then
     ln -s /proc "$here/link"
     XDG_RUNTIME_DIR=$here/link expect 4 'no statistics: no folder for them' "$ww" run --stats -- sh -c 'exit 4'
@@ -83,7 +84,7 @@ echo "$out" | grep -q 'dirty pages: 2' || fail "watch.exe without statistics: $o
 
 expect 1 "^writewatch: nothing runs with --stats; start a program with 'writewatch run --stats -- ...'$" "$ww" top --json
 if [ -f "$build/tests/stress/soak/soak.exe" ]; then
-    # Without the threads that suspend others and write through Wine's server, for which all may wait for seconds.
+    # Without the threads that suspend others and those that write through Wine's server: all may wait seconds for them.
     MALLOC_ARENA_MAX=1 "$ww" run --stats -- wine "$build/tests/stress/soak/soak.exe" --seconds=25 --limit=60 --collectors=0 \
         --kernel-writers=0 >"$here/soak" 2>"$here/soak.err" &
     soak=$!
@@ -98,13 +99,13 @@ if [ -f "$build/tests/stress/soak/soak.exe" ]; then
     pid=$(number pid "$here/top.json")
     expect 0 '' "$ww" record --pid="$pid" --seconds=2 --output="$here/record"
     [ "$(wc -l <"$here/record")" -gt 5 ] || fail "a record of $(wc -l <"$here/record") lines"
-    # The end of a record is not put off to the end of an interval.
+    # A record must end in time, also in the middle of an interval.
     began=$(date +%s)
     expect 0 '' "$ww" record --pid="$pid" --interval=60 --seconds=1 --output="$here/short"
     [ $(($(date +%s) - began)) -lt 30 ] && grep -q '"gets":[1-9]' "$here/short" || fail "record --pid --interval=60 --seconds=1: $(cat "$here/short")"
     "$ww" record --pid="$pid" --interval=60 --output="$here/until" 2>"$here/until.err" &
     until=$!
-    # No room: what is there is whole, and it is said.
+    # Without room the record must end with a whole line, and with a message.
     (
         ulimit -f 16
         trap '' XFSZ
@@ -122,7 +123,7 @@ if [ -f "$build/tests/stress/soak/soak.exe" ]; then
         sleep 2
         tmux -S "$here/tmux" capture-pane -p >"$here/screen"
         tmux -S "$here/tmux" kill-server
-        # A screen that is too small, and one of an unknown kind.
+        # A terminal that is too small, and one of an unknown type.
         for size in '40 -y 5 xterm' '100 -y 24 bogus'; do
             tmux -S "$here/tmux-${size##* }" -f /dev/null new-session -d -x ${size% *} "XDG_RUNTIME_DIR='$XDG_RUNTIME_DIR' TERM=${size##* } \
                 '$ww' top --pid=$pid 2>>'$here/small'; echo \"exit code \$?\" >>'$here/small'; sleep 60"
@@ -157,7 +158,8 @@ expect 0 'dirty pages: 2' "$ww" record --interval=0.02 --output="$here/watch.ww"
 head -n 1 "$here/watch.ww" | grep -q '^{"record":"writewatch","format":1,' || fail "head of a record: $(head -n 1 "$here/watch.ww")"
 total=$(sed -n 's/.*"t":.*"resets":[0-9]*,"pages":\([0-9]*\),.*"watched_bytes".*/\1/p' "$here/watch.ww" | awk '{ n += $1 } END { print n }')
 [ "$total" = 4 ] || fail "the record of watch.exe has $total pages"
-# However long an interval is, the end is noticed at once, and a record that is over is not.
+# Also with a long interval, record must notice the command's end at once. A command that was only stopped has not
+# ended.
 began=$(date +%s)
 expect 0 'dirty pages: 2' "$ww" record --interval=60 --output="$here/long.ww" -- wine "$pe/watch.exe"
 expect 7 '' "$ww" record --interval=60 --seconds=0.1 --output="$here/long2.ww" -- sh -c 'sleep 1; exit 7'
@@ -178,7 +180,7 @@ if command -v gnuplot >/dev/null; then
     expect 0 '/pages.svg$' "$ww" plot --output="$here/pictures" "$file"
     grep -q '</svg>' "$here/pictures/pages.svg" || fail "pages.svg is not whole"
     [ "$(head -c 4 "$here/pictures/heat.png" | tail -c 3)" = PNG ] || fail "heat.png is no picture"
-    # No room: the pictures that are there stay, and nothing else is left.
+    # Without room plot must keep the pictures that are there, and leave no other files.
     cksum "$here"/pictures/* >"$here/before"
     (
         ulimit -f 16

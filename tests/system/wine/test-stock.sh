@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The conformance program against an implementation that is not ours: what it
-# expects is right if stock Wine agrees, but for the known differences (todo).
+# Tests the conformance program itself by another implementation: stock Wine must give
+# the expected answers, except for the known differences (todo).
 . "$(dirname "$0")/env.sh"
 need_program conformance.exe
 make_prefix

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Preloaded in front of ours under real Wine: opens ntdll.so first, damages one
- * thing in it as VANDAL says, lets ours look at it, and compares all of
- * ntdll.so's data with what it was before that look, byte for byte. What it finds
- * goes to the file VANDAL_LOG, one line a process, and one more at its end.
+ * Preloaded in front of ours under real Wine: opens ntdll.so first, damages one thing
+ * in it as VANDAL says, lets our preload try to attach, and compares all of ntdll.so's
+ * data, word for word, with what it was before that. Writes the result to the file
+ * VANDAL_LOG, one line a process, and one more at its end.
  *
- * VANDAL is a damage and, behind a colon, what it is done to: see the table at
- * the end. Every damage leaves ntdll.so in working order. 64-bit only.
+ * VANDAL is a damage and, after a colon, its target: see the table damages[]. Every
+ * damage leaves ntdll.so in working order. 64-bit only.
  */
 #if defined(__x86_64__)
 #include <dlfcn.h>
@@ -36,7 +36,7 @@ static const char *const calls[NR_CALLS] = {
 static struct {
     void *handle;
     uintptr_t base, start, end;       /* its writable segment */
-    uintptr_t relro_start, relro_end; /* whole pages of it that are read-only by now */
+    uintptr_t relro_start, relro_end; /* its pages that are read-only by now */
     const ElfW(Dyn) * dynamic;
 } ntdll;
 
@@ -96,7 +96,7 @@ static uintptr_t dynamic(ElfW(Sxword) tag)
     return entry->d_tag == DT_NULL ? 0 : entry->d_un.d_ptr;
 }
 
-/* The word of its data that holds this value; there is one. */
+/* The only word of its data that holds this value. */
 static uintptr_t *find_word(uintptr_t value)
 {
     uintptr_t *found = NULL;
@@ -132,14 +132,14 @@ static ElfW(Sym) * find_import(const char *name, uintptr_t **ret_slot)
     return NULL;
 }
 
-/* Also where the page is read-only before and after. */
+/* Writes to a page that may be read-only, and stays so. */
 static void store(void *at, const void *value, size_t len)
 {
     uintptr_t page = sysconf(_SC_PAGESIZE), start = (uintptr_t)at & -page;
     size_t size = (((uintptr_t)at + len + page - 1) & -page) - start;
     bool closed = start < ntdll.start || (start >= ntdll.relro_start && start < ntdll.relro_end);
 
-    /* Past our own mprotect() below. */
+    /* Not by the mprotect() below, which may refuse. */
     if (syscall(SYS_mprotect, start, size, PROT_READ | PROT_WRITE)) {
         fail("mprotect");
     }
@@ -154,7 +154,7 @@ static void store_word(uintptr_t *at, uintptr_t value)
     store(at, &value, sizeof(value));
 }
 
-/* ---- somebody else's hooks: count, and go on to the original in any calling convention ---- */
+/* ---- other hooks: they count, and jump to the original in any calling convention ---- */
 
 #define NR_HOOKS (NR_CALLS + 1) /* the last is for an import */
 
@@ -220,7 +220,7 @@ static void hook_all_calls(const char *arg)
     }
 }
 
-/* Behind the end of the dynamic section, where the linker leaves room that nobody reads. */
+/* Stores the pointer after the end of the dynamic section, where the linker leaves unused room. */
 static void double_pointer(const char *name)
 {
     const ElfW(Dyn) *end = ntdll.dynamic;
@@ -231,7 +231,8 @@ static void double_pointer(const char *name)
     store_word((uintptr_t *)&end->d_un.d_ptr, (uintptr_t)function(name));
 }
 
-/* As if the table were somewhere else: empty while ours looks, and put back when Wine needs it. */
+/* As if the table were somewhere else: slots that are empty while ours searches, and put back before Wine
+ * needs them. */
 static uintptr_t *emptied[NR_CALLS], emptied_values[NR_CALLS];
 
 static void empty_all_slots(const char *arg)
@@ -244,7 +245,7 @@ static void empty_all_slots(const char *arg)
     }
 }
 
-/* An export is nameless while ours looks: Wine's loader itself may ask for it later. */
+/* A symbol that has no name while ours searches, and has it back before Wine's loader may look it up. */
 static ElfW(Sym) * nameless;
 static ElfW(Word) name_of_nameless;
 
@@ -286,7 +287,7 @@ static void hook_import(const char *name)
     hook_slot(NR_CALLS, slot);
 }
 
-/* From the given time on, nobody can make read-only data of ntdll.so writable. */
+/* After @arg calls, mprotect() refuses to make read-only data of ntdll.so writable. */
 static long nr_allowed = -1;
 
 static void refuse_mprotect(const char *arg)
@@ -294,7 +295,7 @@ static void refuse_mprotect(const char *arg)
     nr_allowed = strtol(arg, NULL, 10);
 }
 
-/* The same once, as if mappings had been short at that moment. */
+/* The same, but it refuses only once, as if mappings had been short at that moment. */
 static bool refuse_once;
 
 static void refuse_mprotect_once(const char *arg)
@@ -383,7 +384,8 @@ static size_t count_changes(void)
     return nr;
 }
 
-/* Read-only data and the imports: at the end of the process they are what they were. */
+/* Changes at the end of the process, in read-only data and the imports: other data may have changed by then.
+ */
 static size_t count_late_changes(void)
 {
     uintptr_t *first = (uintptr_t *)ntdll.start, *word;
@@ -398,7 +400,7 @@ static size_t count_late_changes(void)
     return nr;
 }
 
-/* Before the damage: one of them may be hidden by it. */
+/* To be called before the damage, which may hide one of them. */
 static void find_imports(void)
 {
     static const char *const names[NR_IMPORTS] = { "mmap", "munmap", "mprotect", "madvise" };

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- real Wine, here and in other Debians ----
+# ---- real Wine, here and in other Debian systems ----
 SCRIPT_TESTS += %D%/test-doctor.sh %D%/test-fallback.sh %D%/test-faults.sh %D%/test-isolated.sh %D%/test-preloads.sh \
 	%D%/test-random.sh %D%/test-shim.sh %D%/test-stand-aside.sh %D%/test-stats.sh %D%/test-stock.sh
 EXTRA_DIST += %D%/env.sh

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# compare.awk -F '\t' -v wine=VERSION -v dir=DIR -v allowed=FILE: what winetest.sh
-# collected in, lines of dll, architecture, version of the tests, stock or shim, and
+# compare.awk -F '\t' -v wine=VERSION -v dir=DIR -v allowed=FILE: reads what winetest.sh
+# has collected: lines of dll, architecture, version of the tests, stock or shim, and
 # a line of the program's output. Prints one table and each check that differs.
 #
-# Exit code 1: with the shim a check fails that passes without it and is not on the list of
-# what is allowed, or fewer checks run. A check that Wine marks todo may pass.
+# Exit code 1: with the shim a check fails that passes without it and that FILE does not
+# allow, or fewer checks run. A check that Wine marks todo may pass.
 
 function load_allowed(    line, parts)
 {
@@ -32,7 +32,7 @@ function load_checks(dll, version,    line, parts, file)
     close(file)
 }
 
-# "a / b" of a figure, "-" for a run without a summary.
+# A figure of both runs as "stock / shim", with "-" for a run without a summary.
 function pair(test, figure,    stock, shim)
 {
     stock = (test, "stock", figure) in summary ? summary[test, "stock", figure] : "-"
@@ -47,7 +47,7 @@ function number(text, pattern)
     return substr(text, RSTART) + 0
 }
 
-# virtual.c:12: Test failed: ...
+# Counts a line such as "virtual.c:12: Test failed: ...".
 function note_event(test, mode, text,    parts, line, key)
 {
     sub(/:[0-9.]* /, "\t", text)
@@ -81,7 +81,7 @@ function permitted(dll, check, text,    i)
     return 0
 }
 
-# Prints what the two runs say of one line of a test, if it is not the same.
+# Prints the messages of both runs for one line of a test, if they differ.
 function report(line,    part, i, text, stock, shim, differs, said, verdict, why)
 {
     split(line, part, SUBSEP)
@@ -150,7 +150,7 @@ function print_table(    i, m, test, mode, part, row)
     for (i = 1; i <= nr_tests; i++) {
         test = tests[i]
         for (m = 1; m <= 2; m++) {
-            # The tests count a todo that passes as a failure.
+            # Wine's tests count a todo that passes as a failure.
             mode = m == 1 ? "stock" : "shim"
             if ((test, mode, "failed") in summary)
                 summary[test, mode, "failed"] -= summary[test, mode, "passed"]
@@ -169,7 +169,7 @@ function ending(test, mode)
     return summary[test, mode, "end"] ~ /code (124|137)$/ ? "hangs" : "crashes"
 }
 
-# A test that is newer than this Wine may crash it. What the shim must not do is end earlier.
+# A test that is newer than this Wine may crash it. With the shim it must not end earlier than without.
 function print_ends(    i, test, part, stock, shim, verdict)
 {
     for (i = 1; i <= nr_tests; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Included before a slice of Wine's tests: what they expect of Wine's own headers
  * and mingw-w64's, old or new, do not have. Constants are Windows'. Types that a
- * later mingw-w64 may declare stand behind macros, so that both can be seen. */
+ * later mingw-w64 may declare have other names here, by macros, so that both can exist. */
 #define WIN32_NO_STATUS
 #include <winsock2.h>
 #include <windows.h>
@@ -9,7 +9,7 @@
 #include <ntstatus.h>
 #include <stdio.h>
 #include <string.h>
-/* Older mingw-w64 do not declare these, later ones with types of their own. */
+/* Older mingw-w64 do not declare these, later ones declare them with other types. */
 #define NtAllocateVirtualMemory NtAllocateVirtualMemory_theirs
 #define NtFreeVirtualMemory NtFreeVirtualMemory_theirs
 #define NtGetWriteWatch NtGetWriteWatch_theirs

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # slice.awk -v want=REGEX -v avoid=REGEX -v name=FILE.c -v checks=FILE: reads one of
-# Wine's test files, writes a smaller one: the test functions in which `want` occurs
-# and `avoid` does not, all they need of the file, and a START_TEST that runs only
+# Wine's test files and writes a smaller one: the test functions in which `want` occurs
+# and `avoid` does not, all that they need of the file, and a START_TEST that runs only
 # them. Such a slice compiles with mingw-w64's headers, the whole file does not.
 #
 # #line keeps the original's line numbers, and `checks` gets a line for each line of
@@ -9,8 +9,8 @@
 # It relies on how Wine writes C: test functions are named test_*, and a definition
 # ends with a `}` in column 0 or a `;` outside of braces.
 
-# A line without strings, character constants and comments; a comment may go on
-# over lines (`comment`).
+# A line without strings, character constants and comments; `comment` is 1 while a
+# comment continues on the next line.
 function strip(line,    out, at, mark)
 {
     out = ""
@@ -40,7 +40,7 @@ function strip(line,    out, at, mark)
     return out
 }
 
-# The words of a piece of C that could be names of this file.
+# The words of a piece of C that could be names defined in this file.
 function words(text, found,    n, i, parts)
 {
     n = split(text, parts, /[^A-Za-z0-9_]+/)
@@ -56,7 +56,7 @@ function define(item, word)
         defines[item] = defines[item] " " word
 }
 
-# `int a, *b[2], (WINAPI *c)(int)`: the names declared.
+# The names that a declaration such as `int a, *b[2], (WINAPI *c)(int)` declares.
 function declare(item, text,    n, i, parts)
 {
     while (match(text, /\([^()]*\*+[ ]*[A-Za-z0-9_]+[^()]*\)[ ]*\([^()]*\)/)) {
@@ -75,7 +75,7 @@ function declare(item, text,    n, i, parts)
     }
 }
 
-# What an item at file level gives a name to.
+# Finds the names that an item at file level defines.
 function examine(item,    head, body, tail, typed)
 {
     head = code[item]
@@ -145,8 +145,8 @@ function is_needed(word,    n, i, list)
     return 0
 }
 
-# Does START_TEST keep this statement? Calls of other tests go, and so do
-# assignments to what no wanted test reads.
+# Whether START_TEST keeps this statement. It loses calls of other tests, and
+# assignments to variables that no wanted test reads.
 function keep(line,    found, word, any, mine)
 {
     if (line !~ /[A-Za-z]/)
@@ -192,7 +192,7 @@ function filter_start(    n, i, lines, codes, found, word, skip)
     }
 }
 
-# Braces open after this line of an item; the branches of an #if start alike.
+# The number of braces that are open after this line of an item; all branches of an #if start with the same number.
 function depth_after(line)
 {
     if (line ~ /^[ ]*#[ ]*if/)
@@ -250,7 +250,7 @@ function choose(    word, any)
 function print_item(item,    header)
 {
     if (text[item] ~ /^#[ ]*include/) {
-        # mingw-w64 does not have all headers, and its ddk/ cannot stand next to windows.h.
+        # mingw-w64 does not have all headers, and its ddk/ cannot be included together with windows.h.
         match(text[item], /[<"][^>"]*[>"]/)
         header = substr(text[item], RSTART, RLENGTH)
         if (header !~ /ddk/)

@@ -5,8 +5,8 @@
 # `build` takes them from the Wine source tree $WINE_SRC, or else from the source packages
 # of these Debians (default: bookworm and trixie, Wine 8.0 and 10.0), kept under
 # $XDG_CACHE_HOME or /var/tmp, and compiles them to $WW_BUILDDIR/tests/system/winetest.
-# `run` runs what lies there under the `wine` in PATH, so that it can be called where there
-# is no compiler, and compares. Without an argument: both. Nothing of Wine is committed here.
+# `run` runs the programs there under the `wine` in PATH, which needs no compiler, and
+# compares the results. Without an argument: both. Nothing of Wine is committed here.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../wine/env.sh"
@@ -15,7 +15,7 @@ out=$build/tests/system/winetest
 tests="kernel32/tests/virtual.c ntdll/tests/virtual.c ws2_32/tests/sock.c"
 tab=$(printf '\t')
 
-# fetch SUITE: the few files of Wine that the tests are made of, as $cache/wine-SUITE.
+# fetch SUITE: puts the few files of Wine that the tests are made of into $cache/wine-SUITE.
 fetch() {
     [ ! -d "$cache/wine-$1" ] || return 0
     command -v apt-get >/dev/null || skip "neither WINE_SRC nor apt-get is there to take Wine's tests from"
@@ -29,8 +29,8 @@ fetch() {
     rm -rf "$new"
 }
 
-# apt-get with sources and lists of our own, all in the current directory. Of the system's
-# configuration only apt.conf counts, that is how packages are reached from here.
+# apt-get with its own sources and lists, all in the current directory. Of the system's
+# configuration it uses only apt.conf, which has the settings for the network.
 apt_here() {
     apt-get -q -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$PWD/sources.list" \
         -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$PWD/lists" -o Dir::Cache="$PWD/cache" "$@"
@@ -49,7 +49,7 @@ unpack() {
         '*/VERSION' '*/include/wine/test.h' '*/include/wine/debug.h' "$@"
 }
 
-# compile SOURCE-TREE: each test file's slice, for each architecture we have a compiler for.
+# compile SOURCE-TREE: compiles each test file's slice, for each architecture that has a compiler here.
 compile() {
     version=$(sed 's/^Wine version //; s/-/_/g' "$1/VERSION") || skip "$1 is not a source tree of Wine"
     include=$out/include-$version
@@ -106,7 +106,7 @@ do_build() {
     done
 }
 
-# usable ARCH: can this Wine run its programs, and does the shim step in?
+# usable ARCH: whether this Wine runs programs for ARCH. The script fails if the shim does not attach to them.
 usable() {
     for probe in "$out"/*-"$1".exe; do :; done
     [ -f "$probe" ] || return 1
@@ -124,7 +124,7 @@ usable() {
     exit 1
 }
 
-# run_test EXE MODE: its output and how it ended, with what it is before each line.
+# run_test EXE MODE: adds its output and its exit code to the results, each line after dll, architecture and so on.
 run_test() {
     name=${1##*/}
     name=${name%.exe}
@@ -139,8 +139,8 @@ do_run() {
     [ -f "$1" ] || skip "nothing is built: winetest.sh build"
     need_kernel
     make_prefix
-    # On i386 one test sends messages to a window, and there need not be a display; nobody
-    # is there to close a dialog when a test is too new for this Wine and crashes.
+    # On i386 one test sends messages to a window, and there may be no display. When a test
+    # that is too new for this Wine crashes, nobody is there to close a dialog.
     wine reg add 'HKCU\Software\Wine\Drivers' /v Graphics /d null /f >/dev/null 2>&1
     wine reg add 'HKCU\Software\Wine\WineDbg' /v ShowCrashDialog /t REG_DWORD /d 0 /f >/dev/null 2>&1
     : >"$out/results"

@@ -169,7 +169,8 @@ static void do_next(struct model *model)
     bool found;
 
     random_range(model, &from, &to);
-    found = ww_page_set_next(&model->set, addr_of(&model->set, from), addr_of(&model->set, to), &start, &stop);
+    found =
+        ww_page_set_next(&model->set, addr_of(&model->set, from), addr_of(&model->set, to), &start, &stop);
     first = find_member(model, from, to, true);
     last = find_member(model, first, to, false);
     if (model->superset) {

@@ -275,13 +275,13 @@ static void do_limbo(struct model *model)
     random_range(model, 24, &from, &to);
     if (backend->caps & WW_CAP_OWNS_PROT) {
         ASSERT(model, ww_detach(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
-                                     &detached) == -EOPNOTSUPP);
+                                &detached) == -EOPNOTSUPP);
         ww_detached_restore(ctx, &detached);
         return;
     }
     if (!model->owner[from] || to > region_end(model, from)) {
         ASSERT(model, ww_detach(ctx, (uintptr_t)addr_of(model, from), (uintptr_t)addr_of(model, to),
-                                     &detached) == -ENOENT);
+                                &detached) == -ENOENT);
         ASSERT(model, !detached.region);
         ww_detached_free(&detached);
         ww_detached_restore(ctx, &detached);

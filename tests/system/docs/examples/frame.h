@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What stands around the examples of the manual pages that are no programs: a backend as WW_BACKEND says,
- * memory, and a way to fail. Exit code 77 says that the backend cannot do what the example is about.
+ * What turns the examples of the manual pages that are no programs into programs: the backend that WW_BACKEND
+ * names, memory, and a way to fail. Exit code 77 says that the backend cannot do what the example is about.
  */
 #ifndef TESTS_DOCS_FRAME_H
 #define TESTS_DOCS_FRAME_H
@@ -42,7 +42,8 @@ static inline struct ww_context *open_context(void)
     return ctx;
 }
 
-/* Whether a page is reported that must not be: of an exact backend never. */
+/* Whether @nr reported pages are right where @expected were written: a backend that is not exact may report
+ * more. */
 static inline int is_right(struct ww_context *ctx, ssize_t nr, ssize_t expected)
 {
     return ww_backend_caps(ctx) & WW_CAP_EXACT ? nr == expected : nr >= expected;

@@ -12,7 +12,7 @@ int main(void)
 
     require(!ww_watch(ctx, memory, size, WW_WATCH_FRESH));
     for (int round = 1; round < 3; round++) {
-        /* More ranges than one call hands out. */
+        /* More ranges than one call returns. */
         for (size_t i = 0; i < NR_PAGES; i += 2 + round) {
             memory[i * page_size + i] = (char)(i + round);
         }

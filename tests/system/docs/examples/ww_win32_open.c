@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ww_win32_open(3): an image that imports, and whose entry point calls. */
+/* ww_win32_open(3): an image with imports, and an entry point that calls them. */
 #include "frame.h"
 
 #include <stddef.h>
@@ -16,7 +16,7 @@ static MS_ABI int entry(void)
     void *(*MS_ABI alloc)(void *, size_t, uint32_t, uint32_t) =
         (void *(*MS_ABI)(void *, size_t, uint32_t, uint32_t))(uintptr_t)table[0];
 
-    /* No such type: ERROR_INVALID_PARAMETER. */
+    /* An unknown allocation type fails with ERROR_INVALID_PARAMETER. */
     return !alloc(NULL, 4096, 0x40, 4) && last_error() == 87 && alloc(NULL, 4096, 0x203000, 4) ? 42 : 1;
 }
 
