@@ -30,14 +30,20 @@ static struct {
     const char *volatile doing; /* for the watchdog */
 } stage;
 
-/* Ends the process after a deadlock, in which no other thread may be able to. */
+/* Ends the process after a deadlock, in which no other thread may be able to. A thread that stands still may
+ * hold the locks of stdout and of the loader. */
 static DWORD WINAPI watch_the_clock(void *done)
 {
+    static char line[256];
+    DWORD written;
+
     if (WaitForSingleObject(done, TIME_LIMIT) == WAIT_TIMEOUT) {
-        printf("conformance_stop.c: Test failed (%s): nothing moves any more, the last was: %s\n",
-               wwtest.group, stage.doing);
-        fflush(stdout);
-        ExitProcess(255);
+        int len = snprintf(line, sizeof(line),
+                           "conformance_stop.c: Test failed (%s): nothing moves any more, the last was: %s\n",
+                           wwtest.group, stage.doing);
+
+        WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), line, min(len, (int)sizeof(line) - 1), &written, NULL);
+        TerminateProcess(GetCurrentProcess(), 255);
     }
     return 0;
 }

@@ -111,8 +111,8 @@ static int live_without_descriptors(bool files)
         return 3;
     }
     write_map(base, ".#......");
-    if (syscall(SYS_close_range, 3, ~0u, 0)) {
-        return 0; /* Linux before 5.9 */
+    for (int fd = 3; fd < 1024; fd++) {
+        close(fd);
     }
     if (files && !open_files(fds)) {
         return 4;
@@ -214,6 +214,10 @@ START_TEST(a_number_is_something_alike)
     int fd;
 
     open_and_list(backend->name);
+    if (!nr_own_fds && !_i) {
+        SKIP_TEST("a context of this backend has no descriptor");
+    }
+    /* A loop for the context that has most. */
     if (which >= nr_own_fds) {
         return;
     }

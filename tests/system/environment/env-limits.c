@@ -318,9 +318,6 @@ START_TEST(no_thread_can_be_started)
     }
     limit(RLIMIT_NPROC, 0);
     c = try_open(&err);
-    if (!strcmp(backend->name, "uffd-sync")) {
-        ck_assert_int_eq(err, -EAGAIN);
-    }
     expect_choice_works();
     if (!c) {
         ck_assert_msg(err == -EAGAIN, "ww_open: %d (%s)", err, strerror(-err));

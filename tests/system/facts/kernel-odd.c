@@ -166,7 +166,7 @@ START_TEST(a_write_protect_marker_looks_clean)
     expect_bare(base, LAZY, "....");
     /* In private anonymous memory a guard replaces the marker. */
     if (guard(base, 2, MADV_GUARD_INSTALL)) {
-        return;
+        SKIP("no guards: %s", strerror(errno));
     }
     expect_bare(base, LAZY, "..#.");
     expect_bare(base, FAST, "..#.");

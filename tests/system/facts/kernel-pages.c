@@ -115,7 +115,7 @@ START_TEST(zeros_in_a_split_huge_page_are_reported)
     bool zero_page;
 
     if (!watch_huge(base, _i / 2, nr_holes)) {
-        skip_test(__func__, 0, "no huge page can be had %s", ways[_i / 2]);
+        skip_test(__func__, "no huge page can be had %s", ways[_i / 2]);
         return;
     }
     reset_pages(base, nr);

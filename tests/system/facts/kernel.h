@@ -19,12 +19,12 @@
 
 /* ---- tests that cannot run ---- */
 
-void skip_test(const char *test, int loop, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void skip_test(const char *test, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Returns from a test; its first loop (_i 0) prints the reason. */
+/* Returns from a test and prints the reason. */
 #define SKIP(...)                                                                                            \
     do {                                                                                                     \
-        skip_test(__func__, _i, __VA_ARGS__);                                                                \
+        skip_test(__func__, __VA_ARGS__);                                                                    \
         return;                                                                                              \
     } while (0)
 

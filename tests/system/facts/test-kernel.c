@@ -60,6 +60,7 @@
 /* Shared with the processes that the tests run in. */
 static struct {
     atomic_ulong nr_begun, nr_skipped;
+    atomic_ulong last_skip; /* a hash of the last line about a skip */
 } * tally;
 
 /* ---- what tests print ---- */
@@ -72,21 +73,27 @@ static int name_len(const char *test)
     return len > 3 && !strcmp(test + len - 3, "_fn") ? len - 3 : len;
 }
 
-void skip_test(const char *test, int loop, const char *format, ...)
+void skip_test(const char *test, const char *format, ...)
 {
-    char reason[256];
+    unsigned long hash = 5381;
+    char text[384];
     va_list args;
+    int len;
 
     atomic_fetch_add(&tally->nr_skipped, 1);
-    if (loop) {
-        return;
-    }
+    len = snprintf(text, sizeof(text), "SKIP %.*s%s%s: ", name_len(test), test, backend ? " on " : "",
+                   backend ? backend->name : "");
     va_start(args, format);
-    vsnprintf(reason, sizeof(reason), format, args);
+    vsnprintf(text + len, sizeof(text) - len, format, args);
     va_end(args);
-    printf("SKIP %.*s%s%s: %s\n", name_len(test), test, backend ? " on " : "", backend ? backend->name : "",
-           reason);
-    fflush(stdout);
+    for (const char *c = text; *c; c++) {
+        hash = hash * 33 + (unsigned char)*c;
+    }
+    /* The iterations of a loop repeat their reason. */
+    if (atomic_exchange(&tally->last_skip, hash) != hash) {
+        printf("%s\n", text);
+        fflush(stdout);
+    }
 }
 
 void inform(const char *format, ...)
