@@ -24,8 +24,8 @@ struct ww_lockless {
 
 /* Makes room for queries about so many regions. Without memory there stays less. table_lock is
  * held for writing. */
-void ww_lockless_grow(struct ww_lockless *quiet, size_t nr_regions);
-void ww_lockless_destroy(struct ww_lockless *quiet);
+void ww_lockless_grow(struct ww_lockless *lockless, size_t nr_regions);
+void ww_lockless_destroy(struct ww_lockless *lockless);
 
 /* A cached query, being answered again. */
 struct ww_cached_query {

@@ -64,7 +64,7 @@ struct counters {
     struct counters_of_call call[COUNTERS_NR_CALLS];
     _Atomic uint64_t nr_pages;      /* reported by all gets */
     _Atomic uint64_t nr_clean;      /* gets that reported none */
-    _Atomic uint64_t nr_watched;    /* regions, ever */
+    _Atomic uint64_t nr_watched;    /* regions since the start */
     _Atomic uint64_t watched_bytes; /* now; goes down, too */
     _Atomic uint64_t most_pages;    /* one get has reported */
     _Atomic uint64_t slowest_get_ns;

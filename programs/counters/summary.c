@@ -203,7 +203,7 @@ struct json_object *sample_json(const struct sample *sample)
     put_number(object, "clean_gets", sample->nr_clean);
     put_number(object, "most_pages", sample->most_pages);
     put_number(object, "slowest_get_ns", sample->slowest_get_ns);
-    put_number(object, "regions_ever", sample->nr_watched);
+    put_number(object, "regions_total", sample->nr_watched);
     put_number(object, "watched_bytes", sample->watched_bytes);
     for (size_t i = 0; i < sample->nr_regions; i++) {
         json_object_array_add(regions, region_json(&sample->region[i], "parts"));

@@ -43,7 +43,7 @@ nothing_left "run --stats"
 "$ww" run --stats="$here/stats.json" -- wine "$pe/watch.exe" >/dev/null 2>"$here/said" || fail "run --stats=FILE: exit code $?"
 ! grep -q '^writewatch' "$here/said" || fail "run --stats=FILE said: $(cat "$here/said")"
 sed -n '/"name": *"watch.exe"/,/"regions":/p' "$here/stats.json" >"$here/watch.json"
-for pair in pages=4 most_pages=3 regions_ever=1 watched_bytes=0; do
+for pair in pages=4 most_pages=3 regions_total=1 watched_bytes=0; do
     [ "$(number "${pair%=*}" "$here/watch.json")" = "${pair#*=}" ] || fail "stats.json: ${pair%=*} is not ${pair#*=}"
 done
 

@@ -22,7 +22,7 @@ static ssize_t ask(const char *base, size_t nr, unsigned int flags)
 }
 
 /* Queries of the whole range and of a part of it, often enough for the fast path. They report nothing. */
-static void expect_quiet(const char *base)
+static void expect_clean(const char *base)
 {
     for (int i = 0; i < 3; i++) {
         expect_number(ctx, ask(base, NR, 0), 0, NR);
@@ -32,7 +32,7 @@ static void expect_quiet(const char *base)
 }
 
 /* Watches memory all of whose pages were reported once, or that was never touched; its queries are cached. */
-static char *watch_quiet(bool touched)
+static char *watch_cached(bool touched)
 {
     char *base = watch_pages(NR);
 
@@ -40,13 +40,13 @@ static char *watch_quiet(bool touched)
         memset(base, 1, NR * page_size());
         reset_pages(base, NR);
     }
-    expect_quiet(base);
+    expect_clean(base);
     return base;
 }
 
-START_TEST(a_write_ends_the_quiet)
+START_TEST(a_write_ends_the_cached_query)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
 
     for (size_t i = 0; i < 100; i++) {
         char map[NR + 1] = "........";
@@ -55,41 +55,41 @@ START_TEST(a_write_ends_the_quiet)
         write_map(base, map);
         expect_map(ctx, base, map);
         expect_number(ctx, ask(base, NR, WW_GET_RESET), 1, NR);
-        expect_quiet(base);
+        expect_clean(base);
     }
 }
 END_TEST
 
-START_TEST(zeros_end_the_quiet)
+START_TEST(zeros_end_the_cached_query)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
 
     read_page(base, 3);
-    expect_quiet(base);
+    expect_clean(base);
     write_page(base, 3, 0);
     expect_map(ctx, base, "...#....");
 }
 END_TEST
 
-START_TEST(the_latch_ends_the_quiet)
+START_TEST(the_latch_ends_the_cached_query)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
 
     write_page(base, 2, 1);
     ck_assert_int_eq(ww_latch(ctx, base, NR * page_size()), 0);
     expect_map(ctx, base, "..#.....");
     expect_map(ctx, base, "..#.....");
     expect_number(ctx, ask(base, NR, WW_GET_RESET), 1, NR);
-    expect_quiet(base);
+    expect_clean(base);
     write_page(base, 2, 1);
     ck_assert_int_eq(ww_reset(ctx, base, NR * page_size()), 0);
-    expect_quiet(base);
+    expect_clean(base);
 }
 END_TEST
 
-START_TEST(an_unwatched_part_ends_the_quiet)
+START_TEST(an_unwatched_part_ends_the_cached_query)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
     size_t page = page_size();
 
     ck_assert_int_eq(ww_unwatch(ctx, base + 3 * page, page), 0);
@@ -103,7 +103,7 @@ START_TEST(an_unwatched_part_ends_the_quiet)
     ck_assert_int_eq(ask(base, 3, 0), -ENOENT);
     ck_assert_int_eq(ask(base, NR, 0), -ENOENT);
     ck_assert_int_eq(ww_watch(ctx, base, NR * page, 0), 0);
-    expect_quiet(base);
+    expect_clean(base);
     write_page(base, 5, 1);
     expect_map(ctx, base, ".....#..");
 }
@@ -111,24 +111,24 @@ END_TEST
 
 START_TEST(what_comes_after_a_discard_is_seen)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
     size_t page = page_size();
 
     ck_assert_int_eq(madvise(base + 2 * page, 3 * page, MADV_DONTNEED), 0);
     ck_assert_int_eq(ww_discard(ctx, base + 2 * page, 3 * page), 0);
-    expect_quiet(base);
+    expect_clean(base);
     if (has_cap(WW_CAP_FILL)) {
         ck_assert_int_eq(ww_fill(ctx, base + 2 * page, base, page), (ssize_t)page);
-        expect_quiet(base);
+        expect_clean(base);
     }
     write_map(base, "..##....");
     expect_map(ctx, base, "..##....");
 }
 END_TEST
 
-START_TEST(a_new_mapping_ends_the_quiet)
+START_TEST(a_new_mapping_ends_the_cached_query)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
 
     NEEDS(WW_CAP_LOST_DETECTED);
     remap_pages(base + 2 * page_size(), 3);
@@ -138,9 +138,9 @@ START_TEST(a_new_mapping_ends_the_quiet)
 }
 END_TEST
 
-START_TEST(a_child_is_no_quiet_parent)
+START_TEST(a_child_uses_no_cached_query_of_its_parent)
 {
-    char *base = watch_quiet(_i);
+    char *base = watch_cached(_i);
     int status;
     pid_t pid = fork();
 
@@ -155,7 +155,7 @@ START_TEST(a_child_is_no_quiet_parent)
 END_TEST
 
 /* One query for each of many regions. */
-START_TEST(many_quiet_regions)
+START_TEST(cached_queries_of_many_regions)
 {
     enum { nr_regions = 3000 };
     size_t page = page_size(), step = 2 * page;
@@ -212,7 +212,7 @@ static void run_with(void *(*thread)(void *), void (*step)(size_t))
 {
     pthread_t id;
 
-    other.base = watch_quiet(true);
+    other.base = watch_cached(true);
     ck_assert_int_eq(pthread_create(&id, NULL, thread, NULL), 0);
     for (size_t i = 0; i < 3000 || atomic_load(&other.nr_done) < 1000; i++) {
         step(i);
@@ -259,14 +259,14 @@ void add_lockless_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "lockless");
 
-    tcase_add_loop_test(tcase, a_write_ends_the_quiet, 0, 2);
-    tcase_add_loop_test(tcase, zeros_end_the_quiet, 0, 2);
-    tcase_add_loop_test(tcase, the_latch_ends_the_quiet, 0, 2);
-    tcase_add_loop_test(tcase, an_unwatched_part_ends_the_quiet, 0, 2);
+    tcase_add_loop_test(tcase, a_write_ends_the_cached_query, 0, 2);
+    tcase_add_loop_test(tcase, zeros_end_the_cached_query, 0, 2);
+    tcase_add_loop_test(tcase, the_latch_ends_the_cached_query, 0, 2);
+    tcase_add_loop_test(tcase, an_unwatched_part_ends_the_cached_query, 0, 2);
     tcase_add_loop_test(tcase, what_comes_after_a_discard_is_seen, 0, 2);
-    tcase_add_loop_test(tcase, a_new_mapping_ends_the_quiet, 0, 2);
-    tcase_add_loop_test(tcase, a_child_is_no_quiet_parent, 0, 2);
-    tcase_add_test(tcase, many_quiet_regions);
+    tcase_add_loop_test(tcase, a_new_mapping_ends_the_cached_query, 0, 2);
+    tcase_add_loop_test(tcase, a_child_uses_no_cached_query_of_its_parent, 0, 2);
+    tcase_add_test(tcase, cached_queries_of_many_regions);
     tcase_add_test(tcase, a_latch_at_work_hides_nothing);
     tcase_add_test(tcase, regions_may_go_while_they_are_asked);
 }

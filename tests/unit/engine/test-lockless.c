@@ -86,7 +86,7 @@ static void close_lockless(void)
     ww_close(ctx);
 }
 
-START_TEST(a_question_that_repeats_is_asked_without_a_lock)
+START_TEST(a_repeated_query_takes_no_lock)
 {
     for (int i = 0; i < 3; i++) {
         nr_alone = nr_scans = 0;
@@ -343,7 +343,7 @@ static void give_away(void)
     write_page(base, 3, 2);
 }
 
-START_TEST(a_late_question_leaves_the_bits_of_another_tracker)
+START_TEST(a_late_query_leaves_the_bits_of_another_tracker)
 {
     void *pages[NR];
 
@@ -378,7 +378,7 @@ static void unwatch_all(void)
     ck_assert_int_eq(ww_unwatch(ctx, base, NR * page_size()), 0);
 }
 
-static void cut_by_limbo(void)
+static void detach_a_part(void)
 {
     struct ww_detached detached;
 
@@ -386,7 +386,7 @@ static void cut_by_limbo(void)
     ww_detached_free(&detached);
 }
 
-static void (*const endings[])(void) = { forget_all, forget_a_part, unwatch_all, cut_by_limbo };
+static void (*const endings[])(void) = { forget_all, forget_a_part, unwatch_all, detach_a_part };
 #define NR_ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
 /* The region ends during the scan, after it, or before the query. */
@@ -413,7 +413,7 @@ static Suite *lockless_suite(void)
     TCase *tcase = tcase_create("lockless");
 
     tcase_add_checked_fixture(tcase, open_lockless, close_lockless);
-    tcase_add_test(tcase, a_question_that_repeats_is_asked_without_a_lock);
+    tcase_add_test(tcase, a_repeated_query_takes_no_lock);
     tcase_add_test(tcase, written_memory_is_asked_without_a_lock_where_it_is_dense);
     tcase_add_test(tcase, as_many_runs_again_need_one_scan);
     tcase_add_loop_test(tcase, memory_that_is_always_written_is_not_walked_twice, 0, 2);
@@ -421,7 +421,7 @@ static Suite *lockless_suite(void)
     tcase_add_test(tcase, a_reset_of_clean_memory_needs_no_lock);
     tcase_add_loop_test(tcase, what_gets_dirty_during_a_look_is_reset, 0, 6);
     tcase_add_loop_test(tcase, what_happens_after_a_look_is_in_the_answer, 0, NR_CONFLICTS);
-    tcase_add_loop_test(tcase, a_late_question_leaves_the_bits_of_another_tracker, 0, 2);
+    tcase_add_loop_test(tcase, a_late_query_leaves_the_bits_of_another_tracker, 0, 2);
     tcase_add_loop_test(tcase, notes_about_many_regions_have_room, 0, NR_GRIDS);
     tcase_add_loop_test(tcase, what_gets_dirty_meanwhile_is_reported, 0,
                         sizeof(dirtying) / sizeof(dirtying[0]));

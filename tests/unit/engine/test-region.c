@@ -266,7 +266,7 @@ static void do_get(struct model *model)
 }
 
 /* Detaches a part of a region, as for a release; then the release happens, or fails. */
-static void do_limbo(struct model *model)
+static void do_detach(struct model *model)
 {
     struct model before = *model;
     struct ww_detached detached;
@@ -308,8 +308,8 @@ static void do_limbo(struct model *model)
 static void do_something(struct model *model)
 {
     static void (*const operations[])(struct model *) = {
-        do_watch, do_watch, do_watch, do_watch, do_unwatch, do_forget, do_write, do_write,
-        do_write, do_drop,  do_latch, do_get,   do_get,     do_limbo,  do_limbo,
+        do_watch, do_watch, do_watch, do_watch, do_unwatch, do_forget, do_write,  do_write,
+        do_write, do_drop,  do_latch, do_get,   do_get,     do_detach, do_detach,
     };
 
     operations[random_below(&model->random, sizeof(operations) / sizeof(operations[0]))](model);
@@ -413,7 +413,7 @@ START_TEST(a_cut_without_memory_changes_nothing)
 }
 END_TEST
 
-START_TEST(limbo_without_memory_changes_nothing)
+START_TEST(a_detach_without_memory_changes_nothing)
 {
     size_t page = page_size(), nr_failed = 0;
     struct ww_range range;
@@ -444,7 +444,7 @@ START_TEST(limbo_without_memory_changes_nothing)
 END_TEST
 
 /* Before a detached part is restored, its neighbour may have been unwatched, and a new watch may be there. */
-START_TEST(limbo_is_not_joined_to_strangers)
+START_TEST(a_detached_part_is_not_joined_to_strangers)
 {
     size_t page = page_size();
     char *base = map_pages(12);
@@ -484,7 +484,7 @@ START_TEST(latch_without_memory_drains)
 END_TEST
 
 /* While a part is detached, its addresses can be mapped and watched anew. */
-START_TEST(limbo_leaves_the_addresses_to_others)
+START_TEST(a_detached_part_leaves_its_addresses_to_others)
 {
     size_t page = page_size();
     char *base = map_pages(12);
@@ -518,9 +518,9 @@ static Suite *region_suite(void)
         tcase_add_test(tcase, latch_without_memory_drains);
     }
     if (!(backend->caps & WW_CAP_OWNS_PROT)) {
-        tcase_add_test(tcase, limbo_without_memory_changes_nothing);
-        tcase_add_test(tcase, limbo_leaves_the_addresses_to_others);
-        tcase_add_test(tcase, limbo_is_not_joined_to_strangers);
+        tcase_add_test(tcase, a_detach_without_memory_changes_nothing);
+        tcase_add_test(tcase, a_detached_part_leaves_its_addresses_to_others);
+        tcase_add_test(tcase, a_detached_part_is_not_joined_to_strangers);
     }
     suite_add_tcase(suite, tcase);
     return suite;
