@@ -60,9 +60,9 @@ enum ww_cap {
 enum ww_watch_flag {
     /* The caller promises that no page of the range was touched since it was
      * mapped. Without it, pages that exist already are made clean first, which
-     * costs time in proportion to them. What the kernel brings in by itself where
-     * mlockall(2) has MCL_FUTURE is no touch; MAP_POPULATE is one, and its pages
-     * would count as written. */
+     * costs time in proportion to them. What the kernel brings in by itself is no
+     * touch, and is made clean as well: where mlockall(2) has MCL_FUTURE, or in a
+     * huge page for a fault beside the range. Do not use it with MAP_POPULATE. */
     WW_WATCH_FRESH = 1u << 0,
     /* The caller promises that the range is private anonymous memory of small pages.
      * Spares looking that up, whose cost grows with the number of mappings. If it

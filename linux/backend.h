@@ -96,6 +96,9 @@ struct ww_backend {
     ssize_t (*scan)(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
                     uintptr_t *ret_next);
 
+    /* Whether arm() left pages that count as written, because they existed before. NULL: never. */
+    bool (*arm_left_dirty)(const struct ww_region *region);
+
     /* Whether a page of the range may be written, of any region or none: a quick
      * look without a lock, for signal handlers too. NULL: it may. */
     bool (*peek)(struct ww_tracker *tracker, uintptr_t start, uintptr_t end);
@@ -172,6 +175,13 @@ void ww_trackers_close(struct ww_context *ctx);
 static inline bool ww_tracker_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
 {
     return !tracker->backend->peek || tracker->backend->peek(tracker, start, end);
+}
+
+static inline bool ww_backend_arm_left_dirty(const struct ww_region *region)
+{
+    const struct ww_backend *backend = region->tracker->backend;
+
+    return backend->arm_left_dirty && backend->arm_left_dirty(region);
 }
 
 static inline int ww_backend_arm(struct ww_region *region)

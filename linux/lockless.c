@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 
 #include "context.h"
+#include "kernel/heap.h"
 
 /* Above this size the slow path takes far longer than what the fast path saves. */
 #define MAX_LOOK_BYTES ((uintptr_t)16 << 20)
@@ -70,8 +71,8 @@ void ww_lockless_grow(struct ww_lockless *lockless, size_t nr_regions)
         return;
     }
     len = sizeof(*table) + nr_sets * NR_WAYS * sizeof(table->entries[0]);
-    table = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table == MAP_FAILED) {
+    table = ww_heap_map(len, 0);
+    if (!table) {
         return;
     }
     table->older = older;

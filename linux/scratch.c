@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <sys/mman.h>
 
+#include "kernel/heap.h"
 #include "scratch.h"
 
 struct ww_scratch *ww_scratch_get(struct ww_scratch_pool *pool)
@@ -13,9 +14,7 @@ struct ww_scratch *ww_scratch_get(struct ww_scratch_pool *pool)
             return scratch;
         }
     }
-    scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-                   -1, 0);
-    return scratch == MAP_FAILED ? NULL : scratch;
+    return ww_heap_map(sizeof(*scratch), MAP_POPULATE);
 }
 
 void ww_scratch_put(struct ww_scratch_pool *pool, struct ww_scratch *scratch)

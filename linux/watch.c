@@ -86,7 +86,9 @@ static int begin_tracking(struct ww_context *ctx, struct ww_region *region, unsi
         region->page_size = mapped.page_size;
         err = ww_failover_arm(ctx, region);
     }
-    if (err || (flags & WW_WATCH_FRESH)) {
+    /* In memory that the program has not touched, the kernel may have made pages: by mlockall(2), or in a
+     * huge page for a fault beside it. */
+    if (err || ((flags & WW_WATCH_FRESH) && !ww_backend_arm_left_dirty(region))) {
         return err;
     }
     err = ww_reset_range(ctx, region, region->range.start, region->range.end);

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "filter.h"
+#include "kernel/heap.h"
 
 #define PAGE_SHIFT 12
 #define GRANULE_SHIFT 21
@@ -77,9 +78,8 @@ static int make_blocks(size_t first, size_t last)
     if (first > last) {
         return 0;
     }
-    block = mmap(NULL, (last - first + 1) * sizeof(*block), PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (block == MAP_FAILED) {
+    block = ww_heap_map((last - first + 1) * sizeof(*block), 0);
+    if (!block) {
         return -ENOMEM;
     }
     for (; first <= last; first++, block++) {

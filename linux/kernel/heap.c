@@ -34,16 +34,18 @@ static _Atomic(struct chunk *) chunks;
 /* The chunk where a block was last freed: it most often has a free one. */
 static _Atomic(struct chunk *) recent;
 
-static void *map_bytes(size_t len)
+/* MAP_STACK forbids huge pages since Linux 6.7, whatever the memory is for, and takes no second call. */
+void *ww_heap_map(size_t len, int flags)
 {
-    void *base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | flags, -1, 0);
 
     return base == MAP_FAILED ? NULL : base;
 }
 
 static void *large_block(size_t len)
 {
-    struct header *header = map_bytes(len);
+    struct header *header = ww_heap_map(len, 0);
 
     if (!header) {
         return NULL;
@@ -70,7 +72,7 @@ static struct header *take_block(struct chunk *chunk)
 /* Adds a chunk and takes its first free block for the caller. */
 static struct chunk *add_chunk(struct header **ret_header)
 {
-    struct chunk *chunk = map_bytes(NR_BLOCKS * BLOCK_BYTES);
+    struct chunk *chunk = ww_heap_map(NR_BLOCKS * BLOCK_BYTES, 0);
 
     if (!chunk) {
         return NULL;

@@ -66,6 +66,26 @@ static inline char *map_pages(size_t nr)
     return base;
 }
 
+/* Flags of the mapping at @addr, as /proc shows them. */
+static inline void vm_flags(const void *addr, char *ret_flags, size_t size)
+{
+    FILE *file = fopen("/proc/self/smaps", "re");
+    unsigned long start, end;
+    bool found = false;
+    char line[512];
+
+    ck_assert_ptr_nonnull(file);
+    ret_flags[0] = 0;
+    while (fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+            found = start <= (uintptr_t)addr && (uintptr_t)addr < end;
+        } else if (found && !strncmp(line, "VmFlags:", 8)) {
+            snprintf(ret_flags, size, "%.*s", (int)size - 1, line + 8);
+        }
+    }
+    fclose(file);
+}
+
 /* Replaces pages by fresh ones, as a release and a new reservation do. */
 static inline void remap_pages(char *base, size_t nr)
 {

@@ -26,13 +26,6 @@ static size_t dirty_bytes(size_t nr_pages)
     return (nr_pages + 63) / 64 * 8;
 }
 
-static void *map_zeroes(size_t len)
-{
-    void *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return area == MAP_FAILED ? NULL : area;
-}
-
 static void put_prot_pages(struct ww_prot_pages *pages)
 {
     if (atomic_fetch_sub(&pages->refs, 1) > 1) {
@@ -58,8 +51,8 @@ static struct ww_prot_pages *new_prot_pages(uintptr_t start, uintptr_t end)
     pages->base = start;
     pages->nr_pages = (end - start) >> ww_page_shift;
     pages->refs = 1;
-    pages->dirty = map_zeroes(dirty_bytes(pages->nr_pages));
-    pages->prot = map_zeroes(pages->nr_pages);
+    pages->dirty = ww_heap_map(dirty_bytes(pages->nr_pages), 0);
+    pages->prot = ww_heap_map(pages->nr_pages, 0);
     if (!pages->dirty || !pages->prot) {
         put_prot_pages(pages);
         return NULL;
@@ -383,7 +376,7 @@ static bool can_fill(struct ww_region *region)
 static int mprotect_check(struct ww_tracker *tracker)
 {
     size_t len = 2 * ww_page_size();
-    char *area = map_zeroes(len + ww_page_size());
+    char *area = ww_heap_map(len + ww_page_size(), 0);
     struct ww_region region = {
         .range = { .start = (uintptr_t)area, .end = (uintptr_t)area + len },
         .page_size = ww_page_size(),

@@ -283,13 +283,6 @@ static void free_pager(struct uffd_pager *pager)
     ww_heap_free(pager);
 }
 
-static void *map_buffer(size_t len, int flags)
-{
-    void *buffer = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-
-    return buffer == MAP_FAILED ? NULL : buffer;
-}
-
 static int new_pager(struct uffd *uffd, struct uffd_pager **ret)
 {
     struct uffd_pager *pager = ww_heap_alloc(sizeof(*pager));
@@ -304,9 +297,9 @@ static int new_pager(struct uffd *uffd, struct uffd_pager **ret)
     }
     pager->base.ops = &ops;
     pager->uffd = uffd;
-    pager->base.buffer = map_buffer(WW_PAGE_IN_BYTES + ww_page_size(), MAP_POPULATE);
+    pager->base.buffer = ww_heap_map(WW_PAGE_IN_BYTES + ww_page_size(), MAP_POPULATE);
     pager->base.zeros = (char *)pager->base.buffer + WW_PAGE_IN_BYTES;
-    pager->wake_page = map_buffer(ww_page_size(), 0);
+    pager->wake_page = ww_heap_map(ww_page_size(), 0);
     if (pager->wake_page) {
         ww_drop_pages(pager->wake_page, ww_page_size());
     }

@@ -144,7 +144,7 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     return ww_scan_pages(uffd->pagemap, &request, &walk_end) != 0;
 }
 
-/* Whether new memory has pages because mlockall(2) has brought them in, which is no write. If the kernel
+/* Whether a new mapping has pages because mlockall(2) has brought them in, which is no write. If the kernel
  * does not do that, a thread has written meanwhile. */
 static bool is_populated(const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
@@ -183,7 +183,7 @@ static int uffd_arm(struct ww_region *region)
     if (err) {
         return err;
     }
-    if (region->markers || is_populated(region, start, end)) {
+    if (region->markers) {
         err = ww_uffd_write_protect(uffd, region, start, end);
     } else if (region->tracker->no_zero_page) {
         err = arm_holes(uffd, region, start, end);
@@ -192,6 +192,11 @@ static int uffd_arm(struct ww_region *region)
         ww_uffd_unregister(uffd, start, end);
     }
     return err;
+}
+
+static bool uffd_arm_left_dirty(const struct ww_region *region)
+{
+    return uffd_peek(region->tracker, region->range.start, region->range.end);
 }
 
 static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
@@ -285,6 +290,7 @@ const struct ww_backend ww_backend_uffd = {
     .open = uffd_open,
     .check = ww_uffd_check,
     .arm = uffd_arm,
+    .arm_left_dirty = uffd_arm_left_dirty,
     .scan = uffd_scan,
     .peek = uffd_peek,
     .scan_lockless = ww_uffd_scan,

@@ -9,14 +9,14 @@
 #include <sys/mman.h>
 
 #include "backends/uffd_sync/uffd_sync.h"
+#include "kernel/heap.h"
 
 struct ww_sync_table *ww_sync_new_table(size_t capacity)
 {
     size_t len = sizeof(struct ww_sync_table) + capacity * sizeof(struct ww_sync_entry);
-    struct ww_sync_table *table =
-        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct ww_sync_table *table = ww_heap_map(len, 0);
 
-    if (table == MAP_FAILED) {
+    if (!table) {
         return NULL;
     }
     table->map_len = len;

@@ -15,6 +15,7 @@
 
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
+#include "kernel/heap.h"
 #include "kernel/userfaultfd.h"
 
 /* One ioctl protects dirty runs that have fewer clean pages than this between them. Clean pages are
@@ -25,10 +26,9 @@ static struct ww_sync_pages *new_sync_pages(uintptr_t start, uintptr_t end)
 {
     size_t nr_pages = (end - start) >> ww_page_shift;
     size_t len = sizeof(struct ww_sync_pages) + (nr_pages + 63) / 64 * sizeof(uint64_t);
-    struct ww_sync_pages *pages =
-        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct ww_sync_pages *pages = ww_heap_map(len, 0);
 
-    if (pages == MAP_FAILED) {
+    if (!pages) {
         return NULL;
     }
     pages->base = start;

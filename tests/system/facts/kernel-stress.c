@@ -33,12 +33,12 @@ static void use_all_processors(void)
 /* ---- two harvesters ---- */
 
 #define NR_SHARED 1024
-#define NR_GENERATIONS 60
 
 static struct {
     char *base;
     bool is_bare;
     size_t capacity;
+    int nr_generations;
     pthread_barrier_t gate;
     atomic_uchar reported[NR_SHARED];
     atomic_bool failed;
@@ -73,7 +73,7 @@ static long harvest_dual(void)
 static void *dual_thread(void *arg)
 {
     (void)arg;
-    for (int generation = 0; generation < NR_GENERATIONS; generation++) {
+    for (int generation = 0; generation < dual.nr_generations; generation++) {
         long nr;
 
         pthread_barrier_wait(&dual.gate);
@@ -96,11 +96,13 @@ static void run_dual(size_t capacity)
 
     use_all_processors();
     dual.capacity = capacity;
+    /* 60 by default. Where processors are emulated, each reset waits for the other one for milliseconds. */
+    dual.nr_generations = test_seconds() < 0.5 ? 15 : 30 * test_seconds();
     ck_assert_int_eq(pthread_barrier_init(&dual.gate, NULL, 3), 0);
     for (size_t i = 0; i < 2; i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, dual_thread, NULL), 0);
     }
-    for (int generation = 0; generation < NR_GENERATIONS; generation++) {
+    for (int generation = 0; generation < dual.nr_generations; generation++) {
         char map[NR_SHARED + 1];
 
         for (size_t i = 0; i < NR_SHARED; i++) {

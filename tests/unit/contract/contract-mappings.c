@@ -511,25 +511,30 @@ START_TEST(a_write_to_a_huge_page_marks_one_page)
 }
 END_TEST
 
-/* Flags of the mapping at @addr, as /proc shows them. */
-static void vm_flags(const void *addr, char *ret_flags, size_t size)
+/* A fault beside new memory may bring in a huge page that reaches into it, which is no write there. */
+START_TEST(a_huge_page_of_a_neighbour_is_no_write)
 {
-    FILE *file = fopen("/proc/self/smaps", "re");
-    unsigned long start, end;
-    bool found = false;
-    char line[512];
+    static const unsigned int flags[] = { 0, WW_WATCH_FRESH, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS };
+    size_t len = HUGE_BYTES / 2, nr = len / page_size();
+    char *neighbour = map_huge(), *base = neighbour + len, *map = malloc(nr);
+    unsigned char there = 0;
 
-    ck_assert_ptr_nonnull(file);
-    ret_flags[0] = 0;
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
-            found = start <= (uintptr_t)addr && (uintptr_t)addr < end;
-        } else if (found && !strncmp(line, "VmFlags:", 8)) {
-            snprintf(ret_flags, size, "%.*s", (int)size - 1, line + 8);
-        }
+    NEEDS(WW_CAP_EXACT);
+    write_page(neighbour, 0, 1);
+    if (mincore(base, page_size(), &there) || !(there & 1)) {
+        printf("SKIP %s on %s: no huge page is free\n", __func__, backend->name);
+        free(map);
+        return;
     }
-    fclose(file);
+    ck_assert_int_eq(ww_watch(ctx, base, len, flags[_i]), 0);
+    memset(map, '.', nr);
+    expect_map_len(ctx, base, map, nr);
+    write_page(base, 5, 0);
+    map[5] = '#';
+    expect_map_len(ctx, base, map, nr);
+    free(map);
 }
+END_TEST
 
 START_TEST(watched_memory_is_neither_huge_nor_merged)
 {
@@ -581,5 +586,6 @@ void add_mapping_cases(Suite *suite)
     tcase_add_test(tcase, a_context_locks_little_of_the_programs_memory);
     tcase_add_test(tcase, a_write_before_a_discard_is_not_taken_for_the_kernels);
     tcase_add_loop_test(tcase, a_write_to_a_huge_page_marks_one_page, 0, 2);
+    tcase_add_loop_test(tcase, a_huge_page_of_a_neighbour_is_no_write, 0, 3);
     tcase_add_test(tcase, watched_memory_is_neither_huge_nor_merged);
 }

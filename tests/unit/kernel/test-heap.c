@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
+#include "kernel/facts.h"
 #include "kernel/heap.h"
 #include "util.h"
 
@@ -198,6 +199,31 @@ START_TEST(threads_and_children_share_the_heap)
 }
 END_TEST
 
+/* A fault in our memory could bring a huge page into memory of the program that the kernel has joined with
+ * it. */
+START_TEST(its_pages_are_never_huge)
+{
+    static const size_t sizes[] = { 100, 100000 };
+    struct ww_release release;
+    char flags[256];
+    bool known =
+        ww_release_now(&release) && (release.major > 6 || (release.major == 6 && release.minor >= 7));
+
+    for (size_t i = 0; i < 2; i++) {
+        void *block = ww_heap_alloc(sizes[i]);
+
+        ck_assert_ptr_nonnull(block);
+        vm_flags(block, flags, sizeof(flags));
+        if (!known || !flags[0] || access("/sys/kernel/mm/transparent_hugepage", F_OK)) {
+            printf("SKIP %s: needs Linux 6.7, huge pages and /proc/self/smaps\n", __func__);
+            return;
+        }
+        ck_assert_msg(strstr(flags, " nh"), "%zu bytes: flags%s", sizes[i], flags);
+        ww_heap_free(block);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("heap");
@@ -208,6 +234,7 @@ int main(void)
     tcase_add_test(blocks, blocks_are_zeroed_and_apart);
     tcase_add_test(blocks, blocks_are_used_again);
     tcase_add_test(blocks, threads_and_children_share_the_heap);
+    tcase_add_test(blocks, its_pages_are_never_huge);
     tcase_add_loop_test(calls, calls_do_without_malloc, 0, nr_backends);
     suite_add_tcase(suite, blocks);
     suite_add_tcase(suite, calls);
