@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about 25 minutes ----
+# ---- Debian's kernels, each in a virtual machine; needs qemu and a network, about two hours on two processors ----
 # KERNEL_TESTS run in every configuration in which the kernel tracks as usual, ..._ONCE besides in the plain one,
 # ..._BARRED where a backend is denied, ..._MOVING in `moving`, where answers are not exact. A new test is one word.
 KERNEL_TESTS = \
