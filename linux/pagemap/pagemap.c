@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "kernel/heap.h"
 #include "pagemap/pagemap.h"
 
 #define ALL_CATEGORIES ((UINT64_C(1) << 9) - 1)
@@ -95,9 +96,8 @@ WW_API int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
         return -EINVAL;
     }
     ww_page_size_init();
-    pagemap = mmap(NULL, sizeof(*pagemap), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-                   -1, 0);
-    if (pagemap == MAP_FAILED) {
+    pagemap = ww_heap_map(sizeof(*pagemap), MAP_POPULATE);
+    if (!pagemap) {
         return -ENOMEM;
     }
     err = open_pagemap(pagemap, pid);

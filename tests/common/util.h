@@ -66,21 +66,23 @@ static inline char *map_pages(size_t nr)
     return base;
 }
 
-/* Flags of the mapping at @addr, as /proc shows them. */
-static inline void vm_flags(const void *addr, char *ret_flags, size_t size)
+/* The line of /proc/self/smaps that begins with @field and a colon, for the mapping at @addr; "" if there is
+ * none. */
+static inline void smaps_line(const void *addr, const char *field, char *ret_line, size_t size)
 {
     FILE *file = fopen("/proc/self/smaps", "re");
+    size_t len = strlen(field);
     unsigned long start, end;
-    bool found = false;
+    bool inside = false;
     char line[512];
 
     ck_assert_ptr_nonnull(file);
-    ret_flags[0] = 0;
+    ret_line[0] = 0;
     while (fgets(line, sizeof(line), file)) {
         if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
-            found = start <= (uintptr_t)addr && (uintptr_t)addr < end;
-        } else if (found && !strncmp(line, "VmFlags:", 8)) {
-            snprintf(ret_flags, size, "%.*s", (int)size - 1, line + 8);
+            inside = start <= (uintptr_t)addr && (uintptr_t)addr < end;
+        } else if (inside && !strncmp(line, field, len) && line[len] == ':') {
+            snprintf(ret_line, size, "%.*s", (int)size - 1, line);
         }
     }
     fclose(file);

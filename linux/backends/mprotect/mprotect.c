@@ -402,14 +402,6 @@ static int mprotect_check(struct ww_tracker *tracker)
     return err;
 }
 
-static bool mprotect_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
-{
-    (void)tracker;
-    (void)start;
-    (void)end;
-    return true;
-}
-
 static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_prot_map *map = region->priv;
@@ -464,7 +456,6 @@ const struct ww_backend ww_backend_mprotect = {
     .split = mprotect_split,
     .join = mprotect_join,
     .scan = mprotect_scan,
-    .peek = mprotect_peek,
     .discard = mprotect_discard,
     .protect = mprotect_protect,
     .fill = mprotect_fill,

@@ -323,15 +323,6 @@ static ssize_t softdirty_scan(struct ww_region *region, const struct ww_scan *sc
     return nr;
 }
 
-/* The marks cannot be read without the lock, so the answer is always yes. */
-static bool softdirty_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
-{
-    (void)tracker;
-    (void)start;
-    (void)end;
-    return true;
-}
-
 /* Fresh pages of a new mapping read as written once they exist, so the backend reports too much. */
 static int softdirty_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
@@ -394,7 +385,6 @@ const struct ww_backend ww_backend_softdirty = {
     .split = softdirty_split,
     .join = softdirty_join,
     .scan = softdirty_scan,
-    .peek = softdirty_peek,
     .discard = softdirty_discard,
     .protect = softdirty_protect,
     .fill = softdirty_fill,

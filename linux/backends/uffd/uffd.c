@@ -144,13 +144,6 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
     return ww_scan_pages(uffd->pagemap, &request, &walk_end) != 0;
 }
 
-/* Whether a new mapping has pages because mlockall(2) has brought them in, which is no write. If the kernel
- * does not do that, a thread has written meanwhile. */
-static bool is_populated(const struct ww_region *region, uintptr_t start, uintptr_t end)
-{
-    return uffd_peek(region->tracker, start, end) && ww_kernel_populates();
-}
-
 /*
  * Arms new private memory if the kernel has no zero page, so that a page that a read makes is clean. A
  * page that exists after that was written meanwhile, and stays dirty; a page that is read at this moment
@@ -196,21 +189,26 @@ static int uffd_arm(struct ww_region *region)
 
 static bool uffd_arm_left_dirty(const struct ww_region *region)
 {
-    return uffd_peek(region->tracker, region->range.start, region->range.end);
+    /* Markers make all clean, and looking through them takes time in proportion to the pages. */
+    return !region->markers && uffd_peek(region->tracker, region->range.start, region->range.end);
 }
 
 static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     const struct uffd *uffd = region->tracker->priv;
     int err = register_again(uffd, start, end);
+    bool has_pages = !err && !region->markers && uffd_peek(region->tracker, start, end);
 
-    if (!err && (region->markers || is_populated(region, start, end))) {
-        err = ww_uffd_write_protect(uffd, region, start, end);
-    } else if (!err && region->tracker->no_zero_page && !uffd_peek(region->tracker, start, end)) {
-        /* If something was written already, reads of the rest count as writes. */
-        err = arm_holes(uffd, region, start, end);
+    if (err) {
+        return err;
     }
-    return err;
+    /* Pages that mlockall(2) has brought in are no writes. If the kernel does not do that, a thread has
+     * written meanwhile. */
+    if (region->markers || (has_pages && ww_kernel_populates())) {
+        return ww_uffd_write_protect(uffd, region, start, end);
+    }
+    /* If something was written already, reads of the rest count as writes. */
+    return region->tracker->no_zero_page && !has_pages ? arm_holes(uffd, region, start, end) : 0;
 }
 
 static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)

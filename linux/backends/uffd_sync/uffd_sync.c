@@ -52,10 +52,10 @@ static struct ww_sync *map_sync(void)
 {
     size_t page = ww_page_size(), head = (sizeof(struct ww_sync) + page - 1) & ~(page - 1);
     size_t len = head + (3 + WW_SYNC_BATCH) * page;
-    char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *area = ww_heap_map(len, 0);
     struct ww_sync *sync = (struct ww_sync *)area;
 
-    if (area == MAP_FAILED) {
+    if (!area) {
         return NULL;
     }
     /* Avoids mprotect(2), since a seccomp filter may kill a process that calls it. */
@@ -312,14 +312,6 @@ static ssize_t sync_scan(struct ww_region *region, const struct ww_scan *scan, s
     return err ? err : collect_runs(region, scan, vec, ret_next);
 }
 
-static bool sync_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end)
-{
-    (void)tracker;
-    (void)start;
-    (void)end;
-    return true;
-}
-
 /* ---- other calls on a range ---- */
 
 static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
@@ -405,7 +397,6 @@ const struct ww_backend ww_backend_uffd_sync = {
     .split = sync_split,
     .join = sync_join,
     .scan = sync_scan,
-    .peek = sync_peek,
     .discard = sync_discard,
     .protect = sync_protect,
     .fill = sync_fill,

@@ -200,21 +200,10 @@ uint64_t pagemap_entry(const char *base, size_t page)
 
 unsigned long smaps_kb(const void *addr, const char *field)
 {
-    FILE *file = fopen("/proc/self/smaps", "re");
-    unsigned long start, end, value = 0;
-    bool inside = false;
     char line[512];
 
-    ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
-            inside = start <= (uintptr_t)addr && (uintptr_t)addr < end;
-        } else if (inside) {
-            value = kb_after(line, field, value);
-        }
-    }
-    fclose(file);
-    return value;
+    smaps_line(addr, field, line, sizeof(line));
+    return kb_after(line, field, 0);
 }
 
 bool read_number(const char *path, long *ret_value)

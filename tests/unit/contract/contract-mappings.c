@@ -546,20 +546,20 @@ START_TEST(watched_memory_is_neither_huge_nor_merged)
         printf("SKIP %s on %s: /proc/self/smaps: %s\n", __func__, backend->name, strerror(errno));
         return;
     }
-    vm_flags(base, flags, sizeof(flags));
+    smaps_line(base, "VmFlags", flags, sizeof(flags));
     if (!strstr(flags, " hg") && !mergeable) {
         printf("SKIP %s: the kernel has neither huge pages nor KSM\n", __func__);
         return;
     }
     ck_assert_int_eq(ww_watch(ctx, base, 2 * HUGE_BYTES, WW_WATCH_FRESH), 0);
-    vm_flags(base, flags, sizeof(flags));
+    smaps_line(base, "VmFlags", flags, sizeof(flags));
     ck_assert_msg(!strstr(flags, " hg"), "flags after ww_watch:%s", flags);
     ck_assert_msg(!strstr(flags, " mg"), "flags after ww_watch:%s", flags);
     /* The same for a new mapping, after ww_discard(). */
     remap_pages(base, 4);
     madvise(base, 4 * page_size(), MADV_HUGEPAGE);
     ck_assert_int_eq(ww_discard(ctx, base, 4 * page_size()), 0);
-    vm_flags(base, flags, sizeof(flags));
+    smaps_line(base, "VmFlags", flags, sizeof(flags));
     ck_assert_msg(!strstr(flags, " hg"), "flags after ww_discard:%s", flags);
 }
 END_TEST

@@ -213,7 +213,7 @@ START_TEST(its_pages_are_never_huge)
         void *block = ww_heap_alloc(sizes[i]);
 
         ck_assert_ptr_nonnull(block);
-        vm_flags(block, flags, sizeof(flags));
+        smaps_line(block, "VmFlags", flags, sizeof(flags));
         if (!known || !flags[0] || access("/sys/kernel/mm/transparent_hugepage", F_OK)) {
             printf("SKIP %s: needs Linux 6.7, huge pages and /proc/self/smaps\n", __func__);
             return;
