@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "context.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 /* More than any table has. */
 #define MAX_BACKENDS 8

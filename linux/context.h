@@ -16,7 +16,7 @@
  * cannot deadlock, because the mapping calls that run under virtual_mutex only queue what they change.
  *
  * All asynchronous signals are blocked while any of these locks is held. The caller's memory is never touched
- * under a lock. kernel/lock.h has the ranks, which a build with --enable-debug asserts.
+ * under a lock. process/lock.h has the ranks, which a build with --enable-debug asserts.
  */
 #ifndef WW_LINUX_CONTEXT_H
 #define WW_LINUX_CONTEXT_H
@@ -29,10 +29,10 @@
 #include "backend.h"
 #include "epoch.h"
 #include "fill/demand.h"
-#include "kernel/lock.h"
-#include "kernel/signal.h"
 #include "kernel/worker.h"
 #include "lockless.h"
+#include "process/lock.h"
+#include "process/signal.h"
 #include "region.h"
 #include "scratch.h"
 #include "writewatch.h"

@@ -6,7 +6,7 @@
  */
 #include "context.h"
 #include "failover.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 /* A context with more than these does not try again: something keeps breaking them. */
 #define MAX_TRACKERS 8

@@ -26,18 +26,21 @@ libengine_la_SOURCES += \
 	linux/kernel/facts.c linux/kernel/facts.h \
 	linux/kernel/fd.c linux/kernel/fd.h \
 	linux/kernel/headroom.c linux/kernel/headroom.h \
-	linux/kernel/heap.c linux/kernel/heap.h \
-	linux/kernel/lock.c linux/kernel/lock.h \
 	linux/kernel/proc_maps.c linux/kernel/proc_maps.h \
-	linux/kernel/raw.h \
 	linux/kernel/refusal.c linux/kernel/refusal.h \
 	linux/kernel/dry_run.c \
 	linux/kernel/scan.c linux/kernel/scan.h \
-	linux/kernel/signal.c linux/kernel/signal.h \
 	linux/kernel/survey.c linux/kernel/survey.h \
 	linux/kernel/uapi.h \
 	linux/kernel/userfaultfd.c linux/kernel/userfaultfd.h \
 	linux/kernel/worker.c linux/kernel/worker.h
+
+# What a library needs in a process that is not its own.
+libengine_la_SOURCES += \
+	linux/process/heap.c linux/process/heap.h \
+	linux/process/lock.c linux/process/lock.h \
+	linux/process/raw.h \
+	linux/process/signal.c linux/process/signal.h
 
 libengine_la_SOURCES += \
 	linux/backends/all.c \

@@ -28,7 +28,7 @@
 #include <sys/mman.h>
 
 #include "context.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 /* Above this size the slow path takes far longer than what the fast path saves. */
 #define MAX_LOOK_BYTES ((uintptr_t)16 << 20)

@@ -8,9 +8,9 @@
 #include <limits.h>
 #include <string.h>
 
-#include "kernel/heap.h"
 #include "kernel/facts.h"
 #include "page_set.h"
+#include "process/heap.h"
 
 #define LEAF_SHIFT 12
 #define LEAF_PAGES ((size_t)1 << LEAF_SHIFT)

@@ -8,7 +8,7 @@
 
 #include "context.h"
 #include "kernel/headroom.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 static int compare_regions(struct ww_region *a, struct ww_region *b)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <sys/mman.h>
 
-#include "kernel/heap.h"
+#include "process/heap.h"
 #include "scratch.h"
 
 struct ww_scratch *ww_scratch_get(struct ww_scratch_pool *pool)

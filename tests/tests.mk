@@ -32,6 +32,7 @@ clean-local:
 include %D%/common/common.mk
 include %D%/unit/engine/engine.mk
 include %D%/unit/contract/contract.mk
+include %D%/unit/process/process.mk
 include %D%/unit/kernel/kernel.mk
 include %D%/unit/backends/backends.mk
 include %D%/unit/fill/fill.mk

@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 
 #include "filter.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 #define PAGE_SHIFT 12
 #define GRANULE_SHIFT 21

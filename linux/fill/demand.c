@@ -16,7 +16,7 @@
 
 #include "context.h"
 #include "hold.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 static int compare_providers(struct ww_provider *a, struct ww_provider *b)
 {

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "kernel/heap.h"
 #include "kernel/refusal.h"
+#include "process/heap.h"
 
 /* CALL_FOR_FD can fail for lack of descriptors. A VERDICT has no errno. */
 enum kind { CALL, CALL_FOR_FD, REQUEST, PATH, VERDICT };

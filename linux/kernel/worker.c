@@ -17,12 +17,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kernel/heap.h"
 #include "kernel/advice.h"
 #include "kernel/facts.h"
 #include "kernel/refusal.h"
-#include "kernel/signal.h"
 #include "kernel/worker.h"
+#include "process/heap.h"
+#include "process/signal.h"
 
 /* The low bits of a state; the higher bits count jobs. */
 enum { IDLE, CLAIMED, BUSY, DETACHED, LEAVING, NR_STATES = 8 };

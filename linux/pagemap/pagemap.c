@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "kernel/heap.h"
 #include "pagemap/pagemap.h"
+#include "process/heap.h"
 
 #define ALL_CATEGORIES ((UINT64_C(1) << 9) - 1)
 #define ALL_FLAGS (WW_PM_SCAN_WP_MATCHING | WW_PM_SCAN_CHECK_WPASYNC)

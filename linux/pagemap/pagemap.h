@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "kernel/entries.h"
-#include "kernel/fd.h"
 #include "kernel/facts.h"
+#include "kernel/fd.h"
 #include "kernel/proc_maps.h"
 #include "kernel/refusal.h"
 #include "kernel/scan.h"

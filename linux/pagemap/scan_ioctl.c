@@ -13,8 +13,8 @@
 #include <time.h>
 
 #include "kernel/facts.h"
-#include "kernel/raw.h"
 #include "pagemap/pagemap.h"
+#include "process/raw.h"
 
 #define MAX_PIECE ((uint64_t)16 << 30)
 /* Above this address a mapping lies only where a program has asked for the address, on few machines.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Fails if files of the engine form a circle, by their includes or by their calls: without one, the engine can be read
 # from the top down, and each file can be understood with those below it. Also fails if a file other than those listed
-# below uses certain interfaces of the kernel.
+# below uses certain interfaces of the kernel, or if a room at the bottom knows one above it.
 set -u
 build=${WW_BUILDDIR:-.}
 source=$(cd "$(dirname "$0")/../.." && pwd)
@@ -54,9 +54,25 @@ only() {
     fi
 }
 
+# knows ROOM ROOMS...: files of this room include headers of these rooms, and others only from outside the engine.
+knows() {
+    room=$1
+    strangers=$(includes | sed -n "s,^$room/[^ ]* ,,p")
+    shift
+    for known; do
+        strangers=$(echo "$strangers" | grep -v "^$known/")
+    done
+    if [ -n "$strangers" ]; then
+        echo "linux/$room knows $(echo "$strangers" | sort -u | xargs)"
+        failed=1
+    fi
+}
+
 command -v nm >/dev/null || { echo "no nm: skipped"; exit 77; }
 calls | check calls 100
 includes | check includes 100
+knows process process
+knows kernel kernel process
 only 'pm_scan_arg is filled' 'struct pm_scan_arg arg' kernel/scan.c
 only 'PAGEMAP_SCAN is called' 'ioctl\(.*PAGEMAP_SCAN' kernel/scan.c
 only 'userfaultfd is called' 'SYS_userfaultfd' kernel/dry_run.c kernel/userfaultfd.c

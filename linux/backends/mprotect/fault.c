@@ -14,9 +14,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include "kernel/heap.h"
 #include "backends/mprotect/mprotect.h"
-#include "kernel/raw.h"
+#include "process/heap.h"
+#include "process/raw.h"
 
 /* Ranges by address. A change replaces the whole table, so the handler reads one that does not change.
  * Only if there is no memory for a copy is the table changed in place: then it may hold a range more than

@@ -15,7 +15,7 @@
 #include <linux/futex.h>
 
 #include "backends/mprotect/mprotect.h"
-#include "kernel/raw.h"
+#include "process/raw.h"
 
 /* How often a thread reads the count before it sleeps. A handler takes a microsecond or two. */
 #define NR_SPINS 200

@@ -15,7 +15,7 @@
 #include "backends/mprotect/mprotect.h"
 #include "kernel/entries.h"
 #include "kernel/fd.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 #define NR_ENTRIES 64
 

@@ -9,7 +9,7 @@
  */
 #include "backends/mprotect/mprotect.h"
 #include "kernel/facts.h"
-#include "kernel/raw.h"
+#include "process/raw.h"
 
 static atomic_long nr_isolated; /* of all ranges */
 static long max_isolated;       /* half the mappings that the process may have, at two a run */

@@ -12,9 +12,9 @@
 #include <sys/mman.h>
 
 #include "backends/bits.h"
-#include "kernel/heap.h"
 #include "backends/mprotect/mprotect.h"
 #include "kernel/advice.h"
+#include "process/heap.h"
 
 /* Without these steps nothing can be filled, but writes are still tracked. */
 #define FILL_STEPS                                                                                           \

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #include "backend.h"
-#include "kernel/lock.h"
-#include "kernel/signal.h"
+#include "process/lock.h"
+#include "process/signal.h"
 
 /*
  * State of the pages of one watch, shared by all maps that are cut from it. A page is armed if its

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 
 #include "backends/bits.h"
-#include "kernel/proc_maps.h"
 #include "backends/mprotect/mprotect.h"
+#include "kernel/proc_maps.h"
 
 /* The end of the run of pages from @from on that want the same protection. */
 static size_t same_prot(const struct ww_prot_pages *pages, size_t from, size_t to)

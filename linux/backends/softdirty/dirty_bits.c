@@ -10,8 +10,8 @@
 #include "backends/softdirty/softdirty.h"
 #include "kernel/entries.h"
 #include "kernel/facts.h"
-#include "kernel/raw.h"
 #include "kernel/scan.h"
+#include "process/raw.h"
 
 /* The kernel fills it. The owner's lock (softdirty.c) lets one caller at a time use it. */
 static union {

@@ -18,13 +18,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "kernel/heap.h"
 #include "backend.h"
+#include "backends/softdirty/softdirty.h"
 #include "kernel/advice.h"
 #include "kernel/survey.h"
-#include "kernel/lock.h"
-#include "kernel/signal.h"
-#include "backends/softdirty/softdirty.h"
+#include "process/heap.h"
+#include "process/lock.h"
+#include "process/signal.h"
 
 /* Dirty bits of one region that the kernel has already cleared. */
 struct marks {

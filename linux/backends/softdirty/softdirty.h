@@ -8,8 +8,8 @@
 #define WW_LINUX_BACKENDS_SOFTDIRTY_SOFTDIRTY_H
 
 #include "kernel/fd.h"
-#include "page_set.h"
 #include "kernel/refusal.h"
+#include "page_set.h"
 
 struct softdirty {
     struct ww_fd pagemap;

@@ -16,11 +16,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "kernel/heap.h"
-#include "kernel/raw.h"
 #include "backends/uffd/uffd.h"
 #include "context.h"
 #include "kernel/advice.h"
+#include "process/heap.h"
+#include "process/raw.h"
 
 #define NR_MESSAGES 64
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "backends/uffd/uffd.h"
-#include "kernel/raw.h"
+#include "process/raw.h"
 
 int ww_uffd_register(const struct uffd *uffd, uintptr_t start, uintptr_t end, int mode)
 {

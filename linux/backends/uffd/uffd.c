@@ -16,10 +16,10 @@
 
 #include "backends/uffd/uffd.h"
 #include "kernel/advice.h"
-#include "kernel/heap.h"
-#include "kernel/raw.h"
 #include "kernel/survey.h"
 #include "kernel/userfaultfd.h"
+#include "process/heap.h"
+#include "process/raw.h"
 
 static void close_fds(struct uffd *uffd)
 {

@@ -5,8 +5,8 @@
 #ifndef WW_LINUX_BACKENDS_UFFD_UFFD_H
 #define WW_LINUX_BACKENDS_UFFD_UFFD_H
 
-#include "kernel/fd.h"
 #include "backend.h"
+#include "kernel/fd.h"
 
 struct uffd {
     int fd;                       /* userfaultfd */

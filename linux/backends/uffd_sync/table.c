@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 #include "backends/uffd_sync/uffd_sync.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 struct ww_sync_table *ww_sync_new_table(size_t capacity)
 {

@@ -6,9 +6,9 @@
  */
 #include <errno.h>
 
-#include "kernel/proc_maps.h"
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
+#include "kernel/proc_maps.h"
 
 /* The most probes for the borders of mappings before this reads the list of all mappings. */
 #define MAX_PROBES 256

@@ -15,8 +15,8 @@
 
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
-#include "kernel/heap.h"
 #include "kernel/userfaultfd.h"
+#include "process/heap.h"
 
 /* One ioctl protects dirty runs that have fewer clean pages than this between them. Clean pages are
  * protected already, and passing over one costs less than another call. */

@@ -18,11 +18,11 @@
 #ifndef WW_LINUX_BACKENDS_UFFD_SYNC_UFFD_SYNC_H
 #define WW_LINUX_BACKENDS_UFFD_SYNC_UFFD_SYNC_H
 
+#include "backend.h"
 #include "backends/bits.h"
 #include "kernel/fd.h"
-#include "backend.h"
-#include "kernel/lock.h"
-#include "kernel/signal.h"
+#include "process/lock.h"
+#include "process/signal.h"
 
 /* The most messages of a batch, and the most pages that one UFFDIO_COPY fills. */
 #define WW_SYNC_BATCH 64

@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "kernel/raw.h"
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/userfaultfd.h"
+#include "process/raw.h"
 
 /* The most page tables that one ioctl walks, so that mmap() in other threads does not stall. */
 #define MAX_BYTES ((uintptr_t)256 << 20)

@@ -14,7 +14,7 @@ set -u
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
 build=$build/tsan
-tests="tests/unit/engine/test-page-set tests/unit/kernel/test-heap tests/unit/engine/test-region tests/unit/engine/test-lockless tests/unit/fill/test-fill tests/unit/backends/test-uffd-sync tests/unit/engine/test-concurrent"
+tests="tests/unit/engine/test-page-set tests/unit/process/test-heap tests/unit/engine/test-region tests/unit/engine/test-lockless tests/unit/fill/test-fill tests/unit/backends/test-uffd-sync tests/unit/engine/test-concurrent"
 # gcc 12's runtime cannot map its shadow memory if the kernel randomizes more than 28 bits of addresses.
 fixed=
 [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -le 28 ] || fixed="setarch -R"

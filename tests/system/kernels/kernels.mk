@@ -20,11 +20,11 @@ KERNEL_TESTS_ONCE = \
 	tests/unit/engine/test-page-set \
 	tests/unit/engine/test-region \
 	tests/unit/engine/test-watch \
-	tests/unit/kernel/test-heap \
-	tests/unit/kernel/test-lock \
 	tests/unit/kernel/test-maps \
 	tests/unit/kernel32/test-win32 \
-	tests/unit/ntdll/test-nt
+	tests/unit/ntdll/test-nt \
+	tests/unit/process/test-heap \
+	tests/unit/process/test-lock
 KERNEL_TESTS_BARRED = tests/unit/contract/test-contract tests/unit/pagemap/test-pagemap
 KERNEL_TESTS_MOVING = tests/unit/engine/test-concurrent %D%/test-moving
 EXTRA_DIST += %D%/build.sh %D%/fetch.sh %D%/init %D%/initramfs.sh %D%/matrix.sh %D%/run.sh %D%/table.awk

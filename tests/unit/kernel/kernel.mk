@@ -16,17 +16,6 @@ UNIT_TESTS += %D%/test-refusal
 %C%_test_refusal_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_test_refusal_LDADD = $(UNIT_LDADD)
 
-UNIT_TESTS += %D%/test-heap
-%C%_test_heap_SOURCES = %D%/test-heap.c tests/common/util.h
-%C%_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
-%C%_test_heap_LDADD = $(UNIT_LDADD)
-%C%_test_heap_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
-
-UNIT_TESTS += %D%/test-lock
-%C%_test_lock_SOURCES = %D%/test-lock.c tests/common/util.h
-%C%_test_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
-%C%_test_lock_LDADD = $(CHECK_LIBS)
-
 UNIT_TESTS += %D%/test-maps
 %C%_test_maps_SOURCES = %D%/test-maps.c tests/common/util.h
 %C%_test_maps_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -5,8 +5,8 @@
  * errno. They are no cancellation points either: pthread_cancel() cannot end a thread here that holds a lock
  * of ours.
  */
-#ifndef WW_LINUX_KERNEL_RAW_H
-#define WW_LINUX_KERNEL_RAW_H
+#ifndef WW_LINUX_PROCESS_RAW_H
+#define WW_LINUX_PROCESS_RAW_H
 
 #include <errno.h>
 #include <sys/syscall.h>

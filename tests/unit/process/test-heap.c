@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory that the library allocates while signals are blocked (linux/kernel/heap.h): blocks are zeroed,
+ * Memory that the library allocates while signals are blocked (linux/process/heap.h): blocks are zeroed,
  * aligned, and do not overlap; many threads, and a child forked in the middle, may allocate and free them. No
  * call on a context, except opening and closing it, uses malloc(), whose lock a suspended thread may hold.
  *
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "kernel/facts.h"
-#include "kernel/heap.h"
+#include "process/heap.h"
 #include "util.h"
 
 /* ---- calls of malloc() ---- */

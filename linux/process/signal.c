@@ -5,7 +5,7 @@
  */
 #include <pthread.h>
 
-#include "kernel/signal.h"
+#include "process/signal.h"
 
 /* Leaves the synchronous signals open: if a thread raises one that is blocked, the kernel kills the
  * process. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Signals while our locks are held. */
-#ifndef WW_LINUX_KERNEL_SIGNAL_H
-#define WW_LINUX_KERNEL_SIGNAL_H
+#ifndef WW_LINUX_PROCESS_SIGNAL_H
+#define WW_LINUX_PROCESS_SIGNAL_H
 
 #include <signal.h>
 

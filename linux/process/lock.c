@@ -3,7 +3,7 @@
  * Checks that locks are taken in order and with signals blocked, in builds with --enable-debug. It is the
  * only place that prints and aborts, and no other build contains it.
  */
-#include "kernel/lock.h"
+#include "process/lock.h"
 
 #ifdef WW_DEBUG_LOCKS
 #include <signal.h>

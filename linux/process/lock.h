@@ -4,8 +4,8 @@
  * keeps all asynchronous signals blocked from before the first lock until after the last unlock. A build with
  * --enable-debug aborts the program at a violation (lock.c); other builds do not check.
  */
-#ifndef WW_LINUX_KERNEL_LOCK_H
-#define WW_LINUX_KERNEL_LOCK_H
+#ifndef WW_LINUX_PROCESS_LOCK_H
+#define WW_LINUX_PROCESS_LOCK_H
 
 #include <pthread.h>
 

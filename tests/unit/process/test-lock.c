@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a build with --enable-debug asserts of locks (linux/kernel/lock.h). This test compiles the check in,
+ * What a build with --enable-debug asserts of locks (linux/process/lock.h). This test compiles the check in,
  * even if the rest of the build is without it.
  */
 #ifndef WW_DEBUG_LOCKS
@@ -10,7 +10,7 @@
 
 #include "util.h"
 
-#include "kernel/lock.c"
+#include "process/lock.c"
 
 static pthread_mutex_t lower = PTHREAD_MUTEX_INITIALIZER, upper = PTHREAD_MUTEX_INITIALIZER;
 

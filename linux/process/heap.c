@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "kernel/heap.h"
+#include "process/heap.h"
 
 /* Large enough for a leaf of a page set, a region, and the directories of all but huge ones. */
 #define BLOCK_BYTES ((size_t)576)
