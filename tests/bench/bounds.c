@@ -86,8 +86,8 @@ static void print_skipped(const struct bound *bound, FILE *out, const char *form
 }
 
 /* The ratio of the kernel's call alone (peer bare), below which no peer that makes the call can be; or 0. */
-static double floor_of(const struct bound *bound, const struct bench_figure *figure,
-                       struct bench_results *results)
+static double ratio_of_bare(const struct bound *bound, const struct bench_figure *figure,
+                            struct bench_results *results)
 {
     const struct bench_peer *bare = bench_find_peer(&results->peers, "bare");
     const struct bench_peer *to = bench_find_peer(&results->peers, bound->to);
@@ -104,7 +104,7 @@ static bool check(const struct bound *bound, struct bench_results *results, FILE
     const struct bench_peer *peer = bench_find_peer(&results->peers, bound->peer);
     const struct bench_peer *to = bench_find_peer(&results->peers, bound->to);
     struct bench_summary ratio = { .n = 0 };
-    double floor;
+    double bare_ratio;
 
     if (!peer || !to) {
         print_skipped(bound, out, "%s does not work here", peer ? bound->to : bound->peer);
@@ -121,11 +121,11 @@ static bool check(const struct bound *bound, struct bench_results *results, FILE
         fprintf(out, "bound workload=%s peer=%s to=%s NOT MEASURED\n", bound->figure, bound->peer, bound->to);
         return false;
     }
-    floor = ratio.median > bound->max_ratio ? floor_of(bound, figure, results) : 0;
-    if (floor > bound->max_ratio) {
+    bare_ratio = ratio.median > bound->max_ratio ? ratio_of_bare(bound, figure, results) : 0;
+    if (bare_ratio > bound->max_ratio) {
         print_skipped(bound, out,
                       "median=%.4g, and %.4g of the kernel's call alone: max=%g cannot be had here",
-                      ratio.median, floor, bound->max_ratio);
+                      ratio.median, bare_ratio, bound->max_ratio);
         return true;
     }
     fprintf(out, "bound workload=%s peer=%s to=%s median=%.4g q1=%.4g q3=%.4g n=%zu max=%g %s\n",

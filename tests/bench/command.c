@@ -40,7 +40,7 @@ static void exec_command(const char *command, const char *workload, const struct
     _exit(BENCH_WRONG);
 }
 
-static void hear(struct bench_run *run, const char *line, pid_t pid, int answers)
+static void hear(struct bench_run *run, const char *line, pid_t pid, int replies)
 {
     struct bench_sample sample = { .len = 0 };
     char field[32];
@@ -52,13 +52,13 @@ static void hear(struct bench_run *run, const char *line, pid_t pid, int answers
         snprintf(run->report->message, sizeof(run->report->message), "%.*s", (int)strcspn(line + 8, "\r\n"),
                  line + 8);
     } else if (sscanf(line, "status %31s", field) == 1) {
-        dprintf(answers, "%ld\n", read_status(pid, field));
+        dprintf(replies, "%ld\n", read_status(pid, field));
     }
 }
 
 /* Reads lines until the process has ended and nothing is left, not until the end of the pipe: a process that
  * it has started may live on and keep its end open. */
-static void hear_all(struct bench_run *run, pid_t pid, int from, int answers)
+static void hear_all(struct bench_run *run, pid_t pid, int from, int replies)
 {
     struct pollfd polled[] = {
         { .fd = from, .events = POLLIN },
@@ -86,7 +86,7 @@ static void hear_all(struct bench_run *run, pid_t pid, int from, int answers)
         used += nr;
         text[used] = '\0';
         for (; (end = strchr(line, '\n')); line = end + 1) {
-            hear(run, line, pid, answers);
+            hear(run, line, pid, replies);
         }
         used = text + used - line;
         memmove(text, line, used);
@@ -101,23 +101,23 @@ static void hear_all(struct bench_run *run, pid_t pid, int from, int answers)
 
 int command_run(const struct bench_peer *peer, const struct bench_workload *workload, struct bench_run *run)
 {
-    int questions[2], answers[2], status = 0;
+    int requests[2], replies[2], status = 0;
     pid_t pid;
 
-    if (pipe2(questions, O_CLOEXEC) || pipe2(answers, O_CLOEXEC)) {
+    if (pipe2(requests, O_CLOEXEC) || pipe2(replies, O_CLOEXEC)) {
         bench_unable(run, "no pipe: %s", strerror(errno));
     }
     signal(SIGPIPE, SIG_IGN);
     pid = fork();
     if (!pid) {
-        exec_command(peer->command, workload->name, run, answers[0], questions[1]);
+        exec_command(peer->command, workload->name, run, replies[0], requests[1]);
     }
-    close(questions[1]);
-    close(answers[0]);
+    close(requests[1]);
+    close(replies[0]);
     if (pid < 0) {
         bench_unable(run, "no process: %s", strerror(errno));
     }
-    hear_all(run, pid, questions[0], answers[1]);
+    hear_all(run, pid, requests[0], replies[1]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFSIGNALED(status)) {

@@ -34,8 +34,8 @@ static void print_head(const struct bench_results *results, FILE *out)
         "missed: [PERFORMANCE.md](PERFORMANCE.md).\n\n"
         "| peer | what it is |\n|---|---|\n"
         "| uffd, uffd-sync, mprotect | the library's backends |\n"
-        "| bare | PAGEMAP_SCAN in a loop and the stores into the array: the floor, right only for these "
-        "workloads |\n"
+        "| bare | PAGEMAP_SCAN in a loop and the stores into the array: no peer can take less; right only "
+        "for these workloads |\n"
         "| marker | the way of Wine 10.7 and later, without Wine: all of a reservation is armed up front |\n"
         "| wine-X, wine-X-shim | a Windows program under that Wine, stock and with `writewatch run` |\n",
         date, kernel_release(), sysconf(_SC_NPROCESSORS_ONLN), cpu, sysconf(_SC_PAGESIZE),

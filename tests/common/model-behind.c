@@ -20,7 +20,7 @@ static bool has(const struct model *model, uint32_t cap)
 }
 
 /* Until these pages are reset, the library may report them although nobody wrote them. */
-static void doubt(struct model *model, size_t from, size_t to)
+static void mark_unsure(struct model *model, size_t from, size_t to)
 {
     memset(model->unsure + from, true, to - from);
 }
@@ -29,7 +29,7 @@ static void doubt(struct model *model, size_t from, size_t to)
  * for a written one. */
 static void forget_pages(struct model *model, size_t from, size_t to)
 {
-    doubt(model, from, to);
+    mark_unsure(model, from, to);
     model->vague = true;
     memset(model->dirty + from, 0, to - from);
     memset(model->exists + from, 0, to - from);
@@ -57,7 +57,7 @@ static void advise(struct model *model, size_t from, size_t to)
         break;
     case MADV_FREE:
         /* The kernel chooses whether and when it frees the pages. */
-        doubt(model, from, to);
+        mark_unsure(model, from, to);
         memset(model->dirty + from, 0, to - from);
         memset(model->undefined + from, true, to - from);
         model->vague = true;
@@ -65,10 +65,10 @@ static void advise(struct model *model, size_t from, size_t to)
     case MADV_HUGEPAGE:
     case MADV_COLLAPSE:
         model->huge = true;
-        doubt(model, 0, MODEL_PAGES);
+        mark_unsure(model, 0, MODEL_PAGES);
         break;
     case MADV_MERGEABLE:
-        doubt(model, from, to);
+        mark_unsure(model, from, to);
         break;
     }
 }
@@ -115,7 +115,7 @@ static void move(struct model *model, size_t from, size_t to)
     char *there = map_pages(to - from), *here = addr_of(model, from);
 
     if (move_pages(here, there, len) && below(model, 2) && move_pages(there, here, len)) {
-        doubt(model, from, to);
+        mark_unsure(model, from, to);
         return;
     }
     munmap(there, len);

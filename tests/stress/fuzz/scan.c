@@ -170,7 +170,7 @@ static void compare_sources(const struct ww_pagemap_scan *scan, struct ww_page_r
 {
     static struct ww_page_region other[MAX_REGIONS + 1];
     uint64_t common = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED;
-    struct ww_pagemap_scan question = {
+    struct ww_pagemap_scan request = {
         .start = (uintptr_t)area,
         .end = (uintptr_t)area + NR_PAGES * page,
         .category_inverted = scan->category_inverted & common,
@@ -178,8 +178,8 @@ static void compare_sources(const struct ww_pagemap_scan *scan, struct ww_page_r
         .category_anyof_mask = scan->category_anyof_mask & common,
         .return_mask = scan->return_mask & common,
     };
-    ssize_t nr = scan_once(handles[0], &question, vec, MAX_REGIONS);
-    ssize_t nr_other = scan_once(handles[1], &question, other, MAX_REGIONS);
+    ssize_t nr = scan_once(handles[0], &request, vec, MAX_REGIONS);
+    ssize_t nr_other = scan_once(handles[1], &request, other, MAX_REGIONS);
 
     must(nr >= 0 && nr == nr_other && !memcmp(vec, other, nr * sizeof(*vec)), "%zd regions by %s, %zd by %s",
          nr, ww_pagemap_source(handles[0]), nr_other, ww_pagemap_source(handles[1]));

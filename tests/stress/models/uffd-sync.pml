@@ -30,7 +30,7 @@ bool has_beside[2];
 bool freed_beside;
 byte nr_over;
 
-inline settle(seen)
+inline synchronize(seen)
 {
     seen = batches;
     if
@@ -96,7 +96,7 @@ proctype getter()
 
     was_written = unreported;
 #ifndef NO_SETTLE
-    settle(seen);
+    synchronize(seen);
 #endif
 #ifdef PROTECT_FIRST
     is_open = false;
@@ -125,7 +125,7 @@ inline change(removes)
     is_built[next] = false;
     table = next;
 #ifndef NO_TABLE_WAIT
-    settle(seen);
+    synchronize(seen);
 #endif
     skip
 }

@@ -69,7 +69,7 @@ int bare_arm(const struct bare *pair, const void *base, size_t nr)
     return ioctl(pair->fd, UFFDIO_WRITEPROTECT, &protect) ? -errno : 0;
 }
 
-long bare_scan(const struct bare *pair, const char *base, size_t nr, enum question question, uint64_t flags,
+long bare_scan(const struct bare *pair, const char *base, size_t nr, enum masks masks, uint64_t flags,
                struct page_region *vec, size_t vec_len, uintptr_t *ret_next)
 {
     struct pm_scan_arg arg = {
@@ -79,10 +79,10 @@ long bare_scan(const struct bare *pair, const char *base, size_t nr, enum questi
         .end = (uintptr_t)base + nr * page_size(),
         .vec = (uintptr_t)vec,
         .vec_len = vec_len,
-        .category_mask = question == NO_ZERO ? PAGE_IS_WRITTEN | PAGE_IS_PFNZERO : PAGE_IS_WRITTEN,
-        .category_inverted = question == NO_ZERO ? PAGE_IS_PFNZERO : 0,
-        .category_anyof_mask = question == FAST ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-        .return_mask = question == FAST ? PAGE_IS_WRITTEN : PAGE_IS_WRITTEN | PAGE_IS_PFNZERO,
+        .category_mask = masks == NO_ZERO ? PAGE_IS_WRITTEN | PAGE_IS_PFNZERO : PAGE_IS_WRITTEN,
+        .category_inverted = masks == NO_ZERO ? PAGE_IS_PFNZERO : 0,
+        .category_anyof_mask = masks == FAST ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        .return_mask = masks == FAST ? PAGE_IS_WRITTEN : PAGE_IS_WRITTEN | PAGE_IS_PFNZERO,
     };
     long found;
 
@@ -93,7 +93,7 @@ long bare_scan(const struct bare *pair, const char *base, size_t nr, enum questi
     return found < 0 ? -errno : found;
 }
 
-int bare_map(const struct bare *pair, const char *base, size_t nr, enum question question, bool reset,
+int bare_map(const struct bare *pair, const char *base, size_t nr, enum masks masks, bool reset,
              char *ret_map)
 {
     uint64_t flags = PM_SCAN_CHECK_WPASYNC | (reset ? PM_SCAN_WP_MATCHING : 0);
@@ -104,7 +104,7 @@ int bare_map(const struct bare *pair, const char *base, size_t nr, enum question
     ret_map[nr] = 0;
     while (at < nr) {
         uintptr_t next;
-        long found = bare_scan(pair, base + at * page, nr - at, question, flags, vec, VEC_LEN, &next);
+        long found = bare_scan(pair, base + at * page, nr - at, masks, flags, vec, VEC_LEN, &next);
 
         if (found < 0) {
             return found;
@@ -121,12 +121,12 @@ int bare_map(const struct bare *pair, const char *base, size_t nr, enum question
     return 0;
 }
 
-void expect_bare(const char *base, enum question question, const char *map)
+void expect_bare(const char *base, enum masks masks, const char *map)
 {
     size_t nr = strlen(map);
     char *found = malloc(nr + 1), *wanted = calloc(1, nr + 1);
 
-    ck_assert_int_eq(bare_map(&bare, base, nr, question, false, found), 0);
+    ck_assert_int_eq(bare_map(&bare, base, nr, masks, false, found), 0);
     for (size_t i = 0; i < nr; i++) {
         wanted[i] = map[i] == 'z' && !reads_map_zero_page() ? '#' : map[i];
     }

@@ -122,7 +122,7 @@ static void write_spots(char *base)
 
 /* A get-and-reset of sparse memory. Returns how many pages it reported; page tables grew by *ret_growth kB,
  * and *ret_spots of the written pages were reported. */
-static size_t scan_sparse(char *base, enum question question, long *ret_growth, size_t *ret_spots)
+static size_t scan_sparse(char *base, enum masks masks, long *ret_growth, size_t *ret_spots)
 {
     static struct page_region vec[512];
     size_t page = page_size(), nr_pages = 0, nr = SPARSE_BYTES / page, at = 0;
@@ -133,7 +133,7 @@ static size_t scan_sparse(char *base, enum question question, long *ret_growth, 
     before = status_kb("VmPTE");
     while (at < nr) {
         uintptr_t next;
-        long found = bare_scan(&bare, base + at * page, nr - at, question, GET_RESET, vec, 512, &next);
+        long found = bare_scan(&bare, base + at * page, nr - at, masks, GET_RESET, vec, 512, &next);
 
         ck_assert_int_ge(found, 0);
         for (long i = 0; i < found; i++) {

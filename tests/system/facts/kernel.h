@@ -49,7 +49,7 @@ struct bare {
 extern struct bare bare;
 
 /* The masks of a PAGEMAP_SCAN. */
-enum question {
+enum masks {
     FAST, /* WRITTEN and nothing else */
     LAZY, /* the library's mask for sparse memory: WRITTEN, and present or swapped; zero pages told apart */
     NO_ZERO, /* the same, zero pages excluded by the mask */
@@ -62,7 +62,7 @@ int bare_register(const struct bare *pair, const void *base, size_t nr, uint64_t
 int bare_arm(const struct bare *pair, const void *base, size_t nr);
 
 /* One PAGEMAP_SCAN. Returns the number of entries or a negative errno. */
-long bare_scan(const struct bare *pair, const char *base, size_t nr, enum question question, uint64_t flags,
+long bare_scan(const struct bare *pair, const char *base, size_t nr, enum masks masks, uint64_t flags,
                struct page_region *vec, size_t vec_len, uintptr_t *ret_next);
 
 /*
@@ -70,11 +70,11 @@ long bare_scan(const struct bare *pair, const char *base, size_t nr, enum questi
  * nr characters and a NUL: '#' written, 'z' written and a zero page (LAZY only).
  * 0 or a negative errno.
  */
-int bare_map(const struct bare *pair, const char *base, size_t nr, enum question question, bool reset,
+int bare_map(const struct bare *pair, const char *base, size_t nr, enum masks masks, bool reset,
              char *ret_map);
 
 /* Scans without a reset and expects this map; where reads map no zero page, '#' in place of 'z'. */
-void expect_bare(const char *base, enum question question, const char *map);
+void expect_bare(const char *base, enum masks masks, const char *map);
 void reset_bare(const char *base, size_t nr);
 
 static inline size_t count_marks(const char *map)

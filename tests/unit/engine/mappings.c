@@ -278,7 +278,7 @@ const char *make_mapping(int which, struct mapping *ret)
         .len = kind->len == 1 ? page
                : kind->len    ? kind->len
                               : PAGES * page,
-        .grain = kind->flags & MAP_HUGETLB ? kind->len : page,
+        .page_size = kind->flags & MAP_HUGETLB ? kind->len : page,
         .prot = kind->prot,
         .ordinary = kind->prot == RW && !kind->make && !kind->open && (kind->flags & MAP_PRIVATE) &&
                     !(kind->flags & (MAP_HUGETLB | MAP_DROPPABLE)),

@@ -12,11 +12,11 @@ struct mapping {
     const char *name;
     char *base;
     size_t len;
-    size_t grain;  /* its page size in bytes */
-    int prot;      /* with which it was mapped */
-    bool ordinary; /* writable private anonymous memory: every call works there */
-    bool borrowed; /* existed before; unmake_mapping() leaves it mapped */
-    int fd;        /* the file that is mapped, or -1 */
+    size_t page_size; /* its page size in bytes */
+    int prot;         /* with which it was mapped */
+    bool ordinary;    /* writable private anonymous memory: every call works there */
+    bool borrowed;    /* existed before; unmake_mapping() leaves it mapped */
+    int fd;           /* the file that is mapped, or -1 */
 };
 
 int nr_mappings(void);

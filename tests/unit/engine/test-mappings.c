@@ -115,10 +115,10 @@ static bool watch(unsigned int flags)
  * Where a store ends in a signal, either answer is right, because the backend may have recorded it before. */
 static void write_pages(char *map, size_t step)
 {
-    size_t grain = mapping.grain / page_size();
+    size_t nr_small = mapping.page_size / page_size();
 
     for (size_t i = 0; i < nr; i += step) {
-        memset(map + i / grain * grain, touch(i, true, NULL) ? '?' : '#', grain);
+        memset(map + i / nr_small * nr_small, touch(i, true, NULL) ? '?' : '#', nr_small);
     }
 }
 
