@@ -51,7 +51,7 @@ for test in tests/unit/engine/test-page-set tests/unit/engine/test-region tests/
 done
 # Exported, because with env(1) memcheck would run env(1).
 for CK_RUN_SUITE in none mprotect; do
-    for CK_RUN_CASE in answers arguments choice handover lockless mappings next 'odd entries' required shared; do
+    for CK_RUN_CASE in answers arguments choice handover lockless mappings next 'odd entries' populated required shared; do
         export CK_RUN_SUITE CK_RUN_CASE
         run "test-contract-$CK_RUN_SUITE-${CK_RUN_CASE% *}" 0 tests/unit/contract/test-contract
     done

@@ -58,6 +58,7 @@ void add_answer_cases(Suite *suite);
 void add_size_cases(Suite *suite);
 void add_argument_cases(Suite *suite);
 void add_mapping_cases(Suite *suite);
+void add_populated_cases(Suite *suite);
 void add_process_cases(Suite *suite);
 void add_lockless_cases(Suite *suite);
 void add_random_cases(Suite *suite);

@@ -11,6 +11,7 @@ UNIT_TESTS += %D%/test-contract
 	%D%/contract-mappings.c \
 	%D%/contract-next.c \
 	%D%/contract-odd.c \
+	%D%/contract-populated.c \
 	%D%/contract-process.c \
 	%D%/contract-random.c \
 	%D%/contract-required.c \

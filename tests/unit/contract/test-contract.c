@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The contract of writewatch.h, over every backend that works here. This file runs the parts of the suite on
- * each of them: contract-answers.c (START HERE), -sizes, -arguments, -mappings, -process, -lockless, -random,
- * -shared, -choice, -handover, -odd, -next and -required.
+ * each of them: contract-answers.c (START HERE), -sizes, -arguments, -mappings, -populated, -process,
+ * -lockless, -random, -shared, -choice, -handover, -odd, -next and -required.
  */
 #include "contract.h"
 
@@ -19,6 +19,7 @@ static int run(void)
     add_size_cases(suite);
     add_argument_cases(suite);
     add_mapping_cases(suite);
+    add_populated_cases(suite);
     add_process_cases(suite);
     add_lockless_cases(suite);
     add_random_cases(suite);
