@@ -117,7 +117,7 @@ static inline void nt_touch(void *byte)
 /* Ends the watches in the range, in which there is one. */
 static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    stats_ended(nt->counters, start, end);
+    stats_ended(nt->counters, start, end, stats_nr_watched(nt->counters));
     return ww_forget(nt->ctx, start, end, nt->after_watch);
 }
 

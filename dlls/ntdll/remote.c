@@ -4,16 +4,19 @@
  * mapping calls run under Wine's own lock, in any thread, also in signal handlers. So they only queue the
  * change, without a lock, and the next of our calls drains the queue.
  *
- * Wine's lock is held from the change until it is queued. As long as the queue is drained before a new watch,
- * no later owner of the same addresses can be taken for the earlier one.
+ * Wine's lock is held from before the change until it is queued. As long as the queue is drained before a new
+ * watch, no later owner of the same addresses can be taken for the earlier one.
  *
  *   protected   what is dirty goes into the latch, as VirtualProtect does
  *   dropped     the pages or the mapping are gone. The range is armed again, or its watch ends if Wine has no
  *               allocation there any more
  *   released    the watch ends, even if there is another allocation by now
+ *   own         a call of ours drops pages while changes are queued, and applies that itself
  *
- * Where several causes are possible, more is reported rather than less. tests/stress/models/notes.pml is the
- * model of the queue.
+ * A page that is protected and then dropped keeps its dirt on Windows. The drain may be too late to find it.
+ * So a drop takes its entry in the queue before the pages go, and entries are kept until no drop is under
+ * way: the drop then finds the protections before it. Where several causes are possible, more is reported
+ * rather than less. tests/stress/models/notes.pml is the model of the queue.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -22,7 +25,7 @@
 #include "filter.h"
 #include "remote.h"
 
-enum change_kind { CHANGE_PROTECTED, CHANGE_DROPPED, CHANGE_RELEASED };
+enum change_kind { CHANGE_PROTECTED, CHANGE_DROPPED, CHANGE_RELEASED, CHANGE_OWN, CHANGE_NONE };
 
 struct change {
     uintptr_t start, end;
@@ -33,10 +36,12 @@ struct change {
 #define QUEUE_LEN 1024
 
 static struct change queue[QUEUE_LEN];
-static atomic_uint nr_queued, nr_applied;
+static atomic_uint nr_queued;                          /* entries taken, complete or not */
+static atomic_uint nr_done;                            /* of these, entries that may be taken again */
 static atomic_uint nr_overflows, nr_overflows_applied; /* changes that found the queue full */
 static struct ww_context *watched_by;
 static pthread_mutex_t drain_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned int nr_applied; /* under drain_lock */
 static __thread bool is_own __attribute__((tls_model("initial-exec")));
 
 /* ---- queue ---- */
@@ -46,13 +51,35 @@ void remote_set_own(bool own)
     is_own = own;
 }
 
-static void queue_change(enum change_kind kind, void *addr, size_t len)
+/* Takes an entry. False: the queue is full. */
+static bool take_entry(unsigned int *ret_seq)
 {
-    uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + len);
     unsigned int seq = atomic_load(&nr_queued);
-    struct change *change;
 
-    /* Most changes are to memory that nobody watches. */
+    do {
+        if (seq - atomic_load(&nr_done) >= QUEUE_LEN) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&nr_queued, &seq, seq + 1));
+    *ret_seq = seq;
+    return true;
+}
+
+static void complete_entry(unsigned int seq, enum change_kind kind, uintptr_t start, uintptr_t end)
+{
+    struct change *change = &queue[seq % QUEUE_LEN];
+
+    change->start = start;
+    change->end = end;
+    change->kind = kind;
+    atomic_store(&change->seq, seq + 1);
+}
+
+/* Queues a change that has been made. Most changes are to memory that nobody watches. */
+static void queue_change(enum change_kind kind, uintptr_t start, uintptr_t end)
+{
+    unsigned int seq;
+
     if (is_own || start >= end || !filter_may_match(start, end)) {
         return;
     }
@@ -61,17 +88,51 @@ static void queue_change(enum change_kind kind, void *addr, size_t len)
     if (kind == CHANGE_PROTECTED && !ww_peek(watched_by, start, end)) {
         return;
     }
-    do {
-        if (seq - atomic_load(&nr_applied) >= QUEUE_LEN) {
-            atomic_fetch_add(&nr_overflows, 1);
-            return;
+    if (take_entry(&seq)) {
+        complete_entry(seq, kind, start, end);
+    } else {
+        atomic_fetch_add(&nr_overflows, 1);
+    }
+}
+
+/* A change that drops pages, from before it is made. */
+struct drop {
+    uintptr_t start, end;
+    enum { NOT_WATCHED, HAS_ENTRY, QUEUE_FULL } state;
+    unsigned int seq;
+};
+
+/* A drop of our own matters only to the protections that are queued. */
+static struct drop begin_drop(void *addr, size_t len)
+{
+    struct drop drop = { .start = nt_page_down((uintptr_t)addr), .end = nt_page_up((uintptr_t)addr + len) };
+
+    if (drop.start < drop.end && filter_may_match(drop.start, drop.end) &&
+        (!is_own || atomic_load(&nr_queued) != atomic_load(&nr_done))) {
+        drop.state = take_entry(&drop.seq) ? HAS_ENTRY : QUEUE_FULL;
+    }
+    return drop;
+}
+
+/* CHANGE_NONE: the call has failed. */
+static void end_drop(const struct drop *drop, enum change_kind kind)
+{
+    switch (drop->state) {
+    case NOT_WATCHED:
+        /* It may be watched by now. */
+        if (kind != CHANGE_NONE) {
+            queue_change(kind, drop->start, drop->end);
         }
-    } while (!atomic_compare_exchange_weak(&nr_queued, &seq, seq + 1));
-    change = &queue[seq % QUEUE_LEN];
-    change->start = start;
-    change->end = end;
-    change->kind = kind;
-    atomic_store(&change->seq, seq + 1);
+        break;
+    case HAS_ENTRY:
+        complete_entry(drop->seq, is_own && kind != CHANGE_NONE ? CHANGE_OWN : kind, drop->start, drop->end);
+        break;
+    case QUEUE_FULL:
+        if (kind != CHANGE_NONE) {
+            atomic_fetch_add(&nr_overflows, 1);
+        }
+        break;
+    }
 }
 
 /* Memory that is released inside Wine's own reservations becomes reserved again. Wine maps it without
@@ -81,32 +142,34 @@ static enum change_kind kind_of_mmap(int prot, int flags)
     return prot == PROT_NONE && (flags & MAP_NORESERVE) ? CHANGE_RELEASED : CHANGE_DROPPED;
 }
 
-static void *queue_mmap(void *ret, size_t len, int prot, int flags)
+static void *end_mmap(const struct drop *drop, void *ret, int prot, int flags)
 {
-    if (ret != MAP_FAILED && (flags & MAP_FIXED)) {
-        queue_change(kind_of_mmap(prot, flags), ret, len);
-    }
+    end_drop(drop, ret == MAP_FAILED ? CHANGE_NONE : kind_of_mmap(prot, flags));
     return ret;
 }
 
+/* Only with MAP_FIXED does new memory replace other memory. */
 static void *hooked_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
-    return queue_mmap(mmap(addr, len, prot, flags, fd, offset), len, prot, flags);
+    struct drop drop = begin_drop(addr, flags & MAP_FIXED ? len : 0);
+
+    return end_mmap(&drop, mmap(addr, len, prot, flags, fd, offset), prot, flags);
 }
 
 /* For 32-bit Wines, whose offsets are 64 bits wide. */
 static void *hooked_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
 {
-    return queue_mmap(mmap64(addr, len, prot, flags, fd, offset), len, prot, flags);
+    struct drop drop = begin_drop(addr, flags & MAP_FIXED ? len : 0);
+
+    return end_mmap(&drop, mmap64(addr, len, prot, flags, fd, offset), prot, flags);
 }
 
 static int hooked_munmap(void *addr, size_t len)
 {
+    struct drop drop = begin_drop(addr, len);
     int ret = munmap(addr, len);
 
-    if (!ret) {
-        queue_change(CHANGE_RELEASED, addr, len);
-    }
+    end_drop(&drop, ret ? CHANGE_NONE : CHANGE_RELEASED);
     return ret;
 }
 
@@ -115,18 +178,18 @@ static int hooked_mprotect(void *addr, size_t len, int prot)
     int ret = mprotect(addr, len, prot);
 
     if (!ret) {
-        queue_change(CHANGE_PROTECTED, addr, len);
+        queue_change(CHANGE_PROTECTED, nt_page_down((uintptr_t)addr), nt_page_up((uintptr_t)addr + len));
     }
     return ret;
 }
 
 static int hooked_madvise(void *addr, size_t len, int advice)
 {
+    bool drops = advice == MADV_DONTNEED || advice == MADV_REMOVE;
+    struct drop drop = begin_drop(addr, drops ? len : 0);
     int ret = madvise(addr, len, advice);
 
-    if (!ret && (advice == MADV_DONTNEED || advice == MADV_REMOVE)) {
-        queue_change(CHANGE_DROPPED, addr, len);
-    }
+    end_drop(&drop, ret ? CHANGE_NONE : CHANGE_DROPPED);
     return ret;
 }
 
@@ -183,9 +246,10 @@ int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void 
 
 /* ---- drain ---- */
 
-/* Calls @apply for the part of each watched region that lies in the range. */
+/* Calls @apply for the part of each watched region that lies in the range. It returns where it has come to:
+ * another thread may cut the region meanwhile. */
 static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
-                            void (*apply)(struct nt *, uintptr_t start, uintptr_t end))
+                            uintptr_t (*apply)(struct nt *, uintptr_t start, uintptr_t end))
 {
     struct ww_range range;
 
@@ -193,81 +257,91 @@ static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
         uintptr_t from = range.start > start ? range.start : start;
         uintptr_t to = range.end < end ? range.end : end;
 
-        apply(nt, from, to);
-        start = to;
+        start = apply(nt, from, to);
     }
 }
 
-/* Holds the region at @start. Another thread may have cut it meanwhile, so *end may become less. */
-static bool hold_part(struct nt *nt, uintptr_t start, uintptr_t *end, struct ww_hold *hold)
-{
-    if (ww_hold_to_change_at(nt->ctx, start, hold)) {
-        return false;
-    }
-    *end = *end < hold->range.end ? *end : hold->range.end;
-    return true;
-}
-
-static void apply_protected(struct nt *nt, uintptr_t start, uintptr_t end)
+/* Applies a change to the region at @start. Returns where the region ends, if that is before @end; or @start
+ * if no region is there any more. */
+static uintptr_t apply_to_region(struct nt *nt, uintptr_t start, uintptr_t end,
+                                 void (*apply)(struct ww_hold *, uintptr_t start, uintptr_t end))
 {
     struct ww_hold hold;
 
-    if (hold_part(nt, start, &end, &hold)) {
-        ww_hold_latch(&hold, start, end);
-        ww_hold_end(&hold);
+    if (ww_hold_to_change_at(nt->ctx, start, &hold)) {
+        return start;
     }
+    end = end < hold.range.end ? end : hold.range.end;
+    apply(&hold, start, end);
+    ww_hold_end(&hold);
+    return end;
 }
 
-/* Anything may have happened there, so all of it counts as written. */
-static void apply_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
+static void latch(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
-    struct ww_hold hold;
+    ww_hold_latch(hold, start, end);
+}
 
-    if (nt->is_free(nt, (void *)start)) {
-        nt_forget(nt, start, end);
-    } else if (hold_part(nt, start, &end, &hold)) {
-        ww_hold_discard(&hold, start, end);
-        ww_hold_mark(&hold, start, end);
-        ww_hold_end(&hold);
-    }
+static void discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)
+{
+    ww_hold_discard(hold, start, end);
+}
+
+static void discard_and_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end)
+{
+    ww_hold_discard(hold, start, end);
+    ww_hold_mark(hold, start, end);
+}
+
+static uintptr_t apply_protected(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    return apply_to_region(nt, start, end, latch);
+}
+
+static uintptr_t apply_released(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    nt_forget(nt, start, end);
+    return end;
 }
 
 /* Where there is no allocation any more, the watch ends, for the whole part of the region. */
-static void apply_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
+static uintptr_t apply_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    if (nt->is_free(nt, (void *)start)) {
-        nt_forget(nt, start, end);
-    } else {
-        ww_discard(nt->ctx, (void *)start, end - start);
-    }
+    return nt->is_free(nt, (void *)start) ? apply_released(nt, start, end)
+                                          : apply_to_region(nt, start, end, discard);
 }
 
-static void apply_released(struct nt *nt, uintptr_t start, uintptr_t end)
+/* Anything may have happened there, so all of it counts as written. */
+static uintptr_t apply_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    nt_forget(nt, start, end);
+    return nt->is_free(nt, (void *)start) ? apply_released(nt, start, end)
+                                          : apply_to_region(nt, start, end, discard_and_mark);
 }
 
 static void apply_change(struct nt *nt, const struct change *change)
 {
-    static void (*const apply[])(struct nt *, uintptr_t, uintptr_t) = {
+    static uintptr_t (*const apply[])(struct nt *, uintptr_t, uintptr_t) = {
         [CHANGE_PROTECTED] = apply_protected,
         [CHANGE_DROPPED] = apply_dropped,
         [CHANGE_RELEASED] = apply_released,
+        [CHANGE_NONE] = NULL,
     };
 
-    for_each_region(nt, change->start, change->end, apply[change->kind]);
+    if (apply[change->kind]) {
+        for_each_region(nt, change->start, change->end, apply[change->kind]);
+    }
 }
 
 /*
  * A page that was protected before it was dropped would have kept its dirt in the latch. Whether it was dirty
  * can no longer be found out, so it counts as written.
  */
-static void apply_earlier_protection(struct nt *nt, unsigned int first, unsigned int dropped)
+static void apply_earlier_protection(struct nt *nt, unsigned int dropped)
 {
     const struct change *drop = &queue[dropped % QUEUE_LEN];
 
-    for (; first != dropped; first++) {
-        const struct change *change = &queue[first % QUEUE_LEN];
+    for (unsigned int seq = atomic_load(&nr_done); seq != dropped; seq++) {
+        const struct change *change = &queue[seq % QUEUE_LEN];
         uintptr_t start = change->start > drop->start ? change->start : drop->start;
         uintptr_t end = change->end < drop->end ? change->end : drop->end;
 
@@ -277,27 +351,38 @@ static void apply_earlier_protection(struct nt *nt, unsigned int first, unsigned
     }
 }
 
+/* Applies the entries up to the first that is not complete. */
+static void apply_entries(struct nt *nt)
+{
+    const struct change *change;
+
+    for (; change = &queue[nr_applied % QUEUE_LEN], atomic_load(&change->seq) == nr_applied + 1;
+         nr_applied++) {
+        apply_change(nt, change);
+        if (change->kind == CHANGE_DROPPED || change->kind == CHANGE_OWN) {
+            apply_earlier_protection(nt, nr_applied);
+        }
+    }
+    /* While a drop is under way, pages that the entries before it concern may be gone already. */
+    if (nr_applied == atomic_load(&nr_queued)) {
+        atomic_store(&nr_done, nr_applied);
+    }
+}
+
 void remote_drain(struct nt *nt)
 {
-    unsigned int first, seq, overflows;
+    unsigned int overflows;
     sigset_t saved;
 
     /* An original that faulted did not return to clear it. */
     is_own = false;
-    if (atomic_load(&nr_queued) == atomic_load(&nr_applied) &&
+    if (atomic_load(&nr_queued) == atomic_load(&nr_done) &&
         atomic_load(&nr_overflows) == atomic_load(&nr_overflows_applied)) {
         return;
     }
     ww_block_signals(&saved);
     pthread_mutex_lock(&drain_lock);
-    first = atomic_load(&nr_applied);
-    for (seq = first; atomic_load(&queue[seq % QUEUE_LEN].seq) == seq + 1; seq++) {
-        apply_change(nt, &queue[seq % QUEUE_LEN]);
-        if (queue[seq % QUEUE_LEN].kind == CHANGE_DROPPED) {
-            apply_earlier_protection(nt, first, seq);
-        }
-    }
-    atomic_store(&nr_applied, seq);
+    apply_entries(nt);
     /* Counted only after it is applied: a thread that finds the queue empty does not wait for this one. */
     overflows = atomic_load(&nr_overflows);
     if (overflows != atomic_load(&nr_overflows_applied)) {

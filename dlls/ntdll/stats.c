@@ -162,14 +162,21 @@ void stats_watched(struct counters *counters, uintptr_t start, uintptr_t end)
     }
 }
 
-void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end)
+uint64_t stats_nr_watched(struct counters *counters)
+{
+    return counters ? load(&counters->nr_watched) : 0;
+}
+
+void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end, uint64_t nr_watched)
 {
     if (!counters) {
         return;
     }
     atomic_fetch_sub(&counters->watched_bytes, end - start);
     for (size_t i = 0; i < COUNTERS_NR_REGIONS; i++) {
-        cut_slot(&counters->region[i], start, end);
+        if (load(&counters->region[i].serial) <= nr_watched) {
+            cut_slot(&counters->region[i], start, end);
+        }
     }
 }
 

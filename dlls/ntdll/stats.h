@@ -17,9 +17,15 @@
  * with errno set: there is no file, and nothing is counted. */
 struct counters *stats_open(const char *folder, const char *backend, const char *convention);
 
-/* A range is watched from now on, or no longer. */
+/* A range is watched from now on. */
 void stats_watched(struct counters *counters, uintptr_t start, uintptr_t end);
-void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end);
+
+/* How many were until now. */
+uint64_t stats_nr_watched(struct counters *counters);
+
+/* A range is no longer watched. Regions after the first @nr_watched stay: their memory was allocated when
+ * this one was released already. */
+void stats_ended(struct counters *counters, uintptr_t start, uintptr_t end, uint64_t nr_watched);
 
 /* A get has reported these pages, ascending, of one region; a reset has reset part of one. */
 void stats_got(struct counters *counters, uintptr_t addr, void *const *pages, size_t nr, uint64_t time_ns);

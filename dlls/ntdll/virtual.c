@@ -18,17 +18,21 @@
 #include "nt.h"
 
 /* Calls the original where this file applies its effect on watched memory. The effect of others is queued
- * (remote.c). */
+ * (remote.c), also of those that Wine carries out in a signal handler of this thread, so that none may run
+ * meanwhile. */
 static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
+    sigset_t saved;
 
     if (!nt->set_own) {
         return nt->original(nt, call, args);
     }
+    ww_block_signals(&saved);
     nt->set_own(true);
     status = nt->original(nt, call, args);
     nt->set_own(false);
+    ww_restore_signals(&saved);
     return status;
 }
 
@@ -107,10 +111,10 @@ static NTSTATUS original_allocate(struct nt *nt, struct allocation *alloc)
                             : own_original(nt, alloc->call, alloc->args);
 }
 
-static NTSTATUS original_free(struct nt *nt, PVOID base, ULONG type)
+static NTSTATUS original_free(struct nt *nt, PVOID base, SIZE_T size, ULONG type)
 {
     HANDLE process = NtCurrentProcess();
-    SIZE_T size = 0, *size_ptr = &size;
+    SIZE_T *size_ptr = &size;
     PVOID *addr_ptr = &base;
     void *args[] = { &process, &addr_ptr, &size_ptr, &type };
 
@@ -163,9 +167,9 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     }
     /* It cannot be watched here, so Wine gets the call as it was made. A placeholder becomes a placeholder
      * again. */
-    status = original_free(nt, *alloc->ret,
-                           wanted_type & MEM_REPLACE_PLACEHOLDER ? MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER
-                                                                 : MEM_RELEASE);
+    status = wanted_type & MEM_REPLACE_PLACEHOLDER
+                 ? original_free(nt, *alloc->ret, *alloc->size_ptr, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER)
+                 : original_free(nt, *alloc->ret, 0, MEM_RELEASE);
     if (status) {
         return STATUS_SUCCESS;
     }
@@ -300,6 +304,7 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
     SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
     struct ww_detached detached;
     struct ww_range range;
+    uint64_t nr_watched;
     NTSTATUS status;
     int err;
 
@@ -313,13 +318,14 @@ static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
     if (err == -ENOMEM) {
         return STATUS_NO_MEMORY;
     }
+    nr_watched = stats_nr_watched(nt->counters);
     status = own_original(nt, NT_FREE, args);
     if (status) {
         ww_detached_restore(nt->ctx, &detached);
     } else {
         ww_detached_free(&detached);
         if (!err) {
-            stats_ended(nt->counters, start, end);
+            stats_ended(nt->counters, start, end, nr_watched);
         }
         if (!err && nt->after_watch) {
             nt->after_watch(start, end);
@@ -373,7 +379,7 @@ NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size
     args[2] = &own_size;
     args[4] = &own_old;
     held = hold_first(nt, addr, size, &hold);
-    status = own_original(nt, NT_PROTECT, args);
+    status = held ? own_original(nt, NT_PROTECT, args) : nt->original(nt, NT_PROTECT, args);
     if (held && !status) {
         apply_to_all(nt, &hold, addr, size, ww_hold_latch);
     } else if (held) {

@@ -37,6 +37,7 @@ struct mailbox {
     DWORD order, first, nr, value;
     ULONGLONG base;
     DWORD failed; /* 0, or the error */
+    volatile LONG is_done;
     char answer[400];
 };
 
@@ -120,6 +121,7 @@ int run_peer(int argc, char **argv)
             return 0;
         SetLastError(SENTINEL);
         peer.mail->failed = obey(process, peer.mail) ? 0 : GetLastError();
+        peer.mail->is_done = 1;
         SetEvent(peer.done);
     }
     return 4;
@@ -159,18 +161,25 @@ static void stop_peer(struct peer *peer)
     UnmapViewOfFile(peer->mail);
 }
 
+static void send_order(struct peer *peer, enum order order, char *base, unsigned int first, unsigned int nr,
+                       DWORD value)
+{
+    peer->mail->order = order;
+    peer->mail->base = (ULONG_PTR)base;
+    peer->mail->first = first;
+    peer->mail->nr = nr;
+    peer->mail->value = value;
+    peer->mail->is_done = 0;
+    SetEvent(peer->go);
+}
+
 /* Returns 0, or the error with which the peer failed. */
 static DWORD give_order(struct peer *peer, enum order order, char *base, unsigned int first, unsigned int nr,
                         DWORD value)
 {
     HANDLE events[2] = { peer->done, peer->process };
 
-    peer->mail->order = order;
-    peer->mail->base = (ULONG_PTR)base;
-    peer->mail->first = first;
-    peer->mail->nr = nr;
-    peer->mail->value = value;
-    SetEvent(peer->go);
+    send_order(peer, order, base, first, nr, value);
     if (WaitForMultipleObjects(2, events, FALSE, PATIENCE) != WAIT_OBJECT_0)
         return ERROR_TIMEOUT;
     return peer->mail->failed;
@@ -373,6 +382,72 @@ static void test_release_and_reuse(struct peer *peer)
     }
 }
 
+/* ---- while this process changes other memory ---- */
+
+static char *other;
+
+static void allocate_and_free(void)
+{
+    char *memory = VirtualAlloc(NULL, PAGES(NR_PAGES), MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+    VirtualFree(memory, 0, MEM_RELEASE);
+}
+
+static void protect_other(void)
+{
+    DWORD old;
+
+    VirtualProtect(other, PAGES(NR_PAGES), PAGE_READONLY, &old);
+    VirtualProtect(other, PAGES(NR_PAGES), PAGE_READWRITE, &old);
+}
+
+static void (*const works[])(void) = { allocate_and_free, protect_other };
+
+/* Works until the peer has carried out an order. Returns whether it did. Makes no call meanwhile in which Wine carries
+ * out what other processes ask for, so that it does so in the middle of the work. */
+static bool work_meanwhile(struct peer *peer, void (*work)(void))
+{
+    ULONGLONG end = GetTickCount64() + PATIENCE;
+
+    while (!peer->mail->is_done && GetTickCount64() < end)
+        work();
+    return WaitForSingleObject(peer->done, PATIENCE) == WAIT_OBJECT_0 && !peer->mail->failed;
+}
+
+static void test_busy(struct peer *peer)
+{
+    char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    unsigned int nr_failed = 0, nr_lost = 0, nr_watched = 0, round;
+    char text[400];
+
+    other = VirtualAlloc(NULL, PAGES(NR_PAGES), MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (round = 0; round < 120; round++) {
+        commit_pages(base, 3, 1);
+        clean(base, NR_PAGES);
+        write_page(base, 3);
+        send_order(peer, THEIR_PROTECT, base, 3, 1, PAGE_READONLY);
+        nr_failed += !work_meanwhile(peer, works[round % 2]);
+        decommit_pages(base, 3, 1);
+        describe_watch(text, sizeof(text), base, NR_PAGES, KEEP);
+        nr_lost += strcmp(text, "3") != 0;
+    }
+    ok(!nr_failed, "%u of %u orders failed", nr_failed, round);
+    ok(!nr_lost, "%u of %u pages that the peer protected are gone", nr_lost, round);
+    free_pages(base);
+
+    nr_failed = 0;
+    for (round = 0; round < 60; round++) {
+        base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        send_order(peer, THEIR_RELEASE, base, 0, 0, 0);
+        nr_failed += !work_meanwhile(peer, protect_other);
+        describe_watch(text, sizeof(text), base, NR_PAGES, KEEP);
+        nr_watched += strcmp(text, NOT_WATCHED) != 0;
+    }
+    ok(!nr_failed, "%u of %u orders failed", nr_failed, round);
+    ok(!nr_watched, "%u of %u regions that the peer released are watched", nr_watched, round);
+    free_pages(other);
+}
+
 void test_peers(void)
 {
     struct peer peer;
@@ -385,5 +460,6 @@ void test_peers(void)
     test_protect_and_write(&peer);
     test_commit_and_decommit(&peer);
     test_release_and_reuse(&peer);
+    test_busy(&peer);
     stop_peer(&peer);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One call over several watched ranges, and over memory between them that is not watched. */
+#include <pthread.h>
+#include <signal.h>
+
 #include "nt-test.h"
 
 /* The range of a call, in pages from the start of the area: it begins and ends inside the two allocations, at
@@ -86,13 +89,17 @@ START_TEST(resetting_drops_every_part)
 }
 END_TEST
 
-static bool was_own;
+static bool was_own, was_blocked;
 
 static void look_whose(enum nt_call call, void **args)
 {
+    sigset_t blocked;
+
     (void)call;
     (void)args;
     was_own = own;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    was_blocked = sigismember(&blocked, SIGUSR1);
 }
 
 /* The library follows a free of one watched allocation itself. During any other free, set_own() is off, so
@@ -115,10 +122,116 @@ START_TEST(frees_that_are_not_followed_are_noted)
 }
 END_TEST
 
+/* Wine carries out what another process asks for in a signal handler. If it ran while changes are our own,
+ * the change would not be queued. */
+START_TEST(changes_are_our_own_only_while_signals_are_blocked)
+{
+    static const struct {
+        enum nt_call call;
+        ULONG type;
+        long offset;
+    } rows[] = {
+        { NT_PROTECT, 0, 0 },
+        { NT_PROTECT, 0, 2 * SIZE },
+        { NT_FREE, MEM_DECOMMIT, 0 },
+        { NT_FREE, MEM_DECOMMIT, 2 * SIZE },
+        { NT_FREE, MEM_RELEASE, 0 },
+        { NT_ALLOCATE, MEM_RESET, 0 },
+        { NT_ALLOCATE, MEM_COMMIT, 0 },
+        { NT_ALLOCATE, MEM_RESERVE, 0 },
+        { NT_ALLOCATE, MEM_RESERVE | MEM_WRITE_WATCH, 0 },
+    };
+
+    ck_assert_int_eq(filter_add((uintptr_t)area, (uintptr_t)area + 2 * SIZE), 0);
+    serves = true;
+    before_original = look_whose;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        change(rows[i].call, rows[i].type, area + rows[i].offset, SIZE);
+        ck_assert_msg(was_blocked || !was_own, "row %zu", i);
+        ck_assert(!own);
+    }
+}
+END_TEST
+
+/* Another thread gets the addresses as soon as they are free. */
+static void watch_again(enum nt_call call, void **args)
+{
+    (void)call;
+    (void)args;
+    stats_watched(nt.counters, (uintptr_t)area, (uintptr_t)area + SIZE);
+}
+
+START_TEST(a_release_ends_no_later_region_in_the_counters)
+{
+    static struct counters counters;
+
+    memset(&counters, 0, sizeof(counters));
+    ck_assert_int_eq(filter_add((uintptr_t)area, (uintptr_t)area + SIZE), 0);
+    nt.counters = &counters;
+    serves = true;
+    stats_watched(nt.counters, (uintptr_t)area, (uintptr_t)area + SIZE);
+    before_original = watch_again;
+    ck_assert_int_eq(change(NT_FREE, MEM_RELEASE, area, SIZE), 0);
+    ck_assert_uint_eq(counters.region[0].start, 0);
+    ck_assert_uint_eq(counters.region[1].start, (uintptr_t)area);
+    ck_assert_uint_eq(counters.watched_bytes, SIZE);
+}
+END_TEST
+
+static int refuse(uintptr_t start, uintptr_t end)
+{
+    (void)start;
+    (void)end;
+    return -ENOMEM;
+}
+
+static struct {
+    enum nt_call call;
+    ULONG type;
+    SIZE_T size;
+} seen[4];
+static int nr_seen;
+
+static void see(enum nt_call call, void **args)
+{
+    ck_assert_int_lt(nr_seen, 4);
+    seen[nr_seen].call = call;
+    seen[nr_seen].type = *(ULONG *)args[3];
+    seen[nr_seen++].size = **(SIZE_T **)args[2];
+}
+
+/* Wine releases a whole allocation by size 0, and makes a placeholder again only with its size. Then it gets
+ * the call as the program made it. */
+START_TEST(what_cannot_be_watched_is_left_to_wine)
+{
+    const ULONG placeholder = _i ? MEM_REPLACE_PLACEHOLDER : 0;
+    const ULONG type = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH | placeholder;
+    PVOID addr = area + 2 * SIZE;
+    SIZE_T size = SIZE;
+
+    nt.before_watch = refuse;
+    serves = true;
+    nr_seen = 0;
+    before_original = see;
+    ck_assert_int_eq(nt_allocate_ex(&nt, SELF, &addr, &size, type, PAGE_READWRITE, NULL, 0), 0);
+    ck_assert_int_eq(nr_seen, 3);
+    ck_assert_uint_eq(seen[0].type, type & ~MEM_WRITE_WATCH);
+    ck_assert_int_eq(seen[1].call, NT_FREE);
+    ck_assert_uint_eq(seen[1].type, placeholder ? MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER : MEM_RELEASE);
+    ck_assert_uint_eq(seen[1].size, placeholder ? SIZE : 0);
+    ck_assert_int_eq(seen[2].call, NT_ALLOCATE_EX);
+    ck_assert_uint_eq(seen[2].type, type);
+    ck_assert_uint_eq(seen[2].size, SIZE);
+}
+END_TEST
+
 void add_span_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, protecting_latches_every_part, 0, NR_SPANS);
     tcase_add_loop_test(tcase, decommitting_drops_every_part, 0, NR_SPANS);
     tcase_add_loop_test(tcase, resetting_drops_every_part, 0, NR_SPANS);
     tcase_add_test(tcase, frees_that_are_not_followed_are_noted);
+    tcase_add_test(tcase, changes_are_our_own_only_while_signals_are_blocked);
+    tcase_add_test(tcase, a_release_ends_no_later_region_in_the_counters);
+    tcase_add_loop_test(tcase, what_cannot_be_watched_is_left_to_wine, 0, 2);
 }

@@ -6,4 +6,11 @@ UNIT_TESTS += %D%/test-nt
 	dlls/ntdll/filter.c dlls/ntdll/filter.h
 %C%_test_nt_CPPFLAGS = $(UNIT_CPPFLAGS) -I$(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 %C%_test_nt_LDADD = libnt.la $(UNIT_LDADD)
+
+UNIT_TESTS += %D%/test-remote
+%C%_test_remote_SOURCES = %D%/test-remote.c %D%/nt-test.h tests/common/util.h
+%C%_test_remote_CPPFLAGS = $(UNIT_CPPFLAGS) -iquote $(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
+%C%_test_remote_LDADD = dlls/ntdll/libpreload_la-elf.lo dlls/ntdll/libpreload_la-filter.lo \
+	dlls/ntdll/libpreload_la-remote.lo libnt.la $(UNIT_LDADD)
+%C%_test_remote_LDFLAGS = -Wl,--wrap=madvise,--wrap=ww_hold_to_change
 endif

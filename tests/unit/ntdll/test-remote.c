@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The queue of changes that another process makes to watched memory (dlls/ntdll/remote.c), without Wine. The
+ * tests call the functions that replace ntdll.so's imports, as Wine does for the other process. Wrappers of
+ * madvise() and of the engine's hold let another thread work in the middle of a change. What must be reported
+ * is Windows' rule: a change of protection keeps what is dirty, and no decommit drops that.
+ */
+#include <pthread.h>
+
+#include "nt-test.h"
+#include "remote.h"
+
+#define NR 8
+
+struct nt nt;
+
+static char *base;
+
+static __typeof__(&mprotect) peer_mprotect;
+static __typeof__(&madvise) peer_madvise;
+static __typeof__(&munmap) peer_munmap;
+
+/* Runs once, when the pages are gone and madvise() has not returned. */
+static void (*after_madvise)(void);
+/* Runs once, before a region is held. */
+static void (*before_hold)(void);
+
+int __real_madvise(void *addr, size_t len, int advice);
+int __wrap_madvise(void *addr, size_t len, int advice);
+int __wrap_madvise(void *addr, size_t len, int advice)
+{
+    int ret = __real_madvise(addr, len, advice);
+    void (*callback)(void) = after_madvise;
+
+    after_madvise = NULL;
+    if (callback) {
+        callback();
+    }
+    return ret;
+}
+
+int __real_ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
+int __wrap_ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
+int __wrap_ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold)
+{
+    void (*callback)(void) = before_hold;
+
+    before_hold = NULL;
+    if (callback) {
+        callback();
+    }
+    return __real_ww_hold_to_change(ctx, range, hold);
+}
+
+static bool is_free(struct nt *self, void *addr)
+{
+    (void)self;
+    (void)addr;
+    return false;
+}
+
+static char *addr_of(size_t page)
+{
+    return base + page * NT_PAGE_SIZE;
+}
+
+/* This program stands for ntdll.so: it imports the same functions. */
+static void setup(void)
+{
+    void **slots[REMOTE_NR_IMPORTS], *values[REMOTE_NR_IMPORTS];
+    struct elf_object self;
+    const char *import;
+
+    after_madvise = before_hold = NULL;
+    nt = (struct nt){
+        .is_free = is_free, .drain = remote_drain, .set_own = remote_set_own, .after_watch = filter_remove
+    };
+    ck_assert_int_eq(ww_open(&nt.ctx, NULL), 0);
+    ck_assert_int_eq(elf_find_object((const void *)setup, &self), 0);
+    ck_assert_msg(!remote_prepare(&self, nt.ctx, slots, values, &import), "%s", import);
+    peer_munmap = (__typeof__(peer_munmap))values[1];
+    peer_mprotect = (__typeof__(peer_mprotect))values[2];
+    peer_madvise = (__typeof__(peer_madvise))values[3];
+    base = map_pages(NR);
+    ck_assert_int_eq(filter_add((uintptr_t)base, (uintptr_t)addr_of(NR)), 0);
+    ck_assert_int_eq(ww_watch(nt.ctx, base, NR * NT_PAGE_SIZE, WW_WATCH_FRESH), 0);
+}
+
+static void teardown(void)
+{
+    ww_close(nt.ctx);
+}
+
+static bool reports_exactly(void)
+{
+    return ww_backend_caps(nt.ctx) & WW_CAP_EXACT;
+}
+
+static void write_pages(const char *map)
+{
+    for (size_t i = 0; map[i]; i++) {
+        if (map[i] == '#') {
+            *(volatile char *)addr_of(i) = 1;
+        }
+    }
+}
+
+/* '#' must be reported, '.' must not, '?' may be. */
+static void expect(const char *map)
+{
+    nt_drain(&nt);
+    for (size_t i = 0; map[i]; i++) {
+        ssize_t nr = ww_count(nt.ctx, addr_of(i), NT_PAGE_SIZE);
+
+        ck_assert_msg(map[i] == '?' || nr == (map[i] == '#'), "page %zu: %zd, expected %s", i, nr, map);
+    }
+}
+
+static void peer_protects(size_t from, size_t to)
+{
+    ck_assert_int_eq(peer_mprotect(addr_of(from), (to - from) * NT_PAGE_SIZE, PROT_READ), 0);
+    ck_assert_int_eq(mprotect(addr_of(from), (to - from) * NT_PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+}
+
+static void peer_drops(size_t from, size_t to)
+{
+    ck_assert_int_eq(peer_madvise(addr_of(from), (to - from) * NT_PAGE_SIZE, MADV_DONTNEED), 0);
+}
+
+/* What VirtualFree(MEM_DECOMMIT) and MEM_RESET of this process do after their drain. */
+static void we_drop(size_t from, size_t to)
+{
+    remote_set_own(true);
+    peer_drops(from, to);
+    remote_set_own(false);
+    ck_assert_int_eq(ww_discard(nt.ctx, addr_of(from), (to - from) * NT_PAGE_SIZE), 0);
+}
+
+static void *drain_here(void *arg)
+{
+    nt_drain(&nt);
+    return arg;
+}
+
+/* Another thread drains the queue, as each of its calls does. */
+static void drain(void)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, drain_here, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+START_TEST(what_a_peer_protects_is_kept_when_it_is_dropped)
+{
+    bool own = _i & 1, drained = _i & 2;
+
+    write_pages("..#.#...");
+    peer_protects(1, 4);
+    if (drained) {
+        drain();
+    }
+    own ? we_drop(0, 6) : peer_drops(0, 6);
+    expect(drained ? "..#....." : ".?#?....");
+}
+END_TEST
+
+START_TEST(a_drain_in_the_middle_of_a_drop_loses_nothing)
+{
+    write_pages("..#.#...");
+    peer_protects(1, 4);
+    after_madvise = drain;
+    _i ? we_drop(0, 6) : peer_drops(0, 6);
+    drain();
+    expect(".?#?....");
+    write_pages("#.......");
+    expect("#?#?....");
+}
+END_TEST
+
+START_TEST(what_was_protected_and_kept_before_stays_exact)
+{
+    write_pages("..#.#...");
+    peer_protects(1, 4);
+    drain();
+    peer_drops(0, 6);
+    drain();
+    peer_protects(0, 8);
+    peer_drops(0, 8);
+    expect("..#.....");
+}
+END_TEST
+
+START_TEST(a_drop_that_fails_blocks_no_later_change)
+{
+    ck_assert_int_eq(peer_madvise(base + 1, NT_PAGE_SIZE, MADV_DONTNEED), -1);
+    ck_assert_int_eq(peer_munmap(base + 1, NT_PAGE_SIZE), -1);
+    write_pages("..#.#...");
+    peer_protects(1, 4);
+    expect("..#.#...");
+    we_drop(0, 6);
+    expect("..#.....");
+}
+END_TEST
+
+START_TEST(a_full_queue_loses_nothing)
+{
+    write_pages("..#.#...");
+    for (int i = 0; i < 3000; i++) {
+        peer_protects(4, 5);
+    }
+    peer_protects(1, 4);
+    _i ? we_drop(0, 6) : peer_drops(0, 6);
+    expect("??#?#???");
+    ck_assert_int_eq(ww_reset(nt.ctx, base, NR * NT_PAGE_SIZE), 0);
+    write_pages(".#......");
+    expect(reports_exactly() ? ".#......" : "?#??????");
+}
+END_TEST
+
+/* Another thread releases pages in the middle of the range while the queue is drained. */
+static void release_the_middle(void)
+{
+    ck_assert_int_eq(ww_unwatch(nt.ctx, addr_of(3), 2 * NT_PAGE_SIZE), 0);
+}
+
+START_TEST(a_region_that_is_cut_during_the_drain_is_kept_whole)
+{
+    write_pages("#......#");
+    peer_protects(0, 8);
+    before_hold = release_the_middle;
+    drain();
+    ck_assert_ptr_null(before_hold);
+    for (size_t i = 0; i < NR; i += NR - 1) {
+        we_drop(i, i + 1);
+        ck_assert_int_eq(ww_count(nt.ctx, addr_of(i), NT_PAGE_SIZE), 1);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("remote");
+    TCase *tcase = tcase_create("queue");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, what_a_peer_protects_is_kept_when_it_is_dropped, 0, 4);
+    tcase_add_loop_test(tcase, a_drain_in_the_middle_of_a_drop_loses_nothing, 0, 2);
+    tcase_add_test(tcase, what_was_protected_and_kept_before_stays_exact);
+    tcase_add_test(tcase, a_drop_that_fails_blocks_no_later_change);
+    tcase_add_loop_test(tcase, a_full_queue_loses_nothing, 0, 2);
+    tcase_add_test(tcase, a_region_that_is_cut_during_the_drain_is_kept_whole);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}
