@@ -72,7 +72,7 @@ int ww_tracker_check(struct ww_tracker *tracker)
 
 static void close_tracker(struct ww_tracker *tracker)
 {
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (tracker->backend->close) {
         ww_block_signals(&saved);
@@ -86,7 +86,7 @@ static void close_tracker(struct ww_tracker *tracker)
 int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, uint32_t need,
                     struct ww_tracker *ret)
 {
-    sigset_t saved;
+    struct ww_signals saved;
     int err;
 
     if (need & ~backend->caps) {

@@ -101,9 +101,11 @@ WW_API int ww_open(struct ww_context **ret_ctx, const char *backend)
  * get zeros when its region is disarmed. */
 static void end_demand(struct ww_context *ctx)
 {
-    sigset_t saved;
+    struct ww_signals saved;
 
-    ww_block_signals(&saved);
+    if (ww_enter(ctx, &saved)) {
+        return;
+    }
     ww_demand_end(&ctx->demand, 0, UINTPTR_MAX);
     ww_restore_signals(&saved);
     ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
@@ -112,14 +114,12 @@ static void end_demand(struct ww_context *ctx)
 WW_API void ww_close(struct ww_context *ctx)
 {
     struct ww_region *region;
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (!ctx) {
         return;
     }
-    if (ww_is_alive(ctx)) {
-        end_demand(ctx);
-    }
+    end_demand(ctx);
     ww_block_signals(&saved);
     while ((region = RB_ROOT(&ctx->regions))) {
         bool alive = ww_is_alive(ctx);
@@ -154,6 +154,16 @@ WW_API uint32_t ww_backend_caps(const struct ww_context *ctx)
 WW_API const char *ww_version(void)
 {
     return PACKAGE_VERSION;
+}
+
+int ww_enter(const struct ww_context *ctx, struct ww_signals *ret_saved)
+{
+    ww_block_signals(ret_saved);
+    if (ww_is_alive(ctx)) {
+        return 0;
+    }
+    ww_restore_signals(ret_saved);
+    return -ECHILD;
 }
 
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)

@@ -62,6 +62,10 @@ static inline bool ww_is_alive(const struct ww_context *ctx)
     return __atomic_load_n(ctx->alive, __ATOMIC_RELAXED) == 1;
 }
 
+/* Blocks signals and begins a call that takes locks. 0, or -ECHILD with signals as they were: a handler may
+ * have forked until now. ww_restore_signals() ends the call. */
+int ww_enter(const struct ww_context *ctx, struct ww_signals *ret_saved);
+
 /* A range of whole pages, as watch and unwatch take it. 0, -EINVAL, -ECHILD. */
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
 

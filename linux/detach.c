@@ -40,17 +40,18 @@ static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struc
 
 int ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached)
 {
-    sigset_t saved;
+    struct ww_signals saved;
     int err;
 
     *detached = (struct ww_detached){ .region = NULL };
-    if (!ww_is_alive(ctx)) {
-        return -ECHILD;
+    err = ww_enter(ctx, &saved);
+    if (err) {
+        return err;
     }
     if (ww_backend_caps(ctx) & WW_CAP_OWNS_PROT) {
+        ww_restore_signals(&saved);
         return -EOPNOTSUPP;
     }
-    ww_block_signals(&saved);
     ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
     err = isolate(ctx, start, end, detached);
     if (!err) {
@@ -64,7 +65,7 @@ int ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_
 /* Touches nothing in the kernel: the mapping is gone, or somebody else's by now. */
 void ww_detached_free(struct ww_detached *detached)
 {
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (detached->region) {
         ww_block_signals(&saved);
@@ -85,7 +86,7 @@ static struct ww_region *find_sibling(struct ww_context *ctx, const struct ww_re
 void ww_detached_restore(struct ww_context *ctx, struct ww_detached *detached)
 {
     struct ww_region *region = detached->region, *next;
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (!region) {
         return;

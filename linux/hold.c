@@ -9,11 +9,11 @@
 static int hold_region(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
 {
     struct ww_region *region;
+    int err = ww_enter(ctx, &hold->saved);
 
-    if (!ww_is_alive(ctx)) {
-        return -ECHILD;
+    if (err) {
+        return err;
     }
-    ww_block_signals(&hold->saved);
     ww_lock_read(&ctx->table_lock, WW_RANK_TABLE);
     region = ww_region_find(ctx, addr);
     if (region) {

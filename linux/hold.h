@@ -9,7 +9,7 @@ struct ww_hold {
     struct ww_context *ctx;
     struct ww_region *region;
     struct ww_range range;
-    sigset_t saved;
+    struct ww_signals saved;
 };
 
 /*

@@ -150,7 +150,7 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
 static int watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags, unsigned int known)
 {
     struct ww_range range;
-    sigset_t saved;
+    struct ww_signals saved;
     int err = ww_range_exact(ctx, addr, len, &range);
 
     if (err || (flags & ~known) || (flags & ARMING_FLAGS) == ARMING_FLAGS) {
@@ -161,7 +161,10 @@ static int watch(struct ww_context *ctx, void *addr, size_t len, unsigned int fl
         return err;
     }
     do {
-        ww_block_signals(&saved);
+        err = ww_enter(ctx, &saved);
+        if (err) {
+            return err;
+        }
         err = add_region(ctx, &range, flags);
         ww_restore_signals(&saved);
     } while (err && ww_workers_make_wanted(&ctx->workers));
@@ -253,10 +256,12 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
 {
     struct ww_region *region;
     struct cuts cuts;
-    sigset_t saved;
-    int err;
+    struct ww_signals saved;
+    int err = ww_enter(ctx, &saved);
 
-    ww_block_signals(&saved);
+    if (err) {
+        return err;
+    }
     ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
     err = cut_at_ends(ctx, range, &cuts);
     if (!err && disarm) {
@@ -299,18 +304,18 @@ int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
 {
     struct ww_range range = { .start = start, .end = end };
 
-    return ww_is_alive(ctx) ? remove_range(ctx, &range, false, gone) : -ECHILD;
+    return remove_range(ctx, &range, false, gone);
 }
 
 int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range)
 {
     struct ww_region *region;
-    sigset_t saved;
+    struct ww_signals saved;
+    int err = ww_enter(ctx, &saved);
 
-    if (!ww_is_alive(ctx)) {
-        return -ECHILD;
+    if (err) {
+        return err;
     }
-    ww_block_signals(&saved);
     ww_lock_read(&ctx->table_lock, WW_RANK_TABLE);
     region = ww_region_first(ctx, start, end);
     if (region) {

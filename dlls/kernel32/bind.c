@@ -207,7 +207,7 @@ static void free_bindings(struct ww_win32 *w)
 
 WW_API void ww_win32_close(struct ww_win32 *w)
 {
-    sigset_t saved;
+    struct ww_signals saved;
     bool locked;
 
     if (!w) {

@@ -12,17 +12,17 @@
 /* ---- calls that change memory ---- */
 
 /* A child of fork has no watches, and may lack the thread that holds the lock. */
-static NTSTATUS begin_change(struct ww_win32 *w, sigset_t *saved)
+static NTSTATUS begin_change(struct ww_win32 *w, struct ww_signals *saved)
 {
-    if (!ww_is_alive(w->nt.ctx)) {
-        return nt_status(-ECHILD);
+    int err = ww_enter(w->nt.ctx, saved);
+
+    if (!err) {
+        pthread_mutex_lock(&w->lock);
     }
-    ww_block_signals(saved);
-    pthread_mutex_lock(&w->lock);
-    return STATUS_SUCCESS;
+    return nt_status(err);
 }
 
-static void end_change(struct ww_win32 *w, const sigset_t *saved)
+static void end_change(struct ww_win32 *w, const struct ww_signals *saved)
 {
     pthread_mutex_unlock(&w->lock);
     ww_restore_signals(saved);
@@ -32,7 +32,7 @@ void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG typ
 {
     SIZE_T rounded;
     PVOID base;
-    sigset_t saved;
+    struct ww_signals saved;
     NTSTATUS status;
 
     /* Tries again after the engine lacked a thread, which is made while our lock is not held. */
@@ -51,7 +51,7 @@ void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG typ
 BOOL win32_virtual_free(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type)
 {
     PVOID base = addr;
-    sigset_t saved;
+    struct ww_signals saved;
     NTSTATUS status;
 
     /* The NT call can release a part of an allocation. This one refuses to. */
@@ -70,7 +70,7 @@ BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG pr
 {
     PVOID base = addr;
     ULONG old = 0;
-    sigset_t saved;
+    struct ww_signals saved;
     NTSTATUS status;
 
     if (!old_protect) {

@@ -372,7 +372,7 @@ static void apply_entries(struct nt *nt)
 void remote_drain(struct nt *nt)
 {
     unsigned int overflows;
-    sigset_t saved;
+    struct ww_signals saved;
 
     /* An original that faulted did not return to clear it. */
     is_own = false;

@@ -23,7 +23,7 @@
 static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (!nt->set_own) {
         return nt->original(nt, call, args);

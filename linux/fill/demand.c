@@ -148,9 +148,11 @@ void ww_demand_wait(struct ww_demand *demand, uintptr_t start, uintptr_t end)
 
     do {
         unsigned int nr_returns;
-        sigset_t saved;
+        struct ww_signals saved;
 
-        ww_block_signals(&saved);
+        if (ww_enter(demand->ctx, &saved)) {
+            return;
+        }
         ww_lock(&demand->lock, WW_RANK_DEMAND);
         nr_returns = atomic_load(&demand->nr_returns);
         busy = false;
@@ -217,9 +219,11 @@ bool ww_demand_next_counting(struct ww_demand *demand, uintptr_t start, uintptr_
 bool ww_demand_in_callback(struct ww_demand *demand)
 {
     bool inside = false;
-    sigset_t saved;
+    struct ww_signals saved;
 
-    ww_block_signals(&saved);
+    if (ww_enter(demand->ctx, &saved)) {
+        return false;
+    }
     ww_lock(&demand->lock, WW_RANK_DEMAND);
     for (const struct ww_pager *pager = demand->pagers; pager; pager = pager->next) {
         inside |= ww_job_is_mine(&pager->job);

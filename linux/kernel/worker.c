@@ -66,7 +66,7 @@ static void *worker_main(void *arg)
 {
     struct ww_worker *worker = arg;
     bool goes_on = true;
-    sigset_t before;
+    struct ww_signals before;
 
     ww_block_signals(&before);
     prctl(PR_SET_NAME, "ww-idle");
@@ -158,7 +158,7 @@ static bool may_make_threads(void)
 {
     struct ww_failure failure;
     uint64_t barred;
-    sigset_t saved;
+    struct ww_signals saved;
     int err;
 
     ww_block_signals(&saved);

@@ -43,13 +43,13 @@ static struct {
 /* ---- the owner ---- */
 
 /* Blocks signals, since ww_open(), ww_probe() and ww_close() call with signals open. */
-static void lock_owner(sigset_t *ret_saved)
+static void lock_owner(struct ww_signals *ret_saved)
 {
     ww_block_signals(ret_saved);
     ww_lock(&owner.lock, WW_RANK_BACKEND);
 }
 
-static void unlock_owner(const sigset_t *saved)
+static void unlock_owner(const struct ww_signals *saved)
 {
     ww_unlock(&owner.lock, WW_RANK_BACKEND);
     ww_restore_signals(saved);
@@ -180,7 +180,7 @@ static int softdirty_check(struct ww_tracker *tracker)
     struct softdirty *sd = tracker->priv;
     size_t len = 2 * ww_page_size();
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    sigset_t saved;
+    struct ww_signals saved;
     int err;
 
     if (area == MAP_FAILED) {
@@ -223,7 +223,7 @@ static int check_kind(const struct ww_region *region)
 static int softdirty_arm(struct ww_region *region)
 {
     struct marks *marks;
-    sigset_t saved;
+    struct ww_signals saved;
     int err = check_kind(region);
 
     if (!err) {
@@ -246,7 +246,7 @@ static int softdirty_arm(struct ww_region *region)
 static int softdirty_split(struct ww_region *region, struct ww_region *upper)
 {
     struct marks *marks = region->priv, *cut = new_marks(&upper->range);
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (!cut) {
         return -ENOMEM;
@@ -263,7 +263,7 @@ static int softdirty_split(struct ww_region *region, struct ww_region *upper)
 static void softdirty_join(struct ww_region *region, struct ww_region *upper)
 {
     struct marks *marks = region->priv, *cut = upper->priv;
-    sigset_t saved;
+    struct ww_signals saved;
 
     lock_owner(&saved);
     ww_page_set_join(&marks->dirty, &cut->dirty);
@@ -308,7 +308,7 @@ static ssize_t softdirty_scan(struct ww_region *region, const struct ww_scan *sc
     const struct softdirty *sd = region->tracker->priv;
     struct marks *marks = region->priv;
     bool found = false;
-    sigset_t saved;
+    struct ww_signals saved;
     ssize_t nr;
 
     lock_owner(&saved);
@@ -328,7 +328,7 @@ static int softdirty_discard(struct ww_region *region, uintptr_t start, uintptr_
 {
     struct marks *marks = region->priv;
     int err = ww_keep_pages_small(start, end);
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (err) {
         return err;
@@ -363,7 +363,7 @@ static int softdirty_disarm(struct ww_region *region)
 static void softdirty_release(struct ww_region *region)
 {
     struct marks *marks = region->priv;
-    sigset_t saved;
+    struct ww_signals saved;
 
     if (marks) {
         lock_owner(&saved);

@@ -15,6 +15,7 @@ KERNEL_TESTS_ONCE = \
 	tests/unit/backends/test-mprotect \
 	tests/unit/backends/test-uffd-sync \
 	tests/unit/backends/test-waits \
+	tests/unit/engine/test-interrupted \
 	tests/unit/engine/test-lockless \
 	tests/unit/engine/test-malloc \
 	tests/unit/engine/test-page-set \

@@ -263,7 +263,7 @@ START_TEST(a_stuck_handler_is_replaced)
     struct ww_tracker *tracker = atomic_load(&ctx->tracker);
     char *base = watch_pages(8);
     struct freezer freezer;
-    sigset_t saved;
+    struct ww_signals saved;
 
     write_map(base, "########");
     ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);

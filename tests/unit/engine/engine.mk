@@ -35,6 +35,12 @@ UNIT_TESTS += %D%/test-concurrent
 %C%_test_concurrent_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_test_concurrent_LDADD = $(UNIT_LDADD)
 
+UNIT_TESTS += %D%/test-interrupted
+%C%_test_interrupted_SOURCES = %D%/test-interrupted.c $(ON_EACH_BACKEND)
+%C%_test_interrupted_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_test_interrupted_LDADD = $(UNIT_LDADD)
+%C%_test_interrupted_LDFLAGS = -Wl,--wrap=pthread_sigmask
+
 UNIT_TESTS += %D%/test-mappings
 %C%_test_mappings_SOURCES = %D%/test-mappings.c $(ON_EACH_BACKEND) %D%/mappings.c %D%/mappings.h
 %C%_test_mappings_CPPFLAGS = $(UNIT_CPPFLAGS)
