@@ -254,7 +254,7 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  * been reported.
  *
  * New pages that exist when it is called count as written, except those that the kernel brings in by itself
- * after mlockall(2) with MCL_FUTURE.
+ * after mlockall(2) with MCL_FUTURE, and shared ones that it has swapped out by then.
  */
 int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
 

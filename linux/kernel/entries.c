@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "kernel/entries.h"
@@ -57,6 +58,63 @@ ssize_t ww_entries_read(int fd, uint64_t addr, uint64_t *ret_entries, size_t nr)
         len = pread64(fd, ret_entries, nr * sizeof(*ret_entries), offset);
     } while (len < 0 && errno == EINTR);
     return len < 0 ? -errno : len / (ssize_t)sizeof(*ret_entries);
+}
+
+/* ---- pages that exist ---- */
+
+#define NR_AT_ONCE 256
+
+/* A marker that write-protects a missing page looks like a page that is swapped out, and so does a guard
+ * page. Shared pages that are swapped out have no entry. */
+static bool exists(uint64_t entry, bool shared)
+{
+    return shared ? entry & PM_PRESENT
+                  : (entry & (PM_PRESENT | PM_SWAP)) && !(entry & (PM_UFFD_WP | PM_GUARD_REGION));
+}
+
+/* Without /proc: mincore(2) finds no page that is swapped out. */
+static ssize_t read_residency(uintptr_t start, uint64_t *ret_entries, size_t nr)
+{
+    unsigned char resident[NR_AT_ONCE];
+    struct sysinfo info;
+    bool known = !sysinfo(&info) && !info.totalswap && !mincore((void *)start, nr << ww_page_shift, resident);
+
+    for (size_t i = 0; i < nr; i++) {
+        ret_entries[i] = known && !(resident[i] & 1) ? 0 : PM_PRESENT;
+    }
+    return nr;
+}
+
+void ww_existing_pages(uintptr_t start, uintptr_t end, bool shared,
+                       void (*found)(void *arg, uintptr_t start, uintptr_t end), void *arg)
+{
+    int fd = ww_proc_open(0, "pagemap");
+    uint64_t entries[NR_AT_ONCE];
+
+    while (start < end) {
+        size_t left = (end - start) >> ww_page_shift, nr = left < NR_AT_ONCE ? left : NR_AT_ONCE;
+        ssize_t nr_read = fd < 0 ? 0 : ww_entries_read(fd, start, entries, nr), i = 0, first;
+
+        if (nr_read <= 0) {
+            nr_read = read_residency(start, entries, nr);
+        }
+        while (i < nr_read) {
+            for (; i < nr_read && !exists(entries[i], shared); i++) {
+                ;
+            }
+            for (first = i; i < nr_read && exists(entries[i], shared); i++) {
+                ;
+            }
+            if (first < i) {
+                found(arg, start + ((uintptr_t)first << ww_page_shift),
+                      start + ((uintptr_t)i << ww_page_shift));
+            }
+        }
+        start += (uintptr_t)nr_read << ww_page_shift;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 /* ---- what entries show ---- */

@@ -27,6 +27,14 @@ int ww_proc_open(pid_t pid, const char *name);
  */
 ssize_t ww_entries_read(int fd, uint64_t addr, uint64_t *ret_entries, size_t nr);
 
+/*
+ * Calls @found for each run of pages of this process, from @start to @end, that exist. @shared: pages in
+ * memory; else also those swapped out, but none that a userfaultfd write-protects. Where nobody can tell, all
+ * of the range is.
+ */
+void ww_existing_pages(uintptr_t start, uintptr_t end, bool shared,
+                       void (*found)(void *arg, uintptr_t start, uintptr_t end), void *arg);
+
 /* What this kernel shows of pages of our own, found by a test on them. */
 struct ww_page_facts {
     bool soft_dirty;   /* the kernel keeps PM_SOFT_DIRTY */

@@ -24,7 +24,7 @@ static bool is_private_file(const struct ww_mapping *mapping)
 /* Reads the mappings of the range. smaps has page sizes, and is slower. */
 static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struct ww_mapped *ret)
 {
-    struct ww_mapped mapped = { .private_anonymous = true };
+    struct ww_mapped mapped = { .private_anonymous = true, .shared = true };
     struct ww_mapping mapping;
     struct ww_maps maps;
     uintptr_t pos = start;
@@ -42,6 +42,7 @@ static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struc
         }
         mapped.private_anonymous &= is_private_anonymous(&mapping);
         mapped.private_file |= is_private_file(&mapping);
+        mapped.shared &= mapping.shared;
         if (pos > start && mapping.page_size != mapped.page_size) {
             found = -EINVAL;
             break;

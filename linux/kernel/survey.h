@@ -12,6 +12,7 @@
 struct ww_mapped {
     bool private_anonymous;
     bool private_file; /* some of it is private but not anonymous */
+    bool shared;       /* all of it */
     size_t page_size;  /* bytes; the huge page size for hugetlb */
 };
 

@@ -14,6 +14,7 @@
 #include "backends/bits.h"
 #include "backends/mprotect/mprotect.h"
 #include "kernel/advice.h"
+#include "kernel/entries.h"
 #include "process/heap.h"
 
 /* Without these steps nothing can be filled, but writes are still tracked. */
@@ -402,6 +403,13 @@ static int mprotect_check(struct ww_tracker *tracker)
     return err;
 }
 
+static void mark_dirty(void *arg, uintptr_t start, uintptr_t end)
+{
+    struct ww_prot_pages *pages = arg;
+
+    ww_bits_change(pages->dirty, ww_prot_index(pages, start), ww_prot_index(pages, end), true);
+}
+
 static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     struct ww_prot_map *map = region->priv;
@@ -414,6 +422,10 @@ static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t
         ww_fault_synchronize();
         ww_bits_change(pages->dirty, from, to, false);
         err = ww_prot_apply(pages, from, to);
+    }
+    /* Pages that mlockall(2) has brought in are no writes. The handler opens the others again. */
+    if (!err && !ww_kernel_populates()) {
+        ww_existing_pages(start, end, region->markers, mark_dirty, pages);
     }
     map->prot_unknown |= err != 0;
     return err;

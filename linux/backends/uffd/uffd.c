@@ -145,9 +145,9 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
 }
 
 /*
- * Arms new private memory if the kernel has no zero page, so that a page that a read makes is clean. A
- * page that exists after that was written meanwhile, and stays dirty; a page that is read at this moment
- * is reported as well.
+ * Arms memory page by page, so that a page that a read makes is clean: with markers, and if the kernel has no
+ * zero page. A page that exists after that was written meanwhile, and stays dirty; a page that is read at
+ * this moment is reported as well.
  */
 static int arm_holes(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
@@ -197,15 +197,18 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
 {
     const struct uffd *uffd = region->tracker->priv;
     int err = register_again(uffd, start, end);
-    bool has_pages = !err && !region->markers && uffd_peek(region->tracker, start, end);
+    bool has_pages = !err && (region->markers || uffd_peek(region->tracker, start, end));
 
     if (err) {
         return err;
     }
     /* Pages that mlockall(2) has brought in are no writes. If the kernel does not do that, a thread has
      * written meanwhile. */
-    if (region->markers || (has_pages && ww_kernel_populates())) {
+    if (has_pages && ww_kernel_populates()) {
         return ww_uffd_write_protect(uffd, region, start, end);
+    }
+    if (region->markers) {
+        return arm_holes(uffd, region, start, end);
     }
     /* If something was written already, reads of the rest count as writes. */
     return region->tracker->no_zero_page && !has_pages ? arm_holes(uffd, region, start, end) : 0;

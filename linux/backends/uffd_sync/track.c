@@ -8,7 +8,9 @@
 
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
+#include "kernel/entries.h"
 #include "kernel/proc_maps.h"
+#include "kernel/survey.h"
 
 /* The most probes for the borders of mappings before this reads the list of all mappings. */
 #define MAX_PROBES 256
@@ -30,21 +32,50 @@ static int kind_of_all(const struct ww_sync *sync, uintptr_t start, uintptr_t en
     return upper < 0 || upper == kind ? upper : -EINVAL;
 }
 
+static void mark_dirty(void *arg, uintptr_t start, uintptr_t end)
+{
+    struct ww_sync_pages *pages = arg;
+
+    ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
+}
+
+/* The same for memory that was shared before, of which ww_sync_kind() would open pages. Nobody could tell
+ * later which were written. */
+static int kind_by_maps(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start,
+                        uintptr_t end)
+{
+    struct ww_mapped mapped;
+
+    if (!ww_mapped_survey(start, end, &mapped) && (mapped.shared || mapped.private_anonymous)) {
+        return mapped.shared ? WW_SYNC_SHARED : WW_SYNC_PRIVATE;
+    }
+    mark_dirty(pages, start, end);
+    return kind_of_all(sync, start, end);
+}
+
 /*
  * Registers private memory for missing pages as well: before 6.4 nothing else shows writes to them, and
  * later it would cost page tables. Shared memory is not registered for them: its protection also holds for
  * missing pages, and a page can be missing here while it exists in another process.
  */
-static int track_private(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
+static int track_private(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start,
+                         uintptr_t end, bool keep_written)
 {
     int err = ww_sync_register(sync, start, end, true);
 
+    /* From here on the handler records a write to a missing page. */
+    if (!err && keep_written) {
+        ww_existing_pages(start, end, false, mark_dirty, pages);
+    }
     return !err && sync->user_mode_only ? ww_sync_fill_holes(sync, start, end) : err;
 }
 
-int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end)
+int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end,
+                  bool keep_written)
 {
-    int kind = kind_of_all(sync, start, end), err = kind < 0 ? kind : 0;
+    int kind = keep_written && atomic_load(&pages->shared) ? kind_by_maps(sync, pages, start, end)
+                                                           : kind_of_all(sync, start, end);
+    int err = kind < 0 ? kind : 0;
 
     /* The kernel treats a mapping of /dev/zero as anonymous memory, but lets nobody fill its missing
      * pages. */
@@ -52,13 +83,17 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
         err = -EINVAL;
     }
     if (!err && kind == WW_SYNC_PRIVATE) {
-        err = track_private(sync, start, end);
+        err = track_private(sync, pages, start, end, keep_written);
     }
-    if (!err) {
-        if (kind == WW_SYNC_SHARED) {
-            atomic_store(&pages->shared, true);
-        }
-        err = ww_sync_protect(sync, start, end);
+    if (err) {
+        return err;
+    }
+    if (kind == WW_SYNC_SHARED) {
+        atomic_store(&pages->shared, true);
+    }
+    err = ww_sync_protect(sync, start, end);
+    if (!err && kind == WW_SYNC_SHARED && keep_written) {
+        ww_existing_pages(start, end, true, mark_dirty, pages);
     }
     return err;
 }
@@ -144,7 +179,7 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
     if (kind == WW_SYNC_SHARED) {
         atomic_store(&pages->shared, true);
     } else if (kind == WW_SYNC_PRIVATE) {
-        err = track_private(sync, start, end);
+        err = track_private(sync, pages, start, end, false);
     } else if (!err) {
         ww_sync_unregister(sync, start, end);
     }

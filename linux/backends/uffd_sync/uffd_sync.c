@@ -163,7 +163,7 @@ static int sync_arm(struct ww_region *region)
      * that. After -ENOMEM the kernel could not cut a mapping, and what is registered is ours. */
     err = ww_sync_register(sync, start, end, false);
     if (!err) {
-        err = ww_sync_track(sync, entry.pages, start, end);
+        err = ww_sync_track(sync, entry.pages, start, end, false);
         if (err) {
             ww_sync_unregister(sync, start, end);
         }
@@ -326,7 +326,8 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
     err = ww_sync_register(region->tracker->priv, start, end, false);
     if (!err) {
-        err = ww_sync_track(region->tracker->priv, pages, start, end);
+        /* Pages that mlockall(2) has brought in are no writes. */
+        err = ww_sync_track(region->tracker->priv, pages, start, end, !ww_kernel_populates());
         if (err && err != -ENOENT) {
             ww_sync_mark_uncertain(region->tracker->priv, pages, start, end);
         }

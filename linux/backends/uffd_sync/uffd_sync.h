@@ -177,8 +177,10 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
 
 /* ---- track.c ---- */
 
-/* Completes a registration for its kind of memory, and protects existing pages. */
-int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end);
+/* Completes a registration for its kind of memory, and protects existing pages: those of new memory
+ * (@keep_written) with their dirty bits set. */
+int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end,
+                  bool keep_written);
 
 /* Records that the range may be only partly registered and so look tracked: the next scan tracks it again. */
 void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start,
