@@ -191,14 +191,16 @@ static int serve(struct ww_sync *sync)
     int err = 0;
 
     while (!err && !atomic_load(&sync->stop) && !atomic_load(&sync->broken)) {
-        ssize_t nr = read_messages(sync);
+        ssize_t nr;
 
-        if (nr > 0) {
-            ww_sync_begin_batch(sync);
-            err = answer_batch(sync, nr);
-            ww_sync_end_batch(sync);
-        } else {
-            err = nr ? (int)nr : wait_for_messages(sync);
+        /* A message counts as part of the batch from before it is read: who ends a watch waits for it,
+         * because by then another one may protect the page. */
+        ww_sync_begin_batch(sync);
+        nr = read_messages(sync);
+        err = nr > 0 ? answer_batch(sync, nr) : (int)nr;
+        ww_sync_end_batch(sync);
+        if (!nr) {
+            err = wait_for_messages(sync);
         }
     }
     return err;

@@ -213,12 +213,12 @@ static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, b
 {
     struct ww_mapping mapping;
     struct ww_maps maps;
-    int whole = 0;
+    int whole = 0, found = 1;
 
     if (ww_maps_open(&maps, 0, 0)) {
         return find_lost_by_halves(region, start, end, all);
     }
-    while (start < end && whole >= 0 && ww_maps_next(&maps, &mapping) > 0 && mapping.start < end) {
+    while (start < end && whole >= 0 && (found = ww_maps_next(&maps, &mapping)) > 0 && mapping.start < end) {
         uintptr_t from = mapping.start > start ? mapping.start : start;
         uintptr_t to = mapping.end < end ? mapping.end : end;
 
@@ -232,6 +232,9 @@ static int find_lost(struct ww_region *region, uintptr_t start, uintptr_t end, b
         start = to;
     }
     ww_maps_close(&maps);
+    if (found < 0) {
+        return find_lost_by_halves(region, start, end, all);
+    }
     return whole < 0 ? whole : 0;
 }
 

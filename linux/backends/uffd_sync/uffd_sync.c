@@ -316,20 +316,26 @@ static ssize_t sync_scan(struct ww_region *region, const struct ww_scan *scan, s
 
 static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
+    struct ww_sync *sync = region->tracker->priv;
     struct ww_sync_pages *pages = region->priv;
-    int err = ww_keep_pages_small(start, end);
+    int err;
 
-    if (!pages || err) {
-        return pages ? err : -EIO;
+    /* The number may be the program's own userfaultfd by now, which must not get our faults. */
+    if (!pages || atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
+        return -EIO;
     }
-    ww_sync_synchronize(region->tracker->priv);
+    err = ww_keep_pages_small(start, end);
+    if (err) {
+        return err;
+    }
+    ww_sync_synchronize(sync);
     ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), false);
-    err = ww_sync_register(region->tracker->priv, start, end, false);
+    err = ww_sync_register(sync, start, end, false);
     if (!err) {
         /* Pages that mlockall(2) has brought in are no writes. */
-        err = ww_sync_track(region->tracker->priv, pages, start, end, !ww_kernel_populates());
+        err = ww_sync_track(sync, pages, start, end, !ww_kernel_populates());
         if (err && err != -ENOENT) {
-            ww_sync_mark_uncertain(region->tracker->priv, pages, start, end);
+            ww_sync_mark_uncertain(sync, pages, start, end);
         }
     }
     return err == -ENOENT ? 0 : err;

@@ -6,10 +6,10 @@
  * Two threads store to one page, one of them twice; while it is protected they wait until the handler has opened it.
  * The handler finds the dirty bit by a table. One thread gets and resets the page. Another changes the table twice, one
  * change after the other (table_lock), and builds the spare table for each; the second change ends a watch beside the
- * page and frees that watch's bits.
+ * page and frees that watch's bits, and another context protects its memory after that.
  *
- * Checked: a get misses no write that was complete when the get began, nobody reads a table while it is built, and
- * nobody uses freed bits.
+ * Checked: a get misses no write that was complete when the get began, nobody reads a table while it is built,
+ * nobody uses freed bits, and the handler opens no page of another context.
  *
  * Each mutation takes a guard away, and must fail:
  *   NO_SETTLE       a get does not wait until the handler has finished its batch
@@ -17,8 +17,9 @@
  *   PROTECT_FIRST   a reset protects the page first and takes its bit then
  *   MARK_FIRST      the handler sets the bit first and opens the page then
  *   ONE_TABLE       a thread changes the table that is in use
+ *   READ_FIRST      the handler reads a message before its batch begins
  *
- * MUTATIONS: -DNO_SETTLE -DNO_TABLE_WAIT -DPROTECT_FIRST -DMARK_FIRST -DONE_TABLE
+ * MUTATIONS: -DNO_SETTLE -DNO_TABLE_WAIT -DPROTECT_FIRST -DMARK_FIRST -DONE_TABLE -DREAD_FIRST
  */
 bool is_open, dirty, unreported;
 bool waiting[2];   /* a store that faulted and waits in the kernel */
@@ -28,6 +29,7 @@ bit table;         /* which of the two the handler uses */
 bool is_built[2];  /* a thread is building it */
 bool has_beside[2];
 bool freed_beside;
+bool other_beside; /* the memory beside the page is another context's */
 byte nr_over;
 
 inline synchronize(seen)
@@ -68,6 +70,7 @@ inline mark(is_beside)
 active proctype handler()
 {
     bit used;
+    bool has_read;
 
 end:
     do
@@ -82,9 +85,17 @@ end:
 #endif
         batches = (batches + 1) % 4
     :: beside ->
+#ifdef READ_FIRST
+        atomic { has_read = beside; beside = false }
         batches = (batches + 1) % 4;
-        beside = false;
-        mark(true);
+#else
+        batches = (batches + 1) % 4;
+        atomic { has_read = beside; beside = false }
+#endif
+        if
+        :: has_read -> assert(!other_beside); mark(true)
+        :: else
+        fi;
         batches = (batches + 1) % 4
     od
 }
@@ -136,8 +147,9 @@ proctype changer()
     bit next;
 
     change(false);
+    beside = false; /* unregistering drops a fault that was not read */
     change(true);
-    d_step { freed_beside = true; nr_over++ }
+    d_step { freed_beside = true; other_beside = true; nr_over++ }
 }
 
 init {

@@ -22,7 +22,8 @@ UNIT_TESTS += %D%/test-softdirty
 
 UNIT_TESTS += %D%/test-uffd-sync
 %C%_test_uffd_sync_SOURCES = %D%/test-uffd-sync.c %D%/uffd-sync.h tests/common/util.h \
-	%D%/uffd-sync-held.c %D%/uffd-sync-memory.c %D%/uffd-sync-world.c
+	%D%/uffd-sync-held.c %D%/uffd-sync-late.c %D%/uffd-sync-memory.c %D%/uffd-sync-world.c
 %C%_test_uffd_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_test_uffd_sync_LDADD = $(UNIT_LDADD)
+%C%_test_uffd_sync_LDFLAGS = -Wl,--wrap=read
 endif

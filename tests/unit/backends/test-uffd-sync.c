@@ -207,6 +207,7 @@ static Suite *sync_suite(void)
     tcase_add_test(tcase, a_child_closes_what_was_at_work);
     tcase_add_test(tcase, random_operations_equal_the_model);
     add_held_cases(tcase);
+    add_late_cases(tcase);
     add_world_cases(tcase);
     add_memory_cases(tcase);
     suite_add_tcase(suite, tcase);

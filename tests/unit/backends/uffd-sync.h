@@ -55,6 +55,7 @@ static inline char *watch_pages(size_t nr)
 }
 
 void add_held_cases(TCase *tcase);
+void add_late_cases(TCase *tcase);
 void add_world_cases(TCase *tcase);
 void add_memory_cases(TCase *tcase);
 
