@@ -99,6 +99,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     upper->lost = region->lost;
     upper->arm_again = region->arm_again;
     upper->markers = region->markers;
+    upper->on_demand = region->on_demand;
     upper->private_file = region->private_file;
     upper->page_size = region->page_size;
     upper->tracker = region->tracker;

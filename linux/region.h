@@ -27,6 +27,7 @@ struct ww_region {
     bool lost;                   /* part of its mapping was replaced behind our back at some time */
     bool arm_again;    /* it could not be armed for want of memory or a thread, and is tracked by nothing */
     bool markers;      /* armed page by page, holes too: not private anonymous memory */
+    bool on_demand;    /* part of it was armed for missing faults at some time */
     bool private_file; /* part of it is a private mapping of a file, or of a device such as /dev/zero */
     size_t page_size;  /* bytes: what the kernel tracks as one; larger than ww_page_size() for hugetlb only */
     struct ww_tracker *tracker;

@@ -240,6 +240,7 @@ int ww_demand_rearm(struct ww_demand *demand, struct ww_region *region, uintptr_
 
     while (!err && ww_demand_next(demand, start, end, &run)) {
         err = ww_backend_arm_missing(region, run.start, run.end, demand);
+        region->on_demand |= !err;
         start = run.end;
     }
     return err;
@@ -348,6 +349,37 @@ static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uin
     return err;
 }
 
+/*
+ * Lets the threads go on that wait where no provider is (any more). If a region here was on demand, its pages
+ * may be armed for missing faults still, and get zeros. Otherwise the fault is an old one: its range was
+ * unwatched after it was read, and may be somebody else's by now. The region's lock comes before ours.
+ */
+static void serve_orphans(struct ww_pager *pager, uintptr_t start, uintptr_t end)
+{
+    struct ww_demand *demand = pager->demand;
+
+    for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
+        const struct ww_provider *provider;
+        struct ww_hold hold;
+        int err;
+
+        ww_unlock(&demand->lock, WW_RANK_DEMAND);
+        err = ww_hold_to_change_at(demand->ctx, pos, &hold);
+        ww_lock(&demand->lock, WW_RANK_DEMAND);
+        provider = first_provider_past(demand, pos);
+        if (err || !hold.region->on_demand || (provider && provider->range.start <= pos)) {
+            pager->ops->wake(pager, pos, pos + ww_page_size());
+        } else {
+            put_zeros(pager, pos, pos + ww_page_size());
+        }
+        if (!err) {
+            ww_unlock(&demand->lock, WW_RANK_DEMAND);
+            ww_hold_end(&hold);
+            ww_lock(&demand->lock, WW_RANK_DEMAND);
+        }
+    }
+}
+
 void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 {
     struct ww_demand *demand = pager->demand;
@@ -360,7 +392,7 @@ void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 
         if (!provider || provider->range.start > start) {
             stop = provider ? lower(provider->range.start, stop) : stop;
-            put_zeros(pager, start, stop);
+            serve_orphans(pager, start, stop);
         } else {
             stop = lower(provider->range.end, stop);
             if (fetch(pager, provider, start, stop) && stop - start > ww_page_size()) {

@@ -54,6 +54,9 @@ struct ww_pager_ops {
 
     /* Does the same by mapping other memory there, if the page can neither be filled nor poisoned. */
     void (*replace)(struct ww_pager *pager, uintptr_t addr);
+
+    /* Only wakes the threads, which fault again if the page is still missing. */
+    void (*wake)(struct ww_pager *pager, uintptr_t start, uintptr_t end);
 };
 
 /* The most that one callback is asked for. */

@@ -9,9 +9,11 @@
  * could reuse.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -26,18 +28,21 @@
 
 struct uffd_pager {
     struct ww_pager base;
-    const struct uffd *uffd;
+    struct uffd *uffd;
     volatile char *wake_page;
     bool saw_wake_page; /* only the thread uses it */
+    bool refused;       /* the kernel wakes nobody any more; only the thread uses it */
     atomic_bool gone;   /* the descriptor is not ours any more, and the thread ends */
     struct uffd_msg messages[NR_MESSAGES];
 };
 
-static void wake(const struct uffd *uffd, uintptr_t start, size_t len)
+/* A sandbox that came later may deny this. Then only the end of the descriptor wakes anybody. */
+static void wake(struct ww_pager *base, uintptr_t start, size_t len)
 {
+    struct uffd_pager *pager = (struct uffd_pager *)base;
     struct uffdio_range range = { .start = start, .len = len };
 
-    ioctl(uffd->fd, UFFDIO_WAKE, &range);
+    pager->refused |= ioctl(pager->uffd->fd, UFFDIO_WAKE, &range) && errno != ENOENT && errno != ESRCH;
 }
 
 /* The kernel copies into one mapping at a time. It returns ENOENT if a range has more than one, as after a
@@ -137,10 +142,10 @@ static int serve_install(struct ww_pager *pager, uintptr_t start, const void *co
         ssize_t nr = ww_uffd_copy(uffd, start + done, (const char *)content + done, len - done);
 
         if (nr == -EEXIST) {
-            wake(uffd, start + done, page);
+            wake(pager, start + done, page);
             nr = page;
         } else if (nr == -ENOENT || nr == -ESRCH) {
-            wake(uffd, start + done, len - done);
+            wake(pager, start + done, len - done);
             nr = len - done;
         } else if (nr < 0) {
             return nr;
@@ -163,7 +168,7 @@ static int serve_poison(struct ww_pager *pager, uintptr_t addr)
     int err = ww_uffd_poison(uffd, addr);
 
     if (err) {
-        wake(uffd, addr, ww_page_size());
+        wake(pager, addr, ww_page_size());
     }
     return fails_for_good(uffd, addr, err) ? err : 0;
 }
@@ -181,13 +186,19 @@ static void serve_replace(struct ww_pager *pager, uintptr_t addr)
         mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
         close(fd);
     }
-    wake(uffd_of(pager), addr, page);
+    wake(pager, addr, page);
+}
+
+static void serve_wake(struct ww_pager *pager, uintptr_t start, uintptr_t end)
+{
+    wake(pager, start, end - start);
 }
 
 static const struct ww_pager_ops ops = {
     .install = serve_install,
     .poison = serve_poison,
     .replace = serve_replace,
+    .wake = serve_wake,
 };
 
 /* The pages of the messages, ascending, each one once. Returns how many. */
@@ -232,12 +243,13 @@ static void serve_messages(struct uffd_pager *pager, size_t nr_messages)
             pages[first] <= (uintptr_t)pager->wake_page && pages[last - 1] >= (uintptr_t)pager->wake_page;
     }
     if (pager->saw_wake_page) {
-        /* Wakes the thread that touched the wake-up page even if nothing could be installed. */
-        ioctl(pager->uffd->fd, UFFDIO_UNREGISTER, &wake_page);
+        /* Wakes the thread that touched the wake-up page, where a read maps a page of zeros then. */
+        pager->refused |= ioctl(pager->uffd->fd, UFFDIO_UNREGISTER, &wake_page) != 0;
     }
 }
 
-/* Returns whether the descriptor is still ours. */
+/* Returns whether faults can be served any more: the descriptor is still ours, as far as a sandbox lets
+ * anybody see, and nothing is refused that a thread waits for. */
 static bool serve_once(struct uffd_pager *pager)
 {
     struct pollfd event = { .fd = pager->uffd->fd, .events = POLLIN };
@@ -249,14 +261,45 @@ static bool serve_once(struct uffd_pager *pager)
         return errno == EINTR || errno == ENOMEM || errno == EAGAIN;
     }
     /* A program that has closed the descriptor may use its number for a file that must not be read. */
-    if (!ww_fd_is_ours(&pager->uffd->opened[0]) || (event.revents & (POLLNVAL | POLLERR))) {
+    if (!ww_fd_look(&pager->uffd->opened[0]) || (event.revents & (POLLNVAL | POLLERR))) {
         return false;
     }
     nr = read(event.fd, pager->messages, sizeof(pager->messages));
     if (nr > 0) {
         serve_messages(pager, nr / sizeof(pager->messages[0]));
     }
-    return nr > 0 || errno == EAGAIN || errno == EINTR;
+    return !pager->refused && (nr > 0 || errno == EAGAIN || errno == EINTR);
+}
+
+/*
+ * Lets all threads go that wait or will wait, since nobody serves them any more: missing pages become zeros,
+ * and all pages count as written when the next scan finds the tracker broken. Unregisters the ranges first,
+ * because a forked child may hold the descriptor, and closes the descriptor, because a sandbox may deny that.
+ * Another file of ours takes the number, so that no call uses a foreign file by it.
+ */
+static void give_up(struct uffd_pager *pager)
+{
+    struct uffd *uffd = pager->uffd;
+    struct ww_range range = { .end = 0 };
+    uintptr_t page = (uintptr_t)pager->wake_page;
+    int other;
+
+    if (!ww_fd_look(&uffd->opened[0])) {
+        return; /* closed, so that nobody waits */
+    }
+    while (ww_demand_next(pager->base.demand, range.end, UINTPTR_MAX, &range)) {
+        ww_uffd_unregister(uffd, range.start, range.end);
+    }
+    ww_uffd_unregister(uffd, page, page + ww_page_size());
+    other = eventfd(0, EFD_CLOEXEC);
+    if (dup3(other, uffd->fd, O_CLOEXEC) < 0) {
+        close(uffd->fd);
+    } else {
+        ww_fd_init(&uffd->placeholder, uffd->fd);
+    }
+    if (other >= 0) {
+        close(other);
+    }
 }
 
 static void pager_main(void *arg)
@@ -267,6 +310,7 @@ static void pager_main(void *arg)
     while (!pager->saw_wake_page) {
         if (!serve_once(pager)) {
             atomic_store(&pager->gone, true);
+            give_up(pager);
             break;
         }
     }

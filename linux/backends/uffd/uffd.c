@@ -25,6 +25,7 @@ static void close_fds(struct uffd *uffd)
 {
     ww_fd_close(&uffd->opened[0]);
     ww_fd_close(&uffd->opened[1]);
+    ww_fd_close(&uffd->placeholder);
 }
 
 /*
@@ -95,6 +96,7 @@ static int uffd_open(struct ww_tracker *tracker)
     if (!uffd->full) {
         tracker->caps &= ~WW_CAP_KERNEL_FILLS;
     }
+    ww_fd_init(&uffd->placeholder, -1);
     uffd->guard = ww_guard_category(uffd->pagemap);
     tracker->priv = uffd;
     return 0;

@@ -16,6 +16,7 @@ struct uffd {
     bool full;                    /* fd also gets the faults of system calls */
     atomic_bool has_stale_ranges; /* a range could not be unregistered */
     struct uffd_pager *pager;     /* NULL until something is filled on demand */
+    struct ww_fd placeholder;     /* if the pager gave up: the file that has the descriptor's number */
 };
 
 /* Without these steps nothing can be filled, but writes are still tracked. */

@@ -3,6 +3,7 @@
  * How demand paging begins and ends: arguments, ww_unwatch() and ww_close() while a callback runs and threads
  * wait for pages, fork, exit, and descriptors that the program has closed.
  */
+#include "deny-call.h"
 #include "fill.h"
 
 #include <fcntl.h>
@@ -13,6 +14,13 @@
 #include <time.h>
 
 #define SEED 31
+
+/* How libc calls fstat(). */
+#ifdef SYS_newfstatat
+#define SYS_fstat_too SYS_newfstatat
+#else
+#define SYS_fstat_too SYS_fstat64
+#endif
 
 /* The state of the callback. If it is slow, it posts begun and waits for go_on. */
 static struct {
@@ -165,6 +173,87 @@ START_TEST(no_callback_begins_after_unwatch)
     }
     usleep(50000);
     ck_assert_int_eq(atomic_load(&source.nr_calls), 2);
+}
+END_TEST
+
+static int give_twos(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    memset(page, 2, len);
+    return 0;
+}
+
+/* The library's thread has read a fault there when the watch ends, and comes to it when the memory is watched
+ * again, by this context or by another one. */
+START_TEST(a_late_page_in_fills_no_later_watch)
+{
+    char *base = demand_pages(9, true), *again;
+    size_t page = page_size(), order[3] = { 8, 0, 2 };
+    struct ww_context *second;
+    pthread_t lookers[3];
+
+    ck_assert_int_eq(ww_open(&second, backend->name), 0);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_and_tell, base + order[i] * page), 0);
+        while (!atomic_load(&tids[i])) {
+            usleep(1000);
+        }
+        await_sleep(atomic_load(&tids[i]));
+        if (!i) {
+            await(&source.begun);
+        }
+    }
+    sem_post(&source.go_on);
+    await(&source.begun);
+    ck_assert_int_eq(ww_unwatch(ctx, base + 2 * page, page), 0);
+    pthread_join(lookers[2], NULL);
+    again = base + 2 * page;
+    remap_pages(again, 1);
+    if (_i) {
+        ck_assert_int_eq(ww_watch(second, again, page, WW_WATCH_FRESH), 0);
+        ck_assert_int_eq(ww_fill_on_demand(second, again, page, give_twos, NULL), 0);
+    } else {
+        ck_assert_int_eq(ww_watch(ctx, again, page, WW_WATCH_FRESH), 0);
+    }
+    atomic_store(&source.slow, false);
+    sem_post(&source.go_on);
+    pthread_join(lookers[0], NULL);
+    pthread_join(lookers[1], NULL);
+    usleep(50000);
+    if (_i) {
+        ck_assert_int_eq(*again, 2);
+    } else {
+        ck_assert_int_eq(ww_fill(ctx, again, map_image(SEED, 1), page), page);
+    }
+    ww_close(second);
+}
+END_TEST
+
+/* Threads that wait for a page must go on, whatever the sandbox that came later denies to the library's
+ * thread. */
+START_TEST(a_later_sandbox_hangs_no_reader)
+{
+    static const struct {
+        long calls[2];
+    } denied[] = { { { SYS_fstat, SYS_fstat_too } },
+                   { { SYS_poll, SYS_ppoll } },
+                   { { SYS_ioctl, SYS_ioctl } } };
+    char *base = demand_pages(6, false);
+
+    ck_assert(has_image(base, SEED, 0));
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert(deny_call(denied[_i].calls[i], 0, 0, EPERM, SECCOMP_FILTER_FLAG_TSYNC));
+    }
+    usleep(300000);
+    alarm(20);
+    ck_assert(has_image(base, SEED, 1) || has_zeros(base, 1));
+    write_page(base, 2, 1);
+    ck_assert_int_ge(ww_count(ctx, base + 2 * page_size(), page_size()), 1);
+    ww_unwatch(ctx, base, 6 * page_size());
+    ww_close(ctx);
+    ctx = NULL;
+    alarm(0);
 }
 END_TEST
 
@@ -437,6 +526,8 @@ void add_demand_end_cases(Suite *suite)
     tcase_add_test(tcase, wrong_arguments_change_nothing);
     tcase_add_test(tcase, unwatch_waits_for_a_callback_at_work);
     tcase_add_test(tcase, no_callback_begins_after_unwatch);
+    tcase_add_loop_test(tcase, a_late_page_in_fills_no_later_watch, 0, 2);
+    tcase_add_loop_test(tcase, a_later_sandbox_hangs_no_reader, 0, 3);
     tcase_add_test(tcase, unwatch_of_another_part_does_not_wait);
     tcase_add_test(tcase, a_callback_cannot_end_itself);
     tcase_add_test(tcase, close_waits_and_wakes_who_waits);
