@@ -9,7 +9,7 @@ writewatch_SOURCES = programs/main.c programs/programs.h programs/bench.c progra
 	programs/counters/choose.c programs/counters/choose.h programs/counters/counters.c programs/counters/counters.h \
 	programs/counters/summary.c programs/counters/summary.h \
 	programs/doctor/capture.c programs/doctor/capture.h programs/doctor/doctor.h programs/doctor/wine.c \
-	programs/launch/child.c programs/launch/launch.h programs/launch/prepare.c \
+	programs/launch/child.c programs/launch/launch.h programs/launch/prepare.c programs/launch/spawn.c \
 	programs/record/draw.c programs/record/lines.c programs/record/lines.h programs/record/read.c programs/record/record.h \
 	programs/top/screen.c programs/top/top.h
 writewatch_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS) $(CURSES_CFLAGS) -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"'

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,26 +15,17 @@
 #include "../launch/launch.h"
 #include "capture.h"
 
-extern char **environ;
-
 #define TICK_MS 50
 
-static int start(char *const command[], int output, pid_t *ret)
+/* A process group of its own, so that the time limit ends what the program has started, too. */
+static void redirect(const void *output)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    int err;
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
-    err = posix_spawnp(ret, command[0], &actions, &attr, command, environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
-    return -err;
+    setpgid(0, 0);
+    dup2(nothing, STDIN_FILENO);
+    dup2(*(const int *)output, STDOUT_FILENO);
+    dup2(*(const int *)output, STDERR_FILENO);
 }
 
 /* Reads all that is there, and discards what does not fit. */
@@ -89,7 +79,7 @@ int capture(char *const command[], unsigned int seconds, char *ret, size_t size)
         return -errno;
     }
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    status = start(command, ends[1], &pid);
+    status = spawn_command(command, redirect, &ends[1], &pid);
     close(ends[1]);
     if (!status) {
         status = wait_for_end(pid, ends[0], seconds, ret, size);

@@ -5,9 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -16,17 +14,9 @@
 #include "../common/proc.h"
 #include "launch.h"
 
-extern char **environ;
-
+/* 0: no command runs. It is not reaped before this is 0: its number may be another process's from then on. */
 static volatile pid_t child;
 static sigset_t child_signal;
-
-/* The terminal sends these to the command as well, and the command decides whether to end. */
-static const int left_alone[] = { SIGINT, SIGQUIT };
-/* Only this program receives these. */
-static const int passed_on[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
-
-#define NR(array) (sizeof(array) / sizeof((array)[0]))
 
 static void pass_on(int number)
 {
@@ -38,61 +28,93 @@ static void pass_on(int number)
     errno = saved;
 }
 
-/* Sets our signals, and collects what the command must find as it was: signals to reset, and the mask. An
- * ignored signal stays ignored, except SIGCHLD, without which waitpid() fails. Blocks SIGCHLD for
- * child_wait(). */
-static void set_signals(sigset_t *ret_default, sigset_t *ret_mask)
-{
-    struct sigaction ignore = { .sa_handler = SIG_IGN },
-                     pass = { .sa_handler = pass_on, .sa_flags = SA_RESTART }, old;
+/*
+ * What this program does with signals while the command runs. An ignored signal stays ignored, except
+ * SIGCHLD, without which waitpid() fails.
+ *
+ * A signal that is passed on reaches the command twice if it went to the whole process group, as timeout(1)
+ * and a shell at a hang-up send it: nothing tells the receiver whether it got it alone. The kernel's own
+ * SIGHUP is passed on as well, because at a hang-up it goes to the leader of a session alone, which under
+ * `xterm -e` is this program.
+ */
+static struct {
+    int number;
+    void (*handler)(int);
+    struct sigaction before; /* what the command must find */
+} signals[] = {
+    /* The terminal sends these to the command as well, and the command decides whether to end. */
+    { .number = SIGINT, .handler = SIG_IGN },  { .number = SIGQUIT, .handler = SIG_IGN },
+    { .number = SIGTERM, .handler = pass_on }, { .number = SIGHUP, .handler = pass_on },
+    { .number = SIGUSR1, .handler = pass_on }, { .number = SIGUSR2, .handler = pass_on },
+    { .number = SIGCHLD, .handler = SIG_DFL },
+};
 
-    sigemptyset(ret_default);
-    for (size_t i = 0; i < NR(left_alone); i++) {
-        sigaction(left_alone[i], &ignore, &old);
-        if (old.sa_handler != SIG_IGN) {
-            sigaddset(ret_default, left_alone[i]);
+#define NR_SIGNALS (sizeof(signals) / sizeof(signals[0]))
+
+/* Blocks all of the signals, so that none is lost before there is a command to pass it on to. */
+static void set_signals(sigset_t *ret_before)
+{
+    sigset_t block;
+
+    sigemptyset(&block);
+    for (size_t i = 0; i < NR_SIGNALS; i++) {
+        sigaddset(&block, signals[i].number);
+    }
+    sigprocmask(SIG_BLOCK, &block, ret_before);
+    for (size_t i = 0; i < NR_SIGNALS; i++) {
+        const struct sigaction action = { .sa_handler = signals[i].handler, .sa_flags = SA_RESTART };
+
+        sigaction(signals[i].number, NULL, &signals[i].before);
+        if (signals[i].before.sa_handler != SIG_IGN || signals[i].number == SIGCHLD) {
+            sigaction(signals[i].number, &action, NULL);
         }
     }
-    for (size_t i = 0; i < NR(passed_on); i++) {
-        sigaction(passed_on[i], NULL, &old);
-        if (old.sa_handler != SIG_IGN) {
-            sigaction(passed_on[i], &pass, NULL);
-            sigaddset(ret_default, passed_on[i]);
-        }
+}
+
+/* Gives the command its signals as they were. */
+static void restore_signals(const void *mask)
+{
+    for (size_t i = 0; i < NR_SIGNALS; i++) {
+        sigaction(signals[i].number, &signals[i].before, NULL);
     }
-    signal(SIGCHLD, SIG_DFL);
-    sigemptyset(&child_signal);
-    sigaddset(&child_signal, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child_signal, ret_mask);
+    sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
 int child_start(char **command)
 {
-    posix_spawnattr_t attr;
-    sigset_t signals, mask;
+    sigset_t mask, own;
     pid_t pid;
     int err;
 
-    set_signals(&signals, &mask);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigdefault(&attr, &signals);
-    posix_spawnattr_setsigmask(&attr, &mask);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    err = posix_spawnp(&pid, command[0], NULL, &attr, command, environ);
-    posix_spawnattr_destroy(&attr);
+    set_signals(&mask);
+    err = spawn_command(command, restore_signals, &mask, &pid);
     if (!err) {
         child = pid;
     }
-    return -err;
+    /* SIGCHLD stays blocked for child_wait(). */
+    sigemptyset(&child_signal);
+    sigaddset(&child_signal, SIGCHLD);
+    own = mask;
+    sigaddset(&own, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &own, NULL);
+    return err;
+}
+
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = { .si_pid = 0 };
+
+    return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid;
 }
 
 bool child_wait(uint64_t limit_ns, int *ret_status)
 {
     const uint64_t began_ns = now_ns();
+    const pid_t pid = child;
     uint64_t past_ns = 0;
 
     /* SIGCHLD is blocked, so it is not missed between the two calls. */
-    while (!waitpid(child, ret_status, WNOHANG)) {
+    while (!has_ended(pid)) {
         struct timespec rest;
 
         if (past_ns >= limit_ns) {
@@ -103,6 +125,8 @@ bool child_wait(uint64_t limit_ns, int *ret_status)
         sigtimedwait(&child_signal, NULL, limit_ns == CHILD_FOR_EVER ? NULL : &rest);
         past_ns = now_ns() - began_ns;
     }
+    child = 0;
+    waitpid(pid, ret_status, 0);
     return true;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Running a command with the preload: prepare.c puts it in front, child.c runs the command and waits for it.
- */
+/* Running a command with the preload: prepare.c puts it in front, child.c runs the command and waits for it,
+ * spawn.c executes it. */
 #ifndef WW_PROGRAMS_LAUNCH_H
 #define WW_PROGRAMS_LAUNCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* ---- prepare.c ---- */
 
@@ -17,6 +18,11 @@ int check_backend(const char *command, const char *name);
 
 /* Prints that a command cannot be run. Returns the exit code for it. */
 int run_failed(const char *command, int err);
+
+/* ---- spawn.c ---- */
+
+/* Executes a command in a child, which calls @prepare before. 0 or a negative errno, of execvp(3) too. */
+int spawn_command(char *const command[], void (*prepare)(const void *arg), const void *arg, pid_t *ret);
 
 /* ---- child.c: one command at a time ---- */
 

@@ -57,7 +57,7 @@ kill -TERM $!
 wait $!
 [ $? = 9 ] || fail "SIGTERM did not reach the command: exit code $?"
 expect 127 "^writewatch: cannot run '/does/not/exist': No such file" "$ww" run --stats -- /does/not/exist
-expect 3 '' sh -c 'trap "" CHLD; exec "$@"' sh "$ww" run --stats -- sh -c 'exit 3'
+expect 3 '' env --ignore-signal=CHLD "$ww" run --stats -- sh -c 'exit 3'
 nothing_left "what failed"
 # The next run removes the folder of a run that was killed.
 mkdir -p "$here/runtime/writewatch/run-killed"

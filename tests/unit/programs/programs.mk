@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- the command, programs/ ----
-SCRIPT_TESTS += %D%/test-bench.sh %D%/test-command.sh %D%/test-completion.sh %D%/test-scan.sh %D%/test-starts.sh \
-	%D%/test-word-sizes.sh
+SCRIPT_TESTS += %D%/test-bench.sh %D%/test-command.sh %D%/test-completion.sh %D%/test-launch.sh %D%/test-scan.sh \
+	%D%/test-starts.sh %D%/test-word-sizes.sh
 CLEAN_FOLDERS += %D%/word-sizes
 
 # A process whose pages test-scan.sh knows.
