@@ -42,6 +42,7 @@ const char run_help[] =
 
 static int execute(char **command)
 {
+    restore_sigpipe();
     execvp(command[0], command);
     return run_failed(command[0], errno);
 }

@@ -23,6 +23,7 @@ static void redirect(const void *output)
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
     dup2(nothing, STDIN_FILENO);
     dup2(*(const int *)output, STDOUT_FILENO);
     dup2(*(const int *)output, STDERR_FILENO);

@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,6 +342,8 @@ void doctor_try_wine(struct doctor *doctor)
     if (preload_obstacle(&doctor->preload)) {
         return;
     }
+    /* A reader that ends before the report does must not leave the prefix and its server behind. */
+    signal(SIGPIPE, SIG_IGN);
     if (!make_prefix(prefix)) {
         add_finding(doctor, FINDING_NOTE, "wine", NULL,
                     "no folder for a Wine prefix (%s), so no program was run", strerror(errno));

@@ -77,6 +77,7 @@ static void restore_signals(const void *mask)
     for (size_t i = 0; i < NR_SIGNALS; i++) {
         sigaction(signals[i].number, &signals[i].before, NULL);
     }
+    restore_sigpipe();
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 

@@ -10,8 +10,12 @@
 
 /* ---- prepare.c ---- */
 
-/* Sets LD_PRELOAD and the backend for programs that start from now on. Warns if it cannot. */
+/* Sets LD_PRELOAD and the backend for programs that start from now on. Warns if it cannot. From now on
+ * SIGPIPE is ignored: messages that nobody reads end neither this program nor the command's chance to run. */
 void run_prepare(const char *backend, bool verbose);
+
+/* Sets SIGPIPE to what it was, where the command is about to be executed. */
+void restore_sigpipe(void);
 
 /* Returns GO_ON, or prints a message if there is no backend of this name. */
 int check_backend(const char *command, const char *name);

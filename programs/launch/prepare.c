@@ -135,10 +135,19 @@ static void warn_of_backends(const void *arg, char *ret_answer)
     warn_if_unusable(&backends);
 }
 
+static struct sigaction pipe_before;
+
+void restore_sigpipe(void)
+{
+    sigaction(SIGPIPE, &pipe_before, NULL);
+}
+
 void run_prepare(const char *backend, bool verbose)
 {
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
     char nothing[ANSWER_BYTES];
 
+    sigaction(SIGPIPE, &ignore, &pipe_before);
     if ((backend && setenv("WW_BACKEND", backend, 1)) || (verbose && setenv("WW_DEBUG", "1", 1))) {
         warn_without("no memory to set the preload's options");
     } else if (add_preload() && (verbose || !preload_is_disabled())) {

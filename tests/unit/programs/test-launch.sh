@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A command under `run --stats` and `record` must meet what it would meet by itself: signals, also while it is being
-# started, and scripts without "#!".
+# started, and scripts without "#!". writewatch must end as the command did, whoever reads what it prints.
 . "$(dirname "$0")/../../common/expect.sh"
 unset WW_BACKEND WW_DEBUG WW_STATS LD_PRELOAD
 export WW_DISABLE=1
@@ -152,4 +152,38 @@ printf 'echo "wine-1.0 ran" | tee "$0.ran"\n' >"$here/no-interpreter"
 "$ww" doctor --wine="$here/no-interpreter" >/dev/null 2>&1
 [ -e "$here/no-interpreter.ran" ] || fail "doctor --wine=SCRIPT: the script did not run"
 
+# ---- pipes that nobody reads ----
+
+mkfifo "$here/pipe"
+exec 8<>"$here/pipe" 9>"$here/pipe" 8>&-
+for launcher in stats record; do
+    (launch $launcher sh -c 'exit 3' 2>&9)
+    code=$?
+    [ $code = 3 ] || fail "$launcher: standard error that nobody reads: exit code $code"
+    nothing_left "$launcher with standard error that nobody reads"
+    (launch $launcher sh -c 'kill -PIPE $$' 2>/dev/null)
+    code=$?
+    [ $code = 141 ] || fail "$launcher: a command that ended by SIGPIPE: exit code $code"
+done
+# doctor removes its Wine prefix, in which the server of that Wine may run, also if the reader ends before it does.
+mkdir "$here/tmp"
+printf '#!/bin/sh\necho wine-1.0\n[ "$1" != wineboot ] || sleep 1\n' >"$here/wine"
+chmod 755 "$here/wine"
+{ TMPDIR=$here/tmp "$ww" doctor --wine="$here/wine" 2>/dev/null; } | grep -q 'running a Windows program' ||
+    fail "doctor ran no program"
+left=$(find "$here/tmp" -mindepth 1)
+[ -z "$left" ] || fail "doctor whose reader ends early has left $left"
+# A warning about something else: the command runs all the same.
+mkdir -m 755 "$here/runtime/writewatch"
+(launch stats sh -c 'exit 3' 2>&9)
+code=$?
+[ $code = 3 ] || fail "no folder for statistics, and standard error that nobody reads: exit code $code"
+rmdir "$here/runtime/writewatch"
+mkdir "$here/a b"
+cp "$ww" "$here/a b/writewatch"
+ln -s "$build/.libs" "$here/a b/.libs"
+expect 3 'has a space or a colon' "$here/a b/writewatch" run -- sh -c 'exit 3'
+"$here/a b/writewatch" run -- sh -c 'exit 3' 2>&9
+code=$?
+[ $code = 3 ] || fail "no preload, and standard error that nobody reads: exit code $code"
 exit $failed
