@@ -3,8 +3,10 @@
  * START HERE for the `writewatch` command: reads the program's own options, finds the subcommand in one
  * table, and calls it. Each subcommand has a file of its own.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/options.h"
 #include "programs.h"
@@ -93,12 +95,26 @@ static int help_main(int argc, char **argv)
                        : show(commands[command].help);
 }
 
+/* Keeps files that this program opens off descriptors 0 to 2 where these are closed: what it or a command
+ * prints would go into the file. O_PATH refuses reads and writes as a closed descriptor does, and a command
+ * finds the descriptor closed. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/", O_PATH | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     char version[64];
     const struct option_row options[] = { { "version", OPTION_SHOW, .to = version }, { 0 } };
     int status, command;
 
+    occupy_standard_descriptors();
     snprintf(version, sizeof(version), PROGRAM " %s\n", ww_version());
     status = read_options(NULL, program_help, options, argc, argv);
     if (status != GO_ON) {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A command under `run --stats` and `record` must meet what it would meet by itself: signals, also while it is being
-# started, and scripts without "#!". writewatch must end as the command did, whoever reads what it prints.
+# started, scripts without "#!", descriptors that are closed. writewatch must end as the command did, whoever reads what
+# it prints.
 . "$(dirname "$0")/../../common/expect.sh"
 unset WW_BACKEND WW_DEBUG WW_STATS LD_PRELOAD
 export WW_DISABLE=1
@@ -151,6 +152,35 @@ done
 printf 'echo "wine-1.0 ran" | tee "$0.ran"\n' >"$here/no-interpreter"
 "$ww" doctor --wine="$here/no-interpreter" >/dev/null 2>&1
 [ -e "$here/no-interpreter.ran" ] || fail "doctor --wine=SCRIPT: the script did not run"
+
+# ---- closed descriptors ----
+
+# closed FD COMMAND...: runs a command with this descriptor closed.
+closed() {
+    fd=$1
+    shift
+    case $fd in
+    0) "$@" <&- ;;
+    1) "$@" >&- ;;
+    2) "$@" 2>&- ;;
+    esac
+}
+
+for fd in 0 1 2; do
+    for launcher in run stats record; do
+        (closed $fd launch $launcher sh -c '[ ! -e "/proc/$$/fd/$0" ]' $fd 2>/dev/null) ||
+            fail "$launcher: the command finds descriptor $fd open"
+    done
+    # A warning, or what the command prints, must not go into the files.
+    closed $fd "$ww" run --verbose --stats="$here/stats" -- sh -c 'echo said; echo said >&2' >"$here/said" 2>&1
+    [ "$(head -c 1 "$here/stats" | od -An -c | tr -d ' ')" = '{' ] ||
+        fail "--stats=FILE without descriptor $fd: $(od -c "$here/stats" | head -n 3)"
+    closed $fd env WW_DISABLE= "$ww" record --backend=mprotect --output="$here/record" -- sh -c 'echo said; echo said >&2' \
+        >"$here/said" 2>&1
+    [ "$(wc -l <"$here/record")" = 1 ] && grep -q '^{"record":' "$here/record" ||
+        fail "record without descriptor $fd: $(od -c "$here/record" | head -n 3)"
+done
+expect 1 '^writewatch: cannot write to standard output: Bad file descriptor$' sh -c '"$0" --version >&-' "$ww"
 
 # ---- pipes that nobody reads ----
 
