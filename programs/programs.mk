@@ -5,7 +5,7 @@ writewatch_SOURCES = programs/main.c programs/programs.h programs/bench.c progra
 	programs/record.c programs/run.c programs/scan.c programs/top.c \
 	programs/bench/json.c \
 	programs/common/json.c programs/common/json.h programs/common/options.c programs/common/options.h \
-	programs/common/survey.c programs/common/survey.h \
+	programs/common/output.c programs/common/output.h programs/common/survey.c programs/common/survey.h \
 	programs/counters/choose.c programs/counters/choose.h programs/counters/counters.c programs/counters/counters.h \
 	programs/counters/summary.c programs/counters/summary.h \
 	programs/doctor/capture.c programs/doctor/capture.h programs/doctor/doctor.h programs/doctor/wine.c \

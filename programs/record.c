@@ -218,7 +218,7 @@ static int begin(struct recorder *recorder, const char *path)
 /* Returns whether the record is complete, and prints a message if it is not. */
 static bool end(struct recorder *recorder)
 {
-    const char *path = recorder->lines.path;
+    const char *path = recorder->lines.file.path;
     int err = lines_close(&recorder->lines);
     bool used = false;
 
@@ -271,7 +271,7 @@ static int record_command(struct recorder *recorder, const struct plan *plan, ch
 
     if (err) {
         lines_drop(&recorder->lines);
-        return cannot_begin(recorder->lines.path, err);
+        return cannot_begin(recorder->lines.file.path, err);
     }
     run_prepare(plan->backend, false);
     err = setenv("WW_STATS", folder.path, 1) ? -errno : child_start(command);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/options.h"
+#include "common/output.h"
 #include "common/proc.h"
 #include "counters/counters.h"
 #include "counters/summary.h"
@@ -50,7 +51,7 @@ static int execute(char **command)
 /* ---- with statistics ---- */
 
 /* Writes what the processes in the folder have done to the file, or for people to standard error. */
-static void tell(const struct counters_folder *folder, double seconds, struct stats_file *file)
+static void tell(const struct counters_folder *folder, double seconds, struct output *file)
 {
     struct counters_file *files = NULL;
     size_t nr = 0;
@@ -61,7 +62,7 @@ static void tell(const struct counters_folder *folder, double seconds, struct st
     } else if (!err) {
         stats_print(files, nr, seconds, stderr);
     } else if (file) {
-        stats_file_drop(file);
+        output_drop(file);
     }
     if (err) {
         fprintf(stderr, PROGRAM ": no statistics%s%s: %s\n", file ? " in " : "", file ? file->path : "",
@@ -71,7 +72,7 @@ static void tell(const struct counters_folder *folder, double seconds, struct st
 }
 
 /* Runs the command as a child, and prints the summary when it has ended. */
-static int execute_and_tell(char **command, struct stats_file *file)
+static int execute_and_tell(char **command, struct output *file)
 {
     struct counters_folder folder = { .lock = -1 };
     uint64_t began = now_ns();
@@ -80,7 +81,7 @@ static int execute_and_tell(char **command, struct stats_file *file)
     if (err) {
         fprintf(stderr, PROGRAM ": no statistics: no folder for them: %s\n", strerror(-err));
         if (file) {
-            stats_file_drop(file);
+            output_drop(file);
         }
         return execute(command);
     }
@@ -89,7 +90,7 @@ static int execute_and_tell(char **command, struct stats_file *file)
         child_wait(CHILD_FOR_EVER, &status);
         tell(&folder, (now_ns() - began) / 1e9, file);
     } else if (file) {
-        stats_file_drop(file);
+        output_drop(file);
     }
     counters_folder_remove(&folder);
     return err ? run_failed(command[0], -err) : child_end_as(status);
@@ -120,7 +121,7 @@ int run_main(int argc, char **argv)
         { "verbose", OPTION_FLAG, .to = &request.verbose },
         { 0 },
     };
-    struct stats_file file;
+    struct output file;
     int status = read_options("run", run_help, options, argc, argv), err;
 
     if (status == GO_ON && request.backend) {
@@ -136,7 +137,7 @@ int run_main(int argc, char **argv)
         return usage_error("run", "--stats= needs the name of a file");
     }
     /* If the file cannot be written, the user should learn it before the command has run for hours. */
-    err = request.stats_path ? stats_file_open(&file, request.stats_path) : 0;
+    err = request.stats_path ? output_open(&file, request.stats_path) : 0;
     if (err) {
         fprintf(stderr, PROGRAM ": cannot write statistics to '%s': %s\n", request.stats_path,
                 strerror(-err));

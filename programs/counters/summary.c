@@ -4,7 +4,6 @@
  * --stats, and the parts of it that top and record share.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "../common/json.h"
 #include "../common/options.h"
+#include "../common/output.h"
 #include "summary.h"
 #include "writewatch.h"
 
@@ -212,30 +212,12 @@ struct json_object *sample_json(const struct sample *sample)
     return object;
 }
 
-int stats_file_open(struct stats_file *file, const char *path)
+static int write_object(struct output *file, struct json_object *object)
 {
-    file->path = path;
-    file->is_new = access(path, F_OK) != 0;
-    file->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    return file->fd < 0 ? -errno : 0;
-}
-
-void stats_file_drop(struct stats_file *file)
-{
-    close(file->fd);
-    if (file->is_new) {
-        unlink(file->path);
-    }
-}
-
-/* Only a regular file has a length. */
-static int write_object(struct stats_file *file, struct json_object *object)
-{
-    int err = 0;
+    int err = output_empty(file);
 
     errno = 0;
-    if ((ftruncate(file->fd, 0) && errno != EINVAL) ||
-        json_object_to_fd(file->fd, object, JSON_C_TO_STRING_PRETTY)) {
+    if (!err && json_object_to_fd(file->fd, object, JSON_C_TO_STRING_PRETTY)) {
         err = errno ? -errno : -EIO;
     }
     if (close(file->fd) && !err) {
@@ -244,7 +226,7 @@ static int write_object(struct stats_file *file, struct json_object *object)
     return err;
 }
 
-int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file)
+int stats_write(const struct counters_file *files, size_t nr, double seconds, struct output *file)
 {
     struct json_object *object = json_object_new_object(), *processes = json_object_new_array();
     struct sample *sample = malloc(sizeof(*sample));

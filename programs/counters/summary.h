@@ -3,12 +3,12 @@
 #ifndef WW_PROGRAMS_STATS_H
 #define WW_PROGRAMS_STATS_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "counters.h"
 
 struct json_object;
+struct output;
 
 /* Windows' names, by enum counters_call. */
 extern const char *const call_names[COUNTERS_NR_CALLS];
@@ -26,21 +26,8 @@ uint64_t query_time_ns(const struct sample *before, const struct sample *now);
 /* Prints the summary of a command that ran so long. */
 void stats_print(const struct counters_file *files, size_t nr, double seconds, FILE *out);
 
-/* The file of run --stats=FILE, which is opened before the command runs and written after it. */
-struct stats_file {
-    const char *path;
-    int fd;
-    bool is_new;
-};
-
-/* Leaves the content of an existing file as it is. 0 or a negative errno. */
-int stats_file_open(struct stats_file *file, const char *path);
-
-/* Closes the file without writing, and removes it if it is new. */
-void stats_file_drop(struct stats_file *file);
-
 /* Writes the same summary as JSON (writewatch-json(5)), and closes the file. 0 or a negative errno. */
-int stats_write(const struct counters_file *files, size_t nr, double seconds, struct stats_file *file);
+int stats_write(const struct counters_file *files, size_t nr, double seconds, struct output *file);
 
 /* One process, and one region with its parts under this name, as JSON. */
 struct json_object *sample_json(const struct sample *sample);

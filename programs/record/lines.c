@@ -4,21 +4,24 @@
  * full.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lines.h"
 
 int lines_open(struct lines *lines, const char *path)
 {
-    *lines = (struct lines){ .path = path };
-    lines->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return lines->fd < 0 ? -errno : 0;
+    int err;
+
+    *lines = (struct lines){ .len = 0 };
+    err = output_open(&lines->file, path);
+    if (!err) {
+        err = output_empty(&lines->file);
+    }
+    return err;
 }
 
 /* If a line does not fit, removes its beginning again. */
@@ -27,7 +30,7 @@ static void write_whole(struct lines *lines, const char *line, size_t len)
     size_t done = 0;
 
     while (!lines->err && done < len) {
-        ssize_t nr = write(lines->fd, line + done, len - done);
+        ssize_t nr = write(lines->file.fd, line + done, len - done);
 
         if (nr >= 0) {
             done += nr;
@@ -37,7 +40,7 @@ static void write_whole(struct lines *lines, const char *line, size_t len)
     }
     if (!lines->err) {
         lines->len += len;
-    } else if (ftruncate(lines->fd, lines->len)) {
+    } else if (ftruncate(lines->file.fd, lines->len)) {
         /* lines->err says that the file is not whole. */
     }
 }
@@ -57,28 +60,17 @@ void lines_write(struct lines *lines, struct json_object *object)
     json_object_put(object);
 }
 
-static void remove_file(const char *path)
-{
-    struct stat stat;
-
-    if (!lstat(path, &stat) && S_ISREG(stat.st_mode)) {
-        unlink(path);
-    }
-}
-
 int lines_close(struct lines *lines)
 {
-    if (close(lines->fd) && !lines->err) {
-        lines->err = -errno;
-    }
     if (!lines->len) {
-        remove_file(lines->path);
+        output_drop(&lines->file);
+    } else if (close(lines->file.fd) && !lines->err) {
+        lines->err = -errno;
     }
     return lines->err;
 }
 
 void lines_drop(struct lines *lines)
 {
-    close(lines->fd);
-    remove_file(lines->path);
+    output_drop(&lines->file);
 }

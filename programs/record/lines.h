@@ -5,11 +5,12 @@
 
 #include <sys/types.h>
 
+#include "../common/output.h"
+
 struct json_object;
 
 struct lines {
-    const char *path;
-    int fd;
+    struct output file;
     off_t len; /* of whole lines */
     int err;   /* the first error; nothing is written after it */
 };
@@ -20,10 +21,10 @@ int lines_open(struct lines *lines, const char *path);
 /* Writes an object as a line, and frees it. */
 void lines_write(struct lines *lines, struct json_object *object);
 
-/* Returns the first error. Removes a file without a line, but not a device. */
+/* Returns the first error. Removes a new file without a line. */
 int lines_close(struct lines *lines);
 
-/* Closes and removes the file. */
+/* Closes the file, and removes it if it is new. */
 void lines_drop(struct lines *lines);
 
 #endif

@@ -213,7 +213,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 int __wrap_lines_open(struct lines *lines, const char *path)
 {
     must(!came.opened && !strcmp(args[1], "record") && is_value(path), "record to '%s'", path);
-    lines->path = path;
+    lines->file.path = path;
     came.opened = true;
     return -EROFS;
 }

@@ -70,6 +70,22 @@ expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/stats" -- /n
 [ "$(cat "$here/stats")" = 'as it was' ] || fail "a command that did not run changed the file"
 expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/new" -- /no/such/program
 [ ! -e "$here/new" ] || fail "a command that did not run left an empty file"
+# A symbolic link stays as it is: one to a file, and one to a file that does not exist.
+ln -s target "$here/link"
+ln -s nowhere "$here/dangling"
+for link in link dangling; do
+    echo 'as it was' >"$here/target"
+    expect 127 "cannot run '/no/such/program'" "$ww" run --stats="$here/$link" -- /no/such/program
+    [ -L "$here/$link" ] && [ ! -e "$here/nowhere" ] && [ "$(cat "$here/target")" = 'as it was' ] ||
+        fail "--stats=$link: a command that did not run left: $(ls -l "$here")"
+    expect 127 "cannot run '/no/such/program'" "$ww" record --output="$here/$link" -- /no/such/program
+    [ -L "$here/$link" ] && [ ! -e "$here/nowhere" ] && [ -e "$here/target" ] ||
+        fail "record --output=$link: a command that did not run left: $(ls -l "$here")"
+done
+# A record takes the place of what is in a file, and does not remove a file that it has not made.
+expect 127 "cannot run '/no/such/program'" "$ww" record --output="$here/target" -- /no/such/program
+[ -e "$here/target" ] || fail "a command that did not run removed the file of a record"
+expect 0 '"processes"' sh -c "'$ww' run --stats='$here/dangling' -- true && cat '$here/nowhere'"
 # A pipe, and a file that can be opened but not written.
 expect 0 '"processes"' sh -c "'$ww' run --stats=/dev/stdout -- true | cat"
 expect 3 '^writewatch: no statistics in /dev/full: No space left' "$ww" run --stats=/dev/full -- sh -c 'exit 3'
