@@ -100,6 +100,7 @@ static int run_job(const struct job *job, struct bench_report *report)
         snprintf(report->message, sizeof(report->message), "no pipe: %s", strerror(errno));
         return BENCH_UNABLE;
     }
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored, waitpid() fails */
     fflush(NULL);
     pid = fork();
     if (!pid) {

@@ -38,6 +38,7 @@ static int run_inside(FILE *script, const char *folder)
     int status = 0, err;
     pid_t pid;
 
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored, waitpid() fails */
     sigaction(SIGINT, &ignore, &before);
     pid = fork();
     if (!pid) {

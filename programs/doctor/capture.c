@@ -76,6 +76,7 @@ int capture(char *const command[], unsigned int seconds, char *ret, size_t size)
     pid_t pid;
 
     ret[0] = '\0';
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored, waitpid() fails */
     if (pipe2(ends, O_CLOEXEC)) {
         return -errno;
     }

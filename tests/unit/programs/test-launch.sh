@@ -77,6 +77,22 @@ if env --ignore-signal=CHLD --block-signal=TERM true 2>/dev/null; then
     done
     through=
 
+    # Subcommands learn how their programs ended also where SIGCHLD is ignored.
+    printf '#!/bin/sh\necho wine-1.0\n' >"$here/wine"
+    chmod 755 "$here/wine"
+    expect 1 'wine-1.0' env --ignore-signal=CHLD "$ww" doctor --wine="$here/wine"
+    ! echo "$out" | grep 'could not be made\|exit code [1-9]' || fail "doctor where SIGCHLD is ignored: programs failed"
+    if command -v gnuplot >/dev/null; then
+        cat >"$here/drawn" <<'END'
+{"record":"writewatch","format":1,"version":"0.2.0","parts":64}
+{"pid":5,"name":"x","backend":"uffd","page_size":4096}
+{"pid":5,"t":0.1,"seconds":0.1,"gets":1,"resets":0,"pages":3,"time_ns":9,"watched_bytes":65536,"regions":[]}
+{"pid":5,"t":0.2,"seconds":0.1,"gets":1,"resets":0,"pages":4,"time_ns":9,"watched_bytes":65536,"regions":[]}
+END
+        expect 0 '/pages.svg$' env --ignore-signal=CHLD "$ww" plot --output="$here/pictures" "$here/drawn"
+    else
+        missing "plot where SIGCHLD is ignored: gnuplot is not installed"
+    fi
 else
     missing "ignored and blocked signals: env(1) sets none"
 fi
