@@ -22,7 +22,7 @@ const char run_help[] =
     "usage: writewatch run [OPTION...] [--] COMMAND [ARG...]\n"
     "\n"
     "Runs COMMAND with the writewatch preload, which gives programs under Wine write\n"
-    "watches that the kernel tracks. Other programs do not notice it.\n"
+    "watches that the kernel tracks. In other programs it does nothing.\n"
     "\n"
     "  --backend=NAME  uses this backend only (default: uffd; where it does not work,\n"
     "                  Wine's own write watches stay)\n"
