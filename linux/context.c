@@ -156,16 +156,6 @@ WW_API const char *ww_version(void)
     return PACKAGE_VERSION;
 }
 
-int ww_enter(const struct ww_context *ctx, struct ww_signals *ret_saved)
-{
-    ww_block_signals(ret_saved);
-    if (ww_is_alive(ctx)) {
-        return 0;
-    }
-    ww_restore_signals(ret_saved);
-    return -ECHILD;
-}
-
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret)
 {
     uintptr_t start = (uintptr_t)addr, mask = ww_page_size() - 1;

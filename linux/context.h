@@ -64,7 +64,15 @@ static inline bool ww_is_alive(const struct ww_context *ctx)
 
 /* Blocks signals and begins a call that takes locks. 0, or -ECHILD with signals as they were: a handler may
  * have forked until now. ww_restore_signals() ends the call. */
-int ww_enter(const struct ww_context *ctx, struct ww_signals *ret_saved);
+static inline int ww_enter(const struct ww_context *ctx, struct ww_signals *ret_saved)
+{
+    ww_block_signals(ret_saved);
+    if (ww_is_alive(ctx)) {
+        return 0;
+    }
+    ww_restore_signals(ret_saved);
+    return -ECHILD;
+}
 
 /* A range of whole pages, as watch and unwatch take it. 0, -EINVAL, -ECHILD. */
 int ww_range_exact(const struct ww_context *ctx, const void *addr, size_t len, struct ww_range *ret);
