@@ -42,8 +42,8 @@ struct ww_prot_map {
     bool orphaned;     /* refused, and its region has ended */
 };
 
-/* The protection of an armed page. */
-#define WW_ARMED(prot) ((prot) & ~PROT_WRITE)
+/* The protection of an armed page. The processor lets programs read what they may write. */
+#define WW_ARMED(prot) ((prot) & PROT_WRITE ? ((prot) & ~PROT_WRITE) | PROT_READ : (prot))
 
 static inline size_t ww_prot_index(const struct ww_prot_pages *pages, uintptr_t addr)
 {

@@ -87,7 +87,7 @@ int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
         for (; pos < mapping.end && pos < end; pos += ww_page_size()) {
             size_t page = ww_prot_index(pages, pos);
 
-            if (mapping.prot != (pages->prot[page] & ~PROT_WRITE)) {
+            if (mapping.prot != WW_ARMED(pages->prot[page])) {
                 pages->prot[page] = mapping.prot;
             }
             if (mapping.prot & PROT_WRITE) {

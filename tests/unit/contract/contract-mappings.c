@@ -241,6 +241,26 @@ START_TEST(memory_that_is_protected_when_it_is_watched)
 }
 END_TEST
 
+/* Where the processor lets programs read what they may write, it still does. */
+START_TEST(memory_that_may_only_be_written_can_still_be_read)
+{
+    char *base = mmap(NULL, 8 * page_size(), PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    ck_assert_ptr_ne(base, MAP_FAILED);
+    ck_assert_int_eq(read_page(base, 1), 0);
+    ck_assert_int_eq(ww_watch(ctx, base, 8 * page_size(), 0), 0);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(read_page(base, 1), 0);
+        write_map(base, "..#..#..");
+        expect_map(ctx, base, "..#..#..");
+        ck_assert_int_eq(ww_protect(ctx, base, 4 * page_size(), PROT_WRITE), 0);
+        expect_map(ctx, base, "..#..#..");
+        ck_assert_int_ne(read_page(base, 2), 0);
+        reset_pages(base, 8);
+    }
+}
+END_TEST
+
 /* ---- behind our back ---- */
 
 /* Resets the range; with @all, writes every page first: the library may scan a range differently if all its
@@ -391,6 +411,7 @@ void add_mapping_cases(Suite *suite)
     tcase_add_test(tcase, mprotect_changes_no_answer);
     tcase_add_test(tcase, a_forbidden_write_faults_and_marks_nothing);
     tcase_add_loop_test(tcase, memory_that_is_protected_when_it_is_watched, 0, 2);
+    tcase_add_test(tcase, memory_that_may_only_be_written_can_still_be_read);
     tcase_add_loop_test(tcase, a_replaced_mapping_is_noticed, 0, 2 * NR_PARTS);
     tcase_add_loop_test(tcase, a_replaced_mapping_is_noticed_by_every_call, 0, 10);
     tcase_add_loop_test(tcase, a_hole_leaves_the_rest_exact, 0, 2);
