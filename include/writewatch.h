@@ -281,8 +281,7 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * error came later; or -EEXIST (the first page exists); -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages);
  * -EINVAL (not aligned, empty, wraps around, NULL, or memory that cannot be filled); -ENOENT (not within
  * one region, or its mapping was replaced); -EFAULT (@src cannot be read); -EBADF (the program has closed
- * a descriptor of the library's); -EIO (the mprotect backend cannot look or write there); -ENOMEM;
- * -ECHILD. Takes about twice as long for a page as the first write to it would.
+ * a descriptor of the library's); -ENOMEM; -ECHILD. Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
 

@@ -20,14 +20,16 @@ static int discard_range(struct ww_context *ctx, struct ww_region *region, uintp
     ww_epoch_end(&ctx->epochs, region);
     ww_page_set_remove(&region->reported, start, end);
     err = ww_backend_discard(region, start, end);
-    if (!err) {
+    if (!err && region->tracker != &ctx->fallback) {
         err = ww_demand_rearm(&ctx->demand, region, start, end);
     }
     if (err) {
         ww_page_set_add(&region->latch, start, end);
-        return ww_failover_hand_over(ctx, region) ? 0 : err;
+        if (ww_failover_hand_over(ctx, region)) {
+            return 0;
+        }
     }
-    return 0;
+    return err == -EAGAIN ? -ENOMEM : err; /* no thread could be made */
 }
 
 /* ---- of a region that is held ---- */

@@ -67,6 +67,8 @@ static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, 
     nr = ww_backend_fill(hold.region, piece->start, content, piece->end - piece->start);
     if (nr == -EFAULT || nr == -EIO) {
         nr = -EINVAL; /* the content is ours, so it is the memory that cannot be filled */
+    } else if (nr == -ENOTTY) {
+        nr = -EBADF; /* the number of our descriptor is another file's */
     }
     if (nr > 0 && !hold.region->markers) {
         /* The page holds data. If it is a zero page one day, somebody wrote zeros. */

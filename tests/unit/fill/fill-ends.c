@@ -519,6 +519,38 @@ START_TEST(a_closed_userfaultfd_harms_nobody)
 }
 END_TEST
 
+/* The number of the userfaultfd is another file's. */
+START_TEST(a_fill_without_a_descriptor_says_so)
+{
+    char *base = watch_pages(2), *image = map_image(SEED, 1);
+    int nr = close_all("[userfaultfd]");
+    ssize_t filled;
+
+    for (int i = 0; i < nr; i++) {
+        ck_assert_int_ge(open("/dev/null", O_RDWR | O_CLOEXEC), 0);
+    }
+    filled = ww_fill(ctx, base, image, page_size());
+    ck_assert_msg(filled == (ssize_t)page_size() || filled == -EBADF || filled == -EOPNOTSUPP, "%zd", filled);
+}
+END_TEST
+
+/* Nothing tracks the range any more, and all of it counts as written: a discard has nothing to do. */
+START_TEST(a_discard_after_the_end_of_all_tracking_succeeds)
+{
+    char *base = demand_pages(6, false);
+    void *pages[8];
+
+    ck_assert(has_image(base, SEED, 0));
+    close_all("[userfaultfd]");
+    close_all("/pagemap");
+    ck_assert(deny_call(SYS_ioctl, 0, 0, EPERM, SECCOMP_FILTER_FLAG_TSYNC));
+    usleep(300000);
+    ck_assert_int_eq(ww_get_pages(ctx, base, 6 * page_size(), WW_GET_RESET, pages, 8), 6);
+    ck_assert_int_eq(ww_discard(ctx, base, 6 * page_size()), 0);
+    ck_assert_int_eq(ww_count(ctx, base, 6 * page_size()), 6);
+}
+END_TEST
+
 void add_demand_end_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "on demand, beginning and end");
@@ -536,4 +568,6 @@ void add_demand_end_cases(Suite *suite)
     tcase_add_test(tcase, exit_waits_for_nobody);
     tcase_add_test(tcase, a_failing_tracker_still_serves);
     tcase_add_test(tcase, a_closed_userfaultfd_harms_nobody);
+    tcase_add_test(tcase, a_fill_without_a_descriptor_says_so);
+    tcase_add_test(tcase, a_discard_after_the_end_of_all_tracking_succeeds);
 }
