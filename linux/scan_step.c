@@ -146,21 +146,27 @@ static void set_extent(const struct ww_region *region, struct ww_scan *scan)
  * would have to go into the latch, where it outlives its page. The kernel does not know
  * that latched pages take room as well. So where there are any, one step covers
  * no more pages than there is room, or a gap without latched pages, or part
- * of a latched run, all of which is dirty anyway.
+ * of a latched run, all of which is dirty anyway. Nor does it know which zero pages count: one run of them
+ * may come apart into every other page.
  */
 static void limit_to_room(struct ww_context *ctx, const struct ww_region *region, struct ww_scan *scan)
 {
     size_t room = scan->max_pages < scan->max_runs ? scan->max_pages : scan->max_runs;
+    size_t nr_pages = (scan->end - scan->start) >> ww_page_shift;
+    size_t most = nr_pages < scan->max_pages ? nr_pages : scan->max_pages;
     uintptr_t start = scan->start, end = scan->end, latched, latched_end, covered;
 
     if (room > WW_OUT_LEN) {
         room = WW_OUT_LEN;
     }
-    covered = (end - start) >> ww_page_shift > room ? start + ((uintptr_t)room << ww_page_shift) : end;
+    /* For a moment only this step knows of the surplus. */
+    if (!scan->dense && most / 2 >= room) {
+        ww_epoch_end(&ctx->epochs, region);
+    }
+    covered = nr_pages > room ? start + ((uintptr_t)room << ww_page_shift) : end;
     if (!ww_page_set_next(&region->latch, start, end, &latched, &latched_end)) {
         return;
     }
-    /* For a moment only this step knows of the surplus. */
     ww_epoch_end(&ctx->epochs, region);
     if (latched > start) {
         scan->end = latched > covered ? latched : covered;
