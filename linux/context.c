@@ -111,17 +111,25 @@ static void end_demand(struct ww_context *ctx)
     ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
 }
 
+/* In a child of fork a thread of the parent may have been changing it. Then nobody may walk it. */
+static bool is_table_whole(struct ww_context *ctx)
+{
+    return ww_is_alive(ctx) || !pthread_rwlock_tryrdlock(&ctx->table_lock);
+}
+
 WW_API void ww_close(struct ww_context *ctx)
 {
     struct ww_region *region;
     struct ww_signals saved;
+    bool is_whole;
 
     if (!ctx) {
         return;
     }
     end_demand(ctx);
     ww_block_signals(&saved);
-    while ((region = RB_ROOT(&ctx->regions))) {
+    is_whole = is_table_whole(ctx);
+    while (is_whole && (region = RB_ROOT(&ctx->regions))) {
         bool alive = ww_is_alive(ctx);
 
         if (!alive) {

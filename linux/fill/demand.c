@@ -45,9 +45,13 @@ void ww_demand_destroy(struct ww_demand *demand)
 {
     struct ww_provider *provider;
 
-    while ((provider = RB_ROOT(&demand->providers))) {
-        RB_REMOVE(ww_provider_tree, &demand->providers, provider);
-        ww_heap_free(provider);
+    /* In a child of fork a thread of the parent may have been changing the tree. */
+    if (!pthread_mutex_trylock(&demand->lock)) {
+        while ((provider = RB_ROOT(&demand->providers))) {
+            RB_REMOVE(ww_provider_tree, &demand->providers, provider);
+            ww_heap_free(provider);
+        }
+        pthread_mutex_unlock(&demand->lock);
     }
     pthread_mutex_destroy(&demand->lock);
 }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "backends.h"
+#include "context.h"
 
 #define NR 8
 
@@ -138,6 +139,27 @@ START_TEST(a_fork_in_the_middle_of_a_call_changes_nothing_here)
 }
 END_TEST
 
+/* Another thread is in the middle of a change of the table at the fork, and has left it half changed in the child. */
+START_TEST(a_child_closes_a_table_that_was_changing)
+{
+    int status;
+
+    pthread_rwlock_wrlock(&ctx->table_lock);
+    pthread_mutex_lock(&ctx->demand.lock);
+    child = fork();
+    if (!child) {
+        RB_ROOT(&ctx->regions) = (struct ww_region *)8;
+        RB_ROOT(&ctx->demand.providers) = (struct ww_provider *)8;
+        ww_close(ctx);
+        _exit(0);
+    }
+    pthread_mutex_unlock(&ctx->demand.lock);
+    pthread_rwlock_unlock(&ctx->table_lock);
+    waitpid(child, &status, 0);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* ---- cancellation ---- */
 
 static void *make_call(void *arg)
@@ -175,6 +197,7 @@ static int run(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, close_context);
     tcase_add_loop_test(tcase, a_fork_in_the_middle_of_a_call_changes_nothing_here, 0, NR_CALLS);
+    tcase_add_test(tcase, a_child_closes_a_table_that_was_changing);
     tcase_add_loop_test(tcase, a_cancelled_call_leaves_no_lock_behind, 0, NR_CALLS);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
