@@ -37,14 +37,14 @@ static inline bool region_is_exact(const struct model *model)
 }
 
 /* Whether ww_fill() may have failed with @err: after faults the memory may not be tracked at the moment, may
- * be armed with markers because the library could not look at its mapping, or may be tracked by a backend
- * without WW_CAP_FILL. */
+ * have huge pages, which bring in neighbours, may be armed with markers because the library could not look at
+ * its mapping, or may be tracked by a backend without WW_CAP_FILL. */
 static inline bool cannot_fill(const struct model *model, size_t page, int err)
 {
     const struct ww_region *region = region_of(model);
 
     return (model->unsure[page] && (err == -ENOENT || err == -EOPNOTSUPP)) ||
-           (err == -EINVAL && region->markers) ||
+           (model->unsure[page] && model->faults && err == -EEXIST) || (err == -EINVAL && region->markers) ||
            (err == -EOPNOTSUPP && !(region->tracker->caps & WW_CAP_FILL));
 }
 
