@@ -53,8 +53,8 @@ if OLD_GLIBC
 noinst_LTLIBRARIES += libglibc.la
 libglibc_la_SOURCES = dlls/ntdll/glibc.S
 PRELOAD_LIBS += libglibc.la
-GLIBC_WRAPPED = __dprintf_chk __register_atfork __snprintf_chk fstat secure_getenv pthread_attr_setstack pthread_create pthread_detach pthread_join pthread_once \
-	pthread_rwlock_destroy pthread_rwlock_init pthread_rwlock_rdlock pthread_rwlock_unlock pthread_rwlock_wrlock \
+GLIBC_WRAPPED = __dprintf_chk __register_atfork __snprintf_chk fstat secure_getenv pthread_attr_setstack pthread_create pthread_detach pthread_join pthread_mutex_trylock pthread_once \
+	pthread_rwlock_destroy pthread_rwlock_init pthread_rwlock_rdlock pthread_rwlock_tryrdlock pthread_rwlock_unlock pthread_rwlock_wrlock \
 	pthread_rwlockattr_destroy pthread_rwlockattr_init pthread_rwlockattr_setkind_np pthread_sigmask
 PRELOAD_LDFLAGS += $(GLIBC_WRAPPED:%=-Wl,--wrap=%) $(OLD_GLIBC_LDFLAGS)
 endif
