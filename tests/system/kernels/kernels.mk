@@ -24,7 +24,6 @@ KERNEL_TESTS_ONCE = \
 	tests/unit/kernel/test-maps \
 	tests/unit/kernel32/test-win32 \
 	tests/unit/ntdll/test-nt \
-	tests/unit/ntdll/test-remote \
 	tests/unit/process/test-heap \
 	tests/unit/process/test-lock
 KERNEL_TESTS_BARRED = tests/unit/contract/test-contract tests/unit/pagemap/test-pagemap

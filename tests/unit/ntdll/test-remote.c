@@ -64,7 +64,7 @@ static char *addr_of(size_t page)
     return base + page * NT_PAGE_SIZE;
 }
 
-/* This program stands for ntdll.so: it imports the same functions. */
+/* This program stands for ntdll.so: it imports the same functions, so it cannot be static. */
 static void setup(void)
 {
     void **slots[REMOTE_NR_IMPORTS], *values[REMOTE_NR_IMPORTS];
@@ -75,7 +75,7 @@ static void setup(void)
     nt = (struct nt){
         .is_free = is_free, .drain = remote_drain, .set_own = remote_set_own, .after_watch = filter_remove
     };
-    ck_assert_int_eq(ww_open(&nt.ctx, NULL), 0);
+    ck_assert_int_eq(ww_open(&nt.ctx, "uffd"), 0);
     ck_assert_int_eq(elf_find_object((const void *)setup, &self), 0);
     ck_assert_msg(!remote_prepare(&self, nt.ctx, slots, values, &import), "%s", import);
     peer_munmap = (__typeof__(peer_munmap))values[1];
@@ -89,11 +89,6 @@ static void setup(void)
 static void teardown(void)
 {
     ww_close(nt.ctx);
-}
-
-static bool reports_exactly(void)
-{
-    return ww_backend_caps(nt.ctx) & WW_CAP_EXACT;
 }
 
 static void write_pages(const char *map)
@@ -214,7 +209,7 @@ START_TEST(a_full_queue_loses_nothing)
     expect("??#?#???");
     ck_assert_int_eq(ww_reset(nt.ctx, base, NR * NT_PAGE_SIZE), 0);
     write_pages(".#......");
-    expect(reports_exactly() ? ".#......" : "?#??????");
+    expect(".#......");
 }
 END_TEST
 
@@ -242,7 +237,13 @@ int main(void)
 {
     Suite *suite = suite_create("remote");
     TCase *tcase = tcase_create("queue");
+    struct ww_context *ctx;
 
+    if (ww_open(&ctx, "uffd")) {
+        printf("SKIP: uffd does not work here, and the preload takes no other backend by itself\n");
+        return EXIT_SKIPPED;
+    }
+    ww_close(ctx);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, what_a_peer_protects_is_kept_when_it_is_dropped, 0, 4);
     tcase_add_loop_test(tcase, a_drain_in_the_middle_of_a_drop_loses_nothing, 0, 2);
