@@ -299,18 +299,32 @@ static int install_content(struct ww_pager *pager, uint64_t id, uintptr_t start,
     return err;
 }
 
-/* Poisons a page. It looks written for a moment, which no scan may see: so the region's lock is taken, and
- * it comes before ours. */
+/* Holds the region at @addr too, whose lock comes before ours. 0 or -ENOENT, both with our lock. */
+static int hold_region(struct ww_demand *demand, uintptr_t addr, struct ww_hold *hold)
+{
+    int err;
+
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
+    err = ww_hold_to_change_at(demand->ctx, addr, hold);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+    return err;
+}
+
+static void end_hold(struct ww_demand *demand, struct ww_hold *hold)
+{
+    ww_unlock(&demand->lock, WW_RANK_DEMAND);
+    ww_hold_end(hold);
+    ww_lock(&demand->lock, WW_RANK_DEMAND);
+}
+
+/* Poisons a page. It looks written for a moment, which no scan may see: so the region is held. */
 static void poison_page(struct ww_pager *pager, uint64_t id, uintptr_t addr)
 {
     struct ww_demand *demand = pager->demand;
     const struct ww_provider *provider;
     struct ww_hold hold;
-    int err;
+    int err = hold_region(demand, addr, &hold);
 
-    ww_unlock(&demand->lock, WW_RANK_DEMAND);
-    err = ww_hold_to_change_at(demand->ctx, addr, &hold);
-    ww_lock(&demand->lock, WW_RANK_DEMAND);
     provider = first_provider_past(demand, addr);
     if (!err && provider && provider->range.start <= addr && provider->id == id) {
         if (pager->ops->poison(pager, addr)) {
@@ -320,9 +334,7 @@ static void poison_page(struct ww_pager *pager, uint64_t id, uintptr_t addr)
         put_zeros(pager, addr, addr + ww_page_size());
     }
     if (!err) {
-        ww_unlock(&demand->lock, WW_RANK_DEMAND);
-        ww_hold_end(&hold);
-        ww_lock(&demand->lock, WW_RANK_DEMAND);
+        end_hold(demand, &hold);
     }
 }
 
@@ -356,7 +368,7 @@ static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uin
 /*
  * Lets the threads go on that wait where no provider is (any more). If a region here was on demand, its pages
  * may be armed for missing faults still, and get zeros. Otherwise the fault is an old one: its range was
- * unwatched after it was read, and may be somebody else's by now. The region's lock comes before ours.
+ * unwatched after it was read, and may be somebody else's by now.
  */
 static void serve_orphans(struct ww_pager *pager, uintptr_t start, uintptr_t end)
 {
@@ -365,11 +377,8 @@ static void serve_orphans(struct ww_pager *pager, uintptr_t start, uintptr_t end
     for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
         const struct ww_provider *provider;
         struct ww_hold hold;
-        int err;
+        int err = hold_region(demand, pos, &hold);
 
-        ww_unlock(&demand->lock, WW_RANK_DEMAND);
-        err = ww_hold_to_change_at(demand->ctx, pos, &hold);
-        ww_lock(&demand->lock, WW_RANK_DEMAND);
         provider = first_provider_past(demand, pos);
         if (err || !hold.region->on_demand || (provider && provider->range.start <= pos)) {
             pager->ops->wake(pager, pos, pos + ww_page_size());
@@ -377,9 +386,7 @@ static void serve_orphans(struct ww_pager *pager, uintptr_t start, uintptr_t end
             put_zeros(pager, pos, pos + ww_page_size());
         }
         if (!err) {
-            ww_unlock(&demand->lock, WW_RANK_DEMAND);
-            ww_hold_end(&hold);
-            ww_lock(&demand->lock, WW_RANK_DEMAND);
+            end_hold(demand, &hold);
         }
     }
 }

@@ -181,3 +181,19 @@ void ww_fd_close(struct ww_fd *fd)
     }
     fd->fd = -1;
 }
+
+bool ww_fd_replace(int fd, struct ww_fd *ret_other)
+{
+    int other = eventfd(0, EFD_CLOEXEC);
+    bool replaced = dup3(other, fd, O_CLOEXEC) >= 0;
+
+    if (replaced) {
+        ww_fd_init(ret_other, fd);
+    } else {
+        close(fd);
+    }
+    if (other >= 0) {
+        close(other);
+    }
+    return replaced;
+}

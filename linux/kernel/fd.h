@@ -47,4 +47,9 @@ bool ww_fd_is_ours(const struct ww_fd *fd);
 /* Closes the descriptor if it is ours. */
 void ww_fd_close(struct ww_fd *fd);
 
+/* Closes the file of a descriptor whose number other threads go on to use. Another file of ours takes the
+ * number, so that they use no foreign file by it: true, and *@ret_other is that. False: there is none, and
+ * the number is free. */
+bool ww_fd_replace(int fd, struct ww_fd *ret_other);
+
 #endif

@@ -11,6 +11,8 @@ fail() {
     failed=1
 }
 
+missing() { echo "not tried: $*"; }
+
 # expect CODE PATTERN COMMAND...: COMMAND must end with CODE and print a line that matches PATTERN. $out is its output.
 expect() {
     code=$1 pattern=$2

@@ -9,11 +9,9 @@
  * could reuse.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -37,10 +35,10 @@ struct uffd_pager {
 };
 
 /* A sandbox that came later may deny this. Then only the end of the descriptor wakes anybody. */
-static void wake(struct ww_pager *base, uintptr_t start, size_t len)
+static void wake(struct ww_pager *base, uintptr_t start, uintptr_t end)
 {
     struct uffd_pager *pager = (struct uffd_pager *)base;
-    struct uffdio_range range = { .start = start, .len = len };
+    struct uffdio_range range = { .start = start, .len = end - start };
 
     pager->refused |= ioctl(pager->uffd->fd, UFFDIO_WAKE, &range) && errno != ENOENT && errno != ESRCH;
 }
@@ -142,10 +140,10 @@ static int serve_install(struct ww_pager *pager, uintptr_t start, const void *co
         ssize_t nr = ww_uffd_copy(uffd, start + done, (const char *)content + done, len - done);
 
         if (nr == -EEXIST) {
-            wake(pager, start + done, page);
+            wake(pager, start + done, start + done + page);
             nr = page;
         } else if (nr == -ENOENT || nr == -ESRCH) {
-            wake(pager, start + done, len - done);
+            wake(pager, start + done, start + len);
             nr = len - done;
         } else if (nr < 0) {
             return nr;
@@ -168,7 +166,7 @@ static int serve_poison(struct ww_pager *pager, uintptr_t addr)
     int err = ww_uffd_poison(uffd, addr);
 
     if (err) {
-        wake(pager, addr, ww_page_size());
+        wake(pager, addr, addr + ww_page_size());
     }
     return fails_for_good(uffd, addr, err) ? err : 0;
 }
@@ -186,19 +184,14 @@ static void serve_replace(struct ww_pager *pager, uintptr_t addr)
         mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
         close(fd);
     }
-    wake(pager, addr, page);
-}
-
-static void serve_wake(struct ww_pager *pager, uintptr_t start, uintptr_t end)
-{
-    wake(pager, start, end - start);
+    wake(pager, addr, addr + page);
 }
 
 static const struct ww_pager_ops ops = {
     .install = serve_install,
     .poison = serve_poison,
     .replace = serve_replace,
-    .wake = serve_wake,
+    .wake = wake,
 };
 
 /* The pages of the messages, ascending, each one once. Returns how many. */
@@ -275,14 +268,12 @@ static bool serve_once(struct uffd_pager *pager)
  * Lets all threads go that wait or will wait, since nobody serves them any more: missing pages become zeros,
  * and all pages count as written when the next scan finds the tracker broken. Unregisters the ranges first,
  * because a forked child may hold the descriptor, and closes the descriptor, because a sandbox may deny that.
- * Another file of ours takes the number, so that no call uses a foreign file by it.
  */
 static void give_up(struct uffd_pager *pager)
 {
     struct uffd *uffd = pager->uffd;
     struct ww_range range = { .end = 0 };
     uintptr_t page = (uintptr_t)pager->wake_page;
-    int other;
 
     if (!ww_fd_look(&uffd->opened[0])) {
         return; /* closed, so that nobody waits */
@@ -291,15 +282,7 @@ static void give_up(struct uffd_pager *pager)
         ww_uffd_unregister(uffd, range.start, range.end);
     }
     ww_uffd_unregister(uffd, page, page + ww_page_size());
-    other = eventfd(0, EFD_CLOEXEC);
-    if (dup3(other, uffd->fd, O_CLOEXEC) < 0) {
-        close(uffd->fd);
-    } else {
-        ww_fd_init(&uffd->placeholder, uffd->fd);
-    }
-    if (other >= 0) {
-        close(other);
-    }
+    ww_fd_replace(uffd->fd, &uffd->placeholder);
 }
 
 static void pager_main(void *arg)

@@ -209,11 +209,11 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     if (has_pages && ww_kernel_populates()) {
         return ww_uffd_write_protect(uffd, region, start, end);
     }
-    if (region->markers) {
+    /* Without markers, if something was written already, reads of the rest count as writes. */
+    if (region->markers || (region->tracker->no_zero_page && !has_pages)) {
         return arm_holes(uffd, region, start, end);
     }
-    /* If something was written already, reads of the rest count as writes. */
-    return region->tracker->no_zero_page && !has_pages ? arm_holes(uffd, region, start, end) : 0;
+    return 0;
 }
 
 static ssize_t uffd_fill(struct ww_region *region, uintptr_t start, const void *src, size_t len)

@@ -14,7 +14,6 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -236,12 +235,10 @@ static void handler_thread(void *arg)
 /*
  * Tries everything that may work. First it unregisters the ranges one by one, since a forked child may
  * hold the descriptor; then it closes the descriptor, since a sandbox that came later may deny the ioctl.
- * Another file of ours takes the number, so that no call uses a foreign file by it.
  */
 void ww_sync_give_up(struct ww_sync *sync)
 {
     const struct ww_sync_table *table = atomic_load(&sync->table);
-    int other;
 
     atomic_store(&sync->broken, true);
     if (!ww_sync_is_ours(sync)) {
@@ -250,15 +247,8 @@ void ww_sync_give_up(struct ww_sync *sync)
     for (size_t i = 0; i < table->nr; i++) {
         ww_sync_unregister(sync, table->entries[i].start, table->entries[i].end);
     }
-    other = eventfd(0, EFD_CLOEXEC);
-    if (dup3(other, sync->uffd, O_CLOEXEC) < 0) {
-        close(sync->uffd);
-    } else {
-        ww_fd_init(&sync->placeholder, sync->uffd);
+    if (ww_fd_replace(sync->uffd, &sync->placeholder)) {
         atomic_store(&sync->replaced, true);
-    }
-    if (other >= 0) {
-        close(other);
     }
 }
 

@@ -15,6 +15,13 @@
 /* The most probes for the borders of mappings before this reads the list of all mappings. */
 #define MAX_PROBES 256
 
+static void mark_dirty(void *arg, uintptr_t start, uintptr_t end)
+{
+    struct ww_sync_pages *pages = arg;
+
+    ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
+}
+
 /* The kind of all mappings of the range; -EINVAL if it has both. */
 static int kind_of_all(const struct ww_sync *sync, uintptr_t start, uintptr_t end)
 {
@@ -30,13 +37,6 @@ static int kind_of_all(const struct ww_sync *sync, uintptr_t start, uintptr_t en
     kind = kind_of_all(sync, start, mid);
     upper = kind < 0 ? kind : kind_of_all(sync, mid, end);
     return upper < 0 || upper == kind ? upper : -EINVAL;
-}
-
-static void mark_dirty(void *arg, uintptr_t start, uintptr_t end)
-{
-    struct ww_sync_pages *pages = arg;
-
-    ww_bits_change(pages->dirty, ww_sync_page_index(pages, start), ww_sync_page_index(pages, end), true);
 }
 
 /* The same for memory that was shared before, of which ww_sync_kind() would open pages. Nobody could tell

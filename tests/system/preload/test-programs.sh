@@ -12,8 +12,6 @@ trap 'rm -rf "$place"' EXIT
 chmod 755 "$place"
 unset WW_BACKEND WW_DEBUG WW_DISABLE LD_PRELOAD
 
-missing() { echo "not tried: $*"; }
-
 compile() { ${CC:-cc} -D_GNU_SOURCE -O1 -o "$@" 2>/dev/null; }
 
 # same COMMAND...: must print and return the same by itself, with the preload, and through `writewatch run`.

@@ -9,16 +9,7 @@
 need_program watch.exe
 need_kernel
 make_prefix
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-mkdir -m 700 "$here/runtime"
-export XDG_RUNTIME_DIR="$here/runtime"
-unset WW_STATS
-
-nothing_left() {
-    left=$(find "$here/runtime" -mindepth 1)
-    [ -z "$left" ] || fail "$1 has left $left"
-}
+. "$(dirname "$0")/../../common/runtime.sh"
 
 # number NAME FILE: prints the first number of this name in a JSON file.
 number() {

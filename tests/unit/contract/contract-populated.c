@@ -81,59 +81,6 @@ START_TEST(a_context_locks_little_of_the_programs_memory)
 }
 END_TEST
 
-enum { ANONYMOUS, ANONYMOUS_SHARED, PRIVATE_FILE, SHARED_FILE, NR_KINDS };
-
-static char *map_kind(int kind, char *base)
-{
-    int fixed = base ? MAP_FIXED : 0, fd = -1, flags = MAP_ANONYMOUS;
-    char *area;
-
-    if (kind == PRIVATE_FILE || kind == SHARED_FILE) {
-        fd = memfd_create("contract", MFD_CLOEXEC);
-        ck_assert_int_eq(ftruncate(fd, 8 * page_size()), 0);
-        flags = 0;
-    }
-    flags |= kind == ANONYMOUS || kind == PRIVATE_FILE ? MAP_PRIVATE : MAP_SHARED;
-    area = mmap(base, 8 * page_size(), PROT_READ | PROT_WRITE, flags | fixed, fd, 0);
-    ck_assert_ptr_ne(area, MAP_FAILED);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return area;
-}
-
-/* Without mlockall(), a page that exists at a discard was written after the pages were dropped, by this
- * thread or by another one that did not wait for the call. */
-START_TEST(what_is_written_before_a_discard_counts)
-{
-    int kind = _i / 2;
-    bool remap = _i % 2;
-    char *base = map_kind(kind, NULL);
-
-    if (kind == PRIVATE_FILE) {
-        NEEDS(WW_CAP_FILES);
-    } else if (kind != ANONYMOUS) {
-        NEEDS(WW_CAP_SHARED);
-    }
-    ck_assert_int_eq(ww_watch(ctx, base, 8 * page_size(), 0), 0);
-    write_map(base, "#..#....");
-    ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);
-    if (remap) {
-        map_kind(kind, base);
-    } else {
-        ck_assert_int_eq(madvise(base, 8 * page_size(), MADV_DONTNEED), 0);
-    }
-    write_map(base, "..#.....");
-    ck_assert_int_eq(ww_discard(ctx, base, 8 * page_size()), 0);
-    expect_map(ctx, base, "..#.....");
-    write_map(base, "......#.");
-    expect_map(ctx, base, "..#...#.");
-    ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);
-    write_map(base, ".##.....");
-    expect_map(ctx, base, ".##.....");
-}
-END_TEST
-
 /* ---- huge pages and merging ---- */
 
 #define HUGE_BYTES ((size_t)2 << 20)
@@ -237,7 +184,6 @@ void add_populated_cases(Suite *suite)
     tcase_add_loop_test(tcase, pages_that_the_kernel_populates_are_no_writes, 0, 6);
     tcase_add_test(tcase, a_backend_opens_in_a_process_that_locks_its_memory);
     tcase_add_test(tcase, a_context_locks_little_of_the_programs_memory);
-    tcase_add_loop_test(tcase, what_is_written_before_a_discard_counts, 0, 2 * NR_KINDS);
     tcase_add_loop_test(tcase, a_write_to_a_huge_page_marks_one_page, 0, 2);
     tcase_add_loop_test(tcase, a_huge_page_of_a_neighbour_is_no_write, 0, 3);
     tcase_add_test(tcase, watched_memory_is_neither_huge_nor_merged);

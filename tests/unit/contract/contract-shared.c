@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The contract over every kind of mapping: private anonymous memory, armed lazily and with markers, shared
- * anonymous memory, a memfd, files mapped shared and private, and hugetlb pages. Where another mapping can
+ * anonymous memory, memfds and files mapped shared and private, and hugetlb pages. Where another mapping can
  * have made a page, the first read of it through this one must not count as a write.
  */
 #include <errno.h>
@@ -23,14 +23,19 @@ enum kind {
     MEMFD,
     FILE_SHARED,
     FILE_PRIVATE,
+    MEMFD_PRIVATE,
     MIXED,
     NR_KINDS
 };
 
-static const char *const kind_names[NR_KINDS] = {
-    "private anonymous, lazy", "private anonymous, markers", "shared anonymous", "memfd", "file, shared",
-    "file, private",           "anonymous beside a file"
-};
+static const char *const kind_names[NR_KINDS] = { "private anonymous, lazy",
+                                                  "private anonymous, markers",
+                                                  "shared anonymous",
+                                                  "memfd",
+                                                  "file, shared",
+                                                  "file, private",
+                                                  "memfd, private",
+                                                  "anonymous beside a file" };
 
 struct subject {
     char *base;
@@ -85,10 +90,11 @@ static bool make_subject(enum kind kind, struct subject *ret)
         ret->base = map_fd(-1, MAP_SHARED | MAP_ANONYMOUS);
         return true;
     case MEMFD:
+    case MEMFD_PRIVATE:
         ret->fd = memfd_create("contract", MFD_CLOEXEC);
         ck_assert_int_ge(ret->fd, 0);
         ck_assert_int_eq(ftruncate(ret->fd, NR_PAGES * page_size()), 0);
-        ret->base = map_fd(ret->fd, MAP_SHARED);
+        ret->base = map_fd(ret->fd, kind == MEMFD ? MAP_SHARED : MAP_PRIVATE);
         return true;
     default:
         ret->fd = make_file();
@@ -213,6 +219,51 @@ START_TEST(memory_that_was_there_starts_clean)
     expect_map(ctx, subject.base, "........");
     write_map(subject.base, "#.#.");
     expect_map(ctx, subject.base, "#.#.....");
+    drop_subject(&subject);
+}
+END_TEST
+
+/* Puts fresh memory of the same kind in place of the subject's. */
+static void replace_subject(enum kind kind, const struct subject *subject)
+{
+    size_t len = NR_PAGES * page_size();
+    struct subject fresh;
+
+    ck_assert(make_subject(kind, &fresh));
+    ck_assert_ptr_eq(mremap(fresh.base, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, subject->base),
+                     subject->base);
+    if (fresh.fd >= 0) {
+        close(fresh.fd);
+    }
+}
+
+/* Without mlockall(), a page that exists at a discard was written after the pages were dropped, by this
+ * thread or by another one that did not wait for the call. */
+START_TEST(what_is_written_before_a_discard_counts)
+{
+    struct subject subject;
+    char *base;
+
+    /* One mapping of each; mremap() moves no more at once. */
+    if (_i / 2 == MIXED || !watch_subject(_i / 2, &subject)) {
+        return;
+    }
+    base = subject.base;
+    write_map(base, "#..#....");
+    ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);
+    if (_i % 2) {
+        replace_subject(_i / 2, &subject);
+    } else {
+        ck_assert_int_eq(madvise(base, 8 * page_size(), MADV_DONTNEED), 0);
+    }
+    write_map(base, "..#.....");
+    ck_assert_int_eq(ww_discard(ctx, base, _i % 2 ? NR_PAGES * page_size() : 8 * page_size()), 0);
+    expect_map(ctx, base, "..#.....");
+    write_map(base, "......#.");
+    expect_map(ctx, base, "..#...#.");
+    ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);
+    write_map(base, ".##.....");
+    expect_map(ctx, base, ".##.....");
     drop_subject(&subject);
 }
 END_TEST
@@ -443,6 +494,7 @@ void add_shared_cases(Suite *suite)
     tcase_add_loop_test(tcase, writes_to_any_mapping_count, 0, NR_KINDS);
     tcase_add_test(tcase, pages_that_others_made_are_clean);
     tcase_add_loop_test(tcase, memory_that_was_there_starts_clean, 0, NR_KINDS);
+    tcase_add_loop_test(tcase, what_is_written_before_a_discard_counts, 0, 2 * NR_KINDS);
     tcase_add_loop_test(tcase, latched_pages_of_any_mapping_stay, 0, NR_KINDS);
     tcase_add_loop_test(tcase, a_region_of_any_mapping_can_be_cut, 0, NR_KINDS);
     tcase_add_loop_test(tcase, what_is_mapped_over_any_mapping_is_noticed, 0, 2 * (MEMFD + 1) * NR_COVERS);

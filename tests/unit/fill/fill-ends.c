@@ -145,16 +145,17 @@ static void *look_and_tell(void *addr)
     return look(addr);
 }
 
-/* The library's thread has read the fault on page 2 already, while it still runs the callback for page 0. */
-START_TEST(no_callback_begins_after_unwatch)
+/* The pages that three threads look at. */
+static const size_t order[] = { 8, 0, 2 };
+
+/* Unwatches page 2, while the library's thread runs the callback for page 0 and has read the fault on page 2
+ * already. */
+static void unwatch_behind_a_callback(char *base, pthread_t *ret_lookers)
 {
-    char *base = demand_pages(9, true);
-    size_t page = page_size(), order[3] = { 8, 0, 2 };
-    pthread_t lookers[3];
-    void *found;
+    size_t page = page_size();
 
     for (size_t i = 0; i < 3; i++) {
-        ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_and_tell, base + order[i] * page), 0);
+        ck_assert_int_eq(pthread_create(&ret_lookers[i], NULL, look_and_tell, base + order[i] * page), 0);
         while (!atomic_load(&tids[i])) {
             usleep(1000);
         }
@@ -166,6 +167,15 @@ START_TEST(no_callback_begins_after_unwatch)
     sem_post(&source.go_on);
     await(&source.begun);
     ck_assert_int_eq(ww_unwatch(ctx, base + 2 * page, page), 0);
+}
+
+START_TEST(no_callback_begins_after_unwatch)
+{
+    char *base = demand_pages(9, true);
+    pthread_t lookers[3];
+    void *found;
+
+    unwatch_behind_a_callback(base, lookers);
     sem_post(&source.go_on);
     for (size_t i = 0; i < 3; i++) {
         pthread_join(lookers[i], &found);
@@ -189,24 +199,12 @@ static int give_twos(void *arg, uintptr_t addr, void *page, size_t len)
 START_TEST(a_late_page_in_fills_no_later_watch)
 {
     char *base = demand_pages(9, true), *again;
-    size_t page = page_size(), order[3] = { 8, 0, 2 };
+    size_t page = page_size();
     struct ww_context *second;
     pthread_t lookers[3];
 
     ck_assert_int_eq(ww_open(&second, backend->name), 0);
-    for (size_t i = 0; i < 3; i++) {
-        ck_assert_int_eq(pthread_create(&lookers[i], NULL, look_and_tell, base + order[i] * page), 0);
-        while (!atomic_load(&tids[i])) {
-            usleep(1000);
-        }
-        await_sleep(atomic_load(&tids[i]));
-        if (!i) {
-            await(&source.begun);
-        }
-    }
-    sem_post(&source.go_on);
-    await(&source.begun);
-    ck_assert_int_eq(ww_unwatch(ctx, base + 2 * page, page), 0);
+    unwatch_behind_a_callback(base, lookers);
     pthread_join(lookers[2], NULL);
     again = base + 2 * page;
     remap_pages(again, 1);

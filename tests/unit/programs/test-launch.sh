@@ -4,19 +4,9 @@
 # started, scripts without "#!", descriptors that are closed. writewatch must end as the command did, whoever reads what
 # it prints.
 . "$(dirname "$0")/../../common/expect.sh"
-unset WW_BACKEND WW_DEBUG WW_STATS LD_PRELOAD
+. "$(dirname "$0")/../../common/runtime.sh"
+unset WW_BACKEND WW_DEBUG LD_PRELOAD
 export WW_DISABLE=1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-mkdir -m 700 "$here/runtime"
-export XDG_RUNTIME_DIR="$here/runtime"
-
-missing() { echo "not tried: $*"; }
-
-nothing_left() {
-    left=$(find "$here/runtime" -mindepth 1)
-    [ -z "$left" ] || fail "$1 has left $left"
-}
 
 # launch LAUNCHER COMMAND...: becomes writewatch with this command; for subshells. $through is a command before it.
 launch() {

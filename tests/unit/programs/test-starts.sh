@@ -3,17 +3,9 @@
 # `run --stats` and `record` before the command runs and after it has ended: with many starts at once, none loses its
 # folder; nothing is left behind; and a file that cannot be written is an error before the command runs.
 . "$(dirname "$0")/../../common/expect.sh"
-unset WW_BACKEND WW_DEBUG WW_STATS LD_PRELOAD
+. "$(dirname "$0")/../../common/runtime.sh"
+unset WW_BACKEND WW_DEBUG LD_PRELOAD
 export WW_DISABLE=1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-mkdir -m 700 "$here/runtime"
-export XDG_RUNTIME_DIR="$here/runtime"
-
-nothing_left() {
-    left=$(find "$here/runtime" -mindepth 1)
-    [ -z "$left" ] || fail "$1 has left $left"
-}
 
 # ---- the folder ----
 
