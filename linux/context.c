@@ -135,6 +135,7 @@ WW_API void ww_close(struct ww_context *ctx)
         if (!alive) {
             /* A thread of the parent may have held it at the fork. */
             pthread_mutex_init(&region->lock, NULL);
+            atomic_init(&region->nr_refs, 1);
         }
         /* Before the descriptor goes: its release would wait for pinned pages. A
          * child's descriptor is the parent's, but its protections are its own. */

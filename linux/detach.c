@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "detach.h"
+#include "hold.h"
 
 /* Cuts [start, end) free within the table. On error the region is as it was. */
 static int isolate(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached)
@@ -52,7 +53,7 @@ int ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_
         ww_restore_signals(&saved);
         return -EOPNOTSUPP;
     }
-    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+    ww_lock_table(ctx, start, end);
     err = isolate(ctx, start, end, detached);
     if (!err) {
         ww_region_remove(ctx, detached->region);
@@ -92,7 +93,7 @@ void ww_detached_restore(struct ww_context *ctx, struct ww_detached *detached)
         return;
     }
     ww_block_signals(&saved);
-    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+    ww_lock_table(ctx, region->range.start - 1, region->range.end + 1);
     if (detached->upper) {
         next = find_sibling(ctx, region, region->range.end);
         if (next) {

@@ -24,6 +24,13 @@ int ww_hold_to_read(struct ww_context *ctx, const struct ww_range *range, struct
 int ww_hold_to_change(struct ww_context *ctx, const struct ww_range *range, struct ww_hold *hold);
 void ww_hold_end(struct ww_hold *hold);
 
+/*
+ * Takes table_lock for writing, in order to cut or remove regions in [@start, @end): first waits, without it,
+ * until no thread is at work on them. Where threads keep coming it gives up after some time, and the caller
+ * waits with table_lock held. Signals are blocked.
+ */
+void ww_lock_table(struct ww_context *ctx, uintptr_t start, uintptr_t end);
+
 /* Holds the region that contains @addr, to change it. */
 static inline int ww_hold_to_change_at(struct ww_context *ctx, uintptr_t addr, struct ww_hold *hold)
 {

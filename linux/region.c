@@ -59,6 +59,7 @@ struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
     }
     region->range = (struct ww_range){ .start = start, .end = end };
     region->page_size = ww_page_size();
+    atomic_init(&region->nr_refs, 1);
     pthread_mutex_init(&region->lock, NULL);
     ww_page_set_init(&region->reported, start, nr_pages);
     ww_page_set_init(&region->latch, start, nr_pages);
@@ -67,6 +68,9 @@ struct ww_region *ww_region_new(uintptr_t start, uintptr_t end)
 
 void ww_region_insert(struct ww_context *ctx, struct ww_region *region)
 {
+    ww_lock(&region->lock, WW_RANK_REGION);
+    region->is_gone = false;
+    ww_unlock(&region->lock, WW_RANK_REGION);
     RB_INSERT(ww_region_tree, &ctx->regions, region);
     atomic_fetch_add(&ctx->nr_regions, 1);
     ww_headroom_add_region(1);
@@ -79,6 +83,7 @@ void ww_region_remove(struct ww_context *ctx, struct ww_region *region)
     ww_headroom_add_region(-1);
     ww_lock(&region->lock, WW_RANK_REGION);
     ww_epoch_end(&ctx->epochs, region);
+    region->is_gone = true;
     ww_unlock(&region->lock, WW_RANK_REGION);
 }
 
@@ -112,8 +117,7 @@ int ww_region_split(struct ww_context *ctx, struct ww_region *region, uintptr_t 
     }
     ww_unlock(&region->lock, WW_RANK_REGION);
     if (err) {
-        pthread_mutex_destroy(&upper->lock);
-        ww_heap_free(upper);
+        ww_region_put(upper);
         return err;
     }
     ww_region_insert(ctx, upper);
@@ -139,6 +143,13 @@ void ww_region_free(struct ww_region *region)
     ww_backend_release(region);
     ww_page_set_destroy(&region->reported);
     ww_page_set_destroy(&region->latch);
-    pthread_mutex_destroy(&region->lock);
-    ww_heap_free(region);
+    ww_region_put(region);
+}
+
+void ww_region_put(struct ww_region *region)
+{
+    if (atomic_fetch_sub(&region->nr_refs, 1) == 1) {
+        pthread_mutex_destroy(&region->lock);
+        ww_heap_free(region);
+    }
 }

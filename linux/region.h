@@ -7,6 +7,7 @@
 #define WW_LINUX_REGION_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <bsd/sys/tree.h>
 
@@ -20,8 +21,10 @@ struct ww_tracker;
 struct ww_region {
     RB_ENTRY(ww_region) entry;
     struct ww_range range;       /* changes only under table_lock for writing and lock */
+    atomic_uint nr_refs;         /* the table's, and one of each thread that waits for the lock or has it */
     uint64_t watch_id;           /* which ww_watch() it comes from; never used twice */
     pthread_mutex_t lock;        /* covers everything below, and the backend's work on the range */
+    bool is_gone;                /* it is in no table: who waited for the lock looks again */
     struct ww_page_set reported; /* pages that were reported before: a zero page counts only there */
     struct ww_page_set latch;    /* sticky dirty pages: dirty whatever the page tables say, until a reset */
     bool lost;                   /* part of its mapping was replaced behind our back at some time */
@@ -42,13 +45,13 @@ struct ww_region *ww_region_find(struct ww_context *ctx, uintptr_t addr);
 /* The first region that shares a byte with [@start, @end), or NULL. */
 struct ww_region *ww_region_first(struct ww_context *ctx, uintptr_t start, uintptr_t end);
 
-/* A region that is in no table yet. NULL: no memory. */
+/* A region that is in no table yet, and one reference to it. NULL: no memory. */
 struct ww_region *ww_region_new(uintptr_t start, uintptr_t end);
 
 /* The caller made sure that nothing overlaps. */
 void ww_region_insert(struct ww_context *ctx, struct ww_region *region);
 
-/* Takes the region out of the table and waits until no other thread is at work on it. */
+/* Takes the region out of the table and waits until no other thread is at work on it. None begins later. */
 void ww_region_remove(struct ww_context *ctx, struct ww_region *region);
 
 /* Cuts the part from @at on off into a region of its own, which is put into the
@@ -61,5 +64,14 @@ void ww_region_join(struct ww_region *region, struct ww_region *upper);
 
 /* Frees a region that is in no table; what tracks it in the kernel is not touched. */
 void ww_region_free(struct ww_region *region);
+
+/* Keeps the memory of the region until ww_region_put(), so that table_lock need not be held while the thread
+ * waits for the region's lock. Taken under table_lock. */
+static inline void ww_region_get(struct ww_region *region)
+{
+    atomic_fetch_add(&region->nr_refs, 1);
+}
+
+void ww_region_put(struct ww_region *region);
 
 #endif

@@ -10,6 +10,7 @@
 #include "change.h"
 #include "context.h"
 #include "failover.h"
+#include "hold.h"
 #include "kernel/headroom.h"
 #include "kernel/survey.h"
 #include "scan_step.h"
@@ -66,8 +67,9 @@ static int insert_region(struct ww_context *ctx, const struct ww_range *range, b
     }
     region->watch_id = ++ctx->last_watch_id;
     region->tracker = &ctx->fallback;
-    ww_lock(&region->lock, WW_RANK_REGION);
     ww_region_insert(ctx, region);
+    ww_region_get(region);
+    ww_lock(&region->lock, WW_RANK_REGION);
     ww_lockless_grow(&ctx->lockless, atomic_load(&ctx->nr_regions));
     *ret_region = region;
     return 0;
@@ -108,7 +110,7 @@ static void withdraw(struct ww_context *ctx, const struct ww_range *range, uint6
     uintptr_t pos = range->start;
     struct ww_region *region;
 
-    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+    ww_lock_table(ctx, range->start, range->end);
     while (pos < range->end && (region = ww_region_first(ctx, pos, range->end))) {
         pos = region->range.end;
         if (region->watch_id == watch_id) {
@@ -137,6 +139,7 @@ static int add_region(struct ww_context *ctx, const struct ww_range *range, unsi
     watch_id = region->watch_id;
     err = begin_tracking(ctx, region, flags);
     ww_unlock(&region->lock, WW_RANK_REGION);
+    ww_region_put(region);
     if (err) {
         withdraw(ctx, range, watch_id);
     }
@@ -222,7 +225,8 @@ static int cut_at_ends(struct ww_context *ctx, const struct ww_range *range, str
     return 0;
 }
 
-/* Disarms the regions in the range. If the kernel cannot cut a mapping, all regions stay: a scan finds the
+/* Disarms the regions in the range, with table_lock held: while the kernel does its part of that it lets no
+ * thread scan anyway. If the kernel cannot cut a mapping, all regions stay: a scan finds the
  * parts that lost their registration, counts them as written, and registers them again. */
 static int disarm_range(struct ww_context *ctx, const struct ww_range *range, const struct cuts *cuts)
 {
@@ -262,7 +266,7 @@ static int remove_range(struct ww_context *ctx, const struct ww_range *range, bo
     if (err) {
         return err;
     }
-    ww_lock_write(&ctx->table_lock, WW_RANK_TABLE);
+    ww_lock_table(ctx, range->start, range->end);
     err = cut_at_ends(ctx, range, &cuts);
     if (!err && disarm) {
         err = disarm_range(ctx, range, &cuts);

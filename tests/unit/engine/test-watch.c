@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * ww_watch() of memory that exists takes time in proportion to its pages. Meanwhile other threads can find,
- * get, watch and unwatch other ranges. Their gets and unwatches of this range wait until the watch has ended;
- * a second watch of it is refused at once.
+ * get, watch and unwatch other ranges, whoever waits for this one. Their gets and unwatches of this range
+ * wait until the watch has ended; a second watch of it is refused at once.
  *
  * Link with -Wl,--wrap=ioctl,--wrap=mprotect: the wrappers stop a watch at the call that makes its pages
  * clean.
@@ -131,26 +131,6 @@ static void *use_others(void *arg)
     return NULL;
 }
 
-START_TEST(other_ranges_go_on_while_a_watch_walks_its_pages)
-{
-    pthread_t watcher, user;
-    atomic_bool done = false;
-
-    open_named(_i);
-    if (!begin(&watcher, 0)) {
-        return;
-    }
-    ck_assert_int_eq(pthread_create(&user, NULL, use_others, &done), 0);
-    for (int i = 0; i < 3000 && !atomic_load(&done); i++) {
-        usleep(1000);
-    }
-    ck_assert_msg(atomic_load(&done), "%s: calls about other ranges wait for a watch", ww_backend_name(ctx));
-    pthread_join(user, NULL);
-    ck_assert_int_eq(end(watcher), 0);
-    expect_number(ctx, ww_count(ctx, base, NR * page_size()), 0, NR);
-}
-END_TEST
-
 static void *count(void *arg)
 {
     (void)arg;
@@ -162,6 +142,59 @@ static void *unwatch_a_part(void *arg)
     (void)arg;
     return (void *)(intptr_t)ww_unwatch(ctx, base + 8 * page_size(), 8 * page_size());
 }
+
+static void expect_others_go_on(void)
+{
+    atomic_bool done = false;
+    pthread_t user;
+
+    ck_assert_int_eq(pthread_create(&user, NULL, use_others, &done), 0);
+    for (int i = 0; i < 3000 && !atomic_load(&done); i++) {
+        usleep(1000);
+    }
+    ck_assert_msg(atomic_load(&done), "%s: calls about other ranges wait for a watch", ww_backend_name(ctx));
+    pthread_join(user, NULL);
+}
+
+START_TEST(other_ranges_go_on_while_a_watch_walks_its_pages)
+{
+    pthread_t watcher;
+
+    open_named(_i);
+    if (!begin(&watcher, 0)) {
+        return;
+    }
+    expect_others_go_on();
+    ck_assert_int_eq(end(watcher), 0);
+    expect_number(ctx, ww_count(ctx, base, NR * page_size()), 0, NR);
+}
+END_TEST
+
+/* Calls that wait for the range take nothing along that others need. */
+START_TEST(other_ranges_go_on_while_calls_wait_for_a_range)
+{
+    pthread_t watcher, getter, unwatcher;
+    void *nr, *err;
+
+    open_named(_i);
+    if (!begin(&watcher, 0)) {
+        return;
+    }
+    ck_assert_int_eq(pthread_create(&getter, NULL, count, NULL), 0);
+    usleep(20000);
+    expect_others_go_on();
+    ck_assert_int_eq(pthread_create(&unwatcher, NULL, unwatch_a_part, NULL), 0);
+    usleep(20000);
+    expect_others_go_on();
+    ck_assert_int_eq(end(watcher), 0);
+    pthread_join(getter, &nr);
+    pthread_join(unwatcher, &err);
+    ck_assert_int_eq((intptr_t)err, 0);
+    ck_assert_int_le((intptr_t)nr, NR);
+    ck_assert_int_eq(ww_count(ctx, base + 8 * page_size(), page_size()), -ENOENT);
+    expect_number(ctx, ww_count(ctx, base + 16 * page_size(), (NR - 16) * page_size()), 0, NR - 16);
+}
+END_TEST
 
 /* Another thread makes a call about the range while the watch is stopped. Ends the watch, and returns what
  * the call returned. */
@@ -344,6 +377,7 @@ int main(void)
 
     nr_backends = find_backends(backends, 0);
     add(suite, "others", other_ranges_go_on_while_a_watch_walks_its_pages);
+    add(suite, "wait", other_ranges_go_on_while_calls_wait_for_a_range);
     add(suite, "get", a_get_waits_until_the_range_is_watched);
     add(suite, "unwatch", an_unwatch_waits_until_the_range_is_watched);
     add(suite, "twice", a_second_watch_of_the_range_is_refused);
