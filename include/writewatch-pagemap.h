@@ -40,7 +40,8 @@ enum ww_page_category {
 /* Flags of a scan, as in the kernel. */
 enum ww_pm_scan_flag {
     /* Write-protect the pages that are returned, if WP_ASYNC tracks them, in one atomic step. Leaves
-     * untracked memory as it is. */
+     * untracked memory as it is. Resets pages for whoever tracks them: the watches of a context in that
+     * process do not see those writes any more. */
     WW_PM_SCAN_WP_MATCHING = 1u << 0,
     /* Fail with -EPERM at memory that WP_ASYNC does not track. */
     WW_PM_SCAN_CHECK_WPASYNC = 1u << 1,
@@ -134,7 +135,7 @@ uint64_t ww_pagemap_flags(const struct ww_pagemap *pagemap);
  * bits, a hugetlb page would be cut); -EOPNOTSUPP (a mask has a category, or flags a flag, that this
  * handle does not support); -EPERM (CHECK_WPASYNC); -ESRCH (the process has ended, also during the scan);
  * -ECHILD (the handle of a parent process for itself); -EACCES, -EIO (/proc). On error nothing is written
- * to @scan or @vec.
+ * to @scan, nor to @vec but with -ESRCH.
  *
  * Cost with the ioctl: two to ten nanoseconds per page that exists, some 50 more per region, and next to
  * nothing for memory that was never touched. The scan delays mmap() in other threads for no longer than it

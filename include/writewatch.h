@@ -66,7 +66,8 @@ enum ww_watch_flag {
     WW_WATCH_FRESH = 1u << 0,
     /* The caller promises that the range is private anonymous memory of small pages.
      * Spares looking that up, whose cost grows with the number of mappings. If it
-     * is something else, reads of shared or file pages may count as writes. */
+     * is something else, reads of shared or file pages may count as writes, and the kernel may lose a write
+     * when it reclaims the page. */
     WW_WATCH_PRIVATE_ANONYMOUS = 1u << 1,
 };
 
@@ -174,8 +175,8 @@ int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
  * unmapped.
  *
  * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM (no memory to split a
- * region, or no mapping is left to cut one: all of it stays watched, and pages of the range may count as
- * written), -EDEADLK (a callback of ww_fill_on_demand() made the call, and it would wait for itself),
+ * region, or no mapping is left to cut one: all of it stays watched, pages of the range may count as
+ * written, and pages on demand that are touched meanwhile may become zeros), -EDEADLK (a callback of ww_fill_on_demand() made the call, and it would wait for itself),
  * -ECHILD.
  */
 int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
@@ -244,7 +245,8 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  * Tells the library that the pages of the range were dropped (MADV_DONTNEED), or that fresh private anonymous
  * memory has replaced its mapping (mmap with MAP_FIXED). What was written there no longer counts, unless it
  * was latched; the range is armed again. Same range rules and errors as ww_reset(), and those of ww_watch():
- * if the range cannot be armed again, all of it counts as written.
+ * if the range cannot be armed again, all of it counts as written. With WW_CAP_OWNS_PROT the range gets the
+ * protections again that it had: set others with ww_protect().
  *
  * Without this call nothing is lost either: a replaced mapping is noticed where
  * the backend has WW_CAP_LOST_DETECTED and its pages then count as written; and
@@ -280,7 +282,8 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * Returns the number of bytes, a multiple of the page size, less than @len if a page exists or another
  * error came later; or -EEXIST (the first page exists); -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages);
  * -EINVAL (not aligned, empty, wraps around, NULL, or memory that cannot be filled); -ENOENT (not within
- * one region, or its mapping was replaced); -EFAULT (@src cannot be read); -EBADF (the program has closed
+ * one region, or its mapping was replaced); -EFAULT (@src cannot be read; a signal where a
+ * sandbox denies process_vm_readv(2)); -EBADF (the program has closed
  * a descriptor of the library's); -ENOMEM; -ECHILD. Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);

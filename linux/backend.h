@@ -47,9 +47,11 @@ struct ww_scan {
     size_t max_pages; /* not 0 */
     size_t max_runs;  /* not 0; a backend finds at most WW_SCAN_VEC_LEN anyway */
     bool reset;       /* make clean what is reported */
-    bool dense;       /* a page without a write-protect bit was written, whether it exists or not: ask
-                       * for nothing but WRITTEN. True where every page exists and was reported before,
-                       * and where markers stand for those that do not */
+    bool again; /* this scan has returned -ESTALE: track the range again first, as if all that exists there
+                 * were written */
+    bool dense; /* a page without a write-protect bit was written, whether it exists or not: ask
+                 * for nothing but WRITTEN. True where every page exists and was reported before,
+                 * and where markers stand for those that do not */
 };
 
 /*
@@ -91,7 +93,7 @@ struct ww_backend {
      * entries of @vec, which are zero before. Categories may have PAGE_IS_PFNZERO: such a
      * page is written only if it was reported before. @ret_next is how far the
      * scan got: always beyond start. Returns the number of entries; a negative
-     * errno means that nothing was reset and nothing is known.
+     * errno means that nothing was reset and nothing is known. -ESTALE: part of the range is a new mapping.
      */
     ssize_t (*scan)(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
                     uintptr_t *ret_next);

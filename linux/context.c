@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "context.h"
+#include "hold.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18 /* Linux 4.14 */
@@ -111,27 +112,31 @@ static void end_demand(struct ww_context *ctx)
     ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
 }
 
-/* In a child of fork a thread of the parent may have been changing it. Then nobody may walk it. */
-static bool is_table_whole(struct ww_context *ctx)
+/* The library's own thread may look a region up. In a child of fork a thread of the parent may have been
+ * changing the table; then nobody may walk it. */
+static bool lock_whole_table(struct ww_context *ctx)
 {
-    return ww_is_alive(ctx) || !pthread_rwlock_tryrdlock(&ctx->table_lock);
+    if (!ww_is_alive(ctx)) {
+        return !pthread_rwlock_tryrdlock(&ctx->table_lock);
+    }
+    ww_lock_table(ctx, 0, UINTPTR_MAX);
+    return true;
 }
 
 WW_API void ww_close(struct ww_context *ctx)
 {
     struct ww_region *region;
     struct ww_signals saved;
-    bool is_whole;
+    bool alive, is_whole;
 
     if (!ctx) {
         return;
     }
     end_demand(ctx);
     ww_block_signals(&saved);
-    is_whole = is_table_whole(ctx);
+    alive = ww_is_alive(ctx);
+    is_whole = lock_whole_table(ctx);
     while (is_whole && (region = RB_ROOT(&ctx->regions))) {
-        bool alive = ww_is_alive(ctx);
-
         if (!alive) {
             /* A thread of the parent may have held it at the fork. */
             pthread_mutex_init(&region->lock, NULL);
@@ -144,6 +149,9 @@ WW_API void ww_close(struct ww_context *ctx)
         }
         ww_region_remove(ctx, region);
         ww_region_free(region);
+    }
+    if (alive) {
+        ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     }
     ww_trackers_close(ctx);
     ww_restore_signals(&saved);

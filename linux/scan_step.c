@@ -160,7 +160,7 @@ static void limit_to_room(struct ww_context *ctx, const struct ww_region *region
         room = WW_OUT_LEN;
     }
     /* For a moment only this step knows of the surplus. */
-    if (!scan->dense && most / 2 >= room) {
+    if (!scan->dense && most > room) {
         ww_epoch_end(&ctx->epochs, region);
     }
     covered = nr_pages > room ? start + ((uintptr_t)room << ww_page_shift) : end;
@@ -189,7 +189,14 @@ static size_t scan_extent(struct ww_context *ctx, struct ww_region *region, cons
         ww_failover_arm_again(ctx, region);
     }
     nr = region->tracker->backend->scan(region, scan, vec, ret_next);
+    if (nr == -ESTALE) {
+        struct ww_scan again = *scan;
 
+        again.again = true;
+        region->lost = true;
+        ww_epoch_end(&ctx->epochs, region);
+        nr = region->tracker->backend->scan(region, &again, vec, ret_next);
+    }
     if (region->lost && !lost) {
         ww_epoch_end(&ctx->epochs, region); /* dense memory may have holes now */
     }

@@ -313,6 +313,7 @@ int ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
 
 int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_range *ret_range)
 {
+    struct ww_range range = { .end = 0 };
     struct ww_region *region;
     struct ww_signals saved;
     int err = ww_enter(ctx, &saved);
@@ -323,11 +324,15 @@ int ww_find_next(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct 
     ww_lock_read(&ctx->table_lock, WW_RANK_TABLE);
     region = ww_region_first(ctx, start, end);
     if (region) {
-        *ret_range = region->range;
+        range = region->range;
     }
     ww_unlock_rw(&ctx->table_lock, WW_RANK_TABLE);
     ww_restore_signals(&saved);
-    return region ? 0 : -ENOENT;
+    if (!range.end) {
+        return -ENOENT;
+    }
+    *ret_range = range;
+    return 0;
 }
 
 WW_API int ww_find(struct ww_context *ctx, const void *addr, struct ww_range *ret_range)

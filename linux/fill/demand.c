@@ -243,8 +243,9 @@ int ww_demand_rearm(struct ww_demand *demand, struct ww_region *region, uintptr_
     int err = 0;
 
     while (!err && ww_demand_next(demand, start, end, &run)) {
+        /* After an error too, some of its pages may be armed. */
+        region->on_demand = true;
         err = ww_backend_arm_missing(region, run.start, run.end, demand);
-        region->on_demand |= !err;
         start = run.end;
     }
     return err;
@@ -268,37 +269,6 @@ void ww_demand_remove_pager(struct ww_demand *demand, struct ww_pager *pager)
     ww_unlock(&demand->lock, WW_RANK_DEMAND);
 }
 
-/* Installs zeros where no provider (any more) has content. */
-static void put_zeros(struct ww_pager *pager, uintptr_t start, uintptr_t end)
-{
-    for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
-        if (pager->ops->install(pager, pos, pager->zeros, ww_page_size())) {
-            pager->ops->poison(pager, pos);
-        }
-    }
-}
-
-/* Installs the buffer, from @start on, where its provider still exists; zeros elsewhere. */
-static int install_content(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr_t end)
-{
-    const char *content = pager->buffer;
-    uintptr_t stop;
-    int err = 0;
-
-    for (uintptr_t pos = start; pos < end && !err; pos = stop) {
-        const struct ww_provider *provider = first_provider_past(pager->demand, pos);
-
-        if (provider && provider->range.start <= pos && provider->id == id) {
-            stop = lower(provider->range.end, end);
-            err = pager->ops->install(pager, pos, content + (pos - start), stop - pos);
-        } else {
-            stop = pos + ww_page_size();
-            put_zeros(pager, pos, stop);
-        }
-    }
-    return err;
-}
-
 /* Holds the region at @addr too, whose lock comes before ours. 0 or -ENOENT, both with our lock. */
 static int hold_region(struct ww_demand *demand, uintptr_t addr, struct ww_hold *hold)
 {
@@ -317,6 +287,59 @@ static void end_hold(struct ww_demand *demand, struct ww_hold *hold)
     ww_lock(&demand->lock, WW_RANK_DEMAND);
 }
 
+/* The provider of the page, or NULL. */
+static const struct ww_provider *provider_of(struct ww_demand *demand, uintptr_t addr)
+{
+    const struct ww_provider *provider = first_provider_past(demand, addr);
+
+    return provider && provider->range.start <= addr ? provider : NULL;
+}
+
+/*
+ * Lets the threads go on that wait where the provider that they asked is no more. If a region here was on
+ * demand, its pages may be armed for missing faults still, and get zeros. Otherwise the fault is an old one:
+ * its range was unwatched after it was read, and may be somebody else's by now, or another provider's.
+ */
+static void serve_orphans(struct ww_pager *pager, uintptr_t start, uintptr_t end)
+{
+    struct ww_demand *demand = pager->demand;
+
+    for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
+        struct ww_hold hold;
+        int err = hold_region(demand, pos, &hold);
+
+        if (err || !hold.region->on_demand || provider_of(demand, pos)) {
+            pager->ops->wake(pager, pos, pos + ww_page_size());
+        } else if (pager->ops->install(pager, pos, pager->zeros, ww_page_size())) {
+            pager->ops->poison(pager, pos);
+        }
+        if (!err) {
+            end_hold(demand, &hold);
+        }
+    }
+}
+
+/* Installs the buffer, from @start on, where its provider still exists. */
+static int install_content(struct ww_pager *pager, uint64_t id, uintptr_t start, uintptr_t end)
+{
+    const char *content = pager->buffer;
+    uintptr_t stop;
+    int err = 0;
+
+    for (uintptr_t pos = start; pos < end && !err; pos = stop) {
+        const struct ww_provider *provider = provider_of(pager->demand, pos);
+
+        if (provider && provider->id == id) {
+            stop = lower(provider->range.end, end);
+            err = pager->ops->install(pager, pos, content + (pos - start), stop - pos);
+        } else {
+            stop = pos + ww_page_size();
+            serve_orphans(pager, pos, stop);
+        }
+    }
+    return err;
+}
+
 /* Poisons a page. It looks written for a moment, which no scan may see: so the region is held. */
 static void poison_page(struct ww_pager *pager, uint64_t id, uintptr_t addr)
 {
@@ -324,17 +347,18 @@ static void poison_page(struct ww_pager *pager, uint64_t id, uintptr_t addr)
     const struct ww_provider *provider;
     struct ww_hold hold;
     int err = hold_region(demand, addr, &hold);
+    bool is_its;
 
-    provider = first_provider_past(demand, addr);
-    if (!err && provider && provider->range.start <= addr && provider->id == id) {
-        if (pager->ops->poison(pager, addr)) {
-            pager->ops->replace(pager, addr);
-        }
-    } else {
-        put_zeros(pager, addr, addr + ww_page_size());
+    provider = provider_of(demand, addr);
+    is_its = !err && provider && provider->id == id;
+    if (is_its && pager->ops->poison(pager, addr)) {
+        pager->ops->replace(pager, addr);
     }
     if (!err) {
         end_hold(demand, &hold);
+    }
+    if (!is_its) {
+        serve_orphans(pager, addr, addr + ww_page_size());
     }
 }
 
@@ -363,32 +387,6 @@ static int fetch(struct ww_pager *pager, const struct ww_provider *provider, uin
     atomic_fetch_add(&demand->nr_returns, 1);
     syscall(SYS_futex, &demand->nr_returns, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     return err;
-}
-
-/*
- * Lets the threads go on that wait where no provider is (any more). If a region here was on demand, its pages
- * may be armed for missing faults still, and get zeros. Otherwise the fault is an old one: its range was
- * unwatched after it was read, and may be somebody else's by now.
- */
-static void serve_orphans(struct ww_pager *pager, uintptr_t start, uintptr_t end)
-{
-    struct ww_demand *demand = pager->demand;
-
-    for (uintptr_t pos = start; pos < end; pos += ww_page_size()) {
-        const struct ww_provider *provider;
-        struct ww_hold hold;
-        int err = hold_region(demand, pos, &hold);
-
-        provider = first_provider_past(demand, pos);
-        if (err || !hold.region->on_demand || (provider && provider->range.start <= pos)) {
-            pager->ops->wake(pager, pos, pos + ww_page_size());
-        } else {
-            put_zeros(pager, pos, pos + ww_page_size());
-        }
-        if (!err) {
-            end_hold(demand, &hold);
-        }
-    }
 }
 
 void ww_demand_page_in(struct ww_pager *pager, uintptr_t start, uintptr_t end)

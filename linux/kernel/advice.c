@@ -9,6 +9,7 @@
 
 #include "kernel/advice.h"
 #include "kernel/facts.h"
+#include "process/heap.h"
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
@@ -34,11 +35,12 @@ int ww_keep_pages_small(uintptr_t start, uintptr_t end)
 bool ww_kernel_populates(void)
 {
     size_t page = ww_page_size();
-    char *area = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* No page comes in with a huge page of a neighbour's. */
+    char *area = ww_heap_map(page, 0);
     unsigned char there = 0;
     bool populates;
 
-    if (area == MAP_FAILED) {
+    if (!area) {
         return false;
     }
     populates = !mincore(area, page, &there) && (there & 1);

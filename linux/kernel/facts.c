@@ -103,6 +103,13 @@ bool ww_release_loses_bits(const struct ww_release *release)
            (release->minor == 9 && !release->micro && release->candidate);
 }
 
+/* Before 6.12.11 and 6.13. */
+bool ww_release_moves_bits(const struct ww_release *release)
+{
+    return release->major < 6 ||
+           (release->major == 6 && (release->minor < 12 || (release->minor == 12 && release->micro < 11)));
+}
+
 /* Reads as much of a small file as fits. False: the file cannot be read, or is empty. */
 static bool read_text(const char *path, char *ret, size_t size)
 {
@@ -138,6 +145,13 @@ bool ww_kernel_loses_bits(void)
     struct ww_release release;
 
     return ww_release_now(&release) && ww_release_loses_bits(&release);
+}
+
+bool ww_kernel_moves_bits(void)
+{
+    struct ww_release release;
+
+    return !ww_release_now(&release) || ww_release_moves_bits(&release);
 }
 
 /* ---- limits ---- */

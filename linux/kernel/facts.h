@@ -35,11 +35,15 @@ bool ww_release_parse(const char *name, const char *signature, struct ww_release
 /* Whether PAGEMAP_SCAN loses dirty bits of swapped and young pages in this release. */
 bool ww_release_loses_bits(const struct ww_release *release);
 
+/* Whether pages that mremap(2) moves out of a watch keep their write-protect bits in this release. */
+bool ww_release_moves_bits(const struct ww_release *release);
+
 /* The release of the running kernel. False: unknown. */
 bool ww_release_now(struct ww_release *ret);
 
 /* Whether the running kernel is such a release. A test on a few pages would not show it. */
 bool ww_kernel_loses_bits(void);
+bool ww_kernel_moves_bits(void);
 
 /* vm.max_map_count, or the kernel's default if the file cannot be read. */
 #define WW_DEFAULT_MAPPING_LIMIT 65530

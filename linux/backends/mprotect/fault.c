@@ -223,9 +223,17 @@ IN_HANDLER static void call_previous(int layer, int sig, siginfo_t *info, void *
     const struct sigaction *action = &previous[layer];
     uint64_t mask, blocked;
 
+    if (action->sa_handler == SIG_IGN && info->si_code <= 0) {
+        return; /* somebody has sent the signal */
+    }
     if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
-        /* As without us: restore the default action, and the same fault ends the process. */
+        /* As without us: restore the default action, and the same fault ends the process. A signal that was
+         * sent is sent again. */
         sigaction(sig, action, NULL);
+        if (info->si_code <= 0) {
+            raw_syscall(SYS_tgkill, raw_syscall(SYS_getpid, 0, 0, 0, 0), raw_syscall(SYS_gettid, 0, 0, 0, 0),
+                        sig, 0);
+        }
         return;
     }
     /* Set the signal mask that the handler would have had if the kernel had called it. */

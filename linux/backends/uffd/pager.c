@@ -153,10 +153,11 @@ static int serve_install(struct ww_pager *pager, uintptr_t start, const void *co
     return 0;
 }
 
-/* Whether a retry is useless: the error is not temporary, and nothing else is there by now. */
+/* Whether a retry is useless: the error is not temporary, and nothing else is there by now. EPERM: other
+ * memory was mapped there, which is not registered. */
 static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
 {
-    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM &&
+    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM && err != -EPERM &&
            ww_fd_is_ours(&uffd->opened[0]) && !page_has(uffd, addr, PAGE_IS_PRESENT, 0);
 }
 

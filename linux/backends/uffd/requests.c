@@ -22,15 +22,15 @@ int ww_uffd_register(const struct uffd *uffd, uintptr_t start, uintptr_t end, in
     return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
-int ww_uffd_write_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
-                          uintptr_t end)
+int ww_uffd_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end,
+                    uint64_t mode)
 {
     size_t step = region->page_size > WW_SCAN_BYTES ? region->page_size : WW_SCAN_BYTES;
 
     while (start < end) {
         struct uffdio_writeprotect protect = {
             .range = { .start = start, .len = end - start < step ? end - start : step },
-            .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+            .mode = mode,
         };
 
         if (!ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &protect)) {
@@ -44,14 +44,57 @@ int ww_uffd_write_protect(const struct uffd *uffd, const struct ww_region *regio
     return 0;
 }
 
-int ww_uffd_unregister(struct uffd *uffd, uintptr_t start, uintptr_t end)
+static int unregister_once(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct uffdio_range range = { .start = start, .len = end - start };
-    /* The number may be another userfaultfd by now, which may track the same memory. */
-    int err = !ww_fd_look(&uffd->opened[0])                ? -EBADF
-              : ioctl(uffd->fd, UFFDIO_UNREGISTER, &range) ? -errno
-                                                           : 0;
 
+    return ioctl(uffd->fd, UFFDIO_UNREGISTER, &range) ? -errno : 0;
+}
+
+/* Unregisters what is registered, run by run. Returns the last error. */
+static int unregister_runs(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+{
+    struct page_region run;
+    const struct ww_page_scan request = {
+        .start = start,
+        .end = end,
+        .category_mask = PAGE_IS_WPALLOWED,
+        .return_mask = PAGE_IS_WPALLOWED,
+        .vec = &run,
+        .vec_len = 1,
+    };
+    struct ww_page_scan rest = request;
+    int err = 0, nr;
+
+    while (rest.start < end) {
+        uint64_t walk_end;
+
+        run = (struct page_region){ .start = 0 };
+        nr = ww_scan_pages(uffd->pagemap, &rest, &walk_end);
+        if (nr == -EINTR || nr == -EAGAIN) {
+            ww_wait_moment();
+            continue;
+        }
+        if (nr <= 0) {
+            return nr ? nr : err;
+        }
+        nr = unregister_once(uffd, run.start, run.end);
+        err = nr ? nr : err;
+        rest.start = run.end;
+    }
+    return err;
+}
+
+int ww_uffd_unregister(struct uffd *uffd, uintptr_t start, uintptr_t end)
+{
+    /* The number may be another userfaultfd by now, which may track the same memory. */
+    int err = ww_fd_look(&uffd->opened[0]) ? unregister_once(uffd, start, end) : -EBADF;
+
+    if (err == -EINVAL) {
+        /* A mapping of a kind that the kernel registers for other modes only, or none, lies in the range.
+         * Then the kernel refuses all of it. */
+        err = unregister_runs(uffd, start, end);
+    }
     if (err) {
         atomic_store(&uffd->has_stale_ranges, true);
     }

@@ -54,12 +54,42 @@ static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
     return 0;
 }
 
-/* Registers memory whose mapping was replaced. */
-static int register_again(const struct uffd *uffd, uintptr_t start, uintptr_t end)
+/* A page that was moved here may have the bit of an earlier watch, and be written without a trace. */
+static int forget_moved_bits(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
+                             uintptr_t end)
 {
+    return uffd->moves_bits ? ww_uffd_protect(uffd, region, start, end, 0) : 0;
+}
+
+/* Registers memory whose mapping was replaced. */
+static int register_again(const struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    const struct uffd *uffd = region->tracker->priv;
     int err = ww_keep_pages_small(start, end);
 
-    return err ? err : ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
+    if (!err) {
+        err = ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
+    }
+    return err ? err : forget_moved_bits(uffd, region, start, end);
+}
+
+/* Registers a range again where the program has replaced mappings and told nobody. None of the pages there is
+ * armed, so each one that exists counts as written; if it is not private anonymous memory any more, so do
+ * missing ones, which exist elsewhere. */
+static int register_unknown(struct ww_region *region, uintptr_t start, uintptr_t end)
+{
+    struct ww_mapped mapped;
+    int err = register_again(region, start, end);
+
+    if (err || region->markers) {
+        return err;
+    }
+    err = ww_mapped_survey(start, end, &mapped);
+    if (!err && mapped.page_size != region->page_size) {
+        return -EIO;
+    }
+    region->markers = err || !mapped.private_anonymous;
+    return 0;
 }
 
 /* Only one descriptor can register a range. Takes the range away from our own former trackers that still
@@ -98,6 +128,7 @@ static int uffd_open(struct ww_tracker *tracker)
     }
     ww_fd_init(&uffd->placeholder, -1);
     uffd->guard = ww_guard_category(uffd->pagemap);
+    uffd->moves_bits = ww_kernel_moves_bits();
     tracker->priv = uffd;
     return 0;
 }
@@ -105,24 +136,23 @@ static int uffd_open(struct ww_tracker *tracker)
 static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, struct page_region *vec,
                          uintptr_t *ret_next)
 {
-    const struct uffd *uffd = region->tracker->priv;
-    ssize_t nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
+    struct ww_scan request = *scan;
+    ssize_t nr;
 
+    if (scan->again) {
+        int err = register_unknown(region, scan->start, scan->end);
+
+        if (err) {
+            return err;
+        }
+        request.dense = region->markers;
+    }
+    nr = ww_uffd_scan(region->tracker, &request, vec, ret_next);
     while (nr == -EINTR || nr == -EAGAIN) {
         ww_wait_moment();
-        nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
+        nr = ww_uffd_scan(region->tracker, &request, vec, ret_next);
     }
-    if (nr == -EPERM) {
-        /* Part of the range was replaced by a mapping that is not registered. Registering it gives a safe
-         * answer: no page there is armed, so each one that exists counts as written. */
-        struct ww_scan again = *scan;
-        int err = register_again(uffd, scan->start, scan->end);
-
-        again.dense = region->markers;
-        region->lost = true;
-        nr = err ? err : ww_uffd_scan(region->tracker, &again, vec, ret_next);
-    }
-    return nr;
+    return nr == -EPERM && !scan->again ? -ESTALE : nr;
 }
 
 /* Looks at pages of registered mappings only, and stops at the first one. An error counts as yes. */
@@ -153,7 +183,7 @@ static bool uffd_peek(struct ww_tracker *tracker, uintptr_t start, uintptr_t end
  */
 static int arm_holes(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end)
 {
-    int err = ww_uffd_write_protect(uffd, region, start, end);
+    int err = ww_uffd_protect(uffd, region, start, end, UFFDIO_WRITEPROTECT_MODE_WP);
 
     return err ? err : ww_uffd_unprotect_present(uffd, start, end);
 }
@@ -178,9 +208,10 @@ static int uffd_arm(struct ww_region *region)
     if (err) {
         return err;
     }
-    if (region->markers) {
-        err = ww_uffd_write_protect(uffd, region, start, end);
-    } else if (region->tracker->no_zero_page) {
+    err = forget_moved_bits(uffd, region, start, end);
+    if (!err && region->markers) {
+        err = ww_uffd_protect(uffd, region, start, end, UFFDIO_WRITEPROTECT_MODE_WP);
+    } else if (!err && region->tracker->no_zero_page) {
         err = arm_holes(uffd, region, start, end);
     }
     if (err) {
@@ -198,7 +229,7 @@ static bool uffd_arm_left_dirty(const struct ww_region *region)
 static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end)
 {
     const struct uffd *uffd = region->tracker->priv;
-    int err = register_again(uffd, start, end);
+    int err = register_again(region, start, end);
     bool has_pages = !err && (region->markers || uffd_peek(region->tracker, start, end));
 
     if (err) {
@@ -207,7 +238,7 @@ static int uffd_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     /* Pages that mlockall(2) has brought in are no writes. If the kernel does not do that, a thread has
      * written meanwhile. */
     if (has_pages && ww_kernel_populates()) {
-        return ww_uffd_write_protect(uffd, region, start, end);
+        return ww_uffd_protect(uffd, region, start, end, UFFDIO_WRITEPROTECT_MODE_WP);
     }
     /* Without markers, if something was written already, reads of the rest count as writes. */
     if (region->markers || (region->tracker->no_zero_page && !has_pages)) {
@@ -264,8 +295,16 @@ static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t
     if (!err) {
         err = ww_uffd_start_pager(uffd, demand);
     }
-    return err ? err
-               : ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
+    if (err) {
+        return err;
+    }
+    err = ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
+    if (err == -ENOMEM) {
+        /* The kernel may have registered some of its mappings. Pages that exist count as written. */
+        ww_uffd_unregister(uffd, start, end);
+        ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
+    }
+    return err;
 }
 
 static int uffd_disarm(struct ww_region *region)

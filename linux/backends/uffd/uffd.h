@@ -13,6 +13,7 @@ struct uffd {
     int pagemap;                  /* /proc/self/pagemap; opened early, so it outlives PR_SET_DUMPABLE */
     struct ww_fd opened[2];       /* the same two, to check them before they are used or closed */
     uint64_t guard;               /* PAGE_IS_GUARD, or 0 if the kernel does not know it */
+    bool moves_bits;              /* the kernel leaves write-protect bits in pages that mremap(2) moves */
     bool full;                    /* fd also gets the faults of system calls */
     atomic_bool has_stale_ranges; /* a range could not be unregistered */
     struct uffd_pager *pager;     /* NULL until something is filled on demand */
@@ -30,9 +31,10 @@ int ww_uffd_register(const struct uffd *uffd, uintptr_t start, uintptr_t end, in
 /* 0, or -ENOMEM: the kernel could not cut a mapping, and some of the range is still registered. */
 int ww_uffd_unregister(struct uffd *uffd, uintptr_t start, uintptr_t end);
 
-/* Makes every page of the range clean, and gives missing ones a write-protect marker. */
-int ww_uffd_write_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start,
-                          uintptr_t end);
+/* @mode UFFDIO_WRITEPROTECT_MODE_WP: makes every page of the range clean, and gives missing ones a
+ * write-protect marker. 0: makes each page that exists dirty, and takes markers away. */
+int ww_uffd_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end,
+                    uint64_t mode);
 
 /* Removes the write-protect bit from pages of the range that exist. */
 int ww_uffd_unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t end);

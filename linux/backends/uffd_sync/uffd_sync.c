@@ -363,12 +363,16 @@ static ssize_t sync_fill(struct ww_region *region, uintptr_t start, const void *
 
 static int sync_disarm(struct ww_region *region)
 {
-    const struct ww_sync *sync = region->tracker->priv;
+    struct ww_sync *sync = region->tracker->priv;
+    uintptr_t start = region->range.start, end = region->range.end;
     int err = 0;
 
     /* Another file's descriptor would end another tracking. */
     if (ww_sync_is_ours(sync)) {
-        err = ww_sync_unregister(sync, region->range.start, region->range.end);
+        err = ww_sync_unregister(sync, start, end);
+    }
+    if (err == -ENOMEM && !sync->tells_lost) {
+        ww_sync_mark_uncertain(sync, region->priv, start, end);
     }
     return err == -ENOMEM ? err : 0;
 }

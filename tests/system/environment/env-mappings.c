@@ -136,6 +136,52 @@ START_TEST(a_part_is_unwatched_or_all_stays_watched)
 }
 END_TEST
 
+static int give_threes(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    memset(page, 3, len);
+    return 0;
+}
+
+/* The range begins in one mapping and ends in another, and the kernel can cut only one of them. */
+START_TEST(demand_paging_that_cannot_begin_changes_nothing)
+{
+    size_t page = page_size();
+    long limit = read_limit();
+    char *base = map_pages(64), *other = watch_pages(1);
+    struct filler filler;
+    ssize_t nr;
+    int err, fd;
+
+    NOT_UNDER_ASAN("its allocator needs mappings");
+    NEEDS_LIMIT(limit);
+    NEEDS(WW_CAP_FILL_ON_DEMAND);
+    ck_assert_int_eq(mprotect(base + 32 * page, 32 * page, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+    ck_assert_int_eq(ww_watch(ctx, base, 64 * page, WW_WATCH_FRESH), 0);
+    /* Starts the threads, while there are mappings. */
+    ck_assert_int_eq(ww_fill_on_demand(ctx, other, page, give_threes, NULL), 0);
+    filler = new_filler(limit);
+    fill_mappings(&filler, SIZE_MAX);
+    if (_i) {
+        munmap(filler.base, _i * page);
+    }
+    err = ww_fill_on_demand(ctx, base + 16 * page, 32 * page, give_threes, NULL);
+    end_filler(&filler);
+    alarm(20);
+    for (size_t i = 16; i < 48; i++) {
+        ck_assert_int_eq(read_page(base, i), err ? 0 : 3);
+    }
+    alarm(0);
+    ck_assert_int_eq(read_page(other, 0), 3);
+    fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    nr = read(fd, base + 2 * page, 14 * page);
+    close(fd);
+    ck_assert_int_eq(nr, 14 * page);
+    ck_assert_msg(!err || err == -ENOMEM, "%d (%s)", err, strerror(-err));
+}
+END_TEST
+
 /* ---- as many regions as possible ---- */
 
 /* The program takes most of the mappings, the regions the rest, but for those that the library leaves free.
@@ -216,6 +262,7 @@ void add_mapping_limit_cases(Suite *suite)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_watch_that_would_cut_a_mapping_says_no_memory, 0, 2);
     tcase_add_test(tcase, a_part_is_unwatched_or_all_stays_watched);
+    tcase_add_loop_test(tcase, demand_paging_that_cannot_begin_changes_nothing, 0, 4);
     tcase_add_loop_test(tcase, regions_leave_mappings_for_the_program, 0, 2);
     tcase_add_test(tcase, a_program_with_many_mappings_can_watch);
 }

@@ -142,6 +142,48 @@ START_TEST(the_default_is_kept)
 }
 END_TEST
 
+static void send_to_process(void)
+{
+    kill(getpid(), SIGSEGV);
+}
+
+static void send_to_thread(void)
+{
+    raise(SIGSEGV);
+}
+
+/* A signal that somebody sends is no fault: the program's setting decides, and later writes are tracked. */
+START_TEST(a_signal_that_is_sent_is_ignored_or_ends_the_program_as_ever)
+{
+    void (*const send)(void) = _i & 2 ? send_to_thread : send_to_process;
+    bool ignored = _i & 1;
+    pid_t child = fork();
+    int status;
+
+    if (!child) {
+        struct ww_context *own;
+        char *base = map_pages(2);
+
+        signal(SIGSEGV, ignored ? SIG_IGN : SIG_DFL);
+        if (ww_open(&own, "mprotect") || ww_watch(own, base, 2 * page_size(), WW_WATCH_FRESH)) {
+            _exit(1);
+        }
+        send();
+        if (!ignored) {
+            _exit(4);
+        }
+        base[page_size()] = 1;
+        _exit(ww_count(own, base, 2 * page_size()) == 1 ? 2 : 3);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    if (ignored) {
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 2, "status %#x", status);
+    } else {
+        ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "status %#x", status);
+    }
+}
+END_TEST
+
 /* ---- threads ---- */
 
 static char *shared_base;
@@ -255,6 +297,7 @@ int main(void)
     tcase_add_test(tcase, a_handler_that_is_installed_later_may_pass_ours_on);
     tcase_add_test(tcase, a_handler_that_replaces_ours_for_a_while);
     tcase_add_test(tcase, the_default_is_kept);
+    tcase_add_loop_test(tcase, a_signal_that_is_sent_is_ignored_or_ends_the_program_as_ever, 0, 4);
     tcase_add_test(tcase, threads_may_block_every_other_signal);
     tcase_add_test(tcase, a_watched_stack_needs_a_stack_for_signals);
     tcase_add_test(tcase, every_other_page_of_512_mb_ends);

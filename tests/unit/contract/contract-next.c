@@ -4,6 +4,8 @@
  * thread adds and removes regions.
  */
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "contract.h"
@@ -148,6 +150,48 @@ START_TEST(regions_are_walked_while_others_come_and_go)
 }
 END_TEST
 
+static void *unwatch_two(void *base)
+{
+    return (void *)(intptr_t)ww_unwatch(ctx, base, 2 * page_size());
+}
+
+static sigjmp_buf out;
+
+static void jump_out(int sig)
+{
+    (void)sig;
+    siglongjmp(out, 1);
+}
+
+/* The caller's memory may fault, and the program may survive that. */
+START_TEST(a_range_that_cannot_be_written_leaves_no_lock)
+{
+    struct sigaction action = { .sa_handler = jump_out };
+    char *base = watch_pages(2);
+    struct ww_range *forbidden = mmap(NULL, page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct timespec limit;
+    pthread_t other;
+    void *err;
+
+    ck_assert_ptr_ne(forbidden, MAP_FAILED);
+    ck_assert_int_eq(sigaction(SIGSEGV, &action, NULL), 0);
+    if (!sigsetjmp(out, 1)) {
+        if (_i) {
+            ww_next(ctx, base, forbidden);
+        } else {
+            ww_find(ctx, base, forbidden);
+        }
+        ck_abort_msg("the forbidden write went through");
+    }
+    signal(SIGSEGV, SIG_DFL);
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 10;
+    ck_assert_int_eq(pthread_create(&other, NULL, unwatch_two, base), 0);
+    ck_assert_int_eq(pthread_timedjoin_np(other, &err, &limit), 0);
+    ck_assert_int_eq((intptr_t)err, 0);
+}
+END_TEST
+
 void add_next_cases(Suite *suite)
 {
     TCase *tcase = new_case(suite, "next");
@@ -155,4 +199,5 @@ void add_next_cases(Suite *suite)
     tcase_add_test(tcase, arguments_of_next);
     tcase_add_test(tcase, the_next_region_ends_behind_the_address);
     tcase_add_test(tcase, regions_are_walked_while_others_come_and_go);
+    tcase_add_loop_test(tcase, a_range_that_cannot_be_written_leaves_no_lock, 0, 2);
 }

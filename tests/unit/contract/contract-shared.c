@@ -10,6 +10,9 @@
 #include "contract.h"
 #include "watch.h"
 
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21 /* Linux 5.4 */
+#endif
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 4U
 #endif
@@ -385,6 +388,60 @@ START_TEST(what_is_mapped_over_any_mapping_is_noticed)
 }
 END_TEST
 
+/* Pages of a file exist before the program touches them. */
+START_TEST(a_file_that_is_mapped_over_counts_as_written)
+{
+    struct subject subject;
+
+    NEEDS(WW_CAP_LOST_DETECTED);
+    if (!watch_subject(_i, &subject)) {
+        return;
+    }
+    cover(subject.base, MEMFD, 16, 32);
+    for (size_t i = 16; i < 32; i++) {
+        ck_assert_msg(is_written(subject.base, i), "page %zu", i);
+    }
+    drop_subject(&subject);
+}
+END_TEST
+
+static bool is_present(const char *addr)
+{
+    uint64_t entry = 0;
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(pread(fd, &entry, sizeof(entry), (uintptr_t)addr / page_size() * sizeof(entry)),
+                     sizeof(entry));
+    close(fd);
+    return entry >> 63;
+}
+
+/* The kernel may take the page of a file out of the page table at any time. */
+START_TEST(what_is_written_to_a_file_that_is_mapped_over_outlives_its_page)
+{
+    size_t page = page_size();
+    char *base = map_pages(NR_PAGES), *over = base + 16 * page;
+    void *pages[NR_PAGES];
+    int fd;
+
+    NEEDS(WW_CAP_LOST_DETECTED);
+    ck_assert_int_eq(ww_watch(ctx, base, NR_PAGES * page, WW_WATCH_FRESH), 0);
+    fd = make_file();
+    ck_assert_ptr_eq(mmap(over, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), over);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_ge(ww_get_pages(ctx, base, NR_PAGES * page, WW_GET_RESET, pages, NR_PAGES), 0);
+        write_page(over, 2, round);
+        ck_assert_int_eq(msync(over, 4 * page, MS_SYNC), 0);
+        madvise(over, 4 * page, MADV_PAGEOUT);
+        if (is_present(over + 2 * page)) {
+            printf("SKIP %s: MADV_PAGEOUT leaves the page of a file in the page table\n", backend->name);
+        }
+        ck_assert_msg(is_written(over, 2), "round %d", round);
+    }
+    close(fd);
+}
+END_TEST
+
 START_TEST(arming_flags_exclude_each_other)
 {
     char *base = map_pages(4);
@@ -498,6 +555,8 @@ void add_shared_cases(Suite *suite)
     tcase_add_loop_test(tcase, latched_pages_of_any_mapping_stay, 0, NR_KINDS);
     tcase_add_loop_test(tcase, a_region_of_any_mapping_can_be_cut, 0, NR_KINDS);
     tcase_add_loop_test(tcase, what_is_mapped_over_any_mapping_is_noticed, 0, 2 * (MEMFD + 1) * NR_COVERS);
+    tcase_add_loop_test(tcase, a_file_that_is_mapped_over_counts_as_written, 0, NR_KINDS);
+    tcase_add_test(tcase, what_is_written_to_a_file_that_is_mapped_over_outlives_its_page);
     tcase_add_test(tcase, arming_flags_exclude_each_other);
     tcase_add_test(tcase, programs_cannot_ask_for_markers);
     tcase_add_test(tcase, huge_pages_are_reported_whole);

@@ -139,7 +139,8 @@ START_TEST(a_fork_in_the_middle_of_a_call_changes_nothing_here)
 }
 END_TEST
 
-/* Another thread is in the middle of a change of the table at the fork, and has left it half changed in the child. */
+/* Another thread is in the middle of a change of the table at the fork, and has left it half changed in the
+ * child. */
 START_TEST(a_child_closes_a_table_that_was_changing)
 {
     int status;
@@ -189,6 +190,29 @@ START_TEST(a_cancelled_call_leaves_no_lock_behind)
 }
 END_TEST
 
+/* ---- a close beside a thread of the library's ---- */
+
+static void *close_it(void *arg)
+{
+    ww_close(arg);
+    return NULL;
+}
+
+/* The thread that serves pages on demand looks regions up until the context's threads have ended. */
+START_TEST(a_close_changes_no_table_that_is_being_read)
+{
+    pthread_t closer;
+
+    pthread_rwlock_rdlock(&ctx->table_lock);
+    ck_assert_int_eq(pthread_create(&closer, NULL, close_it, ctx), 0);
+    usleep(100000);
+    ck_assert_uint_eq(atomic_load(&ctx->nr_regions), 1);
+    pthread_rwlock_unlock(&ctx->table_lock);
+    pthread_join(closer, NULL);
+    ctx = NULL;
+}
+END_TEST
+
 static int run(void)
 {
     Suite *suite = suite_create(backend->name);
@@ -199,6 +223,7 @@ static int run(void)
     tcase_add_loop_test(tcase, a_fork_in_the_middle_of_a_call_changes_nothing_here, 0, NR_CALLS);
     tcase_add_test(tcase, a_child_closes_a_table_that_was_changing);
     tcase_add_loop_test(tcase, a_cancelled_call_leaves_no_lock_behind, 0, NR_CALLS);
+    tcase_add_test(tcase, a_close_changes_no_table_that_is_being_read);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -20,6 +20,8 @@ static unsigned int nr_alone, nr_scans, nr_resets_alone;
 
 int __real_ioctl(int fd, unsigned long request, ...);
 static void act_under_lock(struct pm_scan_arg *arg);
+static int take_apart(struct pm_scan_arg *arg, int nr);
+static void (*after_register)(void);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 
 /* Whether this thread holds no lock: one that does has blocked signals. */
@@ -50,11 +52,17 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
     va_start(args, request);
     arg = va_arg(args, void *);
     va_end(args);
+    if (request == (unsigned long)UFFDIO_REGISTER) {
+        ret = __real_ioctl(fd, request, arg);
+        act(&after_register);
+        return ret;
+    }
     if (request != (unsigned long)PAGEMAP_SCAN || !is_alone()) {
         nr_scans += request == (unsigned long)PAGEMAP_SCAN;
         ret = __real_ioctl(fd, request, arg);
         if (ret > 0 && request == (unsigned long)PAGEMAP_SCAN) {
             act_under_lock(arg);
+            ret = take_apart(arg, ret);
         }
         return ret;
     }
@@ -390,6 +398,12 @@ static void act_under_lock(struct pm_scan_arg *arg)
     }
 }
 
+static void *ask_all(void *arg)
+{
+    asked = ask(0);
+    return arg;
+}
+
 /* One run of the kernel's that is zero pages comes apart where pages were not reported before. What finds no
  * room in the caller's array is dirty all the time. */
 START_TEST(surplus_of_zero_pages_is_never_clean)
@@ -409,6 +423,81 @@ START_TEST(surplus_of_zero_pages_is_never_clean)
     ck_assert_uint_eq(range.end, (uintptr_t)base + page_size());
     pthread_join(asker, NULL);
     ck_assert_int_eq(asked, 1);
+}
+END_TEST
+
+/* Two runs of zero pages come apart into three where the page between was not reported before. */
+static void *ask_for_page_4(void *arg)
+{
+    void *pages[1];
+
+    asked = ww_get_pages(ctx, base + 4 * page_size(), page_size(), 0, pages, 1);
+    return arg;
+}
+
+static bool takes_apart;
+
+static int take_apart(struct pm_scan_arg *arg, int nr)
+{
+    struct page_region *vec = (struct page_region *)(uintptr_t)arg->vec;
+
+    if (takes_apart && (arg->flags & PM_SCAN_WP_MATCHING)) {
+        takes_apart = false;
+        ck_assert_uint_eq(arg->vec_len, 3);
+        vec[1] = (struct page_region){ vec[0].start + page_size(), vec[0].start + 4 * page_size(),
+                                       PAGE_IS_WRITTEN | PAGE_IS_PFNZERO };
+        vec[2] = (struct page_region){ vec[1].end, vec[1].end + page_size(), PAGE_IS_WRITTEN };
+        vec[0].end = vec[1].start;
+        nr = 3;
+        ck_assert_int_eq(pthread_create(&asker, NULL, ask_for_page_4, NULL), 0);
+        usleep(100000);
+    }
+    return nr;
+}
+
+START_TEST(surplus_of_a_few_pages_is_never_clean)
+{
+    struct ww_range ranges[3];
+    void *pages[8];
+
+    ck_assert_int_eq(madvise(base + 2 * page_size(), page_size(), MADV_DONTNEED), 0);
+    ck_assert_int_eq(ww_discard(ctx, base + 2 * page_size(), page_size()), 0);
+    ck_assert_int_eq(ww_reset(ctx, base, 8 * page_size()), 0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(ww_get_pages(ctx, base + 4 * page_size(), page_size(), 0, pages, 1), 0);
+    }
+    write_map(base, "#####...");
+    takes_apart = true;
+    ck_assert_int_eq(ww_get_ranges(ctx, base, 5 * page_size(), WW_GET_RESET, ranges, 3), 3);
+    ck_assert(!takes_apart);
+    pthread_join(asker, NULL);
+    ck_assert_int_eq(asked, 1);
+}
+END_TEST
+
+static void ask_in_another_thread(void)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, ask_all, NULL), 0);
+    usleep(100000);
+    asker = thread;
+}
+
+/* Fresh memory has replaced a part. Once it is registered again, no cached query may see it before its region
+ * has ended them. */
+START_TEST(a_hole_in_memory_that_was_replaced_is_no_write)
+{
+    char *hole = base + page_size();
+
+    ck_assert_ptr_eq(mmap(hole, page_size(), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0),
+                     hole);
+    after_register = ask_in_another_thread;
+    ck_assert_int_eq(ww_count(ctx, base, 4 * page_size()), 0);
+    ck_assert_ptr_null(after_register);
+    pthread_join(asker, NULL);
+    ck_assert_int_eq(asked, 0);
 }
 END_TEST
 
@@ -477,6 +566,8 @@ static Suite *lockless_suite(void)
     tcase_add_loop_test(tcase, what_gets_dirty_meanwhile_is_reported, 0,
                         sizeof(dirtying) / sizeof(dirtying[0]));
     tcase_add_test(tcase, surplus_of_zero_pages_is_never_clean);
+    tcase_add_test(tcase, surplus_of_a_few_pages_is_never_clean);
+    tcase_add_test(tcase, a_hole_in_memory_that_was_replaced_is_no_write);
     tcase_add_loop_test(tcase, what_is_watched_no_more_is_not_answered, 0, 3 * NR_ENDINGS);
     suite_add_tcase(suite, tcase);
     return suite;

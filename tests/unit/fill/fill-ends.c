@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -186,6 +187,15 @@ START_TEST(no_callback_begins_after_unwatch)
 }
 END_TEST
 
+static int refuse(void *arg, uintptr_t addr, void *page, size_t len)
+{
+    (void)arg;
+    (void)addr;
+    (void)page;
+    (void)len;
+    return -1;
+}
+
 static int give_twos(void *arg, uintptr_t addr, void *page, size_t len)
 {
     (void)arg;
@@ -225,6 +235,86 @@ START_TEST(a_late_page_in_fills_no_later_watch)
         ck_assert_int_eq(ww_fill(ctx, again, map_image(SEED, 1), page), page);
     }
     ww_close(second);
+}
+END_TEST
+
+/* A file on a disk, which the kernel refuses to unregister together with its neighbours, lies in the middle.
+ */
+START_TEST(unwatch_ends_demand_paging_beside_a_file)
+{
+    size_t page = page_size();
+    char *base = demand_pages(16, false), *over = base + 8 * page;
+    FILE *file = tmpfile();
+    struct ww_context *second;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(ftruncate(fileno(file), page), 0);
+    ck_assert_ptr_eq(mmap(over, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fileno(file), 0),
+                     over);
+    ck_assert_int_eq(ww_unwatch(ctx, base, 16 * page), 0);
+    alarm(10);
+    for (size_t i = 0; i < 16; i++) {
+        ck_assert(has_zeros(base, i));
+    }
+    alarm(0);
+    ck_assert_int_eq(atomic_load(&source.nr_calls), 0);
+    ck_assert_int_eq(ww_open(&second, backend->name), 0);
+    ck_assert_int_eq(ww_watch(second, base, 8 * page, 0), 0);
+    ck_assert_int_eq(ww_watch(second, base + 9 * page, 7 * page, 0), 0);
+    ww_close(second);
+    fclose(file);
+}
+END_TEST
+
+static sigjmp_buf away;
+
+static void jump_away(int sig)
+{
+    (void)sig;
+    siglongjmp(away, 1);
+}
+
+static void *touch_and_leave(void *addr)
+{
+    atomic_store(&tids[0], gettid());
+    if (!sigsetjmp(away, 1)) {
+        return (void *)(intptr_t) * (volatile char *)addr;
+    }
+    return NULL;
+}
+
+static void *unwatch_all(void *base)
+{
+    return (void *)(intptr_t)ww_unwatch(ctx, base, 4 * page_size());
+}
+
+/* The callback still runs when its range is unwatched, watched and given to another one. Nobody waits for the
+ * page any more. */
+START_TEST(a_late_callback_fills_no_later_watch)
+{
+    char *base = demand_pages(4, true);
+    struct sigaction action = { .sa_handler = jump_away };
+    pthread_t toucher, unwatcher;
+    struct ww_range range;
+
+    sigaction(SIGUSR1, &action, NULL);
+    ck_assert_int_eq(pthread_create(&toucher, NULL, touch_and_leave, base + page_size()), 0);
+    await(&source.begun);
+    pthread_kill(toucher, SIGUSR1);
+    pthread_join(toucher, NULL);
+    ck_assert_int_eq(pthread_create(&unwatcher, NULL, unwatch_all, base), 0);
+    while (!ww_find(ctx, base, &range)) {
+        usleep(1000);
+    }
+    ck_assert_int_eq(ww_watch(ctx, base, 4 * page_size(), WW_WATCH_FRESH), 0);
+    ck_assert_int_eq(ww_fill_on_demand(ctx, base, 4 * page_size(), _i ? refuse : give_twos, NULL), 0);
+    sem_post(&source.go_on);
+    pthread_join(unwatcher, NULL);
+    if (!_i) {
+        ck_assert_int_eq(base[page_size()], 2);
+    } else {
+        ck_assert_int_eq(ww_fill(ctx, base + page_size(), map_image(SEED, 1), page_size()), page_size());
+    }
 }
 END_TEST
 
@@ -564,6 +654,8 @@ void add_demand_end_cases(Suite *suite)
     tcase_add_test(tcase, coming_and_going_under_readers);
     tcase_add_test(tcase, a_child_finds_zeros_and_harms_nothing);
     tcase_add_test(tcase, exit_waits_for_nobody);
+    tcase_add_test(tcase, unwatch_ends_demand_paging_beside_a_file);
+    tcase_add_loop_test(tcase, a_late_callback_fills_no_later_watch, 0, 2);
     tcase_add_test(tcase, a_failing_tracker_still_serves);
     tcase_add_test(tcase, a_closed_userfaultfd_harms_nobody);
     tcase_add_test(tcase, a_fill_without_a_descriptor_says_so);

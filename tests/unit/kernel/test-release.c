@@ -95,6 +95,25 @@ START_TEST(a_release_is_known_by_its_names)
 }
 END_TEST
 
+/* Debian's changelog: the state that mremap(2) carries along is cleared from 6.12.11 on. */
+START_TEST(a_release_that_moves_bits_is_known)
+{
+    static const struct {
+        struct ww_release release;
+        bool moves;
+    } rows[] = {
+        { { 6, 8, 12, false }, true },    { { 6, 12, 10, false }, true }, { { 6, 12, 11, false }, false },
+        { { 6, 12, 117, false }, false }, { { 6, 13, 0, false }, false }, { { 5, 19, 0, false }, true },
+        { { 7, 0, 0, false }, false },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ck_assert_msg(ww_release_moves_bits(&rows[i].release) == rows[i].moves, "%u.%u.%u",
+                      rows[i].release.major, rows[i].release.minor, rows[i].release.micro);
+    }
+}
+END_TEST
+
 START_TEST(this_kernel_has_a_release)
 {
     struct ww_release release;
@@ -110,6 +129,7 @@ int main(void)
     TCase *tcase = tcase_create("release");
 
     tcase_add_loop_test(tcase, a_release_is_known_by_its_names, 0, sizeof(releases) / sizeof(releases[0]));
+    tcase_add_test(tcase, a_release_that_moves_bits_is_known);
     tcase_add_test(tcase, this_kernel_has_a_release);
     suite_add_tcase(suite, tcase);
     return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
