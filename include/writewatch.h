@@ -58,11 +58,11 @@ enum ww_cap {
 
 /* Flags of ww_watch(). */
 enum ww_watch_flag {
-    /* The caller promises that no page of the range was touched since it was
-     * mapped. Without it, pages that exist already are made clean first, which
+    /* The caller promises that the program touched no page of the range since it
+     * was mapped. Without it, pages that exist already are made clean first, which
      * costs time in proportion to them. What the kernel brings in by itself is no
-     * touch, and is made clean as well: where mlockall(2) has MCL_FUTURE, or in a
-     * huge page for a fault beside the range. Do not use it with MAP_POPULATE. */
+     * touch, and is made clean as well, for the same cost: by MAP_POPULATE, where
+     * mlockall(2) has MCL_FUTURE, or in a huge page for a fault beside the range. */
     WW_WATCH_FRESH = 1u << 0,
     /* The caller promises that the range is private anonymous memory of small pages.
      * Spares looking that up, whose cost grows with the number of mappings. If it
@@ -176,8 +176,8 @@ int ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags)
  *
  * Returns 0, -EINVAL (not aligned, empty, wraps around, cuts a huge page), -ENOMEM (no memory to split a
  * region, or no mapping is left to cut one: all of it stays watched, pages of the range may count as
- * written, and pages on demand that are touched meanwhile may become zeros), -EDEADLK (a callback of ww_fill_on_demand() made the call, and it would wait for itself),
- * -ECHILD.
+ * written, and pages on demand that are touched meanwhile may become zeros), -EDEADLK (a callback of
+ * ww_fill_on_demand() made the call, and it would wait for itself), -ECHILD.
  */
 int ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 
@@ -255,8 +255,10 @@ int ww_latch(struct ww_context *ctx, const void *addr, size_t len);
  * read, or at once where all of the range that is asked for, or 32 MB of it in a row, had
  * been reported.
  *
- * New pages that exist when it is called count as written, except those that the kernel brings in by itself
- * after mlockall(2) with MCL_FUTURE, and shared ones that it has swapped out by then.
+ * New pages that exist when it is called count as written, because the program may have written them already:
+ * also those that MAP_POPULATE has brought in, or a huge page for a fault beside the range. Exceptions are
+ * those that the kernel brings in after mlockall(2) with MCL_FUTURE, and shared ones that it has swapped out
+ * by then.
  */
 int ww_discard(struct ww_context *ctx, const void *addr, size_t len);
 
@@ -282,9 +284,9 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * Returns the number of bytes, a multiple of the page size, less than @len if a page exists or another
  * error came later; or -EEXIST (the first page exists); -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages);
  * -EINVAL (not aligned, empty, wraps around, NULL, or memory that cannot be filled); -ENOENT (not within
- * one region, or its mapping was replaced); -EFAULT (@src cannot be read; a signal where a
- * sandbox denies process_vm_readv(2)); -EBADF (the program has closed
- * a descriptor of the library's); -ENOMEM; -ECHILD. Takes about twice as long for a page as the first write to it would.
+ * one region, or its mapping was replaced); -EFAULT (@src cannot be read; a signal where a sandbox denies
+ * process_vm_readv(2)); -EBADF (the program has closed a descriptor of the library's); -ENOMEM; -ECHILD.
+ * Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
 

@@ -117,10 +117,13 @@ static void check_settings(struct doctor *doctor)
                     unprivileged.value);
     }
     if (maps.known) {
+        long reserved = maps.value / WW_HEADROOM_PART;
+
         add_finding(
             doctor, FINDING_GOOD, "settings", NULL,
-            "vm.max_map_count is %ld: room for %ld watches apart from each other; written pages need none",
-            maps.value, (maps.value - maps.value / WW_HEADROOM_PART) / 2);
+            "vm.max_map_count is %ld: room for %ld watches apart from each other, each of which costs two "
+            "mappings; %ld mappings stay for the program; written pages cost none",
+            maps.value, (maps.value - reserved) / 2, reserved);
     }
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ---- manual pages, installed headers and documents, compared with what they describe ----
-SCRIPT_TESTS += %D%/test-abi.sh %D%/test-ci.sh %D%/test-examples.sh %D%/test-guide.sh %D%/test-header.sh %D%/test-links.sh \
-	%D%/test-man.sh %D%/test-messages.sh
+SCRIPT_TESTS += %D%/test-abi.sh %D%/test-ci.sh %D%/test-commands.sh %D%/test-examples.sh %D%/test-guide.sh \
+	%D%/test-header.sh %D%/test-links.sh %D%/test-man.sh %D%/test-messages.sh
 EXTRA_DIST += %D%/blocks.awk %D%/links.awk %D%/messages.awk %D%/paths.awk %D%/libwritewatch.abi %D%/libwritewatch.constants \
 	%D%/examples/frame.h \
 	%D%/examples/ww_fill.c \

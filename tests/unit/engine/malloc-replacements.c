@@ -60,6 +60,42 @@ static void meet_discard(void)
     MUST(!ww_discard(ctx, base, 4 * page_size()));
 }
 
+static void meet_get_ranges(void)
+{
+    static struct ww_range ranges[NR];
+
+    MUST(ww_get_ranges(ctx, base, NR * page_size(), WW_GET_RESET, ranges, NR) > 0);
+}
+
+static void meet_protect(void)
+{
+    MUST(!ww_protect(ctx, base, 4 * page_size(), PROT_READ));
+    MUST(!ww_protect(ctx, base, 4 * page_size(), PROT_READ | PROT_WRITE));
+}
+
+static void meet_find(void)
+{
+    struct ww_range range;
+
+    MUST(!ww_find(ctx, base, &range) && range.start == (uintptr_t)base);
+    MUST(!ww_next(ctx, base, &range) && range.start == (uintptr_t)base);
+}
+
+/* Ends the watch whose backend is broken, and begins another one. With memory on demand, the descriptor that
+ * was closed stays in use for a while, and with it the old registration. */
+static void meet_unwatch(void)
+{
+    int err = -EBUSY;
+
+    MUST(!ww_unwatch(ctx, base, NR * page_size()));
+    doing = "ww_watch()";
+    for (int tries = 0; tries < 20 && err == -EBUSY; tries++) {
+        usleep(tries ? 100000 : 0);
+        err = ww_watch(ctx, base, NR * page_size(), 0);
+    }
+    MUST(!err);
+}
+
 static void meet_watch(void)
 {
     char *other = mmap(NULL, 4 * page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -97,6 +133,8 @@ static const struct {
     { "ww_reset()", meet_reset },     { "ww_latch()", meet_latch },
     { "ww_discard()", meet_discard }, { "ww_watch()", meet_watch },
     { "VirtualAlloc", use_win32 },    { "ww_fill()", meet_fill },
+    { "ww_protect()", meet_protect }, { "ww_get_ranges()", meet_get_ranges },
+    { "ww_unwatch()", meet_unwatch }, { "ww_find() and ww_next()", meet_find },
     { "ww_close()", meet_close },
 };
 #define NR_MEETINGS (sizeof(meetings) / sizeof(meetings[0]))

@@ -282,6 +282,7 @@ const char *make_mapping(int which, struct mapping *ret)
         .prot = kind->prot,
         .ordinary = kind->prot == RW && !kind->make && !kind->open && (kind->flags & MAP_PRIVATE) &&
                     !(kind->flags & (MAP_HUGETLB | MAP_DROPPABLE)),
+        .unfillable = kind->open == open_zero && (kind->flags & MAP_PRIVATE),
         .fd = -1,
     };
     if (kind->make) {

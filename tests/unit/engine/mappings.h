@@ -15,6 +15,7 @@ struct mapping {
     size_t page_size; /* its page size in bytes */
     int prot;         /* with which it was mapped */
     bool ordinary;    /* writable private anonymous memory: every call works there */
+    bool unfillable;  /* for the kernel anonymous memory whose missing pages nobody can fill */
     bool borrowed;    /* existed before; unmake_mapping() leaves it mapped */
     int fd;           /* the file that is mapped, or -1 */
 };

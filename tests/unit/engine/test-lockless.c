@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "change.h"
 #include "util.h"
@@ -374,6 +375,76 @@ START_TEST(a_late_query_leaves_the_bits_of_another_tracker)
 }
 END_TEST
 
+/* ---- memory that a userfaultfd of the program's own has taken over ---- */
+
+static int foreign_uffd = -1, foreign_pagemap = -1;
+
+static void open_foreign(void)
+{
+    struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+
+    foreign_uffd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+    ck_assert_int_ge(foreign_uffd, 0);
+    ck_assert_int_eq(__real_ioctl(foreign_uffd, UFFDIO_API, &api), 0);
+    foreign_pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(foreign_pagemap, 0);
+}
+
+/* The program itself registers and arms the memory and writes a page, while a thread of this context is
+ * preempted before its ioctl. Nothing of the library's knows of it. */
+static void give_to_foreign(void)
+{
+    struct uffdio_register reg = {
+        .range = { .start = (uintptr_t)base, .len = NR * page_size() },
+        .mode = UFFDIO_REGISTER_MODE_WP,
+    };
+    struct uffdio_writeprotect protect = { .range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+
+    ck_assert_int_eq(ww_unwatch(ctx, base, NR * page_size()), 0);
+    ck_assert_int_eq(__real_ioctl(foreign_uffd, UFFDIO_REGISTER, &reg), 0);
+    ck_assert_int_eq(__real_ioctl(foreign_uffd, UFFDIO_WRITEPROTECT, &protect), 0);
+    write_page(base, 3, 2);
+}
+
+/* Asks the kernel for the written pages of the foreign registration; resets nothing. Returns how many runs.
+ */
+static int look_at_foreign(struct page_region *ret_run)
+{
+    struct page_region runs[NR] = { { .start = 0 } };
+    struct pm_scan_arg arg = {
+        .size = sizeof(arg),
+        .flags = PM_SCAN_CHECK_WPASYNC,
+        .start = (uintptr_t)base,
+        .end = (uintptr_t)base + NR * page_size(),
+        .vec = (uintptr_t)runs,
+        .vec_len = NR,
+        .category_mask = PAGE_IS_WRITTEN,
+        .return_mask = PAGE_IS_WRITTEN,
+    };
+    int nr = __real_ioctl(foreign_pagemap, PAGEMAP_SCAN, &arg);
+
+    *ret_run = runs[0];
+    return nr;
+}
+
+/* Get with and without reset, and reset: the late ioctl must not clear what the other user has not seen yet.
+ */
+START_TEST(a_late_query_leaves_the_bits_of_a_userfaultfd_that_is_not_ours)
+{
+    struct page_region run;
+
+    open_foreign();
+    meanwhile = give_to_foreign;
+    ck_assert_int_eq(_i == 2 ? ww_reset(ctx, base, NR * page_size()) : ask(_i ? WW_GET_RESET : 0), -ENOENT);
+    ck_assert_ptr_null(meanwhile);
+    ck_assert_int_eq(look_at_foreign(&run), 1);
+    ck_assert_uint_eq(run.start, (uintptr_t)base + 3 * page_size());
+    ck_assert_uint_eq(run.end, (uintptr_t)base + 4 * page_size());
+    close(foreign_pagemap);
+    close(foreign_uffd);
+}
+END_TEST
+
 /* Once, after a resetting scan that found pages and before its thread goes on: they become zero pages, as a
  * huge page of zeros that is split, and another thread asks about page 2. */
 static bool splits_now;
@@ -562,6 +633,7 @@ static Suite *lockless_suite(void)
     tcase_add_loop_test(tcase, what_gets_dirty_during_a_look_is_reset, 0, 6);
     tcase_add_loop_test(tcase, what_happens_after_a_look_is_in_the_answer, 0, NR_CONFLICTS);
     tcase_add_loop_test(tcase, a_late_query_leaves_the_bits_of_another_tracker, 0, 2);
+    tcase_add_loop_test(tcase, a_late_query_leaves_the_bits_of_a_userfaultfd_that_is_not_ours, 0, 3);
     tcase_add_loop_test(tcase, notes_about_many_regions_have_room, 0, NR_GRIDS);
     tcase_add_loop_test(tcase, what_gets_dirty_meanwhile_is_reported, 0,
                         sizeof(dirtying) / sizeof(dirtying[0]));

@@ -12,6 +12,7 @@
 #include "contract.h"
 #include "mappings.h"
 #include "watch.h"
+#include "writewatch-pagemap.h"
 
 #define NR_CONTROL 8
 #define CONTENT 0x5a
@@ -297,6 +298,8 @@ static void try_on_demand(unsigned int flags, enum way way)
         char value = 0;
         int sig = touch(i, false, &value);
 
+        ck_assert_msg(!mapping.unfillable || sig == SIGBUS, "%s, %s: page %zu: signal %d", backend->name,
+                      mapping.name, i, sig);
         ck_assert_msg(!mapping.ordinary || (fails ? sig == SIGBUS : !sig && value == CONTENT),
                       "%s, %s: page %zu: signal %d, content %d", backend->name, mapping.name, i, sig, value);
     }
@@ -316,6 +319,102 @@ START_TEST(a_mapping_is_on_demand_or_that_is_refused)
 }
 END_TEST
 
+/* ---- looking at it ---- */
+
+/* The regions are the control and, if it is watched, the mapping. */
+static void expect_regions(bool watched)
+{
+    struct ww_range range, regions[3];
+    const char *next = NULL;
+    size_t nr_regions = 0, at;
+
+    while (nr_regions < 3 && !ww_next(ctx, next, &regions[nr_regions])) {
+        next = (const char *)regions[nr_regions++].end;
+    }
+    ck_assert_uint_eq(nr_regions, watched ? 2 : 1);
+    at = watched && mapping.base > control ? 0 : nr_regions - 1;
+    ck_assert_uint_eq(regions[at].start, (uintptr_t)control);
+    ck_assert_uint_eq(regions[at].end, (uintptr_t)control + NR_CONTROL * page_size());
+    for (size_t i = 0; i < nr; i++) {
+        int err = ww_find(ctx, mapping.base + i * page_size() + 1, &range);
+
+        ck_assert_int_eq(err, watched ? 0 : -ENOENT);
+        ck_assert(!watched || (range.start == (uintptr_t)mapping.base &&
+                               range.end == (uintptr_t)mapping.base + mapping.len));
+    }
+}
+
+#define PM_PRESENT (UINT64_C(1) << 63) /* of an entry of /proc/self/pagemap, see proc_pid_pagemap(5) */
+#define PM_SWAP (UINT64_C(1) << 62)
+
+/* ww_pagemap_scan() finds the pages that /proc/self/pagemap shows as present or swapped; if every other page
+ * was written, those of ordinary memory are among them. */
+static void expect_scan(struct ww_pagemap *pagemap, int fd, bool is_written)
+{
+    struct ww_pagemap_scan scan = {
+        .start = (uintptr_t)mapping.base,
+        .end = (uintptr_t)mapping.base + mapping.len,
+        .category_anyof_mask = WW_PAGE_IS_PRESENT | WW_PAGE_IS_SWAPPED,
+        .return_mask = WW_PAGE_IS_PRESENT,
+    };
+    struct ww_page_region *runs = calloc(nr, sizeof(*runs));
+    uint64_t *entries = calloc(nr, sizeof(*entries));
+    char *found = calloc(nr + 1, 1), *map = calloc(nr + 1, 1);
+    ssize_t nr_runs = ww_pagemap_scan(pagemap, &scan, runs, nr);
+
+    ck_assert_int_ge(nr_runs, 0);
+    ck_assert_uint_eq(scan.walk_end, scan.end);
+    ck_assert_int_eq(pread(fd, entries, nr * sizeof(*entries), scan.start / page_size() * sizeof(*entries)),
+                     nr * sizeof(*entries));
+    memset(found, '.', nr);
+    for (ssize_t i = 0; i < nr_runs; i++) {
+        memset(found + (runs[i].start - scan.start) / page_size(),
+               runs[i].categories & WW_PAGE_IS_PRESENT ? '#' : 's',
+               (runs[i].end - runs[i].start) / page_size());
+    }
+    for (size_t i = 0; i < nr; i++) {
+        map[i] = entries[i] & PM_PRESENT ? '#' : entries[i] & PM_SWAP ? 's' : '.';
+        ck_assert_msg(!is_written || !mapping.ordinary || i % 2 || map[i] != '.',
+                      "page %zu was written and is not there", i);
+    }
+    compare_maps(mapping.name, true, found, map, nr);
+    free(runs);
+    free(entries);
+    free(found);
+    free(map);
+}
+
+START_TEST(a_mapping_is_found_and_scanned)
+{
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    struct ww_pagemap *pagemap;
+    bool watched;
+    char *map;
+
+    if (fd < 0 || ww_pagemap_open(&pagemap, 0)) {
+        printf("SKIP %s: /proc/self/pagemap cannot be opened\n", __func__);
+        return;
+    }
+    if (make(_i)) {
+        map = malloc(nr);
+        expect_regions(false);
+        expect_scan(pagemap, fd, false);
+        watched = watch(0);
+        expect_regions(watched);
+        write_pages(map, 2);
+        expect_scan(pagemap, fd, true);
+        if (watched) {
+            ck_assert_int_eq(ww_unwatch(ctx, mapping.base, mapping.len), 0);
+        }
+        expect_regions(false);
+        expect_scan(pagemap, fd, true);
+        free(map);
+    }
+    ww_pagemap_close(pagemap);
+    close(fd);
+}
+END_TEST
+
 /* ---- a mapping that is moved over ordinary memory ---- */
 
 /* Moves the mapping over watched memory. False if the kernel does not move it. */
@@ -328,6 +427,18 @@ static bool take_place(char *place)
     return true;
 }
 
+/* Where the library was told of the mapping, it is on demand, and what nobody can fill ends in SIGBUS. */
+static void expect_signals(void)
+{
+    for (size_t i = 0; i < nr; i++) {
+        char value = 0;
+        int sig = touch(i, false, &value);
+
+        ck_assert_msg(sig == SIGBUS, "%s, %s: page %zu: signal %d, content %d", backend->name, mapping.name,
+                      i, sig, value);
+    }
+}
+
 static void try_taking_place(bool on_demand, bool discard)
 {
     char *area = map_pages(2 * nr), *place, *map;
@@ -335,7 +446,7 @@ static void try_taking_place(bool on_demand, bool discard)
     place = (char *)(((uintptr_t)area + mapping.len - 1) & ~(mapping.len - 1));
     ck_assert_int_eq(ww_watch(ctx, place, mapping.len, WW_WATCH_FRESH), 0);
     if (on_demand) {
-        WORKS(ww_fill_on_demand(ctx, place, mapping.len, put_content, NULL), EOPNOTSUPP);
+        on_demand = WORKS(ww_fill_on_demand(ctx, place, mapping.len, put_content, NULL), EOPNOTSUPP);
     }
     if (!take_place(place)) {
         ck_assert_int_eq(ww_unwatch(ctx, place, mapping.len), 0);
@@ -343,8 +454,9 @@ static void try_taking_place(bool on_demand, bool discard)
     }
     map = malloc(nr);
     forget_map(map, '?');
-    if (discard) {
-        WORKS(ww_discard(ctx, place, mapping.len), EINVAL, EPERM, ENOMEM);
+    if (discard && WORKS(ww_discard(ctx, place, mapping.len), EINVAL, EPERM, ENOMEM) && on_demand &&
+        mapping.unfillable) {
+        expect_signals();
     }
     for (int round = 0; round < 2; round++) {
         forget_map(map, '?');
@@ -381,6 +493,7 @@ static int run(void)
     tcase_add_loop_test(tcase, a_mapping_is_changed_or_that_is_refused, 0, makers);
     tcase_add_loop_test(tcase, a_mapping_is_filled_or_that_is_refused, 0, makers);
     tcase_add_loop_test(tcase, a_mapping_is_on_demand_or_that_is_refused, 0, makers);
+    tcase_add_loop_test(tcase, a_mapping_is_found_and_scanned, 0, makers);
     tcase_add_loop_test(tcase, a_mapping_takes_the_place_of_watched_memory, 0, makers);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -5,11 +5,13 @@
  */
 #include "deny-call.h"
 #include "fill.h"
+#include "kernel/uapi.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -345,6 +347,64 @@ START_TEST(a_later_sandbox_hangs_no_reader)
 }
 END_TEST
 
+static sigjmp_buf refused;
+
+static void on_signal(int sig)
+{
+    siglongjmp(refused, sig);
+}
+
+/* Reads or writes the page. Returns 0, or the signal that the access ended in. */
+static int touch(char *base, size_t page, bool write)
+{
+    int sig = sigsetjmp(refused, 1);
+
+    if (!sig && write) {
+        write_page(base, page, 1);
+    } else if (!sig) {
+        read_page(base, page);
+    }
+    return sig;
+}
+
+/* A sandbox that came later lets nobody install or poison a page and denies nothing else, so the pager hears
+ * of every fault and can answer none. No access loops: each ends in SIGBUS, as if the callback had failed. */
+START_TEST(a_page_that_can_only_be_awaited_ends_in_sigbus)
+{
+    static const int errors[] = { EPERM, EACCES, EINVAL, ENOSYS, ENOTTY };
+    struct sigaction action = { .sa_handler = on_signal };
+    char *base = demand_pages(6, false), *other = watch_pages(2), *image = map_image(SEED, 1);
+    int error = errors[_i % 5];
+    bool poison_too = _i >= 5;
+    ssize_t filled;
+
+    ck_assert(has_image(base, SEED, 0));
+    ck_assert_int_eq(sigaction(SIGBUS, &action, NULL), 0);
+    ck_assert(deny_call(SYS_ioctl, 1, (unsigned int)UFFDIO_COPY, error, SECCOMP_FILTER_FLAG_TSYNC));
+    ck_assert(!poison_too ||
+              deny_call(SYS_ioctl, 1, (unsigned int)UFFDIO_POISON, error, SECCOMP_FILTER_FLAG_TSYNC));
+    alarm(20);
+    ck_assert_int_eq(touch(base, 1, false), SIGBUS);
+    ck_assert_int_eq(touch(base, 2, true), SIGBUS);
+    ck_assert_int_eq(touch(base, 1, false), SIGBUS);
+    /* What was there stays. */
+    ck_assert_int_eq(touch(base, 0, false), 0);
+    ck_assert(has_image(base, SEED, 0));
+    write_page(base, 0, 1);
+    ck_assert_int_ge(ww_count(ctx, base, page_size()), 1);
+    /* Nor can the program fill memory, and what is written is reported as ever. */
+    filled = ww_fill(ctx, other, image, page_size());
+    ck_assert_int_lt(filled, 0);
+    write_page(other, 1, 1);
+    expect_map(ctx, other, ".#");
+    ck_assert_int_eq(ww_unwatch(ctx, base, 6 * page_size()), 0);
+    /* Pages that are still missing are zeros now. */
+    ck_assert_int_eq(touch(base, 5, false), 0);
+    ck_assert(has_zeros(base, 5));
+    alarm(0);
+}
+END_TEST
+
 START_TEST(unwatch_of_another_part_does_not_wait)
 {
     pthread_t looker;
@@ -648,6 +708,7 @@ void add_demand_end_cases(Suite *suite)
     tcase_add_test(tcase, no_callback_begins_after_unwatch);
     tcase_add_loop_test(tcase, a_late_page_in_fills_no_later_watch, 0, 2);
     tcase_add_loop_test(tcase, a_later_sandbox_hangs_no_reader, 0, 3);
+    tcase_add_loop_test(tcase, a_page_that_can_only_be_awaited_ends_in_sigbus, 0, 10);
     tcase_add_test(tcase, unwatch_of_another_part_does_not_wait);
     tcase_add_test(tcase, a_callback_cannot_end_itself);
     tcase_add_test(tcase, close_waits_and_wakes_who_waits);

@@ -229,6 +229,29 @@ START_TEST(decommit)
 }
 END_TEST
 
+/* At vm.max_map_count the kernel may refuse to end a watch. Then the memory stays as it is and stays watched:
+ * its addresses must not become somebody else's while a region is there. */
+START_TEST(memory_whose_watch_cannot_end_is_not_released)
+{
+    char *base;
+
+    open_world(&world, _i);
+    base = vm_alloc(NULL, 4 * PAGE, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, RW);
+    base[PAGE] = 7;
+    unwatch_error = -ENOMEM;
+    expect_error(vm_free(base, 0, MEM_RELEASE), ERROR_NOT_ENOUGH_MEMORY);
+    unwatch_error = 0;
+    ck_assert(can_read(base));
+    ck_assert_int_eq(base[PAGE], 7);
+    expect_written(base, ".#..");
+    base[2 * PAGE] = 1;
+    expect_written(base, "..#.");
+    expect_success(vm_free(base, 0, MEM_RELEASE));
+    ck_assert(!can_read(base));
+    close_world(&world);
+}
+END_TEST
+
 /* ---- VirtualProtect ---- */
 
 START_TEST(protect_errors)
@@ -321,6 +344,7 @@ void add_memory_cases(Suite *suite)
     add_loop(tcase, alloc_without_memory);
     add_loop(tcase, free_errors);
     add_loop(tcase, decommit);
+    add_loop(tcase, memory_whose_watch_cannot_end_is_not_released);
     add_loop(tcase, protect_errors);
     add_loop(tcase, protect_by_page);
     add_loop(tcase, cache_modifiers);

@@ -14,12 +14,14 @@ struct world world;
 
 /* ---- the linker's --wrap sends the library's calls here ---- */
 
-int watch_error, calloc_countdown;
+int watch_error, unwatch_error, calloc_countdown;
 bool mprotect_fails, signals_were_open;
 int __real_mprotect(void *addr, size_t len, int prot);
 int __wrap_mprotect(void *addr, size_t len, int prot);
 int __real_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
 int __wrap_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
+int __real_ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
+int __wrap_ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
 void *__real_calloc(size_t nr, size_t size);
 void *__wrap_calloc(size_t nr, size_t size);
 void *__real_ww_heap_alloc(size_t size);
@@ -32,6 +34,11 @@ int __wrap_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
     signals_were_open |= !sigismember(&blocked, SIGUSR1);
     return watch_error ? watch_error : __real_ww_watch(ctx, addr, len, flags);
+}
+
+int __wrap_ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
+{
+    return unwatch_error ? unwatch_error : __real_ww_unwatch(ctx, addr, len);
 }
 
 /* A failure in the middle, as at vm.max_map_count. */

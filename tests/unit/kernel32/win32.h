@@ -65,6 +65,7 @@ extern struct world world;
 
 /* How wrapped calls of the library fail, and what the wrappers have seen. */
 extern int watch_error;        /* not 0: every ww_watch() fails with it */
+extern int unwatch_error;      /* the same for ww_unwatch() */
 extern bool mprotect_fails;    /* the next mprotect() changes half of its range and fails */
 extern int calloc_countdown;   /* 1: the next allocation of either kind fails, 2: the one after it */
 extern bool signals_were_open; /* a ww_watch() was made with signals not blocked */

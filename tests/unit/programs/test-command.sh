@@ -55,6 +55,20 @@ if [ -x "$deny" ]; then
 fi
 expect 0 'stay with Wine: with this backend' "$ww" run --backend=mprotect -- true
 
+# `doctor` says what vm.max_map_count leaves room for: two mappings for each watch apart from others, but for the last
+# sixteenth, which stays for the program (ww_watch(3)).
+limit=$(cat /proc/sys/vm/max_map_count 2>/dev/null)
+if [ "$limit" ]; then
+    reserved=$((limit / 16))
+    line=$("$ww" doctor --quick 2>&1 | grep 'vm\.max_map_count')
+    for words in "is $limit:" "room for $(((limit - reserved) / 2)) watches apart" 'each of which costs two mappings' \
+        "$reserved mappings stay for the program"; do
+        printf '%s\n' "$line" | grep -qF "$words" || fail "doctor does not say '$words' of vm.max_map_count: $line"
+    done
+else
+    missing "doctor's line about vm.max_map_count: no /proc/sys/vm/max_map_count"
+fi
+
 # WW_DISABLE: `run --verbose` says that it is set, and so does `probe`, whose exit code is still about the kernel.
 export WW_DISABLE=1
 expect 0 'stay with Wine: WW_DISABLE is set (unset it)' "$ww" run --verbose -- true
