@@ -282,11 +282,11 @@ int ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
  * the very moment may find zeros in it first.
  *
  * Returns the number of bytes, a multiple of the page size, less than @len if a page exists or another
- * error came later; or -EEXIST (the first page exists); -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages);
- * -EINVAL (not aligned, empty, wraps around, NULL, or memory that cannot be filled); -ENOENT (not within
- * one region, or its mapping was replaced); -EFAULT (@src cannot be read; a signal where a sandbox denies
- * process_vm_readv(2)); -EBADF (the program has closed a descriptor of the library's); -ENOMEM; -ECHILD.
- * Takes about twice as long for a page as the first write to it would.
+ * error came later; or -EEXIST (the first page exists); -EOPNOTSUPP (WW_CAP_FILL is missing, huge pages, a
+ * sandbox that denies it); -EINVAL (not aligned, empty, wraps around, NULL, or memory that cannot be filled);
+ * -ENOENT (not within one region, or its mapping was replaced); -EFAULT (@src cannot be read; a signal where
+ * a sandbox denies process_vm_readv(2)); -EBADF (the program has closed a descriptor of the library's);
+ * -ENOMEM; -ECHILD. Takes about twice as long for a page as the first write to it would.
  */
 ssize_t ww_fill(struct ww_context *ctx, void *dst, const void *src, size_t len);
 

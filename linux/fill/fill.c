@@ -69,6 +69,8 @@ static ssize_t fill_piece(struct ww_context *ctx, const struct ww_range *piece, 
         nr = -EINVAL; /* the content is ours, so it is the memory that cannot be filled */
     } else if (nr == -ENOTTY) {
         nr = -EBADF; /* the number of our descriptor is another file's */
+    } else if (nr == -EPERM || nr == -EACCES || nr == -ENOSYS) {
+        nr = -EOPNOTSUPP; /* a sandbox that came later */
     }
     if (nr > 0 && !hold.region->markers) {
         /* The page holds data. If it is a zero page one day, somebody wrote zeros. */

@@ -29,7 +29,7 @@ struct uffd_pager {
     struct uffd *uffd;
     volatile char *wake_page;
     bool saw_wake_page; /* only the thread uses it */
-    bool refused;       /* the kernel wakes nobody any more; only the thread uses it */
+    bool refused;       /* the kernel wakes nobody any more, or ends no fault; only the thread uses it */
     atomic_bool gone;   /* the descriptor is not ours any more, and the thread ends */
     struct uffd_msg messages[NR_MESSAGES];
 };
@@ -121,6 +121,9 @@ int ww_uffd_poison(const struct uffd *uffd, uintptr_t addr)
     }
     if (!err) {
         err = page_has(uffd, addr, PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC | PM_SCAN_WP_MATCHING);
+        if (err == -EPERM) {
+            err = -ENOENT; /* other memory was mapped there */
+        }
     }
     return err < 0 ? err : 0;
 }
@@ -153,11 +156,10 @@ static int serve_install(struct ww_pager *pager, uintptr_t start, const void *co
     return 0;
 }
 
-/* Whether a retry is useless: the error is not temporary, and nothing else is there by now. EPERM: other
- * memory was mapped there, which is not registered. */
+/* Whether a retry is useless: the error is not temporary, and nothing else is there by now. */
 static bool fails_for_good(const struct uffd *uffd, uintptr_t addr, int err)
 {
-    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM && err != -EPERM &&
+    return err && err != -EEXIST && err != -ENOENT && err != -ESRCH && err != -ENOMEM &&
            ww_fd_is_ours(&uffd->opened[0]) && !page_has(uffd, addr, PAGE_IS_PRESENT, 0);
 }
 
@@ -180,11 +182,14 @@ static void serve_replace(struct ww_pager *pager, uintptr_t addr)
 {
     size_t page = ww_page_size();
     int fd = memfd_create("writewatch", MFD_CLOEXEC);
+    bool done = false;
 
     if (fd >= 0) {
-        mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+        done = mmap((void *)addr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
         close(fd);
     }
+    /* Nothing is left but to let all of them go. */
+    ((struct uffd_pager *)pager)->refused |= !done;
     wake(pager, addr, addr + page);
 }
 

@@ -19,7 +19,13 @@ int ww_uffd_register(const struct uffd *uffd, uintptr_t start, uintptr_t end, in
     if (!ww_fd_look(&uffd->opened[0])) {
         return -EBADF;
     }
-    return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+    if (ioctl(uffd->fd, UFFDIO_REGISTER, &reg)) {
+        return -errno;
+    }
+    /* The kernel offers this for all memory but hugetlb's, whose pages cannot be filled one by one. */
+    return (mode & UFFDIO_REGISTER_MODE_MISSING) && !(reg.ioctls & UINT64_C(1) << _UFFDIO_ZEROPAGE)
+               ? -EOPNOTSUPP
+               : 0;
 }
 
 int ww_uffd_protect(const struct uffd *uffd, const struct ww_region *region, uintptr_t start, uintptr_t end,

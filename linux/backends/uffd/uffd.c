@@ -299,8 +299,8 @@ static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t
         return err;
     }
     err = ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING);
-    if (err == -ENOMEM) {
-        /* The kernel may have registered some of its mappings. Pages that exist count as written. */
+    if (err == -ENOMEM || err == -EOPNOTSUPP) {
+        /* The kernel has registered some of its mappings. Pages that exist count as written. */
         ww_uffd_unregister(uffd, start, end);
         ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
     }

@@ -25,7 +25,8 @@ struct uffd {
 
 /* ---- requests.c; 0 or a negative errno unless said ---- */
 
-/* @mode: UFFDIO_REGISTER_MODE_*. Idempotent: memory that is registered already stays as it is. */
+/* @mode: UFFDIO_REGISTER_MODE_*. Idempotent: memory that is registered already stays as it is. After an error
+ * part of the range may be registered: -ENOMEM, or -EOPNOTSUPP (missing pages of hugetlb). */
 int ww_uffd_register(const struct uffd *uffd, uintptr_t start, uintptr_t end, int mode);
 
 /* 0, or -ENOMEM: the kernel could not cut a mapping, and some of the range is still registered. */

@@ -7,6 +7,7 @@ KERNEL_TESTS = \
 	tests/unit/backends/test-softdirty \
 	tests/unit/contract/test-contract \
 	tests/unit/engine/test-concurrent \
+	tests/unit/engine/test-mappings \
 	tests/unit/fill/test-fill \
 	tests/unit/pagemap/test-pagemap
 KERNEL_TESTS_ONCE = \

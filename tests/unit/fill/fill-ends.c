@@ -394,7 +394,7 @@ START_TEST(a_page_that_can_only_be_awaited_ends_in_sigbus)
     ck_assert_int_ge(ww_count(ctx, base, page_size()), 1);
     /* Nor can the program fill memory, and what is written is reported as ever. */
     filled = ww_fill(ctx, other, image, page_size());
-    ck_assert_int_lt(filled, 0);
+    ck_assert_msg(filled == -EOPNOTSUPP || filled == -EBADF || filled == -EINVAL, "%zd", filled);
     write_page(other, 1, 1);
     expect_map(ctx, other, ".#");
     ck_assert_int_eq(ww_unwatch(ctx, base, 6 * page_size()), 0);
