@@ -304,7 +304,7 @@ static int uffd_arm_missing(struct ww_region *region, uintptr_t start, uintptr_t
         ww_uffd_unregister(uffd, start, end);
         ww_uffd_register(uffd, start, end, UFFDIO_REGISTER_MODE_WP);
     }
-    return err;
+    return err == -EOPNOTSUPP ? -EINVAL : err;
 }
 
 static int uffd_disarm(struct ww_region *region)
