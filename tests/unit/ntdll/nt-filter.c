@@ -214,6 +214,26 @@ START_TEST(what_is_near_is_counted_whatever_the_pieces)
 }
 END_TEST
 
+/* Watches of a whole block of 4 GB that end in pieces, more of them than 15 bits count. The filter then
+ * neither misses watched memory nor matches memory that is not watched. */
+START_TEST(rounds_that_end_in_pieces_leave_nothing)
+{
+#ifdef __LP64__
+    const uintptr_t size = UINT64_C(1) << 32, base = UINT64_C(9) << 32;
+
+    for (int round = 0; round < 34000; round++) {
+        ck_assert_int_eq(filter_add(base, base + size), 0);
+        ck_assert_msg(filter_may_match(base + GRANULE, base + 2 * GRANULE), "round %d: missed", round);
+        filter_remove(base, base + GRANULE);
+        filter_remove(base + GRANULE, base + size);
+        ck_assert_msg(!filter_may_match(base, base + GRANULE), "round %d: a match of nothing", round);
+    }
+#else
+    printf("SKIP %s: there are no blocks of 4 GB in 32 bits\n", __func__);
+#endif
+}
+END_TEST
+
 void add_filter_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, watches_that_end_leave_nothing_near, 0, 3);
@@ -222,4 +242,5 @@ void add_filter_tests(TCase *tcase)
     tcase_add_test(tcase, failures_keep_what_is_near);
     tcase_add_test(tcase, distant_addresses_are_not_near);
     tcase_add_test(tcase, what_is_near_is_counted_whatever_the_pieces);
+    tcase_add_test(tcase, rounds_that_end_in_pieces_leave_nothing);
 }
