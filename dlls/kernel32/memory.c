@@ -465,19 +465,11 @@ static NTSTATUS check_handle(struct nt *nt, HANDLE process)
     return STATUS_INVALID_HANDLE;
 }
 
-static bool is_free(struct nt *nt, void *addr)
-{
-    (void)nt;
-    (void)addr;
-    return false;
-}
-
 /* Every change of the guest's memory passes these calls, so there is no queue to drain. */
 void win32_memory_init(struct ww_win32 *w)
 {
     w->nt.original = original;
     w->nt.check_handle = check_handle;
-    w->nt.is_free = is_free;
     RB_INIT(&w->allocations);
 }
 

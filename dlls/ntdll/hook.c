@@ -121,7 +121,7 @@ static NTSTATUS check_handle(struct nt *nt, HANDLE process)
     return status || info.GrantedAccess & PROCESS_VM_OPERATION ? status : STATUS_ACCESS_DENIED;
 }
 
-static bool is_free(struct nt *nt, void *addr)
+static bool is_free(struct nt *nt, uintptr_t addr, uintptr_t *ret_until)
 {
     MEMORY_BASIC_INFORMATION info = { .State = 0 };
     HANDLE process = NtCurrentProcess();
@@ -130,7 +130,12 @@ static bool is_free(struct nt *nt, void *addr)
     void *buffer = &info, *args[] = { &process, &addr, &class, &buffer, &len, &ret_len };
 
     (void)nt;
-    return !call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args) && info.State == MEM_FREE;
+    if (call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args)) {
+        *ret_until = UINTPTR_MAX;
+        return false;
+    }
+    *ret_until = (uintptr_t)info.BaseAddress + info.RegionSize;
+    return info.State == MEM_FREE;
 }
 
 /* ---- calls from Windows code ---- */

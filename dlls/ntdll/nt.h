@@ -45,13 +45,13 @@ struct nt {
      * otherwise Windows' status for such a handle. */
     NTSTATUS (*check_handle)(struct nt *nt, HANDLE process);
 
-    /* Whether no allocation is at @addr any more. */
-    bool (*is_free)(struct nt *nt, void *addr);
-
     /* The rest follows changes that do not pass these calls (remote.h). NULL where there are none. */
 
     /* Applies the queued changes to what is watched. */
     void (*drain)(struct nt *nt);
+
+    /* Whether no allocation is at @addr any more. The answer is the same up to *@ret_until. */
+    bool (*is_free)(struct nt *nt, uintptr_t addr, uintptr_t *ret_until);
 
     /* While true, changes to mappings belong to a call of ours, and are not queued. */
     void (*set_own)(bool own);

@@ -8,10 +8,9 @@
  * watch, no later owner of the same addresses can be taken for the earlier one.
  *
  *   protected   what is dirty goes into the latch, as VirtualProtect does
- *   dropped     the pages or the mapping are gone. The range is armed again, or its watch ends if Wine has no
- *               allocation there any more
- *   released    the watch ends, even if there is another allocation by now
- *   own         a call of ours drops pages while changes are queued, and applies that itself
+ *   dropped     the pages or the mapping are gone. The range is armed again, or its watch ends where Wine has
+ * no allocation any more released    the watch ends, even if there is another allocation by now own         a
+ * call of ours drops pages while changes are queued, and applies that itself
  *
  * A page that is protected and then dropped keeps its dirt on Windows. The drain may be too late to find it.
  * So a drop takes its entry in the queue before the pages go, and entries are kept until no drop is under
@@ -304,18 +303,27 @@ static uintptr_t apply_released(struct nt *nt, uintptr_t start, uintptr_t end)
     return end;
 }
 
-/* Where there is no allocation any more, the watch ends, for the whole part of the region. */
+/* Applies a change up to where Wine's answer changes: allocations may have been released in part since. Where
+ * there is none any more, the watch ends. */
+static uintptr_t apply_where_allocated(struct nt *nt, uintptr_t start, uintptr_t end,
+                                       void (*apply)(struct ww_hold *, uintptr_t start, uintptr_t end))
+{
+    uintptr_t same_until;
+    bool is_free = nt->is_free(nt, start, &same_until);
+
+    end = same_until < end ? same_until : end;
+    return is_free ? apply_released(nt, start, end) : apply_to_region(nt, start, end, apply);
+}
+
 static uintptr_t apply_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    return nt->is_free(nt, (void *)start) ? apply_released(nt, start, end)
-                                          : apply_to_region(nt, start, end, discard);
+    return apply_where_allocated(nt, start, end, discard);
 }
 
 /* Anything may have happened there, so all of it counts as written. */
 static uintptr_t apply_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
 {
-    return nt->is_free(nt, (void *)start) ? apply_released(nt, start, end)
-                                          : apply_to_region(nt, start, end, discard_and_mark);
+    return apply_where_allocated(nt, start, end, discard_and_mark);
 }
 
 static void apply_change(struct nt *nt, const struct change *change)

@@ -24,8 +24,6 @@ typedef PVOID(WINAPI *alloc2_fn)(HANDLE, PVOID, SIZE_T, ULONG, ULONG, MEM_EXTEND
 
 static alloc2_fn alloc2;
 
-NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG type);
-
 static NTSTATUS release_part(char *base, unsigned int first, unsigned int nr_pages, ULONG type)
 {
     PVOID addr = base + PAGES(first);

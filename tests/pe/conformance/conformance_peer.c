@@ -29,6 +29,7 @@ enum order {
     THEIR_COMMIT,
     THEIR_DISCARD,
     THEIR_RELEASE,
+    THEIR_FREE, /* by the native call, of any part and type */
     THEIR_ALLOCATE,
     THEIR_WRITE
 };
@@ -67,6 +68,7 @@ static bool obey_there(HANDLE process, const struct mailbox *mail, char *base)
 {
     char *addr = base + PAGES(mail->first), data[2 * PAGE_BYTES];
     SIZE_T size = PAGES(mail->nr), done;
+    PVOID rounded = addr;
     DWORD old;
 
     switch (mail->order) {
@@ -80,6 +82,8 @@ static bool obey_there(HANDLE process, const struct mailbox *mail, char *base)
         return VirtualAllocEx(process, addr, size, MEM_RESET, PAGE_READWRITE) == addr;
     case THEIR_RELEASE:
         return VirtualFreeEx(process, addr, 0, MEM_RELEASE);
+    case THEIR_FREE:
+        return !NtFreeVirtualMemory(process, &rounded, &size, mail->value);
     case THEIR_ALLOCATE:
         return VirtualAllocEx(process, addr, size, mail->value, PAGE_READWRITE) == addr;
     case THEIR_WRITE:
@@ -382,6 +386,47 @@ static void test_release_and_reuse(struct peer *peer)
     }
 }
 
+/* What is left of an allocation whose pages the peer has decommitted. */
+static void expect_rest_watched(char *base, unsigned int first, unsigned int nr)
+{
+    char *rest = base + PAGES(first), want[12];
+
+    if (!nr)
+        return;
+    commit_pages(rest, 0, nr);
+    clean(rest, nr);
+    write_page(rest, nr - 1);
+    sprintf(want, "%u", nr - 1);
+    expect_pages(rest, 0, nr, RESET, want);
+    expect_pages(rest, 0, nr, KEEP, "");
+    ok(VirtualFree(rest, 0, MEM_RELEASE), "error %lu", GetLastError());
+}
+
+/* The peer decommits all and releases a part, before this process asks. The rest is watched as before. */
+static void test_release_of_a_part(struct peer *peer)
+{
+    static const struct {
+        unsigned int first, nr;
+    } parts[] = { { 0, 1 }, { 0, 8 }, { 4, 8 }, { 15, 1 } };
+    unsigned int i;
+
+    for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        unsigned int first = parts[i].first, end = first + parts[i].nr;
+        char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+        write_range(base, 0, NR_PAGES);
+        let_peer(peer, THEIR_DECOMMIT, base, 0, NR_PAGES, 0);
+        if (give_order(peer, THEIR_FREE, base, first, end - first, MEM_RELEASE)) {
+            skip("no release of a part by another process");
+            free_pages(base);
+            return;
+        }
+        expect_pages(base, first, end - first, KEEP, NOT_WATCHED);
+        expect_rest_watched(base, 0, first);
+        expect_rest_watched(base, end, NR_PAGES - end);
+    }
+}
+
 /* ---- while this process changes other memory ---- */
 
 static char *other;
@@ -403,8 +448,8 @@ static void protect_other(void)
 
 static void (*const works[])(void) = { allocate_and_free, protect_other };
 
-/* Works until the peer has carried out an order. Returns whether it did. Makes no call meanwhile in which Wine carries
- * out what other processes ask for, so that it does so in the middle of the work. */
+/* Works until the peer has carried out an order. Returns whether it did. Makes no call meanwhile in which
+ * Wine carries out what other processes ask for, so that it does so in the middle of the work. */
 static bool work_meanwhile(struct peer *peer, void (*work)(void))
 {
     ULONGLONG end = GetTickCount64() + PATIENCE;
@@ -460,6 +505,7 @@ void test_peers(void)
     test_protect_and_write(&peer);
     test_commit_and_decommit(&peer);
     test_release_and_reuse(&peer);
+    test_release_of_a_part(&peer);
     test_busy(&peer);
     stop_peer(&peer);
 }

@@ -53,13 +53,6 @@ static NTSTATUS check_handle(struct nt *self, HANDLE process)
     return process == (HANDLE)42 ? STATUS_SUCCESS : STATUS_OF_HANDLE;
 }
 
-static bool is_free(struct nt *self, void *addr)
-{
-    (void)self;
-    (void)addr;
-    return false;
-}
-
 static void set_own(bool value)
 {
     own = value;
@@ -70,7 +63,6 @@ static void setup(void)
     nt = (struct nt){
         .original = original,
         .check_handle = check_handle,
-        .is_free = is_free,
         .set_own = set_own,
         .before_watch = filter_add,
         .after_watch = filter_remove,

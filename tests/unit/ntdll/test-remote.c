@@ -24,6 +24,11 @@ static __typeof__(&munmap) peer_munmap;
 static void (*after_madvise)(void);
 /* Runs once, before a region is held. */
 static void (*before_hold)(void);
+/* Runs once, before Wine is asked what is free. */
+static void (*before_question)(void);
+
+/* What is free, in pages. */
+static size_t free_from, free_to;
 
 int __real_madvise(void *addr, size_t len, int advice);
 int __wrap_madvise(void *addr, size_t len, int advice);
@@ -52,16 +57,23 @@ int __wrap_ww_hold_to_change(struct ww_context *ctx, const struct ww_range *rang
     return __real_ww_hold_to_change(ctx, range, hold);
 }
 
-static bool is_free(struct nt *self, void *addr)
-{
-    (void)self;
-    (void)addr;
-    return false;
-}
-
 static char *addr_of(size_t page)
 {
     return base + page * NT_PAGE_SIZE;
+}
+
+static bool is_free(struct nt *self, uintptr_t addr, uintptr_t *ret_until)
+{
+    uintptr_t from = (uintptr_t)addr_of(free_from), to = (uintptr_t)addr_of(free_to);
+    void (*callback)(void) = before_question;
+
+    (void)self;
+    before_question = NULL;
+    if (callback) {
+        callback();
+    }
+    *ret_until = addr < from ? from : addr < to ? to : UINTPTR_MAX;
+    return addr >= from && addr < to;
 }
 
 /* This program stands for ntdll.so: it imports the same functions, so it cannot be static. */
@@ -71,7 +83,8 @@ static void setup(void)
     struct elf_object self;
     const char *import;
 
-    after_madvise = before_hold = NULL;
+    after_madvise = before_hold = before_question = NULL;
+    free_from = free_to = 0;
     nt = (struct nt){
         .is_free = is_free, .drain = remote_drain, .set_own = remote_set_own, .after_watch = filter_remove
     };
@@ -233,6 +246,90 @@ START_TEST(a_region_that_is_cut_during_the_drain_is_kept_whole)
 }
 END_TEST
 
+/* The rest of an allocation of which a peer has released a part. */
+static void expect_rest_watched(size_t from, size_t to)
+{
+    struct ww_range range;
+
+    drain();
+    for (size_t page = 0; page < NR; page++) {
+        int err = ww_find(nt.ctx, addr_of(page), &range);
+
+        ck_assert_msg(err == (page >= from && page < to ? -ENOENT : 0), "page %zu: %d", page, err);
+    }
+    for (size_t page = 0; page < NR; page++) {
+        if (page < from || page >= to) {
+            ck_assert_int_ge(ww_reset(nt.ctx, addr_of(page), NT_PAGE_SIZE), 0);
+            *(volatile char *)addr_of(page) = 1;
+            ck_assert_int_eq(ww_count(nt.ctx, addr_of(page), NT_PAGE_SIZE), 1);
+        }
+    }
+}
+
+static void release_part(void)
+{
+    ck_assert_int_eq(peer_munmap(addr_of(free_from), (free_to - free_from) * NT_PAGE_SIZE), 0);
+}
+
+/* This process releases the part, and the watch of it ends before the call does. */
+static void release_part_here(void)
+{
+    ck_assert_int_eq(ww_unwatch(nt.ctx, addr_of(free_from), (free_to - free_from) * NT_PAGE_SIZE), 0);
+    ck_assert_int_eq(munmap(addr_of(free_from), (free_to - free_from) * NT_PAGE_SIZE), 0);
+}
+
+static const struct {
+    size_t from, to;
+} parts[] = { { 0, 1 }, { 0, 3 }, { 3, 5 }, { 7, 8 } };
+
+static void set_part(int nr)
+{
+    free_from = parts[nr].from;
+    free_to = parts[nr].to;
+}
+
+START_TEST(what_is_left_of_a_dropped_range_stays_watched)
+{
+    set_part(_i);
+    peer_drops(0, NR);
+    release_part();
+    expect_rest_watched(free_from, free_to);
+}
+END_TEST
+
+START_TEST(what_is_left_of_a_protected_and_dropped_range_stays_watched)
+{
+    set_part(_i);
+    write_pages("########");
+    peer_protects(0, NR);
+    peer_drops(0, NR);
+    release_part();
+    expect_rest_watched(free_from, free_to);
+}
+END_TEST
+
+START_TEST(what_is_left_after_an_overflow_stays_watched)
+{
+    set_part(_i);
+    write_pages("########");
+    for (int i = 0; i < 3000; i++) {
+        peer_protects(6, 7);
+    }
+    release_part();
+    expect_rest_watched(free_from, free_to);
+}
+END_TEST
+
+START_TEST(what_is_left_of_a_release_during_the_drain_stays_watched)
+{
+    set_part(_i);
+    peer_drops(0, NR);
+    before_question = release_part_here;
+    expect_rest_watched(free_from, free_to);
+    ck_assert_ptr_null(before_question);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("remote");
@@ -251,6 +348,10 @@ int main(void)
     tcase_add_test(tcase, a_drop_that_fails_blocks_no_later_change);
     tcase_add_loop_test(tcase, a_full_queue_loses_nothing, 0, 2);
     tcase_add_test(tcase, a_region_that_is_cut_during_the_drain_is_kept_whole);
+    tcase_add_loop_test(tcase, what_is_left_of_a_dropped_range_stays_watched, 0, 4);
+    tcase_add_loop_test(tcase, what_is_left_of_a_protected_and_dropped_range_stays_watched, 0, 4);
+    tcase_add_loop_test(tcase, what_is_left_after_an_overflow_stays_watched, 0, 4);
+    tcase_add_loop_test(tcase, what_is_left_of_a_release_during_the_drain_stays_watched, 0, 4);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
