@@ -8,6 +8,7 @@
 #define WW_DLLS_NTDLL_NT_H
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ struct nt {
     struct ww_context *ctx;
     struct counters *counters; /* NULL: not asked for */
 
+    /* Memory has been watched here that was allocated with PAGE_NOACCESS. */
+    atomic_bool watches_no_access;
+
     /* Calls the interposed function. @args points to the arguments. */
     NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
 
@@ -50,8 +54,9 @@ struct nt {
     /* Applies the queued changes to what is watched. */
     void (*drain)(struct nt *nt);
 
-    /* Whether no allocation is at @addr any more. The answer is the same up to *@ret_until. */
-    bool (*is_free)(struct nt *nt, uintptr_t addr, uintptr_t *ret_until);
+    /* Whether no watched memory can be at @addr any more: nothing is there, or a file, or a placeholder. The
+     * answer is the same up to *@ret_until. */
+    bool (*is_gone)(struct nt *nt, uintptr_t addr, uintptr_t *ret_until);
 
     /* While true, changes to mappings belong to a call of ours, and are not queued. */
     void (*set_own)(bool own);

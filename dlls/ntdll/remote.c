@@ -135,10 +135,12 @@ static void end_drop(const struct drop *drop, enum change_kind kind)
 }
 
 /* Memory that is released inside Wine's own reservations becomes reserved again. Wine maps it without
- * claiming swap, and decommitted memory with (strace, 8.0 and 10.0). */
+ * claiming swap, and decommitted memory with (strace, 8.0 and 10.0). A placeholder becomes a view of a file.
+ */
 static enum change_kind kind_of_mmap(int prot, int flags)
 {
-    return prot == PROT_NONE && (flags & MAP_NORESERVE) ? CHANGE_RELEASED : CHANGE_DROPPED;
+    return !(flags & MAP_ANONYMOUS) || (prot == PROT_NONE && (flags & MAP_NORESERVE)) ? CHANGE_RELEASED
+                                                                                      : CHANGE_DROPPED;
 }
 
 static void *end_mmap(const struct drop *drop, void *ret, int prot, int flags)
@@ -309,10 +311,10 @@ static uintptr_t apply_where_allocated(struct nt *nt, uintptr_t start, uintptr_t
                                        void (*apply)(struct ww_hold *, uintptr_t start, uintptr_t end))
 {
     uintptr_t same_until;
-    bool is_free = nt->is_free(nt, start, &same_until);
+    bool is_gone = nt->is_gone(nt, start, &same_until);
 
     end = same_until < end ? same_until : end;
-    return is_free ? apply_released(nt, start, end) : apply_to_region(nt, start, end, apply);
+    return is_gone ? apply_released(nt, start, end) : apply_to_region(nt, start, end, apply);
 }
 
 static uintptr_t apply_dropped(struct nt *nt, uintptr_t start, uintptr_t end)

@@ -99,6 +99,7 @@ struct allocation {
     PVOID *ret; /* these three lie in args */
     SIZE_T *size_ptr;
     ULONG *type;
+    ULONG protect;
     bool may_fault; /* the original follows more pointers of the program */
     PVOID base;     /* copies of the program's values */
     SIZE_T size;
@@ -154,6 +155,9 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     uintptr_t start, end;
     NTSTATUS status;
 
+    if (alloc->protect == PAGE_NOACCESS) {
+        atomic_store(&nt->watches_no_access, true);
+    }
     *alloc->type &= ~MEM_WRITE_WATCH;
     status = original_allocate(nt, alloc);
     *alloc->type = wanted_type;
@@ -252,6 +256,7 @@ NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_b
         .ret = ret,
         .size_ptr = size_ptr,
         .type = &type,
+        .protect = protect,
     };
     void *args[] = { &process, &alloc.ret, &zero_bits, &alloc.size_ptr, &type, &protect };
 
@@ -268,6 +273,7 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
         .ret = ret,
         .size_ptr = size_ptr,
         .type = &type,
+        .protect = protect,
         .may_fault = count,
     };
     void *args[] = { &process, &alloc.ret, &alloc.size_ptr, &type, &protect, &parameters, &count };

@@ -140,12 +140,15 @@ void test_limits(void);
 void test_arrays(void);
 void test_bad_pointers(void);
 /* conformance_parts.c */
+char *watch_placeholder(SIZE_T size);
+char *map_over_placeholder(char *addr, SIZE_T size);
 void test_placeholders(void);
 void test_partial_release(void);
 /* conformance_async.c */
 void test_async_io(void);
 void test_datagrams(void);
 /* conformance_peer.c */
+void test_their_placeholders(void);
 void test_peers(void);
 int run_peer(int argc, char **argv);
 /* conformance_handles.c */

@@ -493,6 +493,79 @@ static void test_busy(struct peer *peer)
     free_pages(other);
 }
 
+/* ---- placeholders ---- */
+
+static void expect_watched_part(char *base, const char *known)
+{
+    expect_pages(base, 0, NR_PAGES, RESET, known);
+    write_page(base, 7);
+    expect_pages(base, 0, NR_PAGES, RESET, "7");
+}
+
+/* The peer makes a placeholder of all or a third of the memory, and a file may be mapped there. The rest
+ * stays watched. */
+static void test_their_part(struct peer *peer, unsigned int first, unsigned int nr, bool map)
+{
+    char *base = watch_placeholder(PAGES(3 * NR_PAGES)), *part = base + PAGES(first * NR_PAGES);
+    unsigned int third;
+
+    write_range(base, 0, 3 * NR_PAGES);
+    clean(base, 3 * NR_PAGES);
+    for (third = 0; third < 3; third++)
+        write_page(base + PAGES(third * NR_PAGES), 2);
+    let_peer(peer, THEIR_FREE, part, 0, nr * NR_PAGES, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER);
+    if (map)
+        ok(map_over_placeholder(part, PAGES(nr * NR_PAGES)) == part, "error %lu", GetLastError());
+    for (third = 0; third < 3; third++) {
+        if (third >= first && third < first + nr)
+            expect_pages(base + PAGES(third * NR_PAGES), 0, NR_PAGES, KEEP, NOT_WATCHED);
+        else
+            expect_watched_part(base + PAGES(third * NR_PAGES), "2");
+    }
+    for (third = 0; third < 3; third++) {
+        VirtualFree(base + PAGES(third * NR_PAGES), 0, MEM_RELEASE);
+        UnmapViewOfFile(base + PAGES(third * NR_PAGES));
+    }
+}
+
+/* What looks like a placeholder afterwards is none: memory that was allocated without access. */
+static void test_their_decommit_without_access(struct peer *peer)
+{
+    char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_NOACCESS);
+
+    let_peer(peer, THEIR_DECOMMIT, base, 0, NR_PAGES, 0);
+    expect_between(base, NR_PAGES, RESET, "", "0-15");
+    commit_pages(base, 0, NR_PAGES);
+    write_page(base, 7);
+    expect_pages(base, 0, NR_PAGES, RESET, "7");
+    free_pages(base);
+}
+
+void test_their_placeholders(void)
+{
+    char *probe = watch_placeholder(PAGES(NR_PAGES));
+    struct peer peer;
+    int map;
+
+    if (!start_peer(&peer)) {
+        skip("no second process, error %lu", GetLastError());
+        return;
+    }
+    if (probe) {
+        free_pages(probe);
+        for (map = 0; map < 2; map++) {
+            test_their_part(&peer, 0, 3, map);
+            test_their_part(&peer, 0, 1, map);
+            test_their_part(&peer, 1, 1, map);
+            test_their_part(&peer, 2, 1, map);
+        }
+    } else {
+        skip("no watched placeholders, error %lu", GetLastError());
+    }
+    test_their_decommit_without_access(&peer);
+    stop_peer(&peer);
+}
+
 void test_peers(void)
 {
     struct peer peer;

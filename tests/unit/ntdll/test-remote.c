@@ -16,6 +16,7 @@ struct nt nt;
 
 static char *base;
 
+static __typeof__(&mmap64) peer_mmap; /* or mmap(), which ignores the rest of a wider offset */
 static __typeof__(&mprotect) peer_mprotect;
 static __typeof__(&madvise) peer_madvise;
 static __typeof__(&munmap) peer_munmap;
@@ -24,11 +25,11 @@ static __typeof__(&munmap) peer_munmap;
 static void (*after_madvise)(void);
 /* Runs once, before a region is held. */
 static void (*before_hold)(void);
-/* Runs once, before Wine is asked what is free. */
+/* Runs once, before Wine is asked what is gone. */
 static void (*before_question)(void);
 
-/* What is free, in pages. */
-static size_t free_from, free_to;
+/* Where no allocation is, in pages. */
+static size_t gone_from, gone_to;
 
 int __real_madvise(void *addr, size_t len, int advice);
 int __wrap_madvise(void *addr, size_t len, int advice);
@@ -62,9 +63,9 @@ static char *addr_of(size_t page)
     return base + page * NT_PAGE_SIZE;
 }
 
-static bool is_free(struct nt *self, uintptr_t addr, uintptr_t *ret_until)
+static bool is_gone(struct nt *self, uintptr_t addr, uintptr_t *ret_until)
 {
-    uintptr_t from = (uintptr_t)addr_of(free_from), to = (uintptr_t)addr_of(free_to);
+    uintptr_t from = (uintptr_t)addr_of(gone_from), to = (uintptr_t)addr_of(gone_to);
     void (*callback)(void) = before_question;
 
     (void)self;
@@ -84,13 +85,14 @@ static void setup(void)
     const char *import;
 
     after_madvise = before_hold = before_question = NULL;
-    free_from = free_to = 0;
+    gone_from = gone_to = 0;
     nt = (struct nt){
-        .is_free = is_free, .drain = remote_drain, .set_own = remote_set_own, .after_watch = filter_remove
+        .is_gone = is_gone, .drain = remote_drain, .set_own = remote_set_own, .after_watch = filter_remove
     };
     ck_assert_int_eq(ww_open(&nt.ctx, "uffd"), 0);
     ck_assert_int_eq(elf_find_object((const void *)setup, &self), 0);
     ck_assert_msg(!remote_prepare(&self, nt.ctx, slots, values, &import), "%s", import);
+    peer_mmap = (__typeof__(peer_mmap))values[0];
     peer_munmap = (__typeof__(peer_munmap))values[1];
     peer_mprotect = (__typeof__(peer_mprotect))values[2];
     peer_madvise = (__typeof__(peer_madvise))values[3];
@@ -246,6 +248,26 @@ START_TEST(a_region_that_is_cut_during_the_drain_is_kept_whole)
 }
 END_TEST
 
+/* Windows puts a view of a file in the place of a placeholder, which may be watched until then. */
+START_TEST(a_file_in_place_of_watched_memory_ends_the_watch)
+{
+    int fd = memfd_create("view", MFD_CLOEXEC), flags = MAP_FIXED | (_i ? MAP_SHARED : MAP_PRIVATE);
+    size_t size = 2 * NT_PAGE_SIZE;
+    struct ww_range range;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
+    ck_assert_ptr_eq(peer_mmap(addr_of(2), size, PROT_READ | PROT_WRITE, flags, fd, 0), addr_of(2));
+    close(fd);
+    drain();
+    for (size_t page = 0; page < NR; page++) {
+        ck_assert_int_eq(ww_find(nt.ctx, addr_of(page), &range), page == 2 || page == 3 ? -ENOENT : 0);
+    }
+    write_pages("##");
+    expect("##");
+}
+END_TEST
+
 /* The rest of an allocation of which a peer has released a part. */
 static void expect_rest_watched(size_t from, size_t to)
 {
@@ -268,14 +290,14 @@ static void expect_rest_watched(size_t from, size_t to)
 
 static void release_part(void)
 {
-    ck_assert_int_eq(peer_munmap(addr_of(free_from), (free_to - free_from) * NT_PAGE_SIZE), 0);
+    ck_assert_int_eq(peer_munmap(addr_of(gone_from), (gone_to - gone_from) * NT_PAGE_SIZE), 0);
 }
 
 /* This process releases the part, and the watch of it ends before the call does. */
 static void release_part_here(void)
 {
-    ck_assert_int_eq(ww_unwatch(nt.ctx, addr_of(free_from), (free_to - free_from) * NT_PAGE_SIZE), 0);
-    ck_assert_int_eq(munmap(addr_of(free_from), (free_to - free_from) * NT_PAGE_SIZE), 0);
+    ck_assert_int_eq(ww_unwatch(nt.ctx, addr_of(gone_from), (gone_to - gone_from) * NT_PAGE_SIZE), 0);
+    ck_assert_int_eq(munmap(addr_of(gone_from), (gone_to - gone_from) * NT_PAGE_SIZE), 0);
 }
 
 static const struct {
@@ -284,8 +306,8 @@ static const struct {
 
 static void set_part(int nr)
 {
-    free_from = parts[nr].from;
-    free_to = parts[nr].to;
+    gone_from = parts[nr].from;
+    gone_to = parts[nr].to;
 }
 
 START_TEST(what_is_left_of_a_dropped_range_stays_watched)
@@ -293,7 +315,7 @@ START_TEST(what_is_left_of_a_dropped_range_stays_watched)
     set_part(_i);
     peer_drops(0, NR);
     release_part();
-    expect_rest_watched(free_from, free_to);
+    expect_rest_watched(gone_from, gone_to);
 }
 END_TEST
 
@@ -304,7 +326,7 @@ START_TEST(what_is_left_of_a_protected_and_dropped_range_stays_watched)
     peer_protects(0, NR);
     peer_drops(0, NR);
     release_part();
-    expect_rest_watched(free_from, free_to);
+    expect_rest_watched(gone_from, gone_to);
 }
 END_TEST
 
@@ -316,7 +338,7 @@ START_TEST(what_is_left_after_an_overflow_stays_watched)
         peer_protects(6, 7);
     }
     release_part();
-    expect_rest_watched(free_from, free_to);
+    expect_rest_watched(gone_from, gone_to);
 }
 END_TEST
 
@@ -325,7 +347,7 @@ START_TEST(what_is_left_of_a_release_during_the_drain_stays_watched)
     set_part(_i);
     peer_drops(0, NR);
     before_question = release_part_here;
-    expect_rest_watched(free_from, free_to);
+    expect_rest_watched(gone_from, gone_to);
     ck_assert_ptr_null(before_question);
 }
 END_TEST
@@ -348,6 +370,7 @@ int main(void)
     tcase_add_test(tcase, a_drop_that_fails_blocks_no_later_change);
     tcase_add_loop_test(tcase, a_full_queue_loses_nothing, 0, 2);
     tcase_add_test(tcase, a_region_that_is_cut_during_the_drain_is_kept_whole);
+    tcase_add_loop_test(tcase, a_file_in_place_of_watched_memory_ends_the_watch, 0, 2);
     tcase_add_loop_test(tcase, what_is_left_of_a_dropped_range_stays_watched, 0, 4);
     tcase_add_loop_test(tcase, what_is_left_of_a_protected_and_dropped_range_stays_watched, 0, 4);
     tcase_add_loop_test(tcase, what_is_left_after_an_overflow_stays_watched, 0, 4);
