@@ -77,6 +77,10 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
 NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG new_prot,
                     ULONG *old_prot);
 
+/* Latches what is dirty in a range whose protection has changed. No earlier: until then other threads may
+ * write. */
+void nt_latch(struct nt *nt, PVOID addr, SIZE_T size);
+
 /* writewatch.c */
 NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID base, SIZE_T size,
                             PVOID *addresses, ULONG_PTR *count, ULONG *granularity);

@@ -89,6 +89,15 @@ static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T
     }
 }
 
+void nt_latch(struct nt *nt, PVOID addr, SIZE_T size)
+{
+    struct ww_hold hold;
+
+    if (hold_first(nt, addr, size, &hold)) {
+        apply_to_all(nt, &hold, addr, size, ww_hold_latch);
+    }
+}
+
 /* ---- allocate ---- */
 
 /* The two allocating calls differ only in how the original is called. */
