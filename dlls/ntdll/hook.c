@@ -248,6 +248,7 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.check_handle = check_handle;
     wine_side.nt.is_gone = is_gone;
     wine_side.nt.drain = remote_drain;
+    wine_side.nt.pause_drain = remote_pause_drain;
     wine_side.nt.set_own = remote_set_own;
     wine_side.nt.before_watch = filter_add;
     wine_side.nt.after_watch = filter_remove;

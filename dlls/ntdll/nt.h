@@ -58,6 +58,10 @@ struct nt {
      * answer is the same up to *@ret_until. */
     bool (*is_gone)(struct nt *nt, uintptr_t addr, uintptr_t *ret_until);
 
+    /* While true, no thread applies queued changes. The caller has blocked signals, holds no lock of ours,
+     * and makes no call that drains. */
+    void (*pause_drain)(bool pause);
+
     /* While true, changes to mappings belong to a call of ours, and are not queued. */
     void (*set_own)(bool own);
 
@@ -108,6 +112,13 @@ static inline void nt_drain(struct nt *nt)
 {
     if (nt->drain) {
         nt->drain(nt);
+    }
+}
+
+static inline void nt_pause_drain(struct nt *nt, bool pause)
+{
+    if (nt->pause_drain) {
+        nt->pause_drain(pause);
     }
 }
 

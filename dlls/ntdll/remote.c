@@ -402,3 +402,8 @@ void remote_drain(struct nt *nt)
     pthread_mutex_unlock(&drain_lock);
     ww_restore_signals(&saved);
 }
+
+void remote_pause_drain(bool pause)
+{
+    pause ? pthread_mutex_lock(&drain_lock) : pthread_mutex_unlock(&drain_lock);
+}

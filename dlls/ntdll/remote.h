@@ -25,4 +25,7 @@ void remote_set_own(bool own);
 /* Applies the queued changes. Called before any answer and before a new watch. */
 void remote_drain(struct nt *nt);
 
+/* While true, the changes stay queued, and who would apply them waits. */
+void remote_pause_drain(bool pause);
+
 #endif

@@ -3,11 +3,15 @@
  * Allocates, frees and protects: where watches begin, change and end. The memory itself stays Wine's. These
  * calls remove the MEM_WRITE_WATCH flag, call the original, and update the region table:
  *
- *   allocate    The original comes first, then the range is watched. If that fails, it is freed, and
- * allocated again with the flag, for Wine. decommit    The region is held, so that no scan sees the mapping
- * while it is replaced. release     The range leaves the table first, since another thread may get the same
- * addresses before the original returns. protect     The original comes first, then what is dirty goes into
- * the latch.
+ * Allocate: the original comes first, then the range is watched. If that fails, it is freed, and allocated
+ * again with the flag, for Wine.
+ *
+ * Decommit: the region is held, so that no scan sees the mapping while it is replaced.
+ *
+ * Release: the range leaves the table first, since another thread may get the same addresses before the
+ * original returns.
+ *
+ * Protect: the original comes first, then what is dirty goes into the latch.
  *
  * Under Wine a fault on a pointer of the program ends the call at once and skips our frames. So what pointers
  * lead to is copied before anything is held, the originals get the copies, and results are stored at the end.
@@ -312,41 +316,60 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
     return status;
 }
 
-static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
+/*
+ * Takes the range out of the table, calls the original, and puts the range back if that fails. Changes that
+ * others make meanwhile are applied only then. False: it could not be taken out, and nothing was called.
+ * Another thread has released a part, there is no memory, or (-EOPNOTSUPP) the original is one of ours and
+ * ends the watch itself.
+ */
+static bool release_detached(struct nt *nt, void **args, uintptr_t start, uintptr_t end, NTSTATUS *ret_status)
 {
-    uintptr_t start = nt_page_down((uintptr_t)addr), end;
-    /* Rounded as Wine does: a size that wraps around to 0 is a size of 0. */
-    SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
     struct ww_detached detached;
-    struct ww_range range;
+    struct ww_signals saved;
     uint64_t nr_watched;
-    NTSTATUS status;
-    int err;
+    bool is_detached;
 
-    if (ww_find(nt->ctx, (void *)start, &range) || rounded > range.end - start ||
-        (!rounded && start != range.start)) {
-        return nt->original(nt, NT_FREE, args);
-    }
-    end = rounded ? start + rounded : range.end;
-    /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
-    err = ww_detach(nt->ctx, start, end, &detached);
-    if (err == -ENOMEM) {
-        return STATUS_NO_MEMORY;
-    }
-    nr_watched = stats_nr_watched(nt->counters);
-    status = own_original(nt, NT_FREE, args);
-    if (status) {
-        ww_detached_restore(nt->ctx, &detached);
-    } else {
-        ww_detached_free(&detached);
-        if (!err) {
+    ww_block_signals(&saved);
+    nt_pause_drain(nt, true);
+    is_detached = !ww_detach(nt->ctx, start, end, &detached);
+    if (is_detached) {
+        nr_watched = stats_nr_watched(nt->counters);
+        *ret_status = own_original(nt, NT_FREE, args);
+        if (*ret_status) {
+            ww_detached_restore(nt->ctx, &detached);
+        } else {
+            ww_detached_free(&detached);
             stats_ended(nt->counters, start, end, nr_watched);
         }
-        if (!err && nt->after_watch) {
-            nt->after_watch(start, end);
-        }
     }
-    return status;
+    nt_pause_drain(nt, false);
+    ww_restore_signals(&saved);
+    if (is_detached && !*ret_status && nt->after_watch) {
+        nt->after_watch(start, end);
+    }
+    return is_detached;
+}
+
+static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
+{
+    uintptr_t start = nt_page_down((uintptr_t)addr);
+    /* Rounded as Wine does: a size that wraps around to 0 is a size of 0. */
+    SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
+    struct ww_range range;
+    NTSTATUS status;
+
+    if (!ww_find(nt->ctx, (void *)start, &range) && rounded <= range.end - start &&
+        (rounded || start == range.start) &&
+        release_detached(nt, args, start, rounded ? start + rounded : range.end, &status)) {
+        return status;
+    }
+    return nt->original(nt, NT_FREE, args);
+}
+
+/* No other thread notices a call that Windows refuses for its type. */
+static bool is_release(ULONG type, SIZE_T size)
+{
+    return type == MEM_RELEASE || (type == (MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) && size);
 }
 
 NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
@@ -364,7 +387,9 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
     size = *size_ptr;
     args[1] = &own_addr;
     args[2] = &own_size;
-    status = type & MEM_RELEASE ? release(nt, args, addr, size) : decommit(nt, args, &addr, &size);
+    status = is_release(type, size) ? release(nt, args, addr, size)
+             : type == MEM_DECOMMIT ? decommit(nt, args, &addr, &size)
+                                    : nt->original(nt, NT_FREE, args);
     hand_out(status, addr_ptr, &addr, sizeof(addr));
     hand_out(status, size_ptr, &size, sizeof(size));
     return status;

@@ -28,6 +28,11 @@ static void (*before_hold)(void);
 /* Runs once, before Wine is asked what is gone. */
 static void (*before_question)(void);
 
+/* Runs once, before a region leaves the table. */
+static void (*before_detach)(void);
+/* What Wine does, or other threads meanwhile. Its status is the call's. */
+static NTSTATUS (*wine_frees)(void);
+
 /* Where no allocation is, in pages. */
 static size_t gone_from, gone_to;
 
@@ -58,6 +63,26 @@ int __wrap_ww_hold_to_change(struct ww_context *ctx, const struct ww_range *rang
     return __real_ww_hold_to_change(ctx, range, hold);
 }
 
+int __real_ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached);
+int __wrap_ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached);
+int __wrap_ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, struct ww_detached *detached)
+{
+    void (*callback)(void) = before_detach;
+
+    before_detach = NULL;
+    if (callback) {
+        callback();
+    }
+    return __real_ww_detach(ctx, start, end, detached);
+}
+
+static NTSTATUS original(struct nt *self, enum nt_call call, void **args)
+{
+    (void)self;
+    (void)args;
+    return call == NT_FREE ? wine_frees() : STATUS_SUCCESS;
+}
+
 static char *addr_of(size_t page)
 {
     return base + page * NT_PAGE_SIZE;
@@ -84,11 +109,14 @@ static void setup(void)
     struct elf_object self;
     const char *import;
 
-    after_madvise = before_hold = before_question = NULL;
+    after_madvise = before_hold = before_question = before_detach = NULL;
     gone_from = gone_to = 0;
-    nt = (struct nt){
-        .is_gone = is_gone, .drain = remote_drain, .set_own = remote_set_own, .after_watch = filter_remove
-    };
+    nt = (struct nt){ .original = original,
+                      .is_gone = is_gone,
+                      .drain = remote_drain,
+                      .pause_drain = remote_pause_drain,
+                      .set_own = remote_set_own,
+                      .after_watch = filter_remove };
     ck_assert_int_eq(ww_open(&nt.ctx, "uffd"), 0);
     ck_assert_int_eq(elf_find_object((const void *)setup, &self), 0);
     ck_assert_msg(!remote_prepare(&self, nt.ctx, slots, values, &import), "%s", import);
@@ -352,6 +380,104 @@ START_TEST(what_is_left_of_a_release_during_the_drain_stays_watched)
 }
 END_TEST
 
+/* ---- releases by this process ---- */
+
+static NTSTATUS release(size_t from, size_t to)
+{
+    PVOID addr = addr_of(from);
+    SIZE_T size = (to - from) * NT_PAGE_SIZE;
+
+    return nt_free(&nt, SELF, &addr, &size, MEM_RELEASE);
+}
+
+static pthread_t drainer;
+
+static void *protect_by_peer(void *arg)
+{
+    peer_protects(1, 4);
+    return arg;
+}
+
+static void *release_by_another(void *arg)
+{
+    ck_assert_int_eq(peer_munmap(base, NR * NT_PAGE_SIZE), 0);
+    return arg;
+}
+
+/* Another thread changes memory, and a third one drains the queue, if it can, before the release fails. */
+static NTSTATUS fail_meanwhile(void *(*change)(void *))
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, change, NULL), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(pthread_create(&drainer, NULL, drain_here, NULL), 0);
+    usleep(100000);
+    return STATUS_FROM_ORIGINAL;
+}
+
+static NTSTATUS fail_while_a_peer_protects(void)
+{
+    return fail_meanwhile(protect_by_peer);
+}
+
+static NTSTATUS fail_while_another_releases(void)
+{
+    return fail_meanwhile(release_by_another);
+}
+
+START_TEST(a_release_that_fails_loses_no_protection)
+{
+    wine_frees = fail_while_a_peer_protects;
+    write_pages("..#.#...");
+    ck_assert_int_eq(_i ? release(0, 5) : release(0, NR), STATUS_FROM_ORIGINAL);
+    pthread_join(drainer, NULL);
+    nt_drain(&nt);
+    we_drop(0, 6);
+    expect("..#.....");
+}
+END_TEST
+
+static void expect_none_watched(void)
+{
+    struct ww_range range;
+
+    nt_drain(&nt);
+    ck_assert_int_eq(ww_find_next(nt.ctx, (uintptr_t)base, (uintptr_t)addr_of(NR), &range), -ENOENT);
+    ck_assert(!filter_may_match((uintptr_t)base, (uintptr_t)addr_of(NR)));
+}
+
+START_TEST(a_release_that_comes_too_late_watches_nothing_again)
+{
+    wine_frees = fail_while_another_releases;
+    ck_assert_int_eq(release(5, NR), STATUS_FROM_ORIGINAL);
+    pthread_join(drainer, NULL);
+    expect_none_watched();
+}
+END_TEST
+
+static void forget_the_tail(void)
+{
+    ck_assert_int_eq(nt_forget(&nt, (uintptr_t)addr_of(5), (uintptr_t)addr_of(NR)), 0);
+}
+
+static NTSTATUS release_what_is_left(void)
+{
+    ck_assert_int_eq(peer_munmap(base, 5 * NT_PAGE_SIZE), 0);
+    return STATUS_SUCCESS;
+}
+
+/* Another thread releases the last pages after this one has found the region. Wine then releases the rest. */
+START_TEST(a_release_of_what_another_has_cut_ends_the_watch)
+{
+    wine_frees = release_what_is_left;
+    before_detach = forget_the_tail;
+    ck_assert_int_eq(release(0, NR), STATUS_SUCCESS);
+    ck_assert_ptr_null(before_detach);
+    expect_none_watched();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("remote");
@@ -375,6 +501,9 @@ int main(void)
     tcase_add_loop_test(tcase, what_is_left_of_a_protected_and_dropped_range_stays_watched, 0, 4);
     tcase_add_loop_test(tcase, what_is_left_after_an_overflow_stays_watched, 0, 4);
     tcase_add_loop_test(tcase, what_is_left_of_a_release_during_the_drain_stays_watched, 0, 4);
+    tcase_add_loop_test(tcase, a_release_that_fails_loses_no_protection, 0, 2);
+    tcase_add_test(tcase, a_release_that_comes_too_late_watches_nothing_again);
+    tcase_add_test(tcase, a_release_of_what_another_has_cut_ends_the_watch);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
