@@ -95,9 +95,10 @@ static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T
 
 void nt_latch(struct nt *nt, PVOID addr, SIZE_T size)
 {
+    uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + size);
     struct ww_hold hold;
 
-    if (hold_first(nt, addr, size, &hold)) {
+    if (start < end && ww_peek(nt->ctx, start, end) && hold_first(nt, addr, size, &hold)) {
         apply_to_all(nt, &hold, addr, size, ww_hold_latch);
     }
 }
@@ -228,13 +229,28 @@ static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
     return status;
 }
 
+/*
+ * Committing changes no watch, since reserved memory is tracked already. Pages that are committed already may
+ * get another protection, which latches as nt_protect() does. Whether it does on Windows is not known, and
+ * only Wine knows which protection they had: it takes milliseconds to say so for a large reservation. So all
+ * of them are latched, as where the mprotect() of another process' call is queued.
+ */
+static NTSTATUS commit(struct nt *nt, struct allocation *alloc)
+{
+    NTSTATUS status = original_allocate(nt, alloc);
+
+    if (!status) {
+        nt_latch(nt, *alloc->ret, *alloc->size_ptr);
+    }
+    return status;
+}
+
 static NTSTATUS allocate_own(struct nt *nt, struct allocation *alloc)
 {
     if ((*alloc->type & MEM_RESERVE) || !*alloc->ret) {
         return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
     }
-    /* Committing changes no watch, since reserved memory is tracked already. */
-    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : original_allocate(nt, alloc);
+    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : commit(nt, alloc);
 }
 
 static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)

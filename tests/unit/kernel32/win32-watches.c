@@ -84,6 +84,26 @@ START_TEST(a_write_during_protect_survives_decommit)
 }
 END_TEST
 
+/* Pages that are committed again are latched, also what a thread writes as long as it may. */
+START_TEST(commit_again_and_decommit)
+{
+    static const DWORD protections[] = { PAGE_READONLY, PAGE_NOACCESS };
+    char *base;
+
+    open_world(&world, _i);
+    base = vm_alloc(NULL, 6 * PAGE, MEM_RESERVE | MEM_WRITE_WATCH, RW);
+    for (size_t i = 0; i < sizeof(protections) / sizeof(protections[0]); i++) {
+        ck_assert_ptr_eq(vm_alloc(base, 4 * PAGE, MEM_COMMIT, RW), base);
+        base[0] = base[2 * PAGE] = base[3 * PAGE] = 1;
+        write_before_protect = base + PAGE;
+        ck_assert_ptr_eq(vm_alloc(base, 3 * PAGE, MEM_COMMIT, protections[i]), base);
+        expect_success(vm_free(base, 4 * PAGE, MEM_DECOMMIT));
+        expect_written(base, "###...");
+    }
+    close_world(&world);
+}
+END_TEST
+
 /* MEM_RESET drops pages: they no longer count as written, and keep their protection. */
 START_TEST(mem_reset)
 {
@@ -242,6 +262,7 @@ void add_watch_cases(Suite *suite)
     add_loop(tcase, written_pages);
     add_loop(tcase, decommit_and_protect);
     add_loop(tcase, a_write_during_protect_survives_decommit);
+    add_loop(tcase, commit_again_and_decommit);
     add_loop(tcase, mem_reset);
     add_loop(tcase, get_arguments);
     add_loop(tcase, bad_pointers);

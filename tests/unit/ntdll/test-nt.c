@@ -29,7 +29,7 @@ static NTSTATUS serve(enum nt_call call, void **args)
     }
     *addr = (PVOID)start;
     *size = end - start;
-    if (call == NT_ALLOCATE) {
+    if (call == NT_ALLOCATE && *(ULONG *)args[4] == MEM_RESET) {
         madvise(*addr, *size, MADV_DONTNEED);
     } else if (call == NT_FREE && *size) {
         remap_pages(*addr, *size / NT_PAGE_SIZE);
