@@ -81,6 +81,10 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
 NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG new_prot,
                     ULONG *old_prot);
 
+/* Ends the watches in the range, of memory that somebody else has released. 0, or -ENOMEM: one could not be
+ * cut. */
+int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end);
+
 /* Latches what is dirty in a range whose protection has changed. No earlier: until then other threads may
  * write. */
 void nt_latch(struct nt *nt, PVOID addr, SIZE_T size);
@@ -132,13 +136,6 @@ static inline void nt_touch(void *byte)
         !__atomic_compare_exchange_n((char *)byte, &seen, seen, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         ;
     }
-}
-
-/* Ends the watches in the range, in which there is one. */
-static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
-{
-    stats_ended(nt->counters, start, end, stats_nr_watched(nt->counters));
-    return ww_forget(nt->ctx, start, end, nt->after_watch);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

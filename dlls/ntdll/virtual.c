@@ -93,6 +93,25 @@ static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T
     }
 }
 
+int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    struct ww_range part;
+    int err = 0;
+
+    while (!err && start < end && !ww_find_next(nt->ctx, start, end, &part)) {
+        uint64_t nr_watched = stats_nr_watched(nt->counters);
+
+        part.start = part.start > start ? part.start : start;
+        part.end = part.end < end ? part.end : end;
+        err = ww_forget(nt->ctx, part.start, part.end, nt->after_watch);
+        if (!err) {
+            stats_ended(nt->counters, part.start, part.end, nr_watched);
+        }
+        start = part.end;
+    }
+    return err;
+}
+
 void nt_latch(struct nt *nt, PVOID addr, SIZE_T size)
 {
     uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + size);
@@ -205,7 +224,7 @@ static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
     if (!status) {
         uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
 
-        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr), nt->after_watch);
+        nt_forget(nt, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr));
     }
     return status;
 }
