@@ -51,8 +51,8 @@ struct nt {
 
     /* The rest follows changes that do not pass these calls (remote.h). NULL where there are none. */
 
-    /* Applies the queued changes to what is watched. */
-    void (*drain)(struct nt *nt);
+    /* Applies the queued changes to what is watched. 0, or -ENOMEM: some stay queued. */
+    int (*drain)(struct nt *nt);
 
     /* Whether no watched memory can be at @addr any more: nothing is there, or a file, or a placeholder. The
      * answer is the same up to *@ret_until. */
@@ -112,11 +112,9 @@ static inline bool nt_is_self(struct nt *nt, HANDLE process)
     return !nt_check_handle(nt, process);
 }
 
-static inline void nt_drain(struct nt *nt)
+static inline int nt_drain(struct nt *nt)
 {
-    if (nt->drain) {
-        nt->drain(nt);
-    }
+    return nt->drain ? nt->drain(nt) : 0;
 }
 
 static inline void nt_pause_drain(struct nt *nt, bool pause)

@@ -156,7 +156,7 @@ static NTSTATUS original_free(struct nt *nt, PVOID base, SIZE_T size, ULONG type
 }
 
 /* Watches a fresh allocation. Changes of these addresses that are still queued concern memory that was
- * released before. */
+ * released before. If they cannot be applied, the next attempt would end this watch. */
 static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     int err = nt->before_watch ? nt->before_watch(start, end) : 0;
@@ -164,8 +164,10 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
     if (err) {
         return err;
     }
-    nt_drain(nt);
-    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
+    err = nt_drain(nt);
+    if (!err) {
+        err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
+    }
     if (err == -EEXIST) {
         err = nt_forget(nt, start, end);
         if (!err) {
@@ -216,7 +218,8 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     return nt->original(nt, alloc->call, alloc->args);
 }
 
-/* New memory that is not watched may lie where a watch has not been ended. */
+/* New memory that is not watched may lie where a watch has not been ended. If there is no memory to end it,
+ * the release is still queued. */
 static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
 {
     NTSTATUS status = original_allocate(nt, alloc);

@@ -28,6 +28,8 @@ static void (*before_hold)(void);
 /* Runs once, before Wine is asked what is gone. */
 static void (*before_question)(void);
 
+/* How often no memory is left to cut a region with. */
+static int nr_failing_forgets;
 /* Runs once, before a region leaves the table. */
 static void (*before_detach)(void);
 /* What Wine does, or other threads meanwhile. Its status is the call's. */
@@ -76,11 +78,31 @@ int __wrap_ww_detach(struct ww_context *ctx, uintptr_t start, uintptr_t end, str
     return __real_ww_detach(ctx, start, end, detached);
 }
 
+int __real_ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
+                     void (*gone)(uintptr_t, uintptr_t));
+int __wrap_ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
+                     void (*gone)(uintptr_t, uintptr_t));
+int __wrap_ww_forget(struct ww_context *ctx, uintptr_t start, uintptr_t end,
+                     void (*gone)(uintptr_t, uintptr_t))
+{
+    if (nr_failing_forgets) {
+        nr_failing_forgets--;
+        return -ENOMEM;
+    }
+    return __real_ww_forget(ctx, start, end, gone);
+}
+
+static ULONG allocated_type; /* of the last allocation */
+
+/* Allocates at the address that is wanted, which is free. */
 static NTSTATUS original(struct nt *self, enum nt_call call, void **args)
 {
     (void)self;
-    (void)args;
-    return call == NT_FREE ? wine_frees() : STATUS_SUCCESS;
+    if (call == NT_ALLOCATE) {
+        allocated_type = *(ULONG *)args[4];
+        remap_pages(**(PVOID **)args[1], **(SIZE_T **)args[3] / NT_PAGE_SIZE);
+    }
+    return call == NT_FREE && wine_frees ? wine_frees() : STATUS_SUCCESS;
 }
 
 static char *addr_of(size_t page)
@@ -111,6 +133,8 @@ static void setup(void)
 
     after_madvise = before_hold = before_question = before_detach = NULL;
     gone_from = gone_to = 0;
+    nr_failing_forgets = 0;
+    wine_frees = NULL;
     nt = (struct nt){ .original = original,
                       .is_gone = is_gone,
                       .drain = remote_drain,
@@ -380,6 +404,75 @@ START_TEST(what_is_left_of_a_release_during_the_drain_stays_watched)
 }
 END_TEST
 
+/* ---- no memory ---- */
+
+static void expect_watched(size_t from, size_t to, bool watched)
+{
+    struct ww_range range;
+
+    for (size_t page = from; page < to; page++) {
+        ck_assert_int_eq(ww_find(nt.ctx, addr_of(page), &range), watched ? 0 : -ENOENT);
+    }
+}
+
+/* A change that cannot be applied for want of memory is applied later, and so are those behind it. */
+START_TEST(a_release_is_applied_when_there_is_memory_again)
+{
+    write_pages("#.......");
+    ck_assert_int_eq(peer_munmap(addr_of(3), 2 * NT_PAGE_SIZE), 0);
+    peer_protects(0, 2);
+    nr_failing_forgets = 2;
+    drain();
+    drain();
+    expect_watched(3, 5, true);
+    drain();
+    expect_watched(3, 5, false);
+    expect_watched(0, 3, true);
+    we_drop(0, 2);
+    expect("#..");
+}
+END_TEST
+
+START_TEST(a_dropped_range_is_forgotten_when_there_is_memory_again)
+{
+    peer_drops(0, NR);
+    gone_from = 2;
+    gone_to = 4;
+    nr_failing_forgets = 1;
+    if (_i) {
+        write_pages("########");
+        for (int i = 0; i < 3000; i++) {
+            peer_protects(6, 7);
+        }
+    }
+    drain();
+    expect_watched(2, 4, true);
+    drain();
+    expect_watched(2, 4, false);
+}
+END_TEST
+
+/* Until then, new memory at these addresses is Wine's to watch: the release would end the watch. */
+START_TEST(new_memory_is_not_watched_before_an_earlier_release_is_applied)
+{
+    ULONG type = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH;
+    PVOID addr = addr_of(3);
+    SIZE_T size = 2 * NT_PAGE_SIZE;
+
+    nt.before_watch = filter_add;
+    ck_assert_int_eq(peer_munmap(addr, size), 0);
+    nr_failing_forgets = 2;
+    ck_assert_int_eq(nt_allocate(&nt, SELF, &addr, 0, &size, type, PAGE_READWRITE), STATUS_SUCCESS);
+    ck_assert_uint_eq(allocated_type, type);
+    drain();
+    expect_watched(3, 5, false);
+    ck_assert_int_eq(nt_allocate(&nt, SELF, &addr, 0, &size, type, PAGE_READWRITE), STATUS_SUCCESS);
+    ck_assert_uint_eq(allocated_type, type & ~MEM_WRITE_WATCH);
+    drain();
+    expect_watched(3, 5, true);
+}
+END_TEST
+
 /* ---- releases by this process ---- */
 
 static NTSTATUS release(size_t from, size_t to)
@@ -501,6 +594,9 @@ int main(void)
     tcase_add_loop_test(tcase, what_is_left_of_a_protected_and_dropped_range_stays_watched, 0, 4);
     tcase_add_loop_test(tcase, what_is_left_after_an_overflow_stays_watched, 0, 4);
     tcase_add_loop_test(tcase, what_is_left_of_a_release_during_the_drain_stays_watched, 0, 4);
+    tcase_add_test(tcase, a_release_is_applied_when_there_is_memory_again);
+    tcase_add_loop_test(tcase, a_dropped_range_is_forgotten_when_there_is_memory_again, 0, 2);
+    tcase_add_test(tcase, new_memory_is_not_watched_before_an_earlier_release_is_applied);
     tcase_add_loop_test(tcase, a_release_that_fails_loses_no_protection, 0, 2);
     tcase_add_test(tcase, a_release_that_comes_too_late_watches_nothing_again);
     tcase_add_test(tcase, a_release_of_what_another_has_cut_ends_the_watch);
