@@ -382,8 +382,6 @@ int remote_drain(struct nt *nt)
     struct ww_signals saved;
     int err;
 
-    /* An original that faulted did not return to clear it. */
-    is_own = false;
     if (atomic_load(&nr_queued) == atomic_load(&nr_done) &&
         atomic_load(&nr_overflows) == atomic_load(&nr_overflows_applied)) {
         return 0;

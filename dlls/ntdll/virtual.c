@@ -23,7 +23,7 @@
 
 /* Calls the original where this file applies its effect on watched memory. The effect of others is queued
  * (remote.c), also of those that Wine carries out in a signal handler of this thread, so that none may run
- * meanwhile. */
+ * meanwhile. The original must return, and does: it gets copies, and touches no memory of the program. */
 static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
@@ -138,7 +138,7 @@ struct allocation {
     SIZE_T size;
 };
 
-/* An original that faults does not return, so set_own(false) would not be called. */
+/* An original that may fault is not called as our own, since it need not return. Its effect is queued. */
 static NTSTATUS original_allocate(struct nt *nt, struct allocation *alloc)
 {
     return alloc->may_fault ? nt->original(nt, alloc->call, alloc->args)
