@@ -66,6 +66,8 @@ BOOL win32_virtual_free(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type)
     return win32_succeeded(status);
 }
 
+/* Not by nt_protect(), which holds the region while the protection changes. Here that is the engine's work,
+ * where a backend owns protections, and it holds the region itself. */
 BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG protect, ULONG *old_protect)
 {
     PVOID base = addr;
@@ -81,9 +83,9 @@ BOOL win32_virtual_protect(struct ww_win32 *w, void *addr, SIZE_T size, ULONG pr
     nt_touch((char *)old_protect + sizeof(old) - 1);
     status = begin_change(w, &saved);
     if (!status) {
-        status = nt_protect(&w->nt, NtCurrentProcess(), &base, &size, protect, &old);
+        status = win32_memory_protect(w, &base, &size, protect, &old);
         if (!status) {
-            status = win32_memory_protect(w, (uintptr_t)base, (uintptr_t)base + size, protect);
+            nt_latch(&w->nt, base, size);
         }
         end_change(w, &saved);
     }

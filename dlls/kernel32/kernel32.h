@@ -52,8 +52,9 @@ struct ww_win32 {
 void win32_memory_init(struct ww_win32 *w);
 void win32_memory_destroy(struct ww_win32 *w);
 
-/* memory.c: gives pages the protection that nt_protect() found to be possible; the lock is held. */
-NTSTATUS win32_memory_protect(struct ww_win32 *w, uintptr_t start, uintptr_t end, ULONG protect);
+/* memory.c: gives pages a protection, rounds the range, and returns the old protection; the lock is held. */
+NTSTATUS win32_memory_protect(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG protect,
+                              ULONG *old_protect);
 
 /* kernel32.c: the functions as Windows declares them. */
 void *win32_virtual_alloc(struct ww_win32 *w, void *addr, SIZE_T size, ULONG type, ULONG protect);

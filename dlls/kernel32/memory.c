@@ -4,10 +4,9 @@
  * allocations, with a protection for each page, and the mappings behind it. Of write watches it only knows
  * that they may own the protection of a page.
  *
- * All calls that change memory are made with ww_win32.lock held. Decommitting, MEM_RESET and checking a
- * protection are called with the engine's region held as well (hold.h), so they make no call on the context.
- * The order of the checks and the codes are those of winetest's kernel32 and ntdll virtual.c, which were run
- * on Windows.
+ * All calls that change memory are made with ww_win32.lock held. Decommitting and MEM_RESET are called with
+ * the engine's region held as well (hold.h), so they make no call on the context. The order of the checks and
+ * the codes are those of winetest's kernel32 and ntdll virtual.c, which were run on Windows.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -388,12 +387,7 @@ static NTSTATUS free_memory(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_pt
 
 /* ---- protect ---- */
 
-/*
- * Returns the old protection, and whether it can be changed. win32_memory_protect() makes the change
- * afterwards, since it is the engine's where a backend owns protections, and nt_protect() holds the region
- * during this call.
- */
-static NTSTATUS check_protect(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG protect,
+NTSTATUS win32_memory_protect(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG protect,
                               ULONG *old_protect)
 {
     NTSTATUS status = check_protection(protect);
@@ -415,12 +409,7 @@ static NTSTATUS check_protect(struct ww_win32 *w, PVOID *addr_ptr, SIZE_T *size_
     }
     *old_protect = *page_of(alloc, range.start) | alloc->cache;
     set_range(&range, addr_ptr, size_ptr);
-    return STATUS_SUCCESS;
-}
-
-NTSTATUS win32_memory_protect(struct ww_win32 *w, uintptr_t start, uintptr_t end, ULONG protect)
-{
-    return set_protection(w, find(w, start), start, end, protect);
+    return set_protection(w, alloc, range.start, range.end, protect);
 }
 
 /* ---- what the NT calls see ---- */
@@ -445,8 +434,6 @@ static NTSTATUS original(struct nt *nt, enum nt_call call, void **args)
         return allocate(w, ARG(1, PVOID *), ARG(3, SIZE_T *), ARG(4, ULONG), ARG(5, ULONG));
     case NT_FREE:
         return free_memory(w, ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG));
-    case NT_PROTECT:
-        return check_protect(w, ARG(1, PVOID *), ARG(2, SIZE_T *), ARG(3, ULONG), ARG(4, ULONG *));
     case NT_GET_WRITE_WATCH:
         return get_unwatched(ARG(1, ULONG), ARG(3, SIZE_T), ARG(4, PVOID *), ARG(5, ULONG_PTR *),
                              ARG(6, ULONG *));
@@ -465,19 +452,11 @@ static NTSTATUS check_handle(struct nt *nt, HANDLE process)
     return STATUS_INVALID_HANDLE;
 }
 
-static bool is_free(struct nt *nt, void *addr)
-{
-    (void)nt;
-    (void)addr;
-    return false;
-}
-
 /* Every change of the guest's memory passes these calls, so there is no queue to drain. */
 void win32_memory_init(struct ww_win32 *w)
 {
     w->nt.original = original;
     w->nt.check_handle = check_handle;
-    w->nt.is_free = is_free;
     RB_INIT(&w->allocations);
 }
 

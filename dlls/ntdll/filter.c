@@ -5,11 +5,11 @@
  * that finds 0 concerns no watched memory. Pages are added and subtracted in pieces of any size, so a watch
  * may end in parts, and a second watch beside it stays counted.
  *
- * The counters lie in blocks of one page for 4 GB each. A block is made for the first watch in it, and stays.
- * A piece that covers a whole block counts once for the block, since games and collectors reserve hundreds of
- * GB. What is subtracted in smaller pieces afterwards leaves counters below 0, and only the sum of both
- * tells. The two may be read one after the other: while a page is watched, no watch of the whole block around
- * it can begin or end.
+ * The counters lie in blocks of four pages for 4 GB each. A block is made for the first watch in it, and
+ * stays. A piece that covers a whole block counts once for the block, since games and collectors reserve
+ * hundreds of GB. What is subtracted in smaller pieces afterwards leaves counters below 0 for ever, and only
+ * the sum of both tells. So both have 64 bits, which no number of watches exhausts. The two may be read one
+ * after the other: while a page is watched, no watch of the whole block around it can begin or end.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -27,12 +27,11 @@
 #define NR_BLOCKS (sizeof(void *) == 8 ? 1u << (47 - BLOCK_SHIFT) : 1u)
 
 struct block {
-    /* Plus or minus 512 pages, and as many again while a watch replaces one that was never ended. */
-    _Atomic(int16_t) nr_pages[GRANULES_PER_BLOCK];
+    _Atomic(int64_t) nr_pages[GRANULES_PER_BLOCK];
 };
 
 static _Atomic(struct block *) blocks[NR_BLOCKS];
-static _Atomic(int16_t) nr_whole[NR_BLOCKS]; /* watches of all of the block */
+static _Atomic(int64_t) nr_whole[NR_BLOCKS]; /* watches of all of the block */
 
 static size_t block_of(uintptr_t addr)
 {
@@ -56,13 +55,13 @@ static void count(uintptr_t start, uintptr_t end, int sign)
         uintptr_t left = GRANULE_BYTES - start % GRANULE_BYTES;
 
         if (!(start % BLOCK_BYTES) && end - start >= BLOCK_BYTES) {
-            atomic_fetch_add(&nr_whole[block], (int16_t)sign);
+            atomic_fetch_add(&nr_whole[block], sign);
             start += (uintptr_t)BLOCK_BYTES;
             continue;
         }
         left = left < end - start ? left : end - start;
         atomic_fetch_add(&atomic_load(&blocks[block])->nr_pages[granule_of(start)],
-                         (int16_t)(sign * (int)(left >> PAGE_SHIFT)));
+                         sign * (int64_t)(left >> PAGE_SHIFT));
         start += left;
     }
 }
@@ -113,7 +112,7 @@ bool filter_may_match(uintptr_t start, uintptr_t end)
     size_t last = block_of(end - 1) < NR_BLOCKS ? block_of(end - 1) : NR_BLOCKS - 1;
 
     for (size_t nr = block_of(start); nr <= last; nr++) {
-        int whole = atomic_load(&nr_whole[nr]) * PAGES_PER_GRANULE;
+        int64_t whole = atomic_load(&nr_whole[nr]) * PAGES_PER_GRANULE;
         struct block *block = atomic_load(&blocks[nr]);
         size_t from = nr == block_of(start) ? granule_of(start) : 0;
         size_t to = nr == block_of(end - 1) ? granule_of(end - 1) : GRANULES_PER_BLOCK - 1;

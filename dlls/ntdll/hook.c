@@ -121,7 +121,9 @@ static NTSTATUS check_handle(struct nt *nt, HANDLE process)
     return status || info.GrantedAccess & PROCESS_VM_OPERATION ? status : STATUS_ACCESS_DENIED;
 }
 
-static bool is_free(struct nt *nt, void *addr)
+/* Wine shows a placeholder like memory that is reserved and was allocated without access (8.0 and 10.0). If
+ * such memory was ever watched here, it counts as still allocated. */
+static bool is_gone(struct nt *nt, uintptr_t addr, uintptr_t *ret_until)
 {
     MEMORY_BASIC_INFORMATION info = { .State = 0 };
     HANDLE process = NtCurrentProcess();
@@ -129,8 +131,14 @@ static bool is_free(struct nt *nt, void *addr)
     SIZE_T len = sizeof(info), *ret_len = NULL;
     void *buffer = &info, *args[] = { &process, &addr, &class, &buffer, &len, &ret_len };
 
-    (void)nt;
-    return !call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args) && info.State == MEM_FREE;
+    if (call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args)) {
+        *ret_until = UINTPTR_MAX;
+        return false;
+    }
+    *ret_until = (uintptr_t)info.BaseAddress + info.RegionSize;
+    return info.Type != MEM_PRIVATE ||
+           (info.State == MEM_RESERVE && info.AllocationProtect == PAGE_NOACCESS &&
+            !atomic_load(&nt->watches_no_access));
 }
 
 /* ---- calls from Windows code ---- */
@@ -238,8 +246,9 @@ int hook_prepare(const struct hook_wine *wine, struct ww_context *ctx, void *ent
     wine_side.nt.ctx = ctx;
     wine_side.nt.original = call_original;
     wine_side.nt.check_handle = check_handle;
-    wine_side.nt.is_free = is_free;
+    wine_side.nt.is_gone = is_gone;
     wine_side.nt.drain = remote_drain;
+    wine_side.nt.pause_drain = remote_pause_drain;
     wine_side.nt.set_own = remote_set_own;
     wine_side.nt.before_watch = filter_add;
     wine_side.nt.after_watch = filter_remove;

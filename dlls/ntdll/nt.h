@@ -8,6 +8,7 @@
 #define WW_DLLS_NTDLL_NT_H
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ struct nt {
     struct ww_context *ctx;
     struct counters *counters; /* NULL: not asked for */
 
+    /* Memory has been watched here that was allocated with PAGE_NOACCESS. */
+    atomic_bool watches_no_access;
+
     /* Calls the interposed function. @args points to the arguments. */
     NTSTATUS (*original)(struct nt *nt, enum nt_call call, void **args);
 
@@ -45,13 +49,18 @@ struct nt {
      * otherwise Windows' status for such a handle. */
     NTSTATUS (*check_handle)(struct nt *nt, HANDLE process);
 
-    /* Whether no allocation is at @addr any more. */
-    bool (*is_free)(struct nt *nt, void *addr);
-
     /* The rest follows changes that do not pass these calls (remote.h). NULL where there are none. */
 
-    /* Applies the queued changes to what is watched. */
-    void (*drain)(struct nt *nt);
+    /* Applies the queued changes to what is watched. 0, or -ENOMEM: some stay queued. */
+    int (*drain)(struct nt *nt);
+
+    /* Whether no watched memory can be at @addr any more: nothing is there, or a file, or a placeholder. The
+     * answer is the same up to *@ret_until. */
+    bool (*is_gone)(struct nt *nt, uintptr_t addr, uintptr_t *ret_until);
+
+    /* While true, no thread applies queued changes. The caller has blocked signals, holds no lock of ours,
+     * and makes no call that drains. */
+    void (*pause_drain)(bool pause);
 
     /* While true, changes to mappings belong to a call of ours, and are not queued. */
     void (*set_own)(bool own);
@@ -71,6 +80,14 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
 NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type);
 NTSTATUS nt_protect(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG new_prot,
                     ULONG *old_prot);
+
+/* Ends the watches in the range, of memory that somebody else has released. 0, or -ENOMEM: one could not be
+ * cut. */
+int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end);
+
+/* Latches what is dirty in a range whose protection has changed. No earlier: until then other threads may
+ * write. */
+void nt_latch(struct nt *nt, PVOID addr, SIZE_T size);
 
 /* writewatch.c */
 NTSTATUS nt_get_write_watch(struct nt *nt, HANDLE process, ULONG flags, PVOID base, SIZE_T size,
@@ -95,10 +112,15 @@ static inline bool nt_is_self(struct nt *nt, HANDLE process)
     return !nt_check_handle(nt, process);
 }
 
-static inline void nt_drain(struct nt *nt)
+static inline int nt_drain(struct nt *nt)
 {
-    if (nt->drain) {
-        nt->drain(nt);
+    return nt->drain ? nt->drain(nt) : 0;
+}
+
+static inline void nt_pause_drain(struct nt *nt, bool pause)
+{
+    if (nt->pause_drain) {
+        nt->pause_drain(pause);
     }
 }
 
@@ -112,13 +134,6 @@ static inline void nt_touch(void *byte)
         !__atomic_compare_exchange_n((char *)byte, &seen, seen, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
         ;
     }
-}
-
-/* Ends the watches in the range, in which there is one. */
-static inline int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
-{
-    stats_ended(nt->counters, start, end, stats_nr_watched(nt->counters));
-    return ww_forget(nt->ctx, start, end, nt->after_watch);
 }
 
 static inline uintptr_t nt_page_down(uintptr_t addr)

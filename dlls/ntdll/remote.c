@@ -8,10 +8,9 @@
  * watch, no later owner of the same addresses can be taken for the earlier one.
  *
  *   protected   what is dirty goes into the latch, as VirtualProtect does
- *   dropped     the pages or the mapping are gone. The range is armed again, or its watch ends if Wine has no
- *               allocation there any more
- *   released    the watch ends, even if there is another allocation by now
- *   own         a call of ours drops pages while changes are queued, and applies that itself
+ *   dropped     the pages or the mapping are gone. The range is armed again, or its watch ends where Wine has
+ * no allocation any more released    the watch ends, even if there is another allocation by now own         a
+ * call of ours drops pages while changes are queued, and applies that itself
  *
  * A page that is protected and then dropped keeps its dirt on Windows. The drain may be too late to find it.
  * So a drop takes its entry in the queue before the pages go, and entries are kept until no drop is under
@@ -136,10 +135,12 @@ static void end_drop(const struct drop *drop, enum change_kind kind)
 }
 
 /* Memory that is released inside Wine's own reservations becomes reserved again. Wine maps it without
- * claiming swap, and decommitted memory with (strace, 8.0 and 10.0). */
+ * claiming swap, and decommitted memory with (strace, 8.0 and 10.0). A placeholder becomes a view of a file.
+ */
 static enum change_kind kind_of_mmap(int prot, int flags)
 {
-    return prot == PROT_NONE && (flags & MAP_NORESERVE) ? CHANGE_RELEASED : CHANGE_DROPPED;
+    return !(flags & MAP_ANONYMOUS) || (prot == PROT_NONE && (flags & MAP_NORESERVE)) ? CHANGE_RELEASED
+                                                                                      : CHANGE_DROPPED;
 }
 
 static void *end_mmap(const struct drop *drop, void *ret, int prot, int flags)
@@ -246,149 +247,165 @@ int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void 
 
 /* ---- drain ---- */
 
-/* Calls @apply for the part of each watched region that lies in the range. It returns where it has come to:
- * another thread may cut the region meanwhile. */
-static void for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
-                            uintptr_t (*apply)(struct nt *, uintptr_t start, uintptr_t end))
+/* Calls @apply for the part of each watched region that lies in the range. It moves *@at to where it has
+ * come, or leaves it if no region is there any more: another thread may cut the region meanwhile. Returns 0
+ * or -ENOMEM. */
+static int for_each_region(struct nt *nt, uintptr_t start, uintptr_t end,
+                           int (*apply)(struct nt *, uintptr_t *at, uintptr_t end))
 {
     struct ww_range range;
+    int err = 0;
 
-    while (start < end && !ww_find_next(nt->ctx, start, end, &range)) {
-        uintptr_t from = range.start > start ? range.start : start;
-        uintptr_t to = range.end < end ? range.end : end;
-
-        start = apply(nt, from, to);
+    while (!err && start < end && !ww_find_next(nt->ctx, start, end, &range)) {
+        start = range.start > start ? range.start : start;
+        err = apply(nt, &start, range.end < end ? range.end : end);
     }
+    return err;
 }
 
-/* Applies a change to the region at @start. Returns where the region ends, if that is before @end; or @start
- * if no region is there any more. */
-static uintptr_t apply_to_region(struct nt *nt, uintptr_t start, uintptr_t end,
-                                 void (*apply)(struct ww_hold *, uintptr_t start, uintptr_t end))
+static int apply_to_region(struct nt *nt, uintptr_t *at, uintptr_t end,
+                           int (*apply)(struct ww_hold *, uintptr_t start, uintptr_t end))
 {
     struct ww_hold hold;
 
-    if (ww_hold_to_change_at(nt->ctx, start, &hold)) {
-        return start;
+    if (!ww_hold_to_change_at(nt->ctx, *at, &hold)) {
+        end = end < hold.range.end ? end : hold.range.end;
+        apply(&hold, *at, end);
+        ww_hold_end(&hold);
+        *at = end;
     }
-    end = end < hold.range.end ? end : hold.range.end;
-    apply(&hold, start, end);
-    ww_hold_end(&hold);
-    return end;
+    return 0;
 }
 
-static void latch(struct ww_hold *hold, uintptr_t start, uintptr_t end)
+static int discard_and_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end)
 {
-    ww_hold_latch(hold, start, end);
-}
+    int err = ww_hold_discard(hold, start, end);
 
-static void discard(struct ww_hold *hold, uintptr_t start, uintptr_t end)
-{
-    ww_hold_discard(hold, start, end);
-}
-
-static void discard_and_mark(struct ww_hold *hold, uintptr_t start, uintptr_t end)
-{
-    ww_hold_discard(hold, start, end);
     ww_hold_mark(hold, start, end);
+    return err;
 }
 
-static uintptr_t apply_protected(struct nt *nt, uintptr_t start, uintptr_t end)
+static int apply_protected(struct nt *nt, uintptr_t *at, uintptr_t end)
 {
-    return apply_to_region(nt, start, end, latch);
+    return apply_to_region(nt, at, end, ww_hold_latch);
 }
 
-static uintptr_t apply_released(struct nt *nt, uintptr_t start, uintptr_t end)
+static int apply_released(struct nt *nt, uintptr_t *at, uintptr_t end)
 {
-    nt_forget(nt, start, end);
-    return end;
+    uintptr_t start = *at;
+
+    *at = end;
+    return nt_forget(nt, start, end);
 }
 
-/* Where there is no allocation any more, the watch ends, for the whole part of the region. */
-static uintptr_t apply_dropped(struct nt *nt, uintptr_t start, uintptr_t end)
+/* Applies a change up to where Wine's answer changes: allocations may have been released in part since. Where
+ * there is none any more, the watch ends. */
+static int apply_where_allocated(struct nt *nt, uintptr_t *at, uintptr_t end,
+                                 int (*apply)(struct ww_hold *, uintptr_t start, uintptr_t end))
 {
-    return nt->is_free(nt, (void *)start) ? apply_released(nt, start, end)
-                                          : apply_to_region(nt, start, end, discard);
+    uintptr_t same_until;
+    bool is_gone = nt->is_gone(nt, *at, &same_until);
+
+    /* A Wine that names no end has answered for all of it. */
+    if (same_until > *at && same_until < end) {
+        end = same_until;
+    }
+    return is_gone ? apply_released(nt, at, end) : apply_to_region(nt, at, end, apply);
+}
+
+static int apply_dropped(struct nt *nt, uintptr_t *at, uintptr_t end)
+{
+    return apply_where_allocated(nt, at, end, ww_hold_discard);
 }
 
 /* Anything may have happened there, so all of it counts as written. */
-static uintptr_t apply_unknown(struct nt *nt, uintptr_t start, uintptr_t end)
+static int apply_unknown(struct nt *nt, uintptr_t *at, uintptr_t end)
 {
-    return nt->is_free(nt, (void *)start) ? apply_released(nt, start, end)
-                                          : apply_to_region(nt, start, end, discard_and_mark);
-}
-
-static void apply_change(struct nt *nt, const struct change *change)
-{
-    static uintptr_t (*const apply[])(struct nt *, uintptr_t, uintptr_t) = {
-        [CHANGE_PROTECTED] = apply_protected,
-        [CHANGE_DROPPED] = apply_dropped,
-        [CHANGE_RELEASED] = apply_released,
-        [CHANGE_NONE] = NULL,
-    };
-
-    if (apply[change->kind]) {
-        for_each_region(nt, change->start, change->end, apply[change->kind]);
-    }
+    return apply_where_allocated(nt, at, end, discard_and_mark);
 }
 
 /*
  * A page that was protected before it was dropped would have kept its dirt in the latch. Whether it was dirty
  * can no longer be found out, so it counts as written.
  */
-static void apply_earlier_protection(struct nt *nt, unsigned int dropped)
+static int apply_earlier_protection(struct nt *nt, unsigned int dropped)
 {
     const struct change *drop = &queue[dropped % QUEUE_LEN];
+    int err = 0;
 
-    for (unsigned int seq = atomic_load(&nr_done); seq != dropped; seq++) {
+    for (unsigned int seq = atomic_load(&nr_done); !err && seq != dropped; seq++) {
         const struct change *change = &queue[seq % QUEUE_LEN];
         uintptr_t start = change->start > drop->start ? change->start : drop->start;
         uintptr_t end = change->end < drop->end ? change->end : drop->end;
 
         if (change->kind == CHANGE_PROTECTED && start < end) {
-            for_each_region(nt, start, end, apply_unknown);
+            err = for_each_region(nt, start, end, apply_unknown);
         }
     }
+    return err;
 }
 
-/* Applies the entries up to the first that is not complete. */
-static void apply_entries(struct nt *nt)
+static int apply_entry(struct nt *nt, unsigned int seq)
 {
-    const struct change *change;
+    static int (*const apply[])(struct nt *, uintptr_t *, uintptr_t) = {
+        [CHANGE_PROTECTED] = apply_protected,
+        [CHANGE_DROPPED] = apply_dropped,
+        [CHANGE_RELEASED] = apply_released,
+        [CHANGE_NONE] = NULL,
+    };
+    const struct change *change = &queue[seq % QUEUE_LEN];
+    int err = apply[change->kind] ? for_each_region(nt, change->start, change->end, apply[change->kind]) : 0;
 
-    for (; change = &queue[nr_applied % QUEUE_LEN], atomic_load(&change->seq) == nr_applied + 1;
-         nr_applied++) {
-        apply_change(nt, change);
-        if (change->kind == CHANGE_DROPPED || change->kind == CHANGE_OWN) {
-            apply_earlier_protection(nt, nr_applied);
-        }
+    if (!err && (change->kind == CHANGE_DROPPED || change->kind == CHANGE_OWN)) {
+        err = apply_earlier_protection(nt, seq);
+    }
+    return err;
+}
+
+/* Applies the entries up to the first that is not complete, or that fails for want of memory, and is tried
+ * again. */
+static int apply_entries(struct nt *nt)
+{
+    int err = 0;
+
+    while (!err && atomic_load(&queue[nr_applied % QUEUE_LEN].seq) == nr_applied + 1) {
+        err = apply_entry(nt, nr_applied);
+        nr_applied += !err;
     }
     /* While a drop is under way, pages that the entries before it concern may be gone already. */
     if (nr_applied == atomic_load(&nr_queued)) {
         atomic_store(&nr_done, nr_applied);
     }
+    return err;
 }
 
-void remote_drain(struct nt *nt)
+int remote_drain(struct nt *nt)
 {
     unsigned int overflows;
     struct ww_signals saved;
+    int err;
 
-    /* An original that faulted did not return to clear it. */
-    is_own = false;
     if (atomic_load(&nr_queued) == atomic_load(&nr_done) &&
         atomic_load(&nr_overflows) == atomic_load(&nr_overflows_applied)) {
-        return;
+        return 0;
     }
     ww_block_signals(&saved);
     pthread_mutex_lock(&drain_lock);
-    apply_entries(nt);
+    err = apply_entries(nt);
     /* Counted only after it is applied: a thread that finds the queue empty does not wait for this one. */
     overflows = atomic_load(&nr_overflows);
-    if (overflows != atomic_load(&nr_overflows_applied)) {
-        for_each_region(nt, 0, UINTPTR_MAX - NT_PAGE_SIZE, apply_unknown);
-        atomic_store(&nr_overflows_applied, overflows);
+    if (!err && overflows != atomic_load(&nr_overflows_applied)) {
+        err = for_each_region(nt, 0, UINTPTR_MAX - NT_PAGE_SIZE, apply_unknown);
+        if (!err) {
+            atomic_store(&nr_overflows_applied, overflows);
+        }
     }
     pthread_mutex_unlock(&drain_lock);
     ww_restore_signals(&saved);
+    return err;
+}
+
+void remote_pause_drain(bool pause)
+{
+    pause ? pthread_mutex_lock(&drain_lock) : pthread_mutex_unlock(&drain_lock);
 }

@@ -22,7 +22,11 @@ int remote_prepare(const struct elf_object *ntdll, struct ww_context *ctx, void 
 /* While true, changes that this thread makes belong to a call of ours and are not queued. */
 void remote_set_own(bool own);
 
-/* Applies the queued changes. Called before any answer and before a new watch. */
-void remote_drain(struct nt *nt);
+/* Applies the queued changes. Called before any answer and before a new watch. 0, or -ENOMEM: some stay
+ * queued. */
+int remote_drain(struct nt *nt);
+
+/* While true, the changes stay queued, and who would apply them waits. */
+void remote_pause_drain(bool pause);
 
 #endif

@@ -3,11 +3,15 @@
  * Allocates, frees and protects: where watches begin, change and end. The memory itself stays Wine's. These
  * calls remove the MEM_WRITE_WATCH flag, call the original, and update the region table:
  *
- *   allocate    The original comes first, then the range is watched. If that fails, it is freed, and
- * allocated again with the flag, for Wine. decommit    The region is held, so that no scan sees the mapping
- * while it is replaced. release     The range leaves the table first, since another thread may get the same
- * addresses before the original returns. protect     The original comes first, then what is dirty goes into
- * the latch.
+ * Allocate: the original comes first, then the range is watched. If that fails, it is freed, and allocated
+ * again with the flag, for Wine.
+ *
+ * Decommit: the region is held, so that no scan sees the mapping while it is replaced.
+ *
+ * Release: the range leaves the table first, since another thread may get the same addresses before the
+ * original returns.
+ *
+ * Protect: the original comes first, then what is dirty goes into the latch.
  *
  * Under Wine a fault on a pointer of the program ends the call at once and skips our frames. So what pointers
  * lead to is copied before anything is held, the originals get the copies, and results are stored at the end.
@@ -19,7 +23,7 @@
 
 /* Calls the original where this file applies its effect on watched memory. The effect of others is queued
  * (remote.c), also of those that Wine carries out in a signal handler of this thread, so that none may run
- * meanwhile. */
+ * meanwhile. The original must return, and does: it gets copies, and touches no memory of the program. */
 static NTSTATUS own_original(struct nt *nt, enum nt_call call, void **args)
 {
     NTSTATUS status;
@@ -89,6 +93,35 @@ static void apply_to_all(struct nt *nt, struct ww_hold *hold, PVOID addr, SIZE_T
     }
 }
 
+int nt_forget(struct nt *nt, uintptr_t start, uintptr_t end)
+{
+    struct ww_range part;
+    int err = 0;
+
+    while (!err && start < end && !ww_find_next(nt->ctx, start, end, &part)) {
+        uint64_t nr_watched = stats_nr_watched(nt->counters);
+
+        part.start = part.start > start ? part.start : start;
+        part.end = part.end < end ? part.end : end;
+        err = ww_forget(nt->ctx, part.start, part.end, nt->after_watch);
+        if (!err) {
+            stats_ended(nt->counters, part.start, part.end, nr_watched);
+        }
+        start = part.end;
+    }
+    return err;
+}
+
+void nt_latch(struct nt *nt, PVOID addr, SIZE_T size)
+{
+    uintptr_t start = nt_page_down((uintptr_t)addr), end = nt_page_up((uintptr_t)addr + size);
+    struct ww_hold hold;
+
+    if (start < end && ww_peek(nt->ctx, start, end) && hold_first(nt, addr, size, &hold)) {
+        apply_to_all(nt, &hold, addr, size, ww_hold_latch);
+    }
+}
+
 /* ---- allocate ---- */
 
 /* The two allocating calls differ only in how the original is called. */
@@ -99,12 +132,13 @@ struct allocation {
     PVOID *ret; /* these three lie in args */
     SIZE_T *size_ptr;
     ULONG *type;
+    ULONG protect;
     bool may_fault; /* the original follows more pointers of the program */
     PVOID base;     /* copies of the program's values */
     SIZE_T size;
 };
 
-/* An original that faults does not return, so set_own(false) would not be called. */
+/* An original that may fault is not called as our own, since it need not return. Its effect is queued. */
 static NTSTATUS original_allocate(struct nt *nt, struct allocation *alloc)
 {
     return alloc->may_fault ? nt->original(nt, alloc->call, alloc->args)
@@ -122,7 +156,7 @@ static NTSTATUS original_free(struct nt *nt, PVOID base, SIZE_T size, ULONG type
 }
 
 /* Watches a fresh allocation. Changes of these addresses that are still queued concern memory that was
- * released before. */
+ * released before. If they cannot be applied, the next attempt would end this watch. */
 static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
 {
     int err = nt->before_watch ? nt->before_watch(start, end) : 0;
@@ -130,8 +164,10 @@ static int watch_fresh(struct nt *nt, uintptr_t start, uintptr_t end)
     if (err) {
         return err;
     }
-    nt_drain(nt);
-    err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
+    err = nt_drain(nt);
+    if (!err) {
+        err = ww_watch(nt->ctx, (void *)start, end - start, WW_WATCH_FRESH | WW_WATCH_PRIVATE_ANONYMOUS);
+    }
     if (err == -EEXIST) {
         err = nt_forget(nt, start, end);
         if (!err) {
@@ -154,6 +190,9 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     uintptr_t start, end;
     NTSTATUS status;
 
+    if (alloc->protect == PAGE_NOACCESS) {
+        atomic_store(&nt->watches_no_access, true);
+    }
     *alloc->type &= ~MEM_WRITE_WATCH;
     status = original_allocate(nt, alloc);
     *alloc->type = wanted_type;
@@ -179,7 +218,8 @@ static NTSTATUS allocate_watched(struct nt *nt, struct allocation *alloc)
     return nt->original(nt, alloc->call, alloc->args);
 }
 
-/* New memory that is not watched may lie where a watch has not been ended. */
+/* New memory that is not watched may lie where a watch has not been ended. If there is no memory to end it,
+ * the release is still queued. */
 static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
 {
     NTSTATUS status = original_allocate(nt, alloc);
@@ -187,7 +227,7 @@ static NTSTATUS allocate_unwatched(struct nt *nt, struct allocation *alloc)
     if (!status) {
         uintptr_t start = nt_page_down((uintptr_t)*alloc->ret);
 
-        ww_forget(nt->ctx, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr), nt->after_watch);
+        nt_forget(nt, start, nt_page_up((uintptr_t)*alloc->ret + *alloc->size_ptr));
     }
     return status;
 }
@@ -211,13 +251,28 @@ static NTSTATUS drop_existing(struct nt *nt, struct allocation *alloc)
     return status;
 }
 
+/*
+ * Committing changes no watch, since reserved memory is tracked already. Pages that are committed already may
+ * get another protection, which latches as nt_protect() does. Whether it does on Windows is not known, and
+ * only Wine knows which protection they had: it takes milliseconds to say so for a large reservation. So all
+ * of them are latched, as where the mprotect() of another process' call is queued.
+ */
+static NTSTATUS commit(struct nt *nt, struct allocation *alloc)
+{
+    NTSTATUS status = original_allocate(nt, alloc);
+
+    if (!status) {
+        nt_latch(nt, *alloc->ret, *alloc->size_ptr);
+    }
+    return status;
+}
+
 static NTSTATUS allocate_own(struct nt *nt, struct allocation *alloc)
 {
     if ((*alloc->type & MEM_RESERVE) || !*alloc->ret) {
         return *alloc->type & MEM_WRITE_WATCH ? allocate_watched(nt, alloc) : allocate_unwatched(nt, alloc);
     }
-    /* Committing changes no watch, since reserved memory is tracked already. */
-    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : original_allocate(nt, alloc);
+    return *alloc->type & MEM_RESET ? drop_existing(nt, alloc) : commit(nt, alloc);
 }
 
 static NTSTATUS allocate(struct nt *nt, struct allocation *alloc)
@@ -252,6 +307,7 @@ NTSTATUS nt_allocate(struct nt *nt, HANDLE process, PVOID *ret, ULONG_PTR zero_b
         .ret = ret,
         .size_ptr = size_ptr,
         .type = &type,
+        .protect = protect,
     };
     void *args[] = { &process, &alloc.ret, &zero_bits, &alloc.size_ptr, &type, &protect };
 
@@ -268,6 +324,7 @@ NTSTATUS nt_allocate_ex(struct nt *nt, HANDLE process, PVOID *ret, SIZE_T *size_
         .ret = ret,
         .size_ptr = size_ptr,
         .type = &type,
+        .protect = protect,
         .may_fault = count,
     };
     void *args[] = { &process, &alloc.ret, &alloc.size_ptr, &type, &protect, &parameters, &count };
@@ -297,41 +354,60 @@ static NTSTATUS decommit(struct nt *nt, void **args, const PVOID *addr, const SI
     return status;
 }
 
-static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
+/*
+ * Takes the range out of the table, calls the original, and puts the range back if that fails. Changes that
+ * others make meanwhile are applied only then. False: it could not be taken out, and nothing was called.
+ * Another thread has released a part, there is no memory, or (-EOPNOTSUPP) the original is one of ours and
+ * ends the watch itself.
+ */
+static bool release_detached(struct nt *nt, void **args, uintptr_t start, uintptr_t end, NTSTATUS *ret_status)
 {
-    uintptr_t start = nt_page_down((uintptr_t)addr), end;
-    /* Rounded as Wine does: a size that wraps around to 0 is a size of 0. */
-    SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
     struct ww_detached detached;
-    struct ww_range range;
+    struct ww_signals saved;
     uint64_t nr_watched;
-    NTSTATUS status;
-    int err;
+    bool is_detached;
 
-    if (ww_find(nt->ctx, (void *)start, &range) || rounded > range.end - start ||
-        (!rounded && start != range.start)) {
-        return nt->original(nt, NT_FREE, args);
-    }
-    end = rounded ? start + rounded : range.end;
-    /* -EOPNOTSUPP: the original is one of ours (dlls/kernel32) and ends the watch itself. */
-    err = ww_detach(nt->ctx, start, end, &detached);
-    if (err == -ENOMEM) {
-        return STATUS_NO_MEMORY;
-    }
-    nr_watched = stats_nr_watched(nt->counters);
-    status = own_original(nt, NT_FREE, args);
-    if (status) {
-        ww_detached_restore(nt->ctx, &detached);
-    } else {
-        ww_detached_free(&detached);
-        if (!err) {
+    ww_block_signals(&saved);
+    nt_pause_drain(nt, true);
+    is_detached = !ww_detach(nt->ctx, start, end, &detached);
+    if (is_detached) {
+        nr_watched = stats_nr_watched(nt->counters);
+        *ret_status = own_original(nt, NT_FREE, args);
+        if (*ret_status) {
+            ww_detached_restore(nt->ctx, &detached);
+        } else {
+            ww_detached_free(&detached);
             stats_ended(nt->counters, start, end, nr_watched);
         }
-        if (!err && nt->after_watch) {
-            nt->after_watch(start, end);
-        }
     }
-    return status;
+    nt_pause_drain(nt, false);
+    ww_restore_signals(&saved);
+    if (is_detached && !*ret_status && nt->after_watch) {
+        nt->after_watch(start, end);
+    }
+    return is_detached;
+}
+
+static NTSTATUS release(struct nt *nt, void **args, PVOID addr, SIZE_T size)
+{
+    uintptr_t start = nt_page_down((uintptr_t)addr);
+    /* Rounded as Wine does: a size that wraps around to 0 is a size of 0. */
+    SIZE_T rounded = size ? nt_page_up((uintptr_t)addr + size) - start : 0;
+    struct ww_range range;
+    NTSTATUS status;
+
+    if (!ww_find(nt->ctx, (void *)start, &range) && rounded <= range.end - start &&
+        (rounded || start == range.start) &&
+        release_detached(nt, args, start, rounded ? start + rounded : range.end, &status)) {
+        return status;
+    }
+    return nt->original(nt, NT_FREE, args);
+}
+
+/* No other thread notices a call that Windows refuses for its type. */
+static bool is_release(ULONG type, SIZE_T size)
+{
+    return type == MEM_RELEASE || (type == (MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) && size);
 }
 
 NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_ptr, ULONG type)
@@ -349,7 +425,9 @@ NTSTATUS nt_free(struct nt *nt, HANDLE process, PVOID *addr_ptr, SIZE_T *size_pt
     size = *size_ptr;
     args[1] = &own_addr;
     args[2] = &own_size;
-    status = type & MEM_RELEASE ? release(nt, args, addr, size) : decommit(nt, args, &addr, &size);
+    status = is_release(type, size) ? release(nt, args, addr, size)
+             : type == MEM_DECOMMIT ? decommit(nt, args, &addr, &size)
+                                    : nt->original(nt, NT_FREE, args);
     hand_out(status, addr_ptr, &addr, sizeof(addr));
     hand_out(status, size_ptr, &size, sizeof(size));
     return status;

@@ -16,6 +16,9 @@ static const struct group {
     void (*run)(void);
     const char *what;
 } groups[] = {
+    /* Before anything is watched that is allocated with PAGE_NOACCESS, which Wine shows as it shows a
+       placeholder. */
+    { "their_placeholders", test_their_placeholders, "another process makes watched memory a placeholder" },
     { "get_arguments", test_get_arguments, "what GetWriteWatch refuses, in which order" },
     { "reset_arguments", test_reset_arguments, "what ResetWriteWatch refuses" },
     { "rounding", test_rounding, "base and size that are no multiples of a page" },
@@ -65,7 +68,7 @@ static int list_groups(void)
     size_t i;
 
     for (i = 0; i < ARRAYSIZE(groups); i++)
-        printf("%-16s %s\n", groups[i].name, groups[i].what);
+        printf("%-20s %s\n", groups[i].name, groups[i].what);
     fflush(stdout);
     return 0;
 }

@@ -36,6 +36,7 @@ NTSTATUS NTAPI NtGetWriteWatch(HANDLE process, ULONG flags, PVOID base, SIZE_T s
 NTSTATUS NTAPI NtResetWriteWatch(HANDLE process, PVOID base, SIZE_T size);
 NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE process, PVOID *base, ULONG_PTR zero_bits, SIZE_T *size,
                                        ULONG type, ULONG protect);
+NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG type);
 
 #define PAGE_BYTES 0x1000
 #define PAGES(nr) ((SIZE_T)(nr)*PAGE_BYTES)
@@ -139,12 +140,15 @@ void test_limits(void);
 void test_arrays(void);
 void test_bad_pointers(void);
 /* conformance_parts.c */
+char *watch_placeholder(SIZE_T size);
+char *map_over_placeholder(char *addr, SIZE_T size);
 void test_placeholders(void);
 void test_partial_release(void);
 /* conformance_async.c */
 void test_async_io(void);
 void test_datagrams(void);
 /* conformance_peer.c */
+void test_their_placeholders(void);
 void test_peers(void);
 int run_peer(int argc, char **argv);
 /* conformance_handles.c */

@@ -271,13 +271,13 @@ static void test_refused(void)
     free_pages(base);
 }
 
-/* MEM_COMMIT with another protection changes it; it may latch or not. */
-static void test_commit_again(void)
+/* MEM_COMMIT of committed pages changes nothing but their protection, and may latch or not. */
+static void test_commit_again(DWORD protect)
 {
     char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), *addr;
 
     write_range(base, 2, 3);
-    addr = VirtualAlloc(base + PAGES(3), PAGES(4), MEM_COMMIT, PAGE_READONLY);
+    addr = VirtualAlloc(base + PAGES(3), PAGES(4), MEM_COMMIT, protect);
     ok(addr == base + PAGES(3), "got %p, error %lu", addr, GetLastError());
     expect_pages(base, 0, NR_PAGES, KEEP, "2-4");
     decommit_pages(base, 0, 8);
@@ -350,6 +350,7 @@ void test_levels(void)
     test_overlaps();
     test_spans();
     test_refused();
-    test_commit_again();
+    test_commit_again(PAGE_READWRITE);
+    test_commit_again(PAGE_READONLY);
     test_guard();
 }

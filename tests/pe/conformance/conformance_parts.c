@@ -21,10 +21,10 @@
 #endif
 
 typedef PVOID(WINAPI *alloc2_fn)(HANDLE, PVOID, SIZE_T, ULONG, ULONG, MEM_EXTENDED_PARAMETER *, ULONG);
+typedef PVOID(WINAPI *map3_fn)(HANDLE, HANDLE, PVOID, ULONG64, SIZE_T, ULONG, ULONG, MEM_EXTENDED_PARAMETER *,
+                               ULONG);
 
 static alloc2_fn alloc2;
-
-NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE process, PVOID *base, SIZE_T *size, ULONG type);
 
 static NTSTATUS release_part(char *base, unsigned int first, unsigned int nr_pages, ULONG type)
 {
@@ -32,6 +32,11 @@ static NTSTATUS release_part(char *base, unsigned int first, unsigned int nr_pag
     SIZE_T size = PAGES(nr_pages);
 
     return NtFreeVirtualMemory(GetCurrentProcess(), &addr, &size, type);
+}
+
+static FARPROC find_function(const char *name)
+{
+    return GetProcAddress(GetModuleHandleA("kernelbase.dll"), name);
 }
 
 static char *reserve_placeholder(unsigned int nr_units)
@@ -159,13 +164,64 @@ static void test_hole(void)
     free_pages(base + 2 * UNIT);
 }
 
+/* Watched memory in place of a placeholder, which it can become again. NULL: this system has none. */
+char *watch_placeholder(SIZE_T size)
+{
+    char *base;
+
+    alloc2 = (alloc2_fn)(void (*)(void))find_function("VirtualAlloc2");
+    base = alloc2 ? reserve_placeholder(size / UNIT) : NULL;
+    return base ? replace(base, size, MEM_COMMIT) : NULL;
+}
+
+/* A view of a file in place of a placeholder. */
+char *map_over_placeholder(char *addr, SIZE_T size)
+{
+    map3_fn map3 = (map3_fn)(void (*)(void))find_function("MapViewOfFile3");
+    HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, size, NULL);
+    char *view = map3(section, NULL, addr, 0, size, MEM_REPLACE_PLACEHOLDER, PAGE_READWRITE, NULL, 0);
+
+    CloseHandle(section);
+    return view;
+}
+
+static void test_view(char *addr)
+{
+    char *view = map_over_placeholder(addr, UNIT);
+
+    ok(view == addr, "got %p instead of %p, error %lu", view, addr, GetLastError());
+    if (view != addr)
+        return;
+    expect_pages(view, 0, NR_PAGES, KEEP, NOT_WATCHED);
+    write_page(view, 2);
+    expect_pages(view, 0, NR_PAGES, RESET, NOT_WATCHED);
+    ok(UnmapViewOfFile(view), "error %lu", GetLastError());
+    expect_pages(view, 0, NR_PAGES, KEEP, NOT_WATCHED);
+}
+
+/* A view of a file takes the place of a placeholder, of one that was watched memory, and of one that was
+ * watched as such. Windows does not document the last, so it may refuse. */
+static void test_views(void)
+{
+    const DWORD type = MEM_RESERVE | MEM_RESERVE_PLACEHOLDER;
+    char *base = watch_placeholder(UNIT);
+
+    test_view(reserve_placeholder(1));
+    write_page(base, 1);
+    ok(split(base, UNIT), "error %lu", GetLastError());
+    test_view(base);
+    base = alloc2(NULL, NULL, UNIT, type | MEM_WRITE_WATCH, PAGE_NOACCESS, NULL, 0);
+    if (base)
+        test_view(base);
+    else
+        skip("no placeholder is watched, error %lu", GetLastError());
+}
+
 void test_placeholders(void)
 {
-    char *probe;
+    char *probe = watch_placeholder(UNIT);
 
-    alloc2 = (alloc2_fn)(void (*)(void))GetProcAddress(GetModuleHandleA("kernelbase.dll"), "VirtualAlloc2");
-    probe = alloc2 ? reserve_placeholder(1) : NULL;
-    if (!probe || !replace(probe, UNIT, MEM_COMMIT)) {
+    if (!probe) {
         skip("no watched placeholders, error %lu", GetLastError());
         return;
     }
@@ -173,6 +229,7 @@ void test_placeholders(void)
     free_pages(probe);
     test_thirds();
     test_hole();
+    test_views();
 }
 
 /* The release of a part fails and changes nothing, or the part is gone and the rest unchanged. */

@@ -29,6 +29,7 @@ enum order {
     THEIR_COMMIT,
     THEIR_DISCARD,
     THEIR_RELEASE,
+    THEIR_FREE, /* by the native call, of any part and type */
     THEIR_ALLOCATE,
     THEIR_WRITE
 };
@@ -67,6 +68,7 @@ static bool obey_there(HANDLE process, const struct mailbox *mail, char *base)
 {
     char *addr = base + PAGES(mail->first), data[2 * PAGE_BYTES];
     SIZE_T size = PAGES(mail->nr), done;
+    PVOID rounded = addr;
     DWORD old;
 
     switch (mail->order) {
@@ -80,6 +82,8 @@ static bool obey_there(HANDLE process, const struct mailbox *mail, char *base)
         return VirtualAllocEx(process, addr, size, MEM_RESET, PAGE_READWRITE) == addr;
     case THEIR_RELEASE:
         return VirtualFreeEx(process, addr, 0, MEM_RELEASE);
+    case THEIR_FREE:
+        return !NtFreeVirtualMemory(process, &rounded, &size, mail->value);
     case THEIR_ALLOCATE:
         return VirtualAllocEx(process, addr, size, mail->value, PAGE_READWRITE) == addr;
     case THEIR_WRITE:
@@ -382,6 +386,47 @@ static void test_release_and_reuse(struct peer *peer)
     }
 }
 
+/* What is left of an allocation whose pages the peer has decommitted. */
+static void expect_rest_watched(char *base, unsigned int first, unsigned int nr)
+{
+    char *rest = base + PAGES(first), want[12];
+
+    if (!nr)
+        return;
+    commit_pages(rest, 0, nr);
+    clean(rest, nr);
+    write_page(rest, nr - 1);
+    sprintf(want, "%u", nr - 1);
+    expect_pages(rest, 0, nr, RESET, want);
+    expect_pages(rest, 0, nr, KEEP, "");
+    ok(VirtualFree(rest, 0, MEM_RELEASE), "error %lu", GetLastError());
+}
+
+/* The peer decommits all and releases a part, before this process asks. The rest is watched as before. */
+static void test_release_of_a_part(struct peer *peer)
+{
+    static const struct {
+        unsigned int first, nr;
+    } parts[] = { { 0, 1 }, { 0, 8 }, { 4, 8 }, { 15, 1 } };
+    unsigned int i;
+
+    for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        unsigned int first = parts[i].first, end = first + parts[i].nr;
+        char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+        write_range(base, 0, NR_PAGES);
+        let_peer(peer, THEIR_DECOMMIT, base, 0, NR_PAGES, 0);
+        if (give_order(peer, THEIR_FREE, base, first, end - first, MEM_RELEASE)) {
+            skip("no release of a part by another process");
+            free_pages(base);
+            return;
+        }
+        expect_pages(base, first, end - first, KEEP, NOT_WATCHED);
+        expect_rest_watched(base, 0, first);
+        expect_rest_watched(base, end, NR_PAGES - end);
+    }
+}
+
 /* ---- while this process changes other memory ---- */
 
 static char *other;
@@ -403,8 +448,8 @@ static void protect_other(void)
 
 static void (*const works[])(void) = { allocate_and_free, protect_other };
 
-/* Works until the peer has carried out an order. Returns whether it did. Makes no call meanwhile in which Wine carries
- * out what other processes ask for, so that it does so in the middle of the work. */
+/* Works until the peer has carried out an order. Returns whether it did. Makes no call meanwhile in which
+ * Wine carries out what other processes ask for, so that it does so in the middle of the work. */
 static bool work_meanwhile(struct peer *peer, void (*work)(void))
 {
     ULONGLONG end = GetTickCount64() + PATIENCE;
@@ -448,6 +493,79 @@ static void test_busy(struct peer *peer)
     free_pages(other);
 }
 
+/* ---- placeholders ---- */
+
+static void expect_watched_part(char *base, const char *known)
+{
+    expect_pages(base, 0, NR_PAGES, RESET, known);
+    write_page(base, 7);
+    expect_pages(base, 0, NR_PAGES, RESET, "7");
+}
+
+/* The peer makes a placeholder of all or a third of the memory, and a file may be mapped there. The rest
+ * stays watched. */
+static void test_their_part(struct peer *peer, unsigned int first, unsigned int nr, bool map)
+{
+    char *base = watch_placeholder(PAGES(3 * NR_PAGES)), *part = base + PAGES(first * NR_PAGES);
+    unsigned int third;
+
+    write_range(base, 0, 3 * NR_PAGES);
+    clean(base, 3 * NR_PAGES);
+    for (third = 0; third < 3; third++)
+        write_page(base + PAGES(third * NR_PAGES), 2);
+    let_peer(peer, THEIR_FREE, part, 0, nr * NR_PAGES, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER);
+    if (map)
+        ok(map_over_placeholder(part, PAGES(nr * NR_PAGES)) == part, "error %lu", GetLastError());
+    for (third = 0; third < 3; third++) {
+        if (third >= first && third < first + nr)
+            expect_pages(base + PAGES(third * NR_PAGES), 0, NR_PAGES, KEEP, NOT_WATCHED);
+        else
+            expect_watched_part(base + PAGES(third * NR_PAGES), "2");
+    }
+    for (third = 0; third < 3; third++) {
+        VirtualFree(base + PAGES(third * NR_PAGES), 0, MEM_RELEASE);
+        UnmapViewOfFile(base + PAGES(third * NR_PAGES));
+    }
+}
+
+/* What looks like a placeholder afterwards is none: memory that was allocated without access. */
+static void test_their_decommit_without_access(struct peer *peer)
+{
+    char *base = watch_pages(NR_PAGES, MEM_RESERVE | MEM_COMMIT, PAGE_NOACCESS);
+
+    let_peer(peer, THEIR_DECOMMIT, base, 0, NR_PAGES, 0);
+    expect_between(base, NR_PAGES, RESET, "", "0-15");
+    commit_pages(base, 0, NR_PAGES);
+    write_page(base, 7);
+    expect_pages(base, 0, NR_PAGES, RESET, "7");
+    free_pages(base);
+}
+
+void test_their_placeholders(void)
+{
+    char *probe = watch_placeholder(PAGES(NR_PAGES));
+    struct peer peer;
+    int map;
+
+    if (!start_peer(&peer)) {
+        skip("no second process, error %lu", GetLastError());
+        return;
+    }
+    if (probe) {
+        free_pages(probe);
+        for (map = 0; map < 2; map++) {
+            test_their_part(&peer, 0, 3, map);
+            test_their_part(&peer, 0, 1, map);
+            test_their_part(&peer, 1, 1, map);
+            test_their_part(&peer, 2, 1, map);
+        }
+    } else {
+        skip("no watched placeholders, error %lu", GetLastError());
+    }
+    test_their_decommit_without_access(&peer);
+    stop_peer(&peer);
+}
+
 void test_peers(void)
 {
     struct peer peer;
@@ -460,6 +578,7 @@ void test_peers(void)
     test_protect_and_write(&peer);
     test_commit_and_decommit(&peer);
     test_release_and_reuse(&peer);
+    test_release_of_a_part(&peer);
     test_busy(&peer);
     stop_peer(&peer);
 }

@@ -208,12 +208,6 @@ static NTSTATUS check_handle(struct nt *self, HANDLE process)
     return process == (HANDLE)42 ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
 }
 
-static bool is_free(struct nt *self, void *addr)
-{
-    (void)self;
-    return find_place((uintptr_t)addr, (uintptr_t)addr) < 0;
-}
-
 static void set_own(bool own)
 {
     in_original = own;

@@ -451,9 +451,7 @@ static void set_up(void)
     if (ww_open(&contexts[1], "uffd")) {
         contexts[1] = contexts[0];
     }
-    nt = (struct nt){
-        .original = original, .check_handle = check_handle, .is_free = is_free, .set_own = set_own
-    };
+    nt = (struct nt){ .original = original, .check_handle = check_handle, .set_own = set_own };
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -5,6 +5,8 @@
  * it (change 1), and this process drops it (change 2). The queue has room for two. Two threads drain it, one of which
  * begins to watch the page in between.
  *
+ * A fourth call takes the page's region out of the table, to release it, and puts it back because Wine refuses.
+ *
  * Checked: a drain applies each change that was queued before it began, or after an overflow all possible changes, and
  * no incomplete entry. Every change of watched memory by another process is queued. A page that was dirty when it was
  * protected is kept, whatever drops it.
@@ -22,8 +24,9 @@
  *   FREE_EARLY     a drain frees what it has applied while a drop is under way
  *   NO_OWN         a drop of this process takes no entry
  *   NO_RECHECK     a drop of memory that was not watched when it began is not queued
+ *   NO_PAUSE       a drain applies changes while the region is out of the table
  *
- * MUTATIONS: -DNO_WINE_LOCK -DNO_SEQ -DNO_OVERFLOW -DNO_ROOM -DFREE_FIRST -DOVERFLOW_FIRST -DNO_DRAIN_LOCK -DWATCH_FIRST -DLATE_ENTRY -DFREE_EARLY -DNO_OWN -DNO_RECHECK
+ * MUTATIONS: -DNO_WINE_LOCK -DNO_SEQ -DNO_OVERFLOW -DNO_ROOM -DFREE_FIRST -DOVERFLOW_FIRST -DNO_DRAIN_LOCK -DWATCH_FIRST -DLATE_ENTRY -DFREE_EARLY -DNO_OWN -DNO_RECHECK -DNO_PAUSE
  */
 #define QUEUE_LEN 2
 #define NR_CHANGES 3
@@ -36,6 +39,7 @@ bool may_match, is_watched;
 bool wine_lock, drain_lock;
 bool queued[NR_CHANGES], applied[NR_CHANGES];
 bool is_dirty = true;
+bool is_detached; /* no change finds the region */
 bool must_keep; /* the page was dirty when it was protected */
 bool is_kept;
 
@@ -143,6 +147,18 @@ proctype own_drop(byte me)
     wine_lock = false
 }
 
+proctype failing_release()
+{
+#ifndef NO_PAUSE
+    atomic { !drain_lock -> drain_lock = true }
+#endif
+    is_detached = true;
+    is_detached = false;
+#ifndef NO_PAUSE
+    drain_lock = false
+#endif
+}
+
 inline drain()
 {
     d_step { before[0] = queued[0]; before[1] = queued[1]; before[2] = queued[2] }
@@ -166,11 +182,11 @@ inline drain()
             d_step {
                 assert(seq_of[seq % QUEUE_LEN] == seq + 1);
                 if
-                :: change == 0 -> is_kept = is_kept || is_dirty
+                :: change == 0 -> is_kept = is_kept || (is_dirty && !is_detached)
                 :: else ->
                     at = nr_done;
                     do
-                    :: at < seq -> is_kept = is_kept || queue[at % QUEUE_LEN] == 0; at++
+                    :: at < seq -> is_kept = is_kept || (queue[at % QUEUE_LEN] == 0 && !is_detached); at++
                     :: else -> break
                     od
                 fi;
@@ -197,7 +213,7 @@ inline drain()
 #ifdef OVERFLOW_FIRST
             nr_overflows_applied = change;
 #endif
-            d_step { applied[0] = true; applied[1] = true; applied[2] = true; is_kept = true }
+            d_step { applied[0] = true; applied[1] = true; applied[2] = true; is_kept = is_kept || !is_detached }
             nr_overflows_applied = change
         :: else
         fi;
@@ -244,6 +260,7 @@ init {
         run peer_protects(0);
         run peer_drops(1);
         run own_drop(2);
+        run failing_release();
         run watcher();
         run drainer()
     }

@@ -62,6 +62,48 @@ START_TEST(decommit_and_protect)
 }
 END_TEST
 
+/* A thread writes during VirtualProtect, as long as it may: the page is latched like those that were written
+ * before. */
+START_TEST(a_write_during_protect_survives_decommit)
+{
+    static const DWORD protections[] = { PAGE_READONLY, PAGE_NOACCESS };
+    char *base;
+
+    open_world(&world, _i);
+    for (size_t i = 0; i < sizeof(protections) / sizeof(protections[0]); i++) {
+        base = vm_alloc(NULL, 4 * PAGE, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, RW);
+        base[3 * PAGE] = 1;
+        write_before_protect = base + PAGE;
+        expect_protect(base, 4 * PAGE, protections[i], RW);
+        ck_assert_ptr_null(write_before_protect);
+        expect_success(vm_free(base, 4 * PAGE, MEM_DECOMMIT));
+        expect_written(base, ".#.#");
+        expect_success(vm_free(base, 0, MEM_RELEASE));
+    }
+    close_world(&world);
+}
+END_TEST
+
+/* Pages that are committed again are latched, also what a thread writes as long as it may. */
+START_TEST(commit_again_and_decommit)
+{
+    static const DWORD protections[] = { PAGE_READONLY, PAGE_NOACCESS };
+    char *base;
+
+    open_world(&world, _i);
+    base = vm_alloc(NULL, 6 * PAGE, MEM_RESERVE | MEM_WRITE_WATCH, RW);
+    for (size_t i = 0; i < sizeof(protections) / sizeof(protections[0]); i++) {
+        ck_assert_ptr_eq(vm_alloc(base, 4 * PAGE, MEM_COMMIT, RW), base);
+        base[0] = base[2 * PAGE] = base[3 * PAGE] = 1;
+        write_before_protect = base + PAGE;
+        ck_assert_ptr_eq(vm_alloc(base, 3 * PAGE, MEM_COMMIT, protections[i]), base);
+        expect_success(vm_free(base, 4 * PAGE, MEM_DECOMMIT));
+        expect_written(base, "###...");
+    }
+    close_world(&world);
+}
+END_TEST
+
 /* MEM_RESET drops pages: they no longer count as written, and keep their protection. */
 START_TEST(mem_reset)
 {
@@ -219,6 +261,8 @@ void add_watch_cases(Suite *suite)
 
     add_loop(tcase, written_pages);
     add_loop(tcase, decommit_and_protect);
+    add_loop(tcase, a_write_during_protect_survives_decommit);
+    add_loop(tcase, commit_again_and_decommit);
     add_loop(tcase, mem_reset);
     add_loop(tcase, get_arguments);
     add_loop(tcase, bad_pointers);

@@ -16,8 +16,11 @@ struct world world;
 
 int watch_error, unwatch_error, calloc_countdown;
 bool mprotect_fails, signals_were_open;
+char *write_before_protect;
 int __real_mprotect(void *addr, size_t len, int prot);
 int __wrap_mprotect(void *addr, size_t len, int prot);
+int __real_ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
+int __wrap_ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot);
 int __real_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
 int __wrap_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int flags);
 int __real_ww_unwatch(struct ww_context *ctx, void *addr, size_t len);
@@ -39,6 +42,24 @@ int __wrap_ww_watch(struct ww_context *ctx, void *addr, size_t len, unsigned int
 int __wrap_ww_unwatch(struct ww_context *ctx, void *addr, size_t len)
 {
     return unwatch_error ? unwatch_error : __real_ww_unwatch(ctx, addr, len);
+}
+
+static void *write_byte(void *byte)
+{
+    *(volatile char *)byte = 1;
+    return byte;
+}
+
+int __wrap_ww_protect(struct ww_context *ctx, void *addr, size_t len, int prot)
+{
+    pthread_t thread;
+
+    if (write_before_protect) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, write_byte, write_before_protect), 0);
+        pthread_join(thread, NULL);
+        write_before_protect = NULL;
+    }
+    return __real_ww_protect(ctx, addr, len, prot);
 }
 
 /* A failure in the middle, as at vm.max_map_count. */

@@ -64,11 +64,12 @@ extern int nr_backends;
 extern struct world world;
 
 /* How wrapped calls of the library fail, and what the wrappers have seen. */
-extern int watch_error;        /* not 0: every ww_watch() fails with it */
-extern int unwatch_error;      /* the same for ww_unwatch() */
-extern bool mprotect_fails;    /* the next mprotect() changes half of its range and fails */
-extern int calloc_countdown;   /* 1: the next allocation of either kind fails, 2: the one after it */
-extern bool signals_were_open; /* a ww_watch() was made with signals not blocked */
+extern int watch_error;            /* not 0: every ww_watch() fails with it */
+extern int unwatch_error;          /* the same for ww_unwatch() */
+extern bool mprotect_fails;        /* the next mprotect() changes half of its range and fails */
+extern int calloc_countdown;       /* 1: the next allocation of either kind fails, 2: the one after it */
+extern char *write_before_protect; /* another thread writes there just before the next protection is set */
+extern bool signals_were_open;     /* a ww_watch() was made with signals not blocked */
 
 /* @index selects backend and convention; add_loop() runs a test for each. */
 void open_world(struct world *w, int index);

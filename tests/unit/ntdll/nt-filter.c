@@ -128,6 +128,35 @@ START_TEST(a_watch_in_place_of_another_counts_once)
 }
 END_TEST
 
+/* Watches that were never ended end where new memory is allocated over them, and only there. */
+START_TEST(the_counters_say_how_much_is_watched)
+{
+    static struct counters counters;
+    char *base = setup_near();
+
+    NEEDS_PRELOAD();
+    memset(&counters, 0, sizeof(counters));
+    nt.counters = &counters;
+    watch_here(base + SIZE, SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, SIZE);
+    watch_here(base, 3 * SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, 3 * SIZE);
+    watch_here(base + 2 * SIZE, 2 * SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, 4 * SIZE);
+    allocate_over(base + 3 * SIZE, 2 * SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, 3 * SIZE);
+    allocate_over(base + SIZE, 3 * SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, SIZE);
+    allocate_over(base + SIZE, 3 * SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, SIZE);
+    forget_by_settling(base, 4 * SIZE);
+    ck_assert_uint_eq(counters.watched_bytes, 0);
+    for (size_t i = 0; i < COUNTERS_NR_REGIONS; i++) {
+        ck_assert_uint_eq(counters.region[i].start, 0);
+    }
+}
+END_TEST
+
 /* Neither a watch that could not begin nor a release that failed changes the counts. */
 START_TEST(failures_keep_what_is_near)
 {
@@ -214,12 +243,34 @@ START_TEST(what_is_near_is_counted_whatever_the_pieces)
 }
 END_TEST
 
+/* Watches of a whole block of 4 GB that end in pieces, more of them than 15 bits count. The filter then
+ * neither misses watched memory nor matches memory that is not watched. */
+START_TEST(rounds_that_end_in_pieces_leave_nothing)
+{
+#ifdef __LP64__
+    const uintptr_t size = UINT64_C(1) << 32, base = UINT64_C(9) << 32;
+
+    for (int round = 0; round < 34000; round++) {
+        ck_assert_int_eq(filter_add(base, base + size), 0);
+        ck_assert_msg(filter_may_match(base + GRANULE, base + 2 * GRANULE), "round %d: missed", round);
+        filter_remove(base, base + GRANULE);
+        filter_remove(base + GRANULE, base + size);
+        ck_assert_msg(!filter_may_match(base, base + GRANULE), "round %d: a match of nothing", round);
+    }
+#else
+    printf("SKIP %s: there are no blocks of 4 GB in 32 bits\n", __func__);
+#endif
+}
+END_TEST
+
 void add_filter_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, watches_that_end_leave_nothing_near, 0, 3);
     tcase_add_loop_test(tcase, a_second_watch_nearby_stays_known, 0, 3);
     tcase_add_loop_test(tcase, a_watch_in_place_of_another_counts_once, 0, 3);
+    tcase_add_test(tcase, the_counters_say_how_much_is_watched);
     tcase_add_test(tcase, failures_keep_what_is_near);
     tcase_add_test(tcase, distant_addresses_are_not_near);
     tcase_add_test(tcase, what_is_near_is_counted_whatever_the_pieces);
+    tcase_add_test(tcase, rounds_that_end_in_pieces_leave_nothing);
 }

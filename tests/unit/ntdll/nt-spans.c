@@ -69,6 +69,32 @@ START_TEST(protecting_latches_every_part)
 }
 END_TEST
 
+/* By NtAllocateVirtualMemory, or by NtAllocateVirtualMemoryEx with parameters, which it follows. */
+static void commit_again(int nr, bool extended)
+{
+    PVOID addr = area + spans[nr].first * NT_PAGE_SIZE;
+    SIZE_T size = (SIZE_T)spans[nr].nr * NT_PAGE_SIZE;
+    MEM_EXTENDED_PARAMETER parameter = { .Type = 0 };
+
+    setup_span(nr);
+    ck_assert_int_eq(extended
+                         ? nt_allocate_ex(&nt, SELF, &addr, &size, MEM_COMMIT, PAGE_READONLY, &parameter, 1)
+                         : nt_allocate(&nt, SELF, &addr, 0, &size, MEM_COMMIT, PAGE_READONLY),
+                     0);
+    remap_pages(area, 2 * NR_PAGES);
+    for (int page = 0; page < 2 * NR_PAGES; page++) {
+        ww_discard(nt.ctx, area + page * NT_PAGE_SIZE, NT_PAGE_SIZE);
+    }
+}
+
+/* Committing pages again may change their protection, and latches as NtProtectVirtualMemory does. */
+START_TEST(committing_again_latches_every_part)
+{
+    commit_again(_i / 2, _i % 2);
+    expect_span(_i / 2, true, false);
+}
+END_TEST
+
 static void drop_span(int nr, enum nt_call call, ULONG type)
 {
     setup_span(nr);
@@ -228,6 +254,7 @@ END_TEST
 void add_span_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, protecting_latches_every_part, 0, NR_SPANS);
+    tcase_add_loop_test(tcase, committing_again_latches_every_part, 0, 2 * NR_SPANS);
     tcase_add_loop_test(tcase, decommitting_drops_every_part, 0, NR_SPANS);
     tcase_add_loop_test(tcase, resetting_drops_every_part, 0, NR_SPANS);
     tcase_add_test(tcase, frees_that_are_not_followed_are_noted);

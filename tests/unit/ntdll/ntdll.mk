@@ -12,5 +12,5 @@ UNIT_TESTS += %D%/test-remote
 %C%_test_remote_CPPFLAGS = $(UNIT_CPPFLAGS) -iquote $(top_srcdir)/dlls/ntdll $(WINE_CPPFLAGS)
 %C%_test_remote_LDADD = dlls/ntdll/libpreload_la-elf.lo dlls/ntdll/libpreload_la-filter.lo \
 	dlls/ntdll/libpreload_la-remote.lo libnt.la $(UNIT_LDADD)
-%C%_test_remote_LDFLAGS = -Wl,--wrap=madvise,--wrap=ww_hold_to_change
+%C%_test_remote_LDFLAGS = -Wl,--wrap=madvise,--wrap=ww_hold_to_change,--wrap=ww_detach,--wrap=ww_forget
 endif

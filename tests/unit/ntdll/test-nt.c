@@ -4,6 +4,8 @@
  * outputs are untouched on error, and the right calls are passed on to the original. The expected statuses
  * are those of winetest (kernel32 and ntdll virtual.c), which was run on Windows.
  */
+#include <pthread.h>
+
 #include "nt-test.h"
 
 struct nt nt;
@@ -27,7 +29,7 @@ static NTSTATUS serve(enum nt_call call, void **args)
     }
     *addr = (PVOID)start;
     *size = end - start;
-    if (call == NT_ALLOCATE) {
+    if (call == NT_ALLOCATE && *(ULONG *)args[4] == MEM_RESET) {
         madvise(*addr, *size, MADV_DONTNEED);
     } else if (call == NT_FREE && *size) {
         remap_pages(*addr, *size / NT_PAGE_SIZE);
@@ -53,13 +55,6 @@ static NTSTATUS check_handle(struct nt *self, HANDLE process)
     return process == (HANDLE)42 ? STATUS_SUCCESS : STATUS_OF_HANDLE;
 }
 
-static bool is_free(struct nt *self, void *addr)
-{
-    (void)self;
-    (void)addr;
-    return false;
-}
-
 static void set_own(bool value)
 {
     own = value;
@@ -70,7 +65,6 @@ static void setup(void)
     nt = (struct nt){
         .original = original,
         .check_handle = check_handle,
-        .is_free = is_free,
         .set_own = set_own,
         .before_watch = filter_add,
         .after_watch = filter_remove,
@@ -326,6 +320,54 @@ START_TEST(failing_originals)
 }
 END_TEST
 
+static NTSTATUS seen_by_another;
+static ULONG_PTR seen_by_another_nr;
+
+static void *get_here(void *arg)
+{
+    PVOID addresses[NR_PAGES];
+    ULONG granularity;
+
+    seen_by_another_nr = NR_PAGES;
+    seen_by_another =
+        nt_get_write_watch(&nt, SELF, 0, area, SIZE, addresses, &seen_by_another_nr, &granularity);
+    return arg;
+}
+
+static void get_meanwhile(enum nt_call call, void **args)
+{
+    pthread_t thread;
+
+    (void)args;
+    if (call == NT_FREE) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, get_here, NULL), 0);
+        pthread_join(thread, NULL);
+    }
+}
+
+/* Types that Windows refuses, whatever the range: other threads see nothing of such a call. */
+START_TEST(frees_that_cannot_succeed_disturb_nobody)
+{
+    static const struct {
+        ULONG type;
+        SIZE_T size;
+    } rows[] = {
+        { MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER, 0 },
+        { MEM_RELEASE | MEM_DECOMMIT, 0 },
+        { MEM_RELEASE | MEM_DECOMMIT, SIZE },
+        { MEM_RELEASE | MEM_COALESCE_PLACEHOLDERS, SIZE },
+        { MEM_RELEASE | MEM_RESET, SIZE },
+        { 0, SIZE },
+        { MEM_DECOMMIT | MEM_COMMIT, SIZE },
+    };
+
+    before_original = get_meanwhile;
+    ck_assert_int_eq(change(NT_FREE, rows[_i].type, area, rows[_i].size), STATUS_FROM_ORIGINAL);
+    ck_assert_int_eq(seen_by_another, STATUS_SUCCESS);
+    ck_assert_uint_eq(seen_by_another_nr, 1);
+}
+END_TEST
+
 /* A call that fails does not write to its arguments, not even the values they have: their page stays
  * clean. */
 START_TEST(failing_calls_mark_nothing)
@@ -389,6 +431,7 @@ int main(void)
     tcase_add_loop_test(tcase, handles, 0, sizeof(handle_rows) / sizeof(handle_rows[0]));
     tcase_add_test(tcase, calls_with_other_handles_pass_through);
     tcase_add_test(tcase, failing_originals);
+    tcase_add_loop_test(tcase, frees_that_cannot_succeed_disturb_nobody, 0, 7);
     tcase_add_test(tcase, failing_calls_mark_nothing);
     tcase_add_loop_test(tcase, releases_that_wrap_around, 0, 4);
     tcase_add_test(tcase, every_error_has_a_status);
