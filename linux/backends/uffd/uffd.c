@@ -44,13 +44,13 @@ static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
     if (err) {
         return err;
     }
-    err = ww_fail(&tracker->failure, WW_STEP_PAGEMAP,
-                  ww_fd_take(&uffd->opened[1], ww_open_file("/proc/self/pagemap", O_RDONLY)));
+    uffd->pagemap = ww_open_file("/proc/self/pagemap", O_RDONLY);
+    err = ww_fail(&tracker->failure, uffd->pagemap < 0 ? WW_STEP_PAGEMAP : WW_STEP_FSTAT,
+                  ww_fd_take(&uffd->opened[1], uffd->pagemap));
     if (err) {
         ww_fd_close(&uffd->opened[0]);
         return err;
     }
-    uffd->pagemap = uffd->opened[1].fd;
     return 0;
 }
 
@@ -86,7 +86,7 @@ static int uffd_open(struct ww_tracker *tracker)
     }
     uffd = ww_heap_alloc(sizeof(*uffd));
     if (!uffd) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(&tracker->failure);
     }
     err = open_fds(tracker, uffd);
     if (err) {
@@ -106,12 +106,8 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
                          uintptr_t *ret_next)
 {
     const struct uffd *uffd = region->tracker->priv;
-    ssize_t nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
+    ssize_t nr = ww_uffd_scan_patiently(region->tracker, scan, vec, ret_next);
 
-    while (nr == -EINTR || nr == -EAGAIN) {
-        ww_wait_moment();
-        nr = ww_uffd_scan(region->tracker, scan, vec, ret_next);
-    }
     if (nr == -EPERM) {
         /* Part of the range was replaced by a mapping that is not registered. Registering it gives a safe
          * answer: no page there is armed, so each one that exists counts as written. */
