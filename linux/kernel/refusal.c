@@ -49,7 +49,14 @@ static const struct {
     [WW_STEP_EPOLL] = { CALL_FOR_FD, "epoll_create(2)" },
     [WW_STEP_EPOLL_CTL] = { CALL, "epoll_ctl(2)" },
     [WW_STEP_THREAD] = { CALL, "pthread_create(3)" },
+    [WW_STEP_PROC_PAGEMAP] = { PATH, "/proc/PID/pagemap" },
+    [WW_STEP_PROC_PREAD] = { CALL, "pread(2) of /proc/PID/pagemap" },
+    [WW_STEP_PROC_SCAN] = { REQUEST, "PAGEMAP_SCAN" },
+    [WW_STEP_PROC_MAPS] = { PATH, "/proc/PID/maps" },
+    [WW_STEP_PROC_SMAPS] = { PATH, "/proc/PID/smaps" },
+    [WW_STEP_PROC_READ] = { CALL, "reading the mappings of the process" },
     [WW_STEP_RELEASE] = { VERDICT, "this kernel loses dirty bits, as 6.7 to 6.8.9 do" },
+    [WW_STEP_READER] = { VERDICT, "WW_PAGEMAP is neither 'ioctl' nor 'read'" },
     [WW_STEP_TAKEN] = { VERDICT, "memory was unmapped that is still watched, and is in use again" },
     [WW_STEP_TEST_ASYNC] = { VERDICT, "the kernel gives wrong answers in the self test of PAGEMAP_SCAN" },
     [WW_STEP_TEST_SYNC] = { VERDICT, "faults get no answer or a wrong one in the self test" },
@@ -61,6 +68,9 @@ static const struct {
 #define NEWER_KERNEL "use kernel 6.8.10 or newer"
 #define NO_PAGEMAP "there is no /proc, or the kernel has no CONFIG_PROC_PAGE_MONITOR"
 #define MOUNT_PROC "mount /proc, or use a kernel with CONFIG_PROC_PAGE_MONITOR"
+#define NO_PROCESS "the process does not exist, has ended, or has no memory (threads of the kernel have none)"
+#define NO_ACCESS "the process is another user's, or is not dumpable"
+#define GET_ACCESS "run this as its user or as root"
 #define ALLOW_CALL "allow this system call in the seccomp profile of the container or sandbox"
 
 /* What an errno means at a step, and the remedy. */
@@ -98,6 +108,20 @@ static const struct {
     { WW_STEP_CLONE, EAGAIN, "no child can try what the seccomp filter allows",
       "raise ulimit -u, or pids.max of the container" },
     { WW_STEP_CLONE, 0, "no child can try what the seccomp filter allows", NULL },
+    { WW_STEP_PROC_PAGEMAP, ESRCH, NO_PROCESS, NULL },
+    { WW_STEP_PROC_PAGEMAP, ENOENT, NO_PAGEMAP, MOUNT_PROC },
+    { WW_STEP_PROC_PAGEMAP, EACCES, NO_ACCESS, GET_ACCESS },
+    { WW_STEP_PROC_PREAD, ESRCH, NO_PROCESS, NULL },
+    { WW_STEP_PROC_SCAN, ENOTTY, "the kernel has no such request",
+      "unset WW_PAGEMAP, or use kernel 6.8.10 or newer" },
+    { WW_STEP_PROC_MAPS, ESRCH, NO_PROCESS, NULL },
+    { WW_STEP_PROC_MAPS, ENOENT, "there is no /proc", "mount /proc" },
+    { WW_STEP_PROC_MAPS, EACCES, NO_ACCESS, GET_ACCESS },
+    { WW_STEP_PROC_SMAPS, ESRCH, NO_PROCESS, NULL },
+    { WW_STEP_PROC_SMAPS, ENOENT, NO_PAGEMAP, MOUNT_PROC },
+    { WW_STEP_PROC_SMAPS, EACCES, NO_ACCESS, GET_ACCESS },
+    { WW_STEP_PROC_READ, ESRCH, NO_PROCESS, NULL },
+    { WW_STEP_READER, 0, NULL, "unset it" },
     { WW_STEP_RELEASE, 0, NULL, NEWER_KERNEL },
     { WW_STEP_TAKEN, 0, NULL, "end a watch before its memory is unmapped" },
     { WW_STEP_TEST_ASYNC, 0, NULL, NEWER_KERNEL },

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The steps of a backend's open() and check(), in the order in which a child tries them. */
+/* The steps of a backend's open() and check(), in the order in which a child tries them, and those of a scan
+ * of any process. */
 enum ww_step {
     WW_STEP_NONE,
     WW_STEP_CLONE, /* makes that child */
@@ -43,8 +44,16 @@ enum ww_step {
     WW_STEP_EPOLL,
     WW_STEP_EPOLL_CTL,
     WW_STEP_THREAD,
+    /* A scan of any process. */
+    WW_STEP_PROC_PAGEMAP,
+    WW_STEP_PROC_PREAD,
+    WW_STEP_PROC_SCAN,
+    WW_STEP_PROC_MAPS,
+    WW_STEP_PROC_SMAPS,
+    WW_STEP_PROC_READ,
     /* Verdicts on the result of all of these. */
     WW_STEP_RELEASE,
+    WW_STEP_READER,
     WW_STEP_TAKEN,
     WW_STEP_TEST_ASYNC,
     WW_STEP_TEST_SYNC,
