@@ -86,6 +86,7 @@ static void close_tracker(struct ww_tracker *tracker)
 int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers, uint32_t need,
                     struct ww_tracker *ret)
 {
+    struct ww_failure no_thread = { .error = 0 };
     struct ww_signals saved;
     int err;
 
@@ -93,8 +94,8 @@ int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers
         return -EOPNOTSUPP;
     }
     if (workers->can_grow) {
-        /* Where that fails, open() says so. */
-        ww_workers_reserve(workers, backend->nr_threads, WW_STACK_BYTES);
+        /* If that fails, open() has no thread, and the reason is here. */
+        ww_workers_reserve(workers, backend->nr_threads, WW_STACK_BYTES, &no_thread);
     }
     *ret = (struct ww_tracker){ .backend = backend, .caps = backend->caps, .workers = workers };
     ww_block_signals(&saved);
@@ -112,6 +113,10 @@ int ww_tracker_open(const struct ww_backend *backend, struct ww_workers *workers
         }
     }
     ww_restore_signals(&saved);
+    if (err && ret->failure.step == WW_STEP_THREAD && no_thread.step) {
+        ret->failure = no_thread;
+        err = no_thread.step == WW_STEP_MEMORY ? -ENOMEM : no_thread.error;
+    }
     return err == -EINVAL ? -EOPNOTSUPP : err;
 }
 
@@ -208,6 +213,7 @@ int ww_backend_choose(struct ww_context *ctx, const char *name)
 {
     struct ww_tracker *tracker = ww_heap_alloc(sizeof(*tracker));
     struct ww_workers *workers = &ctx->workers;
+    struct ww_failure unused;
     int err;
 
     if (!tracker) {
@@ -219,7 +225,7 @@ int ww_backend_choose(struct ww_context *ctx, const char *name)
                : ww_tracker_open_best(tracker, workers, ctx->required, 0);
     if (!err && tracker->backend->nr_threads) {
         /* For a successor: it is opened under locks. Without them it takes longer until there is one. */
-        ww_workers_reserve(workers, tracker->backend->nr_threads, WW_STACK_BYTES);
+        ww_workers_reserve(workers, tracker->backend->nr_threads, WW_STACK_BYTES, &unused);
     } else {
         /* Of backends that were tried and not taken. */
         ww_workers_end(workers, true);

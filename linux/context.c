@@ -7,34 +7,43 @@
 #include "context.h"
 #include "hold.h"
 
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18 /* Linux 4.14 */
-#endif
+/* False: a sandbox denies it, or the kernel is older than 4.14. */
+static bool wipe_on_fork(void *page)
+{
+    struct ww_failure failure;
+    struct ww_signals saved;
+    uint64_t barred;
+    int err;
 
-/* A page that reads 1 here and 0 in every copy that fork makes of this address
- * space: cheaper to ask than the pid, and right for threads and vfork as well. */
-static const unsigned int *map_alive_page(void)
+    ww_block_signals(&saved);
+    err = ww_dry_run(WW_STEP_BIT(WW_STEP_MADVISE), 0, &barred, &failure);
+    ww_restore_signals(&saved);
+    return !err && !madvise(page, ww_page_size(), MADV_WIPEONFORK);
+}
+
+/* Maps a page that reads 1 here and 0 in every copy that fork makes of this address space: cheaper to ask
+ * than the pid, and right for vfork and for PID namespaces as well. */
+static bool map_alive_page(struct ww_context *ctx)
 {
     unsigned int *page =
         mmap(NULL, ww_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED) {
-        return NULL;
+        return false;
     }
-    if (madvise(page, ww_page_size(), MADV_WIPEONFORK)) {
-        munmap(page, ww_page_size());
-        return NULL;
+    if (!wipe_on_fork(page)) {
+        ctx->pid = syscall(SYS_getpid);
     }
     *page = 1;
-    return page;
+    ctx->alive = page;
+    return true;
 }
 
 static int init_context(struct ww_context *ctx, const char *backend)
 {
     pthread_rwlockattr_t attr;
 
-    ctx->alive = map_alive_page();
-    if (!ctx->alive) {
+    if (!map_alive_page(ctx)) {
         return -ENOMEM;
     }
     RB_INIT(&ctx->regions);

@@ -24,6 +24,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "api.h"
 #include "backend.h"
@@ -45,6 +47,7 @@ struct ww_context {
     uint32_t required;            /* capabilities that only the fallback may lack */
     struct ww_tracker fallback;   /* of the backend that cannot fail */
     const unsigned int *alive;    /* a page that fork wipes: 1 where the context was opened */
+    pid_t pid;                    /* that process, if the kernel wipes no pages; else 0 */
     pthread_rwlock_t table_lock;
     struct ww_region_tree regions; /* by address, not overlapping */
     atomic_size_t nr_regions;
@@ -59,7 +62,8 @@ struct ww_context {
 /* Whether this process is the one that opened the context, not a fork of it. */
 static inline bool ww_is_alive(const struct ww_context *ctx)
 {
-    return __atomic_load_n(ctx->alive, __ATOMIC_RELAXED) == 1;
+    return __atomic_load_n(ctx->alive, __ATOMIC_RELAXED) == 1 &&
+           (!ctx->pid || ctx->pid == syscall(SYS_getpid));
 }
 
 /* Blocks signals and begins a call that takes locks. 0, or -ECHILD with signals as they were: a handler may

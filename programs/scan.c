@@ -13,9 +13,8 @@
 
 #include "common/json.h"
 #include "common/options.h"
+#include "pagemap/pagemap.h"
 #include "programs.h"
-#include "writewatch-pagemap.h"
-#include "writewatch.h"
 
 const char scan_help[] =
     "usage: writewatch scan --pid=PID [OPTION...]\n"
@@ -61,7 +60,7 @@ static const struct {
 
 #define NR_CATEGORIES (sizeof(categories) / sizeof(categories[0]))
 #define NAMES_LEN 128
-#define TEXT_LEN 256
+#define TEXT_LEN 640
 
 struct range {
     uint64_t start;
@@ -306,34 +305,16 @@ static int scan_range(const struct request *request, struct ww_pagemap *pagemap,
     return nr < 0 ? nr : 0;
 }
 
-/* Errors of the library; the texts may name the process, and then the error. */
-static const struct {
-    int error; /* 0: any other */
-    int status;
-    const char *text;
-} reasons[] = {
-    { ESRCH, EXIT_FAILURE,
-      "process %d does not exist, has ended, or has no memory (threads of the kernel have none)" },
-    { EACCES, EXIT_FAILURE, "not allowed to see the pages of process %d; run this as its user or as root" },
-    { EPERM, EXIT_FAILURE, "not allowed to see the pages of process %d; run this as its user or as root" },
-    { ENOENT, EXIT_FAILURE, "/proc/%d/pagemap does not exist; mount /proc" },
-    { ENOTTY, EXIT_UNUSABLE,
-      "the kernel has no PAGEMAP_SCAN; unset WW_PAGEMAP, or use kernel 6.8.10 or newer" },
-    { EINVAL, EXIT_FAILURE, "WW_PAGEMAP is neither 'ioctl' nor 'read'; unset it" },
-    { 0, EXIT_FAILURE, "the pages of process %d cannot be read: %s" },
-};
-
 /* Says why a scan failed, in one line. Returns the exit code for it. */
-static int explain(const struct request *request, int err, char ret_text[TEXT_LEN])
+static int explain(const struct request *request, const struct ww_failure *failure, char ret_text[TEXT_LEN])
 {
-    size_t i = 0;
+    const struct ww_words *words = ww_refusal_words(failure);
 
-    while (reasons[i].error && reasons[i].error != -err) {
-        i++;
-    }
-    snprintf(ret_text, TEXT_LEN, reasons[i].text, request->pid, ww_strerror(err));
+    snprintf(ret_text, TEXT_LEN, "the pages of process %d cannot be read: %s%s%s", request->pid,
+             words ? words->reason : "no memory to say why", words && words->remedy[0] ? "; " : "",
+             words ? words->remedy : "");
     fprintf(stderr, PROGRAM ": %s\n", ret_text);
-    return reasons[i].status;
+    return failure->step == WW_STEP_PROC_SCAN && failure->error == -ENOTTY ? EXIT_UNUSABLE : EXIT_FAILURE;
 }
 
 static int scan_all(struct request *request, struct ww_pagemap *pagemap)
@@ -351,7 +332,7 @@ static int scan_all(struct request *request, struct ww_pagemap *pagemap)
     }
     if (err) {
         totals.complete = false;
-        status = explain(request, err, text);
+        status = explain(request, &pagemap->failure, text);
     }
     print_tail(request, &totals, err ? text : NULL);
     return finish_output(status);
@@ -379,11 +360,12 @@ static int check_categories(struct request *request, const struct ww_pagemap *pa
 static int scan_process(struct request *request)
 {
     struct ww_pagemap *pagemap;
-    int err = ww_pagemap_open(&pagemap, request->pid), status;
+    struct ww_failure failure;
     char text[TEXT_LEN];
+    int status;
 
-    if (err) {
-        return explain(request, err, text);
+    if (ww_pagemap_try(&pagemap, request->pid, &failure)) {
+        return explain(request, &failure, text);
     }
     status = check_categories(request, pagemap);
     if (!status) {

@@ -149,6 +149,7 @@ static int demand_page(struct ww_context *ctx, struct ww_region *region, const s
 
 WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_fill_fn fill, void *arg)
 {
+    struct ww_failure unused;
     struct ww_range range;
     struct ww_hold hold;
     int err = ww_range_exact(ctx, addr, len, &range);
@@ -159,7 +160,7 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     err = check_fill(ctx, &range, WW_CAP_FILL_ON_DEMAND);
     if (!err) {
         /* For the pager, if there is none yet. If this fails, starting the pager returns the error. */
-        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
+        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES, &unused);
         err = ww_hold_to_change(ctx, &range, &hold);
     }
     if (err) {
@@ -169,7 +170,7 @@ WW_API int ww_fill_on_demand(struct ww_context *ctx, void *addr, size_t len, ww_
     ww_hold_end(&hold);
     if (!err) {
         /* For the pager of a backend that takes over in the middle of a scan. */
-        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES);
+        ww_workers_reserve(&ctx->workers, 1, WW_CALLBACK_STACK_BYTES, &unused);
     } else if (err != -EEXIST) {
         ww_demand_wait(&ctx->demand, range.start, range.end);
     }

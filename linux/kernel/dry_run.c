@@ -109,6 +109,16 @@ static void try_stat(void)
 #endif
 }
 
+/* A filter may look at the advice. */
+static void try_advice(void)
+{
+    static const int advice[] = { MADV_NOHUGEPAGE, MADV_UNMERGEABLE, MADV_DONTNEED, MADV_WIPEONFORK };
+
+    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+        syscall(SYS_madvise, NULL, 0, advice[i]);
+    }
+}
+
 static const struct {
     enum ww_step step;
     unsigned long number;
@@ -145,6 +155,7 @@ static void take_step(enum ww_step step, struct fds *fds)
         syscall(SYS_pread64, fds->pagemap, NULL, 0, 0);
         break;
     case WW_STEP_PWRITE:
+        raw_open("/proc/self/mem", O_RDWR);
         syscall(SYS_pwrite64, -1, NULL, 0, 0);
         break;
     case WW_STEP_CLEAR_REFS:
@@ -154,7 +165,7 @@ static void take_step(enum ww_step step, struct fds *fds)
         raw_open("/proc/self/maps", O_RDONLY);
         break;
     case WW_STEP_MADVISE:
-        syscall(SYS_madvise, NULL, 0, MADV_NOHUGEPAGE);
+        try_advice();
         break;
     case WW_STEP_MPROTECT:
         syscall(SYS_mprotect, NULL, 0, PROT_READ);
@@ -164,6 +175,9 @@ static void take_step(enum ww_step step, struct fds *fds)
         break;
     case WW_STEP_EPOLL:
         syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+        break;
+    case WW_STEP_EPOLL_CTL:
+        syscall(SYS_epoll_ctl, -1, EPOLL_CTL_ADD, -1, NULL);
         break;
     case WW_STEP_THREAD:
         try_thread();
@@ -261,7 +275,7 @@ static int run_child_in_memory(uint64_t steps, struct ww_failure *failure)
     int err;
 
     if (progress == MAP_FAILED) {
-        return ww_fail(failure, WW_STEP_MEMORY, -errno);
+        return ww_fail_memory(failure);
     }
     err = run_child(steps, progress, failure);
     munmap(progress, sizeof(*progress));

@@ -18,11 +18,9 @@
 #include "kernel/fd.h"
 #include "kernel/proc_maps.h"
 
-int ww_maps_init(struct ww_maps *ret_maps, int fd, unsigned int flags)
+/* The file is at its beginning. */
+static void begin(struct ww_maps *ret_maps, int fd, unsigned int flags)
 {
-    if (lseek(fd, 0, SEEK_SET) < 0) {
-        return -errno;
-    }
     ret_maps->fd = fd;
     ret_maps->owns_fd = false;
     ret_maps->flags = flags;
@@ -31,6 +29,14 @@ int ww_maps_init(struct ww_maps *ret_maps, int fd, unsigned int flags)
     ret_maps->from = 0;
     ret_maps->to = 0;
     ret_maps->last_end = 0;
+}
+
+int ww_maps_init(struct ww_maps *ret_maps, int fd, unsigned int flags)
+{
+    if (lseek(fd, 0, SEEK_SET) < 0) {
+        return -errno;
+    }
+    begin(ret_maps, fd, flags);
     return 0;
 }
 
@@ -38,7 +44,7 @@ int ww_maps_open(struct ww_maps *ret_maps, pid_t pid, unsigned int flags)
 {
     const char *name = flags & WW_MAPS_VM_FLAGS ? "smaps" : "maps";
     char path[64];
-    int fd, err;
+    int fd;
 
     if (pid) {
         snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
@@ -49,11 +55,7 @@ int ww_maps_open(struct ww_maps *ret_maps, pid_t pid, unsigned int flags)
     if (fd < 0) {
         return fd == -ENOENT && pid && !access("/proc/self", F_OK) ? -ESRCH : fd;
     }
-    err = ww_maps_init(ret_maps, fd, flags);
-    if (err) {
-        close(fd);
-        return err;
-    }
+    begin(ret_maps, fd, flags);
     ret_maps->owns_fd = true;
     return 0;
 }

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The steps of a backend's open() and check(), in the order in which a child tries them. */
+/* The steps of a backend's open() and check(), in the order in which a child tries them, and those of a scan
+ * of any process. */
 enum ww_step {
     WW_STEP_NONE,
     WW_STEP_CLONE, /* makes that child */
@@ -18,6 +19,7 @@ enum ww_step {
     WW_STEP_FSTAT,
     WW_STEP_USERFAULTFD, /* the system call */
     WW_STEP_FULL_ONLY,   /* the same, if the kernel does not know UFFD_USER_MODE_ONLY */
+    WW_STEP_DEVICE_FILE, /* opens /dev/userfaultfd */
     WW_STEP_DEVICE,      /* USERFAULTFD_IOC_NEW */
     WW_STEP_API_ASYNC,
     WW_STEP_API_WP,
@@ -34,14 +36,25 @@ enum ww_step {
     WW_STEP_PWRITE,
     WW_STEP_SCAN,
     WW_STEP_CLEAR_REFS,
-    WW_STEP_MAPS,
+    WW_STEP_MAPS, /* opens the file */
+    WW_STEP_READ_MAPS,
     WW_STEP_MADVISE,
     WW_STEP_MPROTECT,
     WW_STEP_SIGACTION,
     WW_STEP_EPOLL,
+    WW_STEP_EPOLL_CTL,
     WW_STEP_THREAD,
+    /* A scan of any process. */
+    WW_STEP_PROC_PAGEMAP,
+    WW_STEP_PROC_PREAD,
+    WW_STEP_PROC_SCAN,
+    WW_STEP_PROC_MAPS,
+    WW_STEP_PROC_SMAPS,
+    WW_STEP_PROC_READ,
     /* Verdicts on the result of all of these. */
     WW_STEP_RELEASE,
+    WW_STEP_READER,
+    WW_STEP_TAKEN,
     WW_STEP_TEST_ASYNC,
     WW_STEP_TEST_SYNC,
     WW_STEP_TEST_PROTECT,
@@ -65,13 +78,20 @@ struct ww_failure {
     bool device_is_closed; /* /dev/userfaultfd exists, and the process may not open it */
 };
 
-/* Records the step if @err is a negative errno. Returns @err. */
+/* Records the step if @err is a negative errno; @failure may be NULL. Returns @err. */
 static inline int ww_fail(struct ww_failure *failure, enum ww_step step, int err)
 {
-    if (err < 0) {
+    if (err < 0 && failure) {
         *failure = (struct ww_failure){ .step = step, .error = err };
     }
     return err;
+}
+
+/* Records that there was no memory. mmap(2) has set errno; to the caller all its errors are -ENOMEM. */
+static inline int ww_fail_memory(struct ww_failure *failure)
+{
+    ww_fail(failure, WW_STEP_MEMORY, -errno);
+    return -ENOMEM;
 }
 
 /* Whether the step may succeed in a moment: a descriptor or memory is short. */

@@ -60,7 +60,7 @@ static int open_fd(uint64_t barred, bool *ret_full, struct ww_failure *failure)
     }
     device = by_device(barred, &opened);
     if (device >= 0 || ww_is_shortage(device)) {
-        return ww_fail(failure, WW_STEP_DEVICE, device);
+        return ww_fail(failure, opened ? WW_STEP_DEVICE : WW_STEP_DEVICE_FILE, device);
     }
     *ret_full = false;
     user = by_call(UFFD_USER_MODE_ONLY, barred);

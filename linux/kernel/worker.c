@@ -135,15 +135,17 @@ static int start_thread(struct ww_worker *worker)
     return -err;
 }
 
-static int add_worker(struct ww_workers *workers, size_t stack_bytes)
+static int add_worker(struct ww_workers *workers, size_t stack_bytes, struct ww_failure *failure)
 {
     struct ww_worker *worker = new_worker(stack_bytes);
-    int err = worker ? start_thread(worker) : -ENOMEM;
+    int err;
 
+    if (!worker) {
+        return ww_fail_memory(failure);
+    }
+    err = ww_fail(failure, WW_STEP_THREAD, start_thread(worker));
     if (err) {
-        if (worker) {
-            free_worker(worker);
-        }
+        free_worker(worker);
         return err;
     }
     worker->next = atomic_load(&workers->all);
@@ -154,20 +156,19 @@ static int add_worker(struct ww_workers *workers, size_t stack_bytes)
 }
 
 /* Whether the process lives on after what a new thread takes: a seccomp filter may end it. */
-static bool may_make_threads(void)
+static bool may_make_threads(struct ww_failure *failure)
 {
-    struct ww_failure failure;
     uint64_t barred;
     struct ww_signals saved;
     int err;
 
     ww_block_signals(&saved);
-    err = ww_dry_run(WW_STEP_BIT(WW_STEP_THREAD), 0, &barred, &failure);
+    err = ww_dry_run(WW_STEP_BIT(WW_STEP_THREAD), 0, &barred, failure);
     ww_restore_signals(&saved);
     return !err;
 }
 
-int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes)
+int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes, struct ww_failure *failure)
 {
     struct ww_worker *worker = atomic_load(&workers->all);
     int err = 0;
@@ -175,11 +176,11 @@ int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes
     for (; worker && nr; worker = worker->next) {
         nr -= atomic_load(&worker->state) % NR_STATES == IDLE && worker->stack_bytes >= stack_bytes;
     }
-    if (nr && !may_make_threads()) {
+    if (nr && !may_make_threads(failure)) {
         return -EAGAIN;
     }
     for (; nr && !err; nr--) {
-        err = add_worker(workers, stack_bytes);
+        err = add_worker(workers, stack_bytes, failure);
     }
     return err;
 }
@@ -195,11 +196,13 @@ static bool are_signals_blocked(void)
 /* Opening a backend takes two workers at most. */
 bool ww_workers_make_wanted(struct ww_workers *workers)
 {
+    struct ww_failure unused;
+
     if (!atomic_load_explicit(&workers->wanted, memory_order_relaxed) || are_signals_blocked() ||
         !atomic_exchange(&workers->wanted, false)) {
         return false;
     }
-    if (ww_workers_reserve(workers, 2, WW_CALLBACK_STACK_BYTES)) {
+    if (ww_workers_reserve(workers, 2, WW_CALLBACK_STACK_BYTES, &unused)) {
         atomic_store(&workers->refused, true);
     }
     return true;

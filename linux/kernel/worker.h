@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernel/refusal.h"
+
 /* Virtual size. It includes the thread-local storage of the whole program, which takes most of a megabyte
  * under a sanitizer. */
 #define WW_STACK_BYTES ((size_t)2 << 20)
@@ -35,8 +37,8 @@ struct ww_job {
 
 /* ---- these call malloc(), so no lock of ours may be held ---- */
 
-/* Makes sure that @nr threads are idle. 0, -EAGAIN or -ENOMEM. */
-int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes);
+/* Makes sure that @nr threads are idle. 0, or a negative errno with its step in *failure. */
+int ww_workers_reserve(struct ww_workers *workers, size_t nr, size_t stack_bytes, struct ww_failure *failure);
 
 /* Makes the threads that were missing earlier, and returns whether it tried. Does nothing if all signals
  * are blocked: the caller may then hold a lock of a layer above. Costs next to nothing if no thread was

@@ -37,19 +37,19 @@ static const struct ww_pagemap_reader *const readers[] = { &ww_pagemap_ioctl, &w
 #define NR_READERS (sizeof(readers) / sizeof(readers[0]))
 
 /* Whether the address space is still in use. The descriptor belongs to that, not to a process number. */
-static int check_alive(const struct ww_pagemap *pagemap)
+static int check_alive(struct ww_pagemap *pagemap)
 {
     uint64_t entry;
     ssize_t nr = pagemap->self ? 1 : ww_entries_read(pagemap->fd, 0, &entry, 1);
 
-    return nr < 0 ? nr : nr ? 0 : -ESRCH;
+    return ww_fail(&pagemap->failure, WW_STEP_PROC_PREAD, nr < 0 ? nr : nr ? 0 : -ESRCH);
 }
 
 /* Takes the first reader that works, or the one that the environment names. */
 static int choose_reader(struct ww_pagemap *pagemap, pid_t pid)
 {
     const char *name = secure_getenv("WW_PAGEMAP");
-    int err = -EINVAL;
+    int err = ww_fail(&pagemap->failure, WW_STEP_READER, -EINVAL);
 
     for (size_t i = 0; i < NR_READERS; i++) {
         if (name && name[0] && strcmp(name, readers[i]->name)) {
@@ -70,7 +70,7 @@ static int open_pagemap(struct ww_pagemap *pagemap, pid_t pid)
 
     pagemap->fd = pagemap->maps = pagemap->smaps = pagemap->kpageflags = -1;
     pagemap->self = !pid || pid == getpid() ? getpid() : 0;
-    pagemap->fd = ww_proc_open(pid, "pagemap");
+    pagemap->fd = ww_fail(&pagemap->failure, WW_STEP_PROC_PAGEMAP, ww_proc_open(pid, "pagemap"));
     if (pagemap->fd < 0) {
         return pagemap->fd;
     }
@@ -87,27 +87,32 @@ static void remember_files(struct ww_pagemap *pagemap)
     ww_fd_init(&pagemap->opened[3], pagemap->kpageflags);
 }
 
-WW_API int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
+int ww_pagemap_try(struct ww_pagemap **ret_pagemap, pid_t pid, struct ww_failure *failure)
 {
     struct ww_pagemap *pagemap;
     int err;
 
-    if (!ret_pagemap || pid < 0) {
-        return -EINVAL;
-    }
     ww_page_size_init();
     pagemap = ww_heap_map(sizeof(*pagemap), MAP_POPULATE);
     if (!pagemap) {
-        return -ENOMEM;
+        return ww_fail_memory(failure);
     }
     err = open_pagemap(pagemap, pid);
     remember_files(pagemap);
     if (err) {
+        *failure = pagemap->failure;
         ww_pagemap_close(pagemap);
         return err;
     }
     *ret_pagemap = pagemap;
     return 0;
+}
+
+WW_API int ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
+{
+    struct ww_failure unused;
+
+    return ret_pagemap && pid >= 0 ? ww_pagemap_try(ret_pagemap, pid, &unused) : -EINVAL;
 }
 
 WW_API void ww_pagemap_close(struct ww_pagemap *pagemap)

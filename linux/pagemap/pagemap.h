@@ -50,16 +50,17 @@ struct ww_pagemap_reader {
  */
 struct ww_pagemap {
     const struct ww_pagemap_reader *reader;
-    pid_t self;             /* this process' id if the handle is for its own pages; else 0 */
-    uint64_t categories;    /* that the reader can report */
-    uint64_t limit;         /* no mapping of a process lies beyond */
-    uint64_t fast_ns;       /* a piece of a walk that takes longer is made smaller; of scan_ioctl.c */
-    uint64_t zero_pfn;      /* frame number of the zero page; of scan_read.c, with PFNZERO */
-    int fd;                 /* /proc/PID/pagemap */
-    int maps;               /* of scan_read.c: /proc/PID/maps; else -1 */
-    int smaps;              /* the same: smaps */
-    int kpageflags;         /* the same, with PFNZERO: /proc/kpageflags */
-    struct ww_fd opened[4]; /* the same four, to check them before they are closed */
+    struct ww_failure failure; /* of the last call that failed at a step */
+    pid_t self;                /* this process' id if the handle is for its own pages; else 0 */
+    uint64_t categories;       /* that the reader can report */
+    uint64_t limit;            /* no mapping of a process lies beyond */
+    uint64_t fast_ns;          /* a piece of a walk that takes longer is made smaller; of scan_ioctl.c */
+    uint64_t zero_pfn;         /* frame number of the zero page; of scan_read.c, with PFNZERO */
+    int fd;                    /* /proc/PID/pagemap */
+    int maps;                  /* of scan_read.c: /proc/PID/maps; else -1 */
+    int smaps;                 /* the same: smaps */
+    int kpageflags;            /* the same, with PFNZERO: /proc/kpageflags */
+    struct ww_fd opened[4];    /* the same four, to check them before they are closed */
     union {
         struct page_region regions[WW_SCAN_VEC_LEN]; /* all zero between calls of the ioctl */
         struct {
@@ -70,6 +71,9 @@ struct ww_pagemap {
 };
 
 extern const struct ww_pagemap_reader ww_pagemap_ioctl, ww_pagemap_read;
+
+/* As ww_pagemap_open(), with the step that failed in *failure. */
+int ww_pagemap_try(struct ww_pagemap **ret_pagemap, pid_t pid, struct ww_failure *failure);
 
 /* Whether a page of these categories matches the scan. */
 static inline bool ww_page_matches(const struct ww_pagemap_scan *scan, uint64_t categories)

@@ -164,7 +164,8 @@ static int ioctl_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *
         }
     }
     *ret_pos = pos;
-    return result == PIECE_NO_PROGRESS ? -EINVAL : result < 0 ? result : 0;
+    result = result == PIECE_NO_PROGRESS ? -EINVAL : result < 0 ? result : 0;
+    return ww_fail(&pagemap->failure, WW_STEP_PROC_SCAN, result);
 }
 
 /* Makes an empty scan at @addr: 0 if the kernel accepts these categories there. */
@@ -213,19 +214,18 @@ static int ioctl_probe(struct ww_pagemap *pagemap, pid_t pid)
     uint64_t categories = WW_PAGE_IS_WPALLOWED | WW_PAGE_IS_WRITTEN | WW_PAGE_IS_FILE | WW_PAGE_IS_PRESENT |
                           WW_PAGE_IS_SWAPPED | WW_PAGE_IS_PFNZERO | WW_PAGE_IS_HUGE;
     struct ww_page_facts facts;
-    struct ww_failure failure;
     uint64_t started, barred;
-    int err = ww_dry_run(WW_STEP_BIT(WW_STEP_SCAN), 0, &barred, &failure);
+    int err = ww_dry_run(WW_STEP_BIT(WW_STEP_SCAN), 0, &barred, &pagemap->failure);
 
     (void)pid;
     if (!err) {
-        err = try_ioctl(pagemap, 0, 0, categories);
+        err = ww_fail(&pagemap->failure, WW_STEP_PROC_SCAN, try_ioctl(pagemap, 0, 0, categories));
     }
     if (err) {
         return err;
     }
     if (ww_kernel_loses_bits()) {
-        return -EOPNOTSUPP;
+        return ww_fail(&pagemap->failure, WW_STEP_RELEASE, -EOPNOTSUPP);
     }
     ww_page_facts_learn(&facts);
     if (facts.soft_dirty && !try_ioctl(pagemap, 0, 0, WW_PAGE_IS_SOFT_DIRTY)) {

@@ -129,7 +129,7 @@ static int walk_mapping(struct walk *walk, const struct ww_mapping *mapping, uin
                                      wanted < WW_PAGEMAP_ENTRIES ? wanted : WW_PAGEMAP_ENTRIES);
 
         if (nr <= 0) {
-            return nr ? nr : -ESRCH;
+            return ww_fail(&pagemap->failure, WW_STEP_PROC_PREAD, nr ? nr : -ESRCH);
         }
         if (walk->look_up) {
             mark_zero_frames(pagemap, nr, !mapping->inode);
@@ -163,11 +163,13 @@ static int read_walk(struct ww_pagemap *pagemap, const struct ww_pagemap_scan *s
     struct ww_mapping mapping;
     int result = ww_maps_init(list, holes ? pagemap->smaps : pagemap->maps, holes ? WW_MAPS_VM_FLAGS : 0);
 
+    ww_fail(&pagemap->failure, WW_STEP_PROC_READ, result);
+
     while (!result && walk.pos < scan->end) {
         int found = ww_maps_next(list, &mapping);
 
         if (found < 0) {
-            result = found;
+            result = ww_fail(&pagemap->failure, WW_STEP_PROC_READ, found);
         } else if (!found || mapping.start >= scan->end) {
             walk.pos = scan->end;
         } else if (mapping.end > walk.pos && !(mapping.vm_flags & WW_VM_PFNMAP)) {
@@ -202,11 +204,11 @@ static int read_probe(struct ww_pagemap *pagemap, pid_t pid)
 {
     struct ww_page_facts facts;
 
-    pagemap->maps = ww_proc_open(pid, "maps");
+    pagemap->maps = ww_fail(&pagemap->failure, WW_STEP_PROC_MAPS, ww_proc_open(pid, "maps"));
     if (pagemap->maps < 0) {
         return pagemap->maps;
     }
-    pagemap->smaps = ww_proc_open(pid, "smaps");
+    pagemap->smaps = ww_fail(&pagemap->failure, WW_STEP_PROC_SMAPS, ww_proc_open(pid, "smaps"));
     if (pagemap->smaps < 0) {
         return pagemap->smaps;
     }

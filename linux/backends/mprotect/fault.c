@@ -367,7 +367,7 @@ struct ww_prot_map *ww_fault_find_orphan(uintptr_t start, uintptr_t end)
     return found;
 }
 
-int ww_fault_add(struct ww_prot_map *map)
+int ww_fault_add(struct ww_prot_map *map, struct ww_failure *failure)
 {
     struct fault_table *next;
     size_t i;
@@ -376,11 +376,14 @@ int ww_fault_add(struct ww_prot_map *map)
     ww_lock(&registry_lock, WW_RANK_BACKEND);
     if (is_taken(map)) {
         ww_unlock(&registry_lock, WW_RANK_BACKEND);
-        return -EBUSY;
+        return ww_fail(failure, WW_STEP_TAKEN, -EBUSY);
     }
     /* Must come first: without the handler, the first store to an armed page would end the program. */
-    err = install_handler();
+    err = ww_fail(failure, WW_STEP_SIGACTION, install_handler());
     next = err ? NULL : copy_table(1, NULL);
+    if (!err && !next) {
+        err = ww_fail_memory(failure);
+    }
     if (next) {
         for (i = next->nr++; i > 0 && next->maps[i - 1]->start > map->start; i--) {
             next->maps[i] = next->maps[i - 1];
@@ -390,7 +393,7 @@ int ww_fault_add(struct ww_prot_map *map)
         publish(next);
     }
     ww_unlock(&registry_lock, WW_RANK_BACKEND);
-    return err || next ? err : -ENOMEM;
+    return err;
 }
 
 /* Removes a map when there is no memory for a copy. A neighbour takes its place, so a handler misses no

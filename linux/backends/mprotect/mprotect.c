@@ -126,20 +126,19 @@ static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Ends orphans of earlier watches in the range. Their recorded protections may be out of date. The lock is
  * held. */
-static int end_orphans(uintptr_t start, uintptr_t end)
+static int end_orphans(uintptr_t start, uintptr_t end, struct ww_failure *failure)
 {
     struct ww_prot_map *map;
 
     while ((map = ww_fault_find_orphan(start, end))) {
-        int learned = ww_prot_learn(map->pages, map->start, map->end), err;
+        int unmapped = ww_prot_learn(map->pages, map->start, map->end, failure), err;
 
-        /* -ENOMEM: part of it is not mapped any more. */
-        if (learned && learned != -ENOMEM) {
-            return learned;
+        if (unmapped < 0) {
+            return unmapped;
         }
         err = disarm_map(map);
-        if (err && !learned) {
-            return err;
+        if (err && !unmapped) {
+            return ww_fail(failure, WW_STEP_MPROTECT, err);
         }
         map->refused = false;
         end_map(map);
@@ -147,12 +146,12 @@ static int end_orphans(uintptr_t start, uintptr_t end)
     return 0;
 }
 
-static int retire_orphan(uintptr_t start, uintptr_t end)
+static int retire_orphan(uintptr_t start, uintptr_t end, struct ww_failure *failure)
 {
     int err;
 
     ww_lock(&orphans_lock, WW_RANK_ORPHANS);
-    err = end_orphans(start, end);
+    err = end_orphans(start, end, failure);
     ww_unlock(&orphans_lock, WW_RANK_ORPHANS);
     return err;
 }
@@ -169,6 +168,14 @@ static void mprotect_prepare(void)
     ww_fault_follow_forks();
 }
 
+/* All of the range must be mapped. The memory of the self test is, unless the program unmaps it. */
+static int learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end, struct ww_failure *failure)
+{
+    int err = ww_prot_learn(pages, start, end, failure);
+
+    return err > 0 ? ww_fail(failure, WW_STEP_TEST_PROTECT, -ENOMEM) : err;
+}
+
 static int arm_region(struct ww_region *region, struct ww_failure *failure)
 {
     uintptr_t start = region->range.start, end = region->range.end;
@@ -181,18 +188,18 @@ static int arm_region(struct ww_region *region, struct ww_failure *failure)
     }
     map = new_map(new_prot_pages(start, end), start, end);
     if (!map) {
-        return ww_fail(failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(failure);
     }
     /* Only filling needs this: a huge page would bring others with the first one. So an error does not
      * matter. */
     ww_keep_pages_small(start, end);
-    err = retire_orphan(start, end);
+    err = retire_orphan(start, end, failure);
     if (!err) {
-        err = ww_fail(failure, WW_STEP_MAPS, ww_prot_learn(map->pages, start, end));
+        err = learn(map->pages, start, end, failure);
     }
     ww_bits_change(map->pages->dirty, 0, map->pages->nr_pages, false);
     if (!err) {
-        err = ww_fail(failure, WW_STEP_SIGACTION, ww_fault_add(map));
+        err = ww_fault_add(map, failure);
     }
     if (err) {
         free_map(map);
@@ -210,9 +217,7 @@ static int arm_region(struct ww_region *region, struct ww_failure *failure)
 
 static int mprotect_arm(struct ww_region *region)
 {
-    struct ww_failure failure;
-
-    return arm_region(region, &failure);
+    return arm_region(region, NULL);
 }
 
 /* The regions share the state of the pages, and each works on its own part of it. */
@@ -227,7 +232,7 @@ static int mprotect_split(struct ww_region *region, struct ww_region *upper)
         return -ENOMEM;
     }
     cut->prot_unknown = map->prot_unknown;
-    err = ww_fault_add(cut);
+    err = ww_fault_add(cut, NULL);
     if (err) {
         free_map(cut);
         return err;
@@ -248,7 +253,7 @@ static void mprotect_join(struct ww_region *region, struct ww_region *upper)
 /* After a change that the kernel refused in the middle, learns from the mappings what can be written. */
 static int learn_again(struct ww_prot_map *map)
 {
-    int err = map->prot_unknown ? ww_prot_learn(map->pages, map->start, map->end) : 0;
+    int err = map->prot_unknown ? learn(map->pages, map->start, map->end, NULL) : 0;
 
     map->prot_unknown = err;
     map->refused = false; /* its region still exists */
@@ -386,9 +391,14 @@ static int mprotect_check(struct ww_tracker *tracker)
     int err;
 
     if (!area) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(&tracker->failure);
     }
-    err = arm_region(&region, &tracker->failure);
+    /* What the handler will do; a store whose page it cannot open ends the program. */
+    err = ww_fail(&tracker->failure, WW_STEP_MPROTECT,
+                  mprotect(area, len, PROT_READ | PROT_WRITE) ? -errno : 0);
+    if (!err) {
+        err = arm_region(&region, &tracker->failure);
+    }
     if (!err) {
         err = ww_fail(&tracker->failure, WW_STEP_TEST_PROTECT, try_protection(&region));
         if (!err && (tracker->caps & WW_CAP_FILL) && !can_fill(&region)) {
@@ -415,7 +425,7 @@ static int mprotect_discard(struct ww_region *region, uintptr_t start, uintptr_t
     struct ww_prot_map *map = region->priv;
     struct ww_prot_pages *pages = map->pages;
     size_t from = ww_prot_index(pages, start), to = ww_prot_index(pages, end);
-    int err = ww_prot_learn(pages, start, end);
+    int err = learn(pages, start, end, NULL);
 
     if (!err) {
         ww_keep_pages_small(start, end);

@@ -43,7 +43,7 @@ struct ww_prot_map {
 };
 
 /* The protection of an armed page. The processor lets programs read what they may write. */
-#define WW_ARMED(prot) ((prot) & PROT_WRITE ? ((prot) & ~PROT_WRITE) | PROT_READ : (prot))
+#define WW_ARMED(prot) ((prot)&PROT_WRITE ? ((prot) & ~PROT_WRITE) | PROT_READ : (prot))
 
 static inline size_t ww_prot_index(const struct ww_prot_pages *pages, uintptr_t addr)
 {
@@ -72,15 +72,16 @@ void ww_prot_arm(struct ww_prot_pages *pages, size_t from, size_t to);
 int ww_prot_arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to);
 
 /* Learns the protections of [start, end) from /proc/self/maps; a writable page becomes dirty. If a page
- * has the armed form of its recorded protection, the record stays. */
-int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end);
+ * has the armed form of its recorded protection, the record stays. 0; 1: part of the range is not mapped; or
+ * a negative errno with its step in *failure. */
+int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end, struct ww_failure *failure);
 
 /* ---- fault.c ---- */
 
 /* Adds a map to the table that the handler reads, or removes it; after the removal no handler uses it any
- * more. 0, -ENOMEM, -EBUSY (another watch has part of it), or the error of sigaction(2). Installs the
- * handler if it is not the first one. */
-int ww_fault_add(struct ww_prot_map *map);
+ * more. 0, -ENOMEM, -EBUSY (another watch has part of it), or the error of sigaction(2), with the step in
+ * *failure. Installs the handler if it is not the first one. */
+int ww_fault_add(struct ww_prot_map *map, struct ww_failure *failure);
 void ww_fault_remove(struct ww_prot_map *map);
 
 /* Call once a process, with no lock held: threads that do not exist in a child of fork hold nothing there. */

@@ -67,7 +67,7 @@ int ww_prot_arm_dirty(struct ww_prot_pages *pages, size_t from, size_t to)
     return 0;
 }
 
-int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
+int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end, struct ww_failure *failure)
 {
     struct ww_mapping mapping;
     struct ww_maps maps;
@@ -75,7 +75,7 @@ int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
     int found = ww_maps_open(&maps, 0, 0);
 
     if (found) {
-        return found;
+        return ww_fail(failure, WW_STEP_MAPS, found);
     }
     while (pos < end && (found = ww_maps_next(&maps, &mapping)) > 0) {
         if (mapping.end <= pos) {
@@ -96,8 +96,5 @@ int ww_prot_learn(struct ww_prot_pages *pages, uintptr_t start, uintptr_t end)
         }
     }
     ww_maps_close(&maps);
-    if (found < 0) {
-        return found;
-    }
-    return pos < end ? -ENOMEM : 0;
+    return found < 0 ? ww_fail(failure, WW_STEP_READ_MAPS, found) : pos < end;
 }

@@ -139,9 +139,14 @@ int ww_softdirty_clear(const struct softdirty *sd)
     return len == 1 ? 0 : len < 0 ? -errno : -EIO;
 }
 
-bool ww_softdirty_is_whole(const struct softdirty *sd)
+int ww_softdirty_look(const struct softdirty *sd)
 {
-    return ww_fd_is_ours(&sd->pagemap) && ww_fd_is_ours(&sd->clear_refs);
+    int looked = ww_fd_look(&sd->pagemap);
+
+    if (looked > 0) {
+        looked = ww_fd_look(&sd->clear_refs);
+    }
+    return looked > 0 ? 0 : looked ? looked : -EBADF;
 }
 
 void ww_softdirty_close(struct softdirty *sd)

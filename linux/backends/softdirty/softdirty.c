@@ -131,7 +131,7 @@ static int softdirty_open(struct ww_tracker *tracker)
     int err;
 
     if (!sd) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(&tracker->failure);
     }
     err = ww_softdirty_open(sd, &tracker->failure);
     if (err) {
@@ -149,7 +149,7 @@ static int try_dirty_bits(struct ww_tracker *tracker, char *area)
     struct ww_failure *failure = &tracker->failure;
     uintptr_t start = (uintptr_t)area, page = ww_page_size(), low = 0, high = 0;
     struct ww_page_set dirty;
-    bool found = false, right;
+    bool found = false, right, short_of_memory;
     int err;
 
     ww_page_set_init(&dirty, start, 2);
@@ -157,14 +157,16 @@ static int try_dirty_bits(struct ww_tracker *tracker, char *area)
     err = ww_softdirty_read(sd, start, start + 2 * page, &dirty, &found);
     right = ww_page_set_next(&dirty, start, start + 2 * page, &low, &high) && low == start &&
             high == start + page;
+    short_of_memory = dirty.all;
     ww_page_set_destroy(&dirty);
+    if (err && ww_softdirty_look(sd)) {
+        return ww_fail(failure, WW_STEP_FSTAT, ww_softdirty_look(sd));
+    }
     if (err) {
-        /* -EBADF: the descriptor does not seem to be ours. */
-        return ww_fail(failure,
-                       err == -EBADF ? WW_STEP_FSTAT
-                       : sd->scans   ? WW_STEP_SCAN
-                                     : WW_STEP_PREAD,
-                       err);
+        return ww_fail(failure, sd->scans ? WW_STEP_SCAN : WW_STEP_PREAD, err);
+    }
+    if (short_of_memory) {
+        return ww_fail(failure, WW_STEP_MEMORY, -ENOMEM);
     }
     return found ? ww_fail(failure, WW_STEP_TEST_SOFT_DIRTY, right ? 0 : -EIO)
                  : ww_fail(failure, WW_STEP_NO_SOFT_DIRTY, -EOPNOTSUPP);
@@ -184,7 +186,7 @@ static int softdirty_check(struct ww_tracker *tracker)
     int err;
 
     if (area == MAP_FAILED) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(&tracker->failure);
     }
     madvise(area, len, MADV_NOHUGEPAGE);
     /* mlockall(2) may have brought the pages in already. */
@@ -192,16 +194,13 @@ static int softdirty_check(struct ww_tracker *tracker)
     lock_owner(&saved);
     sd->scans = true;
     err = try_dirty_bits(tracker, area);
-    if (err && err != -EBADF && err != -ENOMEM) {
+    if (err && err != -ENOMEM) {
         sd->scans = false;
         err = try_dirty_bits(tracker, area);
     }
     unlock_owner(&saved);
     munmap(area, len);
-    if (!err && !ww_softdirty_is_whole(sd)) {
-        err = ww_fail(&tracker->failure, WW_STEP_FSTAT, -EBADF);
-    }
-    return err;
+    return err ? err : ww_fail(&tracker->failure, WW_STEP_FSTAT, ww_softdirty_look(sd));
 }
 
 /*

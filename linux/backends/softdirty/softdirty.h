@@ -33,8 +33,9 @@ int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end
 /* Clears the bits of the whole process. 0 or a negative errno. */
 int ww_softdirty_clear(const struct softdirty *sd);
 
-/* Whether both descriptors are still ours. */
-bool ww_softdirty_is_whole(const struct softdirty *sd);
+/* 0: both descriptors are ours; -EBADF: one is not; or the negative errno of a sandbox that denies the look.
+ */
+int ww_softdirty_look(const struct softdirty *sd);
 
 void ww_softdirty_close(struct softdirty *sd);
 

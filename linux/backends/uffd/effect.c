@@ -32,7 +32,7 @@ static int try_writes(struct ww_tracker *tracker, char *area, struct page_region
     }
     area[0] = 1;
     area[2 * page] = 1;
-    nr = ww_uffd_scan(tracker, &scan, vec, &next);
+    nr = ww_uffd_scan_patiently(tracker, &scan, vec, &next);
     if (nr < 0) {
         return ww_fail(failure, WW_STEP_SCAN, nr);
     }
@@ -41,7 +41,7 @@ static int try_writes(struct ww_tracker *tracker, char *area, struct page_region
     }
     area[2 * page] = 2;
     memset(vec, 0, nr * sizeof(vec[0]));
-    nr = ww_uffd_scan(tracker, &scan, vec, &next);
+    nr = ww_uffd_scan_patiently(tracker, &scan, vec, &next);
     if (nr < 0) {
         return ww_fail(failure, WW_STEP_SCAN, nr);
     }
@@ -67,17 +67,19 @@ static bool reads_map_zero_page(struct ww_tracker *tracker, const volatile char 
     bool is_zero;
 
     (void)*page;
-    is_zero = ww_uffd_scan(tracker, &scan, vec, &next) == 1 && (vec[0].categories & PAGE_IS_PFNZERO);
+    is_zero =
+        ww_uffd_scan_patiently(tracker, &scan, vec, &next) == 1 && (vec[0].categories & PAGE_IS_PFNZERO);
     memset(vec, 0, sizeof(vec[0]));
     return is_zero;
 }
 
 /*
  * Whether filled pages are clean until they are written, and a missing page can be poisoned. The area is
- * registered and untouched. 0, -ENOMEM (nothing is known), -EIO.
+ * registered and untouched. 0; -ENOMEM, with the step in *failure: nothing is known; -EIO.
  */
 static int try_fill(struct ww_tracker *tracker, char *area, struct page_region *vec)
 {
+    struct ww_failure *failure = &tracker->failure;
     const struct uffd *uffd = tracker->priv;
     size_t page = ww_page_size();
     uintptr_t start = (uintptr_t)area, next;
@@ -85,16 +87,20 @@ static int try_fill(struct ww_tracker *tracker, char *area, struct page_region *
 
     /* Fills with the vector, which is zero. */
     ssize_t nr = ww_uffd_copy(uffd, start, vec, 2 * page);
-    int err = nr == (ssize_t)(2 * page) ? ww_uffd_poison(uffd, start + 2 * page) : nr < 0 ? nr : -EIO;
+    int err = ww_fail(failure, WW_STEP_COPY, nr == (ssize_t)(2 * page) ? 0 : nr < 0 ? nr : -EIO);
 
+    if (!err) {
+        err = ww_fail(failure, WW_STEP_POISON, ww_uffd_poison(uffd, start + 2 * page));
+    }
     if (err) {
         return err == -ENOMEM ? err : -EIO;
     }
     area[page] = 1;
-    if (ww_uffd_scan(tracker, &scan, vec, &next) != 1 || vec[0].start != start + page) {
+    if (ww_uffd_scan_patiently(tracker, &scan, vec, &next) != 1 || vec[0].start != start + page) {
         return -EIO;
     }
-    return ww_uffd_copy(uffd, start, vec, page) == -EEXIST ? 0 : -EIO;
+    nr = ww_uffd_copy(uffd, start, vec, page);
+    return nr == -EEXIST ? 0 : nr == -ENOMEM ? ww_fail(failure, WW_STEP_COPY, nr) : -EIO;
 }
 
 int ww_uffd_check(struct ww_tracker *tracker)
@@ -104,11 +110,11 @@ int ww_uffd_check(struct ww_tracker *tracker)
     char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *vec =
         mmap(NULL, vec_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    int err = ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM), fill_err = 0;
+    int err = area == MAP_FAILED || vec == MAP_FAILED ? ww_fail_memory(&tracker->failure) : 0, fill_err = 0;
 
     if (!ww_fd_look(&uffd->opened[0]) || !ww_fd_look(&uffd->opened[1])) {
         err = ww_fail(&tracker->failure, WW_STEP_FSTAT, -EBADF);
-    } else if (area != MAP_FAILED && vec != MAP_FAILED) {
+    } else if (!err) {
         ww_drop_pages(area, len);
         err = try_writes(tracker, area, vec);
         memset(vec, 0, vec_len);
@@ -122,7 +128,7 @@ int ww_uffd_check(struct ww_tracker *tracker)
             fill_err = ww_drop_pages(area, len) ? -EIO : try_fill(tracker, area, vec);
         }
         if (fill_err == -ENOMEM) {
-            err = ww_fail(&tracker->failure, WW_STEP_COPY, fill_err);
+            err = fill_err;
         } else if (fill_err) {
             tracker->caps &= ~(WW_CAP_FILL | WW_CAP_FILL_ON_DEMAND | WW_CAP_KERNEL_FILLS);
         }

@@ -150,6 +150,17 @@ ssize_t ww_uffd_scan(struct ww_tracker *tracker, const struct ww_scan *scan, str
     return nr;
 }
 
+ssize_t ww_uffd_scan_patiently(struct ww_tracker *tracker, const struct ww_scan *scan,
+                               struct page_region *vec, uintptr_t *ret_next)
+{
+    ssize_t nr;
+
+    while ((nr = ww_uffd_scan(tracker, scan, vec, ret_next)) == -EINTR || nr == -EAGAIN) {
+        ww_wait_moment();
+    }
+    return nr;
+}
+
 int ww_uffd_unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     while (start < end) {

@@ -44,13 +44,13 @@ static int open_fds(struct ww_tracker *tracker, struct uffd *uffd)
     if (err) {
         return err;
     }
-    err = ww_fail(&tracker->failure, WW_STEP_PAGEMAP,
-                  ww_fd_take(&uffd->opened[1], ww_open_file("/proc/self/pagemap", O_RDONLY)));
+    uffd->pagemap = ww_open_file("/proc/self/pagemap", O_RDONLY);
+    err = ww_fail(&tracker->failure, uffd->pagemap < 0 ? WW_STEP_PAGEMAP : WW_STEP_FSTAT,
+                  ww_fd_take(&uffd->opened[1], uffd->pagemap));
     if (err) {
         ww_fd_close(&uffd->opened[0]);
         return err;
     }
-    uffd->pagemap = uffd->opened[1].fd;
     return 0;
 }
 
@@ -116,7 +116,7 @@ static int uffd_open(struct ww_tracker *tracker)
     }
     uffd = ww_heap_alloc(sizeof(*uffd));
     if (!uffd) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(&tracker->failure);
     }
     err = open_fds(tracker, uffd);
     if (err) {
@@ -147,11 +147,7 @@ static ssize_t uffd_scan(struct ww_region *region, const struct ww_scan *scan, s
         }
         request.dense = region->markers;
     }
-    nr = ww_uffd_scan(region->tracker, &request, vec, ret_next);
-    while (nr == -EINTR || nr == -EAGAIN) {
-        ww_wait_moment();
-        nr = ww_uffd_scan(region->tracker, &request, vec, ret_next);
-    }
+    nr = ww_uffd_scan_patiently(region->tracker, &request, vec, ret_next);
     return nr == -EPERM && !scan->again ? -ESTALE : nr;
 }
 

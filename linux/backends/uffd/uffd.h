@@ -45,6 +45,10 @@ int ww_uffd_unprotect_present(const struct uffd *uffd, uintptr_t start, uintptr_
 ssize_t ww_uffd_scan(struct ww_tracker *tracker, const struct ww_scan *scan, struct page_region *vec,
                      uintptr_t *ret_next);
 
+/* The same, again while it is interrupted. */
+ssize_t ww_uffd_scan_patiently(struct ww_tracker *tracker, const struct ww_scan *scan,
+                               struct page_region *vec, uintptr_t *ret_next);
+
 /* ---- effect.c ---- */
 
 int ww_uffd_check(struct ww_tracker *tracker);

@@ -108,16 +108,15 @@ static int answer(struct ww_sync *sync, int kind, uintptr_t start, uintptr_t end
     int err;
 
     atomic_fetch_add(&sync->nr_resolved, 1);
-    if (kind == MISSING_READ) {
-        return answer_missing(sync, start, end, true);
-    }
-    if (kind == MISSING_WRITTEN) {
-        err = answer_missing(sync, start, end, false);
+    if (kind == PROTECTED_WRITTEN) {
+        err = ww_fail(&sync->failure, WW_STEP_WRITEPROTECT, answer_protected(sync, start, end));
     } else {
-        err = answer_protected(sync, start, end);
+        err = ww_fail(&sync->failure, WW_STEP_COPY, answer_missing(sync, start, end, kind == MISSING_READ));
     }
-    /* Not earlier: a scan could take the bits and protect the pages before they are opened. */
-    ww_sync_mark_dirty(sync, start, end);
+    if (kind != MISSING_READ) {
+        /* Not earlier: a scan could take the bits and protect the pages before they are opened. */
+        ww_sync_mark_dirty(sync, start, end);
+    }
     return err;
 }
 
@@ -252,14 +251,15 @@ void ww_sync_give_up(struct ww_sync *sync)
     }
 }
 
-static int open_epoll(struct ww_sync *sync)
+static int open_epoll(struct ww_sync *sync, struct ww_failure *failure)
 {
     struct epoll_event event = { .events = EPOLLIN };
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    int err = ww_fd_take(&sync->epoll, epoll < 0 ? -errno : epoll);
+    int err = epoll < 0 ? ww_fail(failure, WW_STEP_EPOLL, -errno)
+                        : ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(&sync->epoll, epoll));
 
     if (!err && epoll_ctl(sync->epoll.fd, EPOLL_CTL_ADD, sync->uffd, &event)) {
-        err = -errno;
+        err = ww_fail(failure, WW_STEP_EPOLL_CTL, -errno);
     }
     return err;
 }
@@ -278,14 +278,17 @@ static void unmap_all(struct ww_sync *sync)
 
 int ww_sync_start(struct ww_sync *sync, struct ww_workers *workers, struct ww_failure *failure)
 {
-    int err = ww_fail(failure, WW_STEP_MEMORY, -ENOMEM);
+    int err = 0;
 
     pthread_mutex_init(&sync->table_lock, NULL);
-    atomic_store(&sync->table, ww_sync_new_table(64));
-    sync->spare = ww_sync_new_table(64);
     ww_fd_init(&sync->epoll, -1);
-    if (sync->spare && atomic_load(&sync->table)) {
-        err = ww_fail(failure, WW_STEP_EPOLL, open_epoll(sync));
+    sync->spare = ww_sync_new_table(64);
+    atomic_store(&sync->table, sync->spare ? ww_sync_new_table(64) : NULL);
+    if (!atomic_load(&sync->table)) {
+        err = ww_fail_memory(failure);
+    }
+    if (!err) {
+        err = open_epoll(sync, failure);
     }
     if (!err) {
         err = ww_fail(failure, WW_STEP_THREAD,

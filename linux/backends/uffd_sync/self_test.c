@@ -13,6 +13,7 @@
 
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
+#include "process/raw.h"
 
 /* How long the handler may take, in waits of 50 ms. Emulated machines are slow. */
 #define CHECK_WAITS 100
@@ -72,6 +73,18 @@ static int run_touches(struct ww_tracker *tracker, char *area)
     return err;
 }
 
+/* The verdict, or what the handler could not do: it gives up then, and everything fails. */
+static int say_wrong(struct ww_tracker *tracker)
+{
+    const struct ww_sync *sync = tracker->priv;
+
+    if (atomic_load(&sync->broken) && sync->failure.error) {
+        tracker->failure = sync->failure;
+        return sync->failure.error;
+    }
+    return ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, -EIO);
+}
+
 /* Checks that a resetting scan of the area finds the first @nr pages and no other. */
 static int expect_first(struct ww_region *region, size_t nr)
 {
@@ -82,15 +95,21 @@ static int expect_first(struct ww_region *region, size_t nr)
         .max_runs = 4,
         .reset = true,
     };
+    const struct ww_sync *sync = region->tracker->priv;
+    struct ww_failure *failure = &region->tracker->failure;
     struct page_region vec[4];
     uintptr_t next;
-    ssize_t found = region->tracker->backend->scan(region, &scan, vec, &next);
+    ssize_t found = ww_fail(failure, WW_STEP_CONTINUE, ww_sync_recover(region, scan.start, scan.end));
 
-    if (found < 0) {
+    if (!found) {
+        found =
+            ww_fail(failure, WW_STEP_WRITEPROTECT, region->tracker->backend->scan(region, &scan, vec, &next));
+    }
+    if (found < 0 && found != -EIO && !atomic_load(&sync->broken)) {
         return found;
     }
     if (found != 1 || vec[0].start != scan.start || vec[0].end != scan.start + nr * ww_page_size()) {
-        return -EIO;
+        return say_wrong(region->tracker);
     }
     return 0;
 }
@@ -108,8 +127,11 @@ static int try_requests(struct ww_tracker *tracker, uintptr_t start)
         err = ww_fail(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, true));
     }
     if (!err) {
-        ssize_t nr = ww_sync_copy(sync, start, sync->zeroes, page, true);
+        ssize_t nr;
 
+        while ((nr = ww_sync_copy(sync, start, sync->zeroes, page, true)) == -EAGAIN || nr == -EINTR) {
+            ww_wait_moment();
+        }
         err = ww_fail(failure, WW_STEP_COPY, nr < 0 ? (int)nr : 0);
     }
     if (!err && sync->user_mode_only) {
@@ -133,7 +155,7 @@ int ww_sync_check(struct ww_tracker *tracker)
     int err;
 
     if (area == MAP_FAILED) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+        return ww_fail_memory(&tracker->failure);
     }
     ww_drop_pages(area, len);
     err = try_requests(tracker, (uintptr_t)area + page);
@@ -143,15 +165,15 @@ int ww_sync_check(struct ww_tracker *tracker)
     }
     ww_drop_pages(area + page, 2 * page);
     area[0] = area[len - 1] = 1;
-    err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, ww_backend_arm(&region));
+    err = ww_sync_arm(&region, &tracker->failure);
     if (!err) {
         err = run_touches(tracker, area);
         if (!err) {
-            err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 2));
+            err = expect_first(&region, 2);
         }
         if (!err) {
             *(volatile char *)area = 3;
-            err = ww_fail(&tracker->failure, WW_STEP_TEST_SYNC, expect_first(&region, 1));
+            err = expect_first(&region, 1);
         }
         ww_backend_disarm(&region);
         ww_backend_release(&region);

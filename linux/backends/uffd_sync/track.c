@@ -59,23 +59,26 @@ static int kind_by_maps(const struct ww_sync *sync, struct ww_sync_pages *pages,
  * missing pages, and a page can be missing here while it exists in another process.
  */
 static int track_private(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start,
-                         uintptr_t end, bool keep_written)
+                         uintptr_t end, bool keep_written, struct ww_failure *failure)
 {
-    int err = ww_sync_register(sync, start, end, true);
+    int err = ww_fail(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, true));
 
     /* From here on the handler records a write to a missing page. */
     if (!err && keep_written) {
         ww_existing_pages(start, end, false, mark_dirty, pages);
     }
-    return !err && sync->user_mode_only ? ww_sync_fill_holes(sync, start, end) : err;
+    if (!err && sync->user_mode_only) {
+        err = ww_fail(failure, WW_STEP_ZEROPAGE, ww_sync_fill_holes(sync, start, end));
+    }
+    return err;
 }
 
 int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end,
-                  bool keep_written)
+                  bool keep_written, struct ww_failure *failure)
 {
     int kind = keep_written && atomic_load(&pages->shared) ? kind_by_maps(sync, pages, start, end)
                                                            : kind_of_all(sync, start, end);
-    int err = kind < 0 ? kind : 0;
+    int err = ww_fail(failure, WW_STEP_CONTINUE, kind < 0 ? kind : 0);
 
     /* The kernel treats a mapping of /dev/zero as anonymous memory, but lets nobody fill its missing
      * pages. */
@@ -83,7 +86,7 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
         err = -EINVAL;
     }
     if (!err && kind == WW_SYNC_PRIVATE) {
-        err = track_private(sync, pages, start, end, keep_written);
+        err = track_private(sync, pages, start, end, keep_written, failure);
     }
     if (err) {
         return err;
@@ -91,7 +94,7 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
     if (kind == WW_SYNC_SHARED) {
         atomic_store(&pages->shared, true);
     }
-    err = ww_sync_protect(sync, start, end);
+    err = ww_fail(failure, WW_STEP_WRITEPROTECT, ww_sync_protect(sync, start, end));
     if (!err && kind == WW_SYNC_SHARED && keep_written) {
         ww_existing_pages(start, end, true, mark_dirty, pages);
     }
@@ -179,7 +182,7 @@ static void track_again(struct ww_region *region, uintptr_t start, uintptr_t end
     if (kind == WW_SYNC_SHARED) {
         atomic_store(&pages->shared, true);
     } else if (kind == WW_SYNC_PRIVATE) {
-        err = track_private(sync, pages, start, end, false);
+        err = track_private(sync, pages, start, end, false, NULL);
     } else if (!err) {
         ww_sync_unregister(sync, start, end);
     }

@@ -47,23 +47,28 @@ static void put_sync_pages(const struct ww_sync *sync, struct ww_sync_pages *pag
 
 /* ---- open ---- */
 
-/* Maps the struct, followed by pages that no fault of the program can concern. */
-static struct ww_sync *map_sync(void)
+/* Maps the struct, followed by pages that no fault of the program can concern. 0 or a negative errno. */
+static int map_sync(struct ww_sync **ret_sync, struct ww_failure *failure)
 {
     size_t page = ww_page_size(), head = (sizeof(struct ww_sync) + page - 1) & ~(page - 1);
     size_t len = head + (3 + WW_SYNC_BATCH) * page;
     char *area = ww_heap_map(len, 0);
     struct ww_sync *sync = (struct ww_sync *)area;
+    int err = 0;
 
     if (!area) {
-        return NULL;
+        return ww_fail_memory(failure);
     }
     /* Avoids mprotect(2), since a seccomp filter may kill a process that calls it. */
-    if (madvise(area + head, page, MADV_WIPEONFORK) ||
-        mmap(area + len - page, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-            MAP_FAILED) {
+    if (mmap(area + len - page, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+        MAP_FAILED) {
+        err = ww_fail_memory(failure);
+    } else if (madvise(area + head, page, MADV_WIPEONFORK)) {
+        err = ww_fail(failure, WW_STEP_MADVISE, -errno);
+    }
+    if (err) {
         munmap(area, len);
-        return NULL;
+        return err;
     }
     area[head] = 1;
     sync->map_len = len;
@@ -76,7 +81,8 @@ static struct ww_sync *map_sync(void)
     for (size_t i = 0; i < WW_SYNC_BATCH; i++) {
         (void)*(const volatile char *)(sync->zeroes + i * page);
     }
-    return sync;
+    *ret_sync = sync;
+    return 0;
 }
 
 /* Learns what ww_sync_kind() returns for a registered page of ours, and whether it and
@@ -103,11 +109,11 @@ static int learn_kinds(struct ww_sync *sync)
 
 static int sync_open(struct ww_tracker *tracker)
 {
-    struct ww_sync *sync = map_sync();
-    int err;
+    struct ww_sync *sync;
+    int err = map_sync(&sync, &tracker->failure);
 
-    if (!sync) {
-        return ww_fail(&tracker->failure, WW_STEP_MEMORY, -ENOMEM);
+    if (err) {
+        return err;
     }
     err = ww_sync_open_uffd(sync, tracker->barred, &tracker->failure);
     if (err) {
@@ -135,7 +141,7 @@ static int sync_open(struct ww_tracker *tracker)
 
 /* ---- arm ---- */
 
-static int sync_arm(struct ww_region *region)
+int ww_sync_arm(struct ww_region *region, struct ww_failure *failure)
 {
     struct ww_sync *sync = region->tracker->priv;
     uintptr_t start = region->range.start, end = region->range.end;
@@ -144,26 +150,27 @@ static int sync_arm(struct ww_region *region)
     int err = region->page_size > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
 
     if (err) {
-        return err;
+        return ww_fail(failure, WW_STEP_MADVISE, err);
     }
     if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
-        return -EIO;
+        return ww_fail(failure, WW_STEP_TEST_SYNC, -EIO);
     }
     entry.pages = new_sync_pages(start, end);
     if (!entry.pages) {
-        return -ENOMEM;
+        return ww_fail_memory(failure);
     }
     entry.pages->private_file = region->private_file;
     err = ww_sync_table_add(sync, &entry);
     if (err) {
+        ww_fail(failure, err == -ENOMEM ? WW_STEP_MEMORY : WW_STEP_TEST_SYNC, err);
         put_sync_pages(sync, entry.pages);
         return err;
     }
     /* If it fails, another descriptor has registered the range, and kernels such as 6.1 would let us end
      * that. After -ENOMEM the kernel could not cut a mapping, and what is registered is ours. */
-    err = ww_sync_register(sync, start, end, false);
+    err = ww_fail(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, false));
     if (!err) {
-        err = ww_sync_track(sync, entry.pages, start, end, false);
+        err = ww_sync_track(sync, entry.pages, start, end, false, failure);
         if (err) {
             ww_sync_unregister(sync, start, end);
         }
@@ -177,6 +184,11 @@ static int sync_arm(struct ww_region *region)
     }
     region->priv = entry.pages;
     return 0;
+}
+
+static int sync_arm(struct ww_region *region)
+{
+    return ww_sync_arm(region, NULL);
 }
 
 static int sync_split(struct ww_region *region, struct ww_region *upper)
@@ -333,7 +345,7 @@ static int sync_discard(struct ww_region *region, uintptr_t start, uintptr_t end
     err = ww_sync_register(sync, start, end, false);
     if (!err) {
         /* Pages that mlockall(2) has brought in are no writes. */
-        err = ww_sync_track(sync, pages, start, end, !ww_kernel_populates());
+        err = ww_sync_track(sync, pages, start, end, !ww_kernel_populates(), NULL);
         if (err && err != -ENOENT) {
             ww_sync_mark_uncertain(sync, pages, start, end);
         }
@@ -398,8 +410,8 @@ const struct ww_backend ww_backend_uffd_sync = {
     .steps = WW_STEPS_USERFAULTFD | WW_STEP_BIT(WW_STEP_API_WP) | WW_STEP_BIT(WW_STEP_REGISTER) |
              WW_STEP_BIT(WW_STEP_WRITEPROTECT) | WW_STEP_BIT(WW_STEP_COPY) | WW_STEP_BIT(WW_STEP_ZEROPAGE) |
              WW_STEP_BIT(WW_STEP_CONTINUE) | WW_STEP_BIT(WW_STEP_WAKE) | WW_STEP_BIT(WW_STEP_UNREGISTER) |
-             WW_STEP_BIT(WW_STEP_EPOLL) | WW_STEP_BIT(WW_STEP_THREAD) | WW_STEP_BIT(WW_STEP_MADVISE) |
-             WW_STEP_BIT(WW_STEP_FSTAT),
+             WW_STEP_BIT(WW_STEP_EPOLL) | WW_STEP_BIT(WW_STEP_EPOLL_CTL) | WW_STEP_BIT(WW_STEP_THREAD) |
+             WW_STEP_BIT(WW_STEP_MADVISE) | WW_STEP_BIT(WW_STEP_FSTAT),
     .nr_threads = 2, /* the handler, and the thread that faults in the self test */
     .dispensable = WW_STEPS_USERFAULTFD,
     .open = sync_open,

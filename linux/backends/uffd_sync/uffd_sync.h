@@ -75,10 +75,11 @@ struct ww_sync {
     int kind_error;  /* the errno that means private memory */
     struct ww_job job;
     atomic_bool stop;
-    atomic_bool broken;   /* faults are no longer answered, and nothing is tracked */
-    atomic_bool replaced; /* broken, and another file of ours has the descriptor's number */
-    atomic_bool hung;     /* broken, and the handler may be anywhere: nothing of it is freed */
-    atomic_uint batches;  /* odd during a batch; a futex */
+    atomic_bool broken;        /* faults are no longer answered, and nothing is tracked */
+    atomic_bool replaced;      /* broken, and another file of ours has the descriptor's number */
+    atomic_bool hung;          /* broken, and the handler may be anywhere: nothing of it is freed */
+    struct ww_failure failure; /* the last answer that the kernel refused; read it once broken */
+    atomic_uint batches;       /* odd during a batch; a futex */
     atomic_uint nr_waiting;
     pthread_mutex_t table_lock; /* innermost lock; the handler does not take it */
     _Atomic(struct ww_sync_table *) table;
@@ -180,7 +181,7 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
 /* Completes a registration for its kind of memory, and protects existing pages: those of new memory
  * (@keep_written) with their dirty bits set. */
 int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end,
-                  bool keep_written);
+                  bool keep_written, struct ww_failure *failure);
 
 /* Records that the range may be only partly registered and so look tracked: the next scan tracks it again. */
 void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start,
@@ -188,6 +189,11 @@ void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, u
 
 /* Makes sure that the range is tracked, and marks dirty what was not. */
 int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end);
+
+/* ---- uffd_sync.c ---- */
+
+/* The backend's arm(), which says what fails. */
+int ww_sync_arm(struct ww_region *region, struct ww_failure *failure);
 
 /* ---- self_test.c ---- */
 

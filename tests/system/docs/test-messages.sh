@@ -101,10 +101,10 @@ has 'doctor probe run' 'FINDING_(FIX|NOTE),|remedy=|report\\[\\]=|above\\[\\]=' 
 some 40
 has probe 'printf\\(|print_sysctl\\(' programs/probe.c
 some 15
-has scan 'reasons\\[\\]=' programs/scan.c
+has 'scan probe' 'ret_text,' programs/scan.c
 has 'run probe doctor' '\\.reason=|\\.remedy=|return(PRELOAD_NAME)?@' programs/common/survey.c
 has bench 'bench_wrong\\(|bench_note\\(|bench_remark\\(|ret_reason=|report->message' \
     programs/bench/*.c
-has probe 'refusals\\[\\]=|steps\\[WW_NR_STEPS\\]=|append\\(words->|probe\\.reason=' linux/kernel/refusal.c linux/backend.c
+has 'probe scan' 'refusals\\[\\]=|steps\\[WW_NR_STEPS\\]=|append\\(words->|probe\\.reason=' linux/kernel/refusal.c linux/backend.c
 some 120
 exit $failed

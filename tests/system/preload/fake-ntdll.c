@@ -60,17 +60,24 @@ int FAKE_ABI NtQueryInformationProcess(void *handle, uint32_t class, void *buffe
     return class ? STATUS_FAKE : 0;
 }
 
-/* MEMORY_BASIC_INFORMATION's State is its fifth word, or sixth after padding. */
+/* MEMORY_BASIC_INFORMATION as both word sizes have it. */
 int FAKE_ABI NtQueryVirtualMemory(void *process, void *addr, uint32_t class, void *buffer, size_t len,
                                   size_t *ret_len)
 {
-    uint32_t state = addr == fake_freed ? MEM_FREE : MEM_COMMIT;
+    struct {
+        void *base, *allocation_base;
+        uint32_t allocation_protect;
+        size_t size;
+        uint32_t state, protect, type;
+    } info = { .base = addr, .size = 4096 };
 
     (void)process;
     (void)class;
     (void)ret_len;
+    info.state = addr == fake_freed ? MEM_FREE : MEM_COMMIT;
+    info.type = addr == fake_freed ? 0 : MEM_PRIVATE;
     memset(buffer, 0, len);
-    memcpy((char *)buffer + 4 * sizeof(void *), &state, sizeof(state));
+    memcpy(buffer, &info, sizeof(info));
     return 0;
 }
 

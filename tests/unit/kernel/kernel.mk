@@ -12,7 +12,7 @@ UNIT_TESTS += %D%/test-release
 %C%_test_release_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += %D%/test-refusal
-%C%_test_refusal_SOURCES = %D%/test-refusal.c $(ON_EACH_BACKEND)
+%C%_test_refusal_SOURCES = %D%/test-refusal.c %D%/refusal-steps.c %D%/refusal-test.h $(ON_EACH_BACKEND)
 %C%_test_refusal_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_test_refusal_LDADD = $(UNIT_LDADD)
 

@@ -93,5 +93,6 @@ void register_pages(int uffd, const char *base, size_t nr);
 void add_filter_cases(Suite *suite);
 void add_process_cases(Suite *suite);
 void add_protect_cases(Suite *suite);
+void add_reason_cases(Suite *suite);
 
 #endif

@@ -440,5 +440,6 @@ int main(void)
     add_filter_cases(suite);
     add_process_cases(suite);
     add_protect_cases(suite);
+    add_reason_cases(suite);
     return run_suite(suite) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

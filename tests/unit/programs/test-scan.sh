@@ -101,26 +101,38 @@ WW_PAGEMAP=read
 expect 77 'huge, wpallowed cannot be told here (by read)\|wpallowed, huge cannot be told here (by read)' \
     "$ww" scan --pid=$pid --require=huge --return=wpallowed
 WW_PAGEMAP=bogus
-expect 1 "WW_PAGEMAP is neither 'ioctl' nor 'read'" "$ww" scan --pid=$pid
+expect 1 "cannot be read: WW_PAGEMAP is neither 'ioctl' nor 'read'; unset it$" "$ww" scan --pid=$pid
 unset WW_PAGEMAP
 if [ -x "$deny" ]; then
     expect 0 '"source":"read"' "$deny" pagemap_scan ENOTTY "$ww" scan --pid=$pid --json
-    expect 77 'the kernel has no PAGEMAP_SCAN' env WW_PAGEMAP=ioctl "$deny" pagemap_scan ENOTTY "$ww" scan --pid=$pid
+    expect 77 'PAGEMAP_SCAN fails (ENOTTY): the kernel has no such request; unset WW_PAGEMAP, or ' \
+        env WW_PAGEMAP=ioctl "$deny" pagemap_scan ENOTTY "$ww" scan --pid=$pid
+    # The step decides what an errno means: that of another step would be a wrong file or a wrong option.
+    for error in EPERM EACCES ENOSYS; do
+        expect 1 "PAGEMAP_SCAN fails ($error): a sandbox denies this request; allow this ioctl" \
+            env WW_PAGEMAP=ioctl "$deny" pagemap_scan $error "$ww" scan --pid=$pid
+    done
+    for error in ENOENT EINVAL; do
+        expect 1 "^writewatch: the pages of process $pid cannot be read: PAGEMAP_SCAN fails ($error)$" \
+            env WW_PAGEMAP=ioctl "$deny" pagemap_scan $error "$ww" scan --pid=$pid
+    done
+    expect 1 'PAGEMAP_SCAN fails (EIO)$' env WW_PAGEMAP=ioctl "$deny" pagemap_scan 5 "$ww" scan --pid=$pid
 fi
 
 # ---- processes that do not exist, or that the user may not access ----
-expect 1 '^writewatch: process 4194305 does not exist' "$ww" scan --pid=4194305
-expect 1 '^writewatch: process 2147483647 does not exist' "$ww" scan --pid=2147483647
+none='cannot be read: /proc/PID/pagemap cannot be opened (ESRCH): the process does not exist'
+expect 1 "^writewatch: the pages of process 4194305 $none" "$ww" scan --pid=4194305
+expect 1 "^writewatch: the pages of process 2147483647 $none" "$ww" scan --pid=2147483647
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     cp "$ww" "$fifo/writewatch" && chmod 755 "$fifo" "$fifo/writewatch"
-    expect 1 '^writewatch: not allowed to see the pages of process 1; .*as root' \
+    expect 1 'process 1 cannot be read: /proc/PID/pagemap cannot be opened (EACCES): .*; run this .*as root$' \
         setpriv --reuid=65534 --regid=65534 --clear-groups "$fifo/writewatch" scan --pid=1
 else
     echo "SKIP process 1 as nobody: needs root and setpriv"
 fi
 
 if [ "$(id -u)" = 0 ] && unshare --mount --propagation private true 2>/dev/null; then
-    expect 1 '/proc/[0-9]*/pagemap does not exist; mount /proc$' \
+    expect 1 '/proc/PID/pagemap cannot be opened (ENOENT): there is no /proc, .*; mount /proc, ' \
         unshare --mount --propagation private sh -c "mount -t tmpfs none /proc && exec '$ww' scan --pid=$pid"
 else
     echo "SKIP no /proc: needs root and unshare"
