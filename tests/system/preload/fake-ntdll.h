@@ -23,6 +23,7 @@
 #define MEM_DECOMMIT 0x4000
 #define MEM_RELEASE 0x8000
 #define MEM_FREE 0x10000
+#define MEM_PRIVATE 0x20000
 #define MEM_WRITE_WATCH 0x200000
 #define PAGE_READWRITE 4
 #define FAKE_FAIL 0xfa11 /* a protection that the fake refuses */
