@@ -33,13 +33,13 @@ check() {
     edges=$(cat)
     if [ "$(echo "$edges" | wc -l)" -lt "$2" ]; then
         echo "$1: fewer than $2 found, so nothing was looked at"
-        failed=1
+        return 1
     fi
     circle=$(echo "$edges" | tsort 2>&1 >/dev/null)
     if [ -n "$circle" ]; then
         echo "$1: a circle:"
         echo "$circle" | sed 's/^tsort: /    /'
-        failed=1
+        return 1
     fi
 }
 
@@ -69,8 +69,8 @@ knows() {
 }
 
 command -v nm >/dev/null || { echo "no nm: skipped"; exit 77; }
-calls | check calls 100
-includes | check includes 100
+calls | check calls 100 || failed=1
+includes | check includes 100 || failed=1
 knows process process
 knows kernel kernel process
 only 'pm_scan_arg is filled' 'struct pm_scan_arg arg' kernel/scan.c

@@ -5,12 +5,14 @@
  * that were not tracked must have them.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "backends/uffd_sync/uffd_sync.h"
 #include "kernel/advice.h"
 #include "kernel/entries.h"
 #include "kernel/proc_maps.h"
 #include "kernel/survey.h"
+#include "process/heap.h"
 
 /* The most probes for the borders of mappings before this reads the list of all mappings. */
 #define MAX_PROBES 256
@@ -99,6 +101,74 @@ int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintp
         ww_existing_pages(start, end, true, mark_dirty, pages);
     }
     return err;
+}
+
+static struct ww_sync_pages *new_sync_pages(uintptr_t start, uintptr_t end)
+{
+    size_t nr_pages = (end - start) >> ww_page_shift;
+    size_t len = sizeof(struct ww_sync_pages) + (nr_pages + 63) / 64 * sizeof(uint64_t);
+    struct ww_sync_pages *pages = ww_heap_map(len, 0);
+
+    if (!pages) {
+        return NULL;
+    }
+    pages->base = start;
+    pages->nr_pages = nr_pages;
+    pages->map_len = len;
+    pages->refs = 1;
+    return pages;
+}
+
+void ww_sync_put_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
+{
+    if (atomic_fetch_sub(&pages->refs, 1) == 1 && !atomic_load(&sync->hung)) {
+        munmap(pages, pages->map_len);
+    }
+}
+
+int ww_sync_arm(struct ww_region *region, struct ww_failure *failure)
+{
+    struct ww_sync *sync = region->tracker->priv;
+    uintptr_t start = region->range.start, end = region->range.end;
+    struct ww_sync_entry entry = { .start = start, .end = end };
+    /* The handler answers faults by small pages, which a huge page does not consist of. */
+    int err = region->page_size > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
+
+    if (err) {
+        return ww_fail(failure, WW_STEP_MADVISE, err);
+    }
+    if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
+        return ww_fail(failure, WW_STEP_TEST_SYNC, -EIO);
+    }
+    entry.pages = new_sync_pages(start, end);
+    if (!entry.pages) {
+        return ww_fail_memory(failure);
+    }
+    entry.pages->private_file = region->private_file;
+    err = ww_sync_table_add(sync, &entry);
+    if (err) {
+        ww_fail(failure, err == -ENOMEM ? WW_STEP_MEMORY : WW_STEP_TEST_SYNC, err);
+        ww_sync_put_pages(sync, entry.pages);
+        return err;
+    }
+    /* If it fails, another descriptor has registered the range, and kernels such as 6.1 would let us end
+     * that. After -ENOMEM the kernel could not cut a mapping, and what is registered is ours. */
+    err = ww_fail(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, false));
+    if (!err) {
+        err = ww_sync_track(sync, entry.pages, start, end, false, failure);
+        if (err) {
+            ww_sync_unregister(sync, start, end);
+        }
+    } else if (err == -ENOMEM) {
+        ww_sync_unregister(sync, start, end);
+    }
+    if (err) {
+        ww_sync_table_remove(sync, &entry);
+        ww_sync_put_pages(sync, entry.pages);
+        return err;
+    }
+    region->priv = entry.pages;
+    return 0;
 }
 
 /* ---- mappings that were replaced ---- */

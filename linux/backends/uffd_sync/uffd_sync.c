@@ -22,29 +22,6 @@
  * protected already, and passing over one costs less than another call. */
 #define NEAR_PAGES 32
 
-static struct ww_sync_pages *new_sync_pages(uintptr_t start, uintptr_t end)
-{
-    size_t nr_pages = (end - start) >> ww_page_shift;
-    size_t len = sizeof(struct ww_sync_pages) + (nr_pages + 63) / 64 * sizeof(uint64_t);
-    struct ww_sync_pages *pages = ww_heap_map(len, 0);
-
-    if (!pages) {
-        return NULL;
-    }
-    pages->base = start;
-    pages->nr_pages = nr_pages;
-    pages->map_len = len;
-    pages->refs = 1;
-    return pages;
-}
-
-static void put_sync_pages(const struct ww_sync *sync, struct ww_sync_pages *pages)
-{
-    if (atomic_fetch_sub(&pages->refs, 1) == 1 && !atomic_load(&sync->hung)) {
-        munmap(pages, pages->map_len);
-    }
-}
-
 /* ---- open ---- */
 
 /* Maps the struct, followed by pages that no fault of the program can concern. 0 or a negative errno. */
@@ -141,51 +118,6 @@ static int sync_open(struct ww_tracker *tracker)
 
 /* ---- arm ---- */
 
-int ww_sync_arm(struct ww_region *region, struct ww_failure *failure)
-{
-    struct ww_sync *sync = region->tracker->priv;
-    uintptr_t start = region->range.start, end = region->range.end;
-    struct ww_sync_entry entry = { .start = start, .end = end };
-    /* The handler answers faults by small pages, which a huge page does not consist of. */
-    int err = region->page_size > ww_page_size() ? -EINVAL : ww_keep_pages_small(start, end);
-
-    if (err) {
-        return ww_fail(failure, WW_STEP_MADVISE, err);
-    }
-    if (atomic_load(&sync->broken) || !ww_sync_is_ours(sync)) {
-        return ww_fail(failure, WW_STEP_TEST_SYNC, -EIO);
-    }
-    entry.pages = new_sync_pages(start, end);
-    if (!entry.pages) {
-        return ww_fail_memory(failure);
-    }
-    entry.pages->private_file = region->private_file;
-    err = ww_sync_table_add(sync, &entry);
-    if (err) {
-        ww_fail(failure, err == -ENOMEM ? WW_STEP_MEMORY : WW_STEP_TEST_SYNC, err);
-        put_sync_pages(sync, entry.pages);
-        return err;
-    }
-    /* If it fails, another descriptor has registered the range, and kernels such as 6.1 would let us end
-     * that. After -ENOMEM the kernel could not cut a mapping, and what is registered is ours. */
-    err = ww_fail(failure, WW_STEP_REGISTER, ww_sync_register(sync, start, end, false));
-    if (!err) {
-        err = ww_sync_track(sync, entry.pages, start, end, false, failure);
-        if (err) {
-            ww_sync_unregister(sync, start, end);
-        }
-    } else if (err == -ENOMEM) {
-        ww_sync_unregister(sync, start, end);
-    }
-    if (err) {
-        ww_sync_table_remove(sync, &entry);
-        put_sync_pages(sync, entry.pages);
-        return err;
-    }
-    region->priv = entry.pages;
-    return 0;
-}
-
 static int sync_arm(struct ww_region *region)
 {
     return ww_sync_arm(region, NULL);
@@ -217,7 +149,7 @@ static void sync_release(struct ww_region *region)
     if (*sync->alive) {
         ww_sync_table_remove(sync, &entry);
     }
-    put_sync_pages(sync, region->priv);
+    ww_sync_put_pages(sync, region->priv);
     region->priv = NULL;
 }
 
@@ -226,7 +158,7 @@ static void sync_join(struct ww_region *region, struct ww_region *upper)
 {
     if (region->priv && upper->tracker == region->tracker && upper->priv == region->priv) {
         ww_sync_table_join(region->tracker->priv, upper->range.start);
-        put_sync_pages(region->tracker->priv, upper->priv);
+        ww_sync_put_pages(region->tracker->priv, upper->priv);
         upper->priv = NULL;
     } else {
         sync_release(region);

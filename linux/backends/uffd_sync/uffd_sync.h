@@ -178,6 +178,12 @@ void ww_sync_table_remove(struct ww_sync *sync, const struct ww_sync_entry *entr
 
 /* ---- track.c ---- */
 
+/* The backend's arm(). The step that fails is in *failure, which may be NULL. */
+int ww_sync_arm(struct ww_region *region, struct ww_failure *failure);
+
+/* Gives a region's reference to its bits back. */
+void ww_sync_put_pages(const struct ww_sync *sync, struct ww_sync_pages *pages);
+
 /* Completes a registration for its kind of memory, and protects existing pages: those of new memory
  * (@keep_written) with their dirty bits set. */
 int ww_sync_track(const struct ww_sync *sync, struct ww_sync_pages *pages, uintptr_t start, uintptr_t end,
@@ -189,11 +195,6 @@ void ww_sync_mark_uncertain(struct ww_sync *sync, struct ww_sync_pages *pages, u
 
 /* Makes sure that the range is tracked, and marks dirty what was not. */
 int ww_sync_recover(struct ww_region *region, uintptr_t start, uintptr_t end);
-
-/* ---- uffd_sync.c ---- */
-
-/* The backend's arm(), which says what fails. */
-int ww_sync_arm(struct ww_region *region, struct ww_failure *failure);
 
 /* ---- self_test.c ---- */
 
