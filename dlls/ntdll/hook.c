@@ -131,7 +131,9 @@ static bool is_gone(struct nt *nt, uintptr_t addr, uintptr_t *ret_until)
     SIZE_T len = sizeof(info), *ret_len = NULL;
     void *buffer = &info, *args[] = { &process, &addr, &class, &buffer, &len, &ret_len };
 
-    if (call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args)) {
+    /* An answer that leads no further is none. */
+    if (call_out(&wine_side.memory_cif, wine_side.query_virtual_memory, args) ||
+        (uintptr_t)info.BaseAddress + info.RegionSize <= addr) {
         *ret_until = UINTPTR_MAX;
         return false;
     }

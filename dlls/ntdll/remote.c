@@ -306,10 +306,7 @@ static int apply_where_allocated(struct nt *nt, uintptr_t *at, uintptr_t end,
     uintptr_t same_until;
     bool is_gone = nt->is_gone(nt, *at, &same_until);
 
-    /* A Wine that names no end has answered for all of it. */
-    if (same_until > *at && same_until < end) {
-        end = same_until;
-    }
+    end = same_until < end ? same_until : end;
     return is_gone ? apply_released(nt, at, end) : apply_to_region(nt, at, end, apply);
 }
 
