@@ -3,6 +3,11 @@
 # A command under `run --stats` and `record` must meet what it would meet by itself: signals, also while it is being
 # started, scripts without "#!", descriptors that are closed. writewatch must end as the command did, whoever reads what
 # it prints.
+# nohup(1) and the like ignore signals that the commands below must get.
+if [ "${WW_SIGNALS:-}" != default ]; then
+    WW_SIGNALS=default exec env --default-signal sh "$0"
+fi
+unset WW_SIGNALS
 . "$(dirname "$0")/../../common/expect.sh"
 . "$(dirname "$0")/../../common/runtime.sh"
 unset WW_BACKEND WW_DEBUG LD_PRELOAD
