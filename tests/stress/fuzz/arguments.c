@@ -21,6 +21,7 @@ int writewatch_main(int argc, char **argv);
 #include "counters/choose.h"
 #include "doctor/capture.h"
 #include "fuzz.h"
+#include "pagemap/pagemap.h"
 #include "record/lines.h"
 #include "writewatch-pagemap.h"
 
@@ -104,8 +105,8 @@ int __real_fclose(FILE *stream);
 int __wrap_fclose(FILE *stream);
 ssize_t __real_ww_probe(struct ww_probe *ret_probes, size_t capacity);
 ssize_t __wrap_ww_probe(struct ww_probe *ret_probes, size_t capacity);
-int __wrap_ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid);
-int __real_ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid);
+int __wrap_ww_pagemap_try(struct ww_pagemap **ret_pagemap, pid_t pid, struct ww_failure *failure);
+int __real_ww_pagemap_try(struct ww_pagemap **ret_pagemap, pid_t pid, struct ww_failure *failure);
 ssize_t __wrap_ww_pagemap_scan(struct ww_pagemap *pagemap, struct ww_pagemap_scan *scan,
                                struct ww_page_region *vec, size_t vec_len);
 int __wrap_bench_run_all(const struct bench_plan *plan, struct bench_results *results);
@@ -144,11 +145,12 @@ ssize_t __wrap_ww_probe(struct ww_probe *ret_probes, size_t capacity)
 }
 
 /* This process stands for all with an odd process ID; the others do not exist. */
-int __wrap_ww_pagemap_open(struct ww_pagemap **ret_pagemap, pid_t pid)
+int __wrap_ww_pagemap_try(struct ww_pagemap **ret_pagemap, pid_t pid, struct ww_failure *failure)
 {
     must(!came.opened && pid > 0 && stands_there(pid), "process %d", (int)pid);
     came.opened = true;
-    return pid & 1 ? __real_ww_pagemap_open(ret_pagemap, 0) : -ESRCH;
+    return pid & 1 ? __real_ww_pagemap_try(ret_pagemap, 0, failure)
+                   : ww_fail(failure, WW_STEP_PROC_PAGEMAP, -ESRCH);
 }
 
 ssize_t __wrap_ww_pagemap_scan(struct ww_pagemap *pagemap, struct ww_pagemap_scan *scan,

@@ -6,7 +6,7 @@ FUZZ_REPLAYS = %D%/replay-arguments %D%/replay-elf %D%/replay-maps %D%/replay-nt
 FUZZ_NAMES = $(FUZZ_REPLAYS:%D%/replay-%=%)
 FUZZ_WRAP_region = ww_heap_alloc
 FUZZ_WRAP_maps = read fopen
-FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_open ww_pagemap_scan bench_run_all bench_plot \
+FUZZ_WRAP_arguments = execvp fclose ww_probe ww_pagemap_try ww_pagemap_scan bench_run_all bench_plot \
 	fopen capture child_start choose_process counters_folder_make lines_open
 FUZZ_LINK_arguments = $(filter-out %-main.$(OBJEXT),$(writewatch_OBJECTS)) libbench.la
 FUZZ_LINK_elf = dlls/ntdll/libpreload_la-elf.lo $(libnt_la_LIBADD)
