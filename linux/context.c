@@ -121,17 +121,6 @@ static void end_demand(struct ww_context *ctx)
     ww_demand_wait(&ctx->demand, 0, UINTPTR_MAX);
 }
 
-/* The library's own thread may look a region up. In a child of fork a thread of the parent may have been
- * changing the table; then nobody may walk it. */
-static bool lock_whole_table(struct ww_context *ctx)
-{
-    if (!ww_is_alive(ctx)) {
-        return !pthread_rwlock_tryrdlock(&ctx->table_lock);
-    }
-    ww_lock_table(ctx, 0, UINTPTR_MAX);
-    return true;
-}
-
 WW_API void ww_close(struct ww_context *ctx)
 {
     struct ww_region *region;
@@ -144,7 +133,12 @@ WW_API void ww_close(struct ww_context *ctx)
     end_demand(ctx);
     ww_block_signals(&saved);
     alive = ww_is_alive(ctx);
-    is_whole = lock_whole_table(ctx);
+    if (alive) {
+        /* The library's own thread may look a region up. */
+        ww_lock_table(ctx, 0, UINTPTR_MAX);
+    }
+    /* In a child of fork a thread of the parent may have been changing the table. Then nobody may walk it. */
+    is_whole = alive || !pthread_rwlock_tryrdlock(&ctx->table_lock);
     while (is_whole && (region = RB_ROOT(&ctx->regions))) {
         if (!alive) {
             /* A thread of the parent may have held it at the fork. */

@@ -61,7 +61,7 @@ static int unregister_once(const struct uffd *uffd, uintptr_t start, uintptr_t e
 static int unregister_runs(const struct uffd *uffd, uintptr_t start, uintptr_t end)
 {
     struct page_region run;
-    const struct ww_page_scan request = {
+    struct ww_page_scan rest = {
         .start = start,
         .end = end,
         .category_mask = PAGE_IS_WPALLOWED,
@@ -69,7 +69,6 @@ static int unregister_runs(const struct uffd *uffd, uintptr_t start, uintptr_t e
         .vec = &run,
         .vec_len = 1,
     };
-    struct ww_page_scan rest = request;
     int err = 0, nr;
 
     while (rest.start < end) {

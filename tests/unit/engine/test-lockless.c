@@ -451,12 +451,12 @@ static bool splits_now;
 static pthread_t asker;
 static ssize_t asked = -1;
 
-static void *ask_for_page_2(void *arg)
+static void *ask_for_page(void *page)
 {
     void *pages[1];
 
-    asked = ww_get_pages(ctx, base + 2 * page_size(), page_size(), 0, pages, 1);
-    return arg;
+    asked = ww_get_pages(ctx, page, page_size(), 0, pages, 1);
+    return page;
 }
 
 static void act_under_lock(struct pm_scan_arg *arg)
@@ -464,7 +464,7 @@ static void act_under_lock(struct pm_scan_arg *arg)
     if (splits_now && (arg->flags & PM_SCAN_WP_MATCHING)) {
         splits_now = false;
         ((struct page_region *)(uintptr_t)arg->vec)->categories |= PAGE_IS_PFNZERO;
-        ck_assert_int_eq(pthread_create(&asker, NULL, ask_for_page_2, NULL), 0);
+        ck_assert_int_eq(pthread_create(&asker, NULL, ask_for_page, base + 2 * page_size()), 0);
         usleep(100000);
     }
 }
@@ -497,15 +497,8 @@ START_TEST(surplus_of_zero_pages_is_never_clean)
 }
 END_TEST
 
-/* Two runs of zero pages come apart into three where the page between was not reported before. */
-static void *ask_for_page_4(void *arg)
-{
-    void *pages[1];
-
-    asked = ww_get_pages(ctx, base + 4 * page_size(), page_size(), 0, pages, 1);
-    return arg;
-}
-
+/* One run of the kernel's becomes three, of which the second is zero pages and comes apart where the page in
+ * its middle was not reported before. */
 static bool takes_apart;
 
 static int take_apart(struct pm_scan_arg *arg, int nr)
@@ -520,7 +513,7 @@ static int take_apart(struct pm_scan_arg *arg, int nr)
         vec[2] = (struct page_region){ vec[1].end, vec[1].end + page_size(), PAGE_IS_WRITTEN };
         vec[0].end = vec[1].start;
         nr = 3;
-        ck_assert_int_eq(pthread_create(&asker, NULL, ask_for_page_4, NULL), 0);
+        ck_assert_int_eq(pthread_create(&asker, NULL, ask_for_page, base + 4 * page_size()), 0);
         usleep(100000);
     }
     return nr;
@@ -548,11 +541,8 @@ END_TEST
 
 static void ask_in_another_thread(void)
 {
-    pthread_t thread;
-
-    ck_assert_int_eq(pthread_create(&thread, NULL, ask_all, NULL), 0);
+    ck_assert_int_eq(pthread_create(&asker, NULL, ask_all, NULL), 0);
     usleep(100000);
-    asker = thread;
 }
 
 /* Fresh memory has replaced a part. Once it is registered again, no cached query may see it before its region

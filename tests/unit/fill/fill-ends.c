@@ -268,21 +268,29 @@ START_TEST(unwatch_ends_demand_paging_beside_a_file)
 }
 END_TEST
 
-static sigjmp_buf away;
+static sigjmp_buf refused;
 
-static void jump_away(int sig)
+static void on_signal(int sig)
 {
-    (void)sig;
-    siglongjmp(away, 1);
+    siglongjmp(refused, sig);
 }
 
-static void *touch_and_leave(void *addr)
+/* Reads or writes the page. Returns 0, or the signal that the access ended in. */
+static int touch(char *base, size_t page, bool write)
 {
-    atomic_store(&tids[0], gettid());
-    if (!sigsetjmp(away, 1)) {
-        return (void *)(intptr_t) * (volatile char *)addr;
+    int sig = sigsetjmp(refused, 1);
+
+    if (!sig && write) {
+        write_page(base, page, 1);
+    } else if (!sig) {
+        read_page(base, page);
     }
-    return NULL;
+    return sig;
+}
+
+static void *touch_page_1(void *base)
+{
+    return (void *)(intptr_t)touch(base, 1, false);
 }
 
 static void *unwatch_all(void *base)
@@ -295,15 +303,17 @@ static void *unwatch_all(void *base)
 START_TEST(a_late_callback_fills_no_later_watch)
 {
     char *base = demand_pages(4, true);
-    struct sigaction action = { .sa_handler = jump_away };
+    struct sigaction action = { .sa_handler = on_signal };
     pthread_t toucher, unwatcher;
     struct ww_range range;
+    void *sig;
 
     sigaction(SIGUSR1, &action, NULL);
-    ck_assert_int_eq(pthread_create(&toucher, NULL, touch_and_leave, base + page_size()), 0);
+    ck_assert_int_eq(pthread_create(&toucher, NULL, touch_page_1, base), 0);
     await(&source.begun);
     pthread_kill(toucher, SIGUSR1);
-    pthread_join(toucher, NULL);
+    pthread_join(toucher, &sig);
+    ck_assert_int_eq((intptr_t)sig, SIGUSR1);
     ck_assert_int_eq(pthread_create(&unwatcher, NULL, unwatch_all, base), 0);
     while (!ww_find(ctx, base, &range)) {
         usleep(1000);
@@ -346,26 +356,6 @@ START_TEST(a_later_sandbox_hangs_no_reader)
     alarm(0);
 }
 END_TEST
-
-static sigjmp_buf refused;
-
-static void on_signal(int sig)
-{
-    siglongjmp(refused, sig);
-}
-
-/* Reads or writes the page. Returns 0, or the signal that the access ended in. */
-static int touch(char *base, size_t page, bool write)
-{
-    int sig = sigsetjmp(refused, 1);
-
-    if (!sig && write) {
-        write_page(base, page, 1);
-    } else if (!sig) {
-        read_page(base, page);
-    }
-    return sig;
-}
 
 /* A sandbox that came later lets nobody install or poison a page and denies nothing else, so the pager hears
  * of every fault and can answer none. No access loops: each ends in SIGBUS, as if the callback had failed. */
