@@ -80,11 +80,11 @@ plain | i686) modules='zram crc32c_generic ext4' ;;
 swap) modules=zram ;;
 *) modules= ;;
 esac
-{
-    sh "$here/initramfs.sh" $arch &&
-        sh "$here/initramfs.sh" modules "$folder" $modules &&
-        (cd "$work/root" && find . | cpio -o -H newc --quiet)
-} >"$work/initramfs" || exit 1
+sh "$here/initramfs.sh" $arch >"$work/fixed" && sh "$here/initramfs.sh" modules "$folder" $modules >>"$work/fixed" || exit 1
+make_initramfs() {
+    { cat "$work/fixed" && (cd "$work/root" && find . | cpio -o -H newc --quiet); } >"$work/initramfs"
+}
+make_initramfs || exit 1
 
 # tsc=reliable: when the kernel finds its clock unstable it patches code that the other processor is running, which
 # this emulator does not always survive.
@@ -112,20 +112,38 @@ boot() {
         >"$log.qemu" 2>&1 </dev/null
     ended=$?
 }
-boot "$@"
+# ended_programs: of the machine's output, prints what belongs to programs that came to their end.
+ended_programs() {
+    awk '/^@begin / { inside = 1; block = "" }
+        !inside { if (/^@(kernel|ready) /) print; next }
+        { block = block $0 "\n" }
+        /^@end / { printf "%s", block; inside = 0 }'
+}
+
 # If a processor meets a breakpoint of the kernel's own patching after its removal, that is a bug of the emulator, not
-# of the kernel: boots once more.
-if ! grep -aq '^@done' "$log.out" && grep -aq 'Oops: int3' "$log.console"; then
+# of the kernel: boots again, for the programs that are left.
+boot "$@"
+: >"$work/before" >"$work/console"
+boots=1
+while ! grep -aq '^@done' "$log.out" && grep -aq 'Oops: int3' "$log.console" && [ $boots -lt 5 ]; do
+    sed '/Oops: int3/,$d' "$log.console" >>"$work/console"
     mv "$log.console" "$log.console.int3"
+    tr -d '\r' <"$log.out" | ended_programs >>"$work/before"
+    sed -n 's/^@end \([^ ]*\) .*/\1/p' "$work/before" >"$work/ended"
+    awk 'FILENAME == ARGV[1] { ended[$1] = 1; next } !($1 in ended)' "$work/ended" "$work/root/job/programs" >"$work/left"
+    mv "$work/left" "$work/root/job/programs"
+    make_initramfs || exit 1
     boot "$@"
-fi
+    boots=$((boots + 1))
+done
 touch "$log.out" "$log.console"
-tr -d '\r' <"$log.out" >"$log.text"
+{ cat "$work/before" && tr -d '\r' <"$log.out"; } | awk '!(/^@(kernel|ready) / && seen[$0]++)' >"$log.text"
 mv "$log.text" "$log.out"
 [ $ended = 0 ] || echo "@stopped qemu ended with exit code $ended ($(tail -n 1 "$log.qemu"))" >>"$log.out"
 [ $ended != 124 ] || echo "@stopped after ${WW_MACHINE_SECONDS:-5400} seconds" >>"$log.out"
 # The kernel's warnings belong to the result.
-grep -a -E 'WARNING:|BUG:|Oops|Kernel panic|general protection|blocked for more than|Out of memory|oom-kill' "$log.console" |
+cat "$work/console" "$log.console" |
+    grep -a -E 'WARNING:|BUG:|Oops|Kernel panic|general protection|blocked for more than|Out of memory|oom-kill' |
     tr -d '\r' | sed 's/^\[ *[0-9.]*\] *//; s/^/@complaint /' >>"$log.out"
 cat "$log.out"
 grep -q '^@done' "$log.out"
