@@ -31,9 +31,9 @@ unpack() {
     mv "$4.new" "$4"
 }
 
-# need_kernel_for ARCH: ends the script if this kernel runs no programs for ARCH. Without a compiler for ARCH it cannot
-# tell, and debootstrap fails.
-need_kernel_for() {
+# runs_programs_for ARCH: fails if this kernel runs no programs for ARCH. Without a compiler for ARCH it cannot tell, and
+# succeeds: then debootstrap fails.
+runs_programs_for() {
     [ "$1" = i386 ] || return 0
     try=$(mktemp)
     runs=yes
@@ -42,13 +42,13 @@ need_kernel_for() {
         { "$try"; } 2>/dev/null || runs=no
     fi
     rm -f "$try"
-    [ $runs = yes ] || skip "this kernel runs no programs for i386"
+    [ $runs = yes ]
 }
 
 # bootstrap SUITE ARCH FOLDER LOG: makes a minimal system, with this one's settings for the network and apt.
 bootstrap() {
     need_debootstrap
-    need_kernel_for "$2"
+    runs_programs_for "$2" || skip "this kernel runs no programs for $2"
     rm -rf "$3"
     mkdir -p "$(dirname "$3")"
     debootstrap --arch="$2" --variant=minbase "$1" "$3" >"$4" 2>&1 || skip "debootstrap of $1 failed, see $4"

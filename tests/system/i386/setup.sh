@@ -25,3 +25,15 @@ i386_makes() {
 i386_configure() {
     [ -f config.status ] || "$top/configure" -q --host=i686-linux-gnu CC="$i386_cc" CPPFLAGS="$i386_cppflags" "$@"
 }
+
+# i386_from_unpacked PROGRAM LOG OPTION...: takes headers and libraries from a Debian that is unpacked once under $cache
+# (debian.sh), and compiles an empty program with the options. Ends with exit code 77 and a reason if that fails.
+i386_from_unpacked() {
+    program=$1 log=$2
+    shift 2
+    [ -d "$cache/kernels/i386-root" ] || unpack bookworm i386 \
+        libc6-dev,libffi-dev,libbsd-dev,libjson-c-dev,libncurses-dev,check,libseccomp-dev "$cache/kernels/i386-root" "$log"
+    i386_from "$cache/kernels/i386-root"
+    echo 'int main(void) { return 0; }' | i386_makes "$program" "$@" >"$log" 2>&1 ||
+        skip "gcc makes no 32-bit programs (Debian: gcc-$(gcc -dumpversion)-multilib), see $log"
+}

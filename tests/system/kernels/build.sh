@@ -13,16 +13,6 @@ outside=$(cd "${WW_BUILDDIR:-build}" && pwd) || exit 1
 build=$outside/kernels/$arch
 . "$here/../debian/debian.sh"
 . "$here/../i386/setup.sh"
-root=$cache/kernels/i386-root
-
-# Leaves an unpacked Debian in $root.
-unpack_i386() {
-    [ -d "$root" ] || unpack bookworm i386 \
-        libc6-dev,libffi-dev,libbsd-dev,libjson-c-dev,libncurses-dev,check,libseccomp-dev "$root" "$build.log"
-    i386_from "$root"
-    echo 'int main(void) { return 0; }' | i386_makes "$build/try" -static >"$build.log" 2>&1 ||
-        skip "gcc makes no 32-bit programs (Debian: gcc-$(gcc -dumpversion)-multilib), see $build.log"
-}
 
 amd64_configure() {
     [ -f config.status ] || "$top/configure" -q "$@"
@@ -39,7 +29,7 @@ build_here() {
 mkdir -p "$build"
 exec 9>"$build.lock"
 flock 9
-[ "$arch" = amd64 ] || unpack_i386
+[ "$arch" = amd64 ] || i386_from_unpacked "$build/try" "$build.log" -static
 (build_here) >"$build.log" 2>&1 || {
     tail -n 20 "$build.log" >&2
     echo "build.sh: the static programs for $arch cannot be built, see $build.log" >&2

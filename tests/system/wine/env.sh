@@ -2,7 +2,8 @@
 # Sourced by everything that runs Wine: makes a prefix of the tests' own, and runs
 # Windows programs under stock Wine or with the shim.
 #
-# WW_BUILDDIR is the build folder (default: build); a prefix in it is used again.
+# WW_BUILDDIR is the build folder (default: build); a prefix in it is used again. WW_SLOWER=10 makes all time limits
+# ten times as long.
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 pe=$build/tests/pe
 export WINEPREFIX="$build/tests/system/wine/prefix"
@@ -22,7 +23,7 @@ make_prefix() {
     exec 9>"$build/tests/system/wine/prefix.lock"
     flock 9
     if [ ! -f "$WINEPREFIX/system.reg" ]; then
-        timeout 300 wineboot -i >/dev/null 2>&1 9>&-
+        timeout $((300 * ${WW_SLOWER:-1})) wineboot -i >/dev/null 2>&1 9>&-
         timeout 60 wineserver -w 9>&-
     fi
     flock -u 9
@@ -35,13 +36,13 @@ need_program() {
 
 # stock SECONDS PROGRAM ARG..., shim SECONDS PROGRAM ARG...: runs a program, with exit code 124 if it hangs.
 stock() {
-    seconds=$1
+    seconds=$(($1 * ${WW_SLOWER:-1}))
     shift
     timeout -k 5 "$seconds" wine "$@" 2>/dev/null
 }
 
 shim() {
-    seconds=$1
+    seconds=$(($1 * ${WW_SLOWER:-1}))
     shift
     timeout -k 5 "$seconds" "$build/writewatch" run -- wine "$@" 2>/dev/null
 }

@@ -5,6 +5,7 @@
 # program, the differential program and Wine's own tests, under stock Wine and the shim;
 # and under the shim the soak test, and the differential program while system calls fail.
 # Ends with a line `row | ...` for the table, and exit code 1 if anything failed under the shim.
+# With WW_BUILT=1 the build is there already.
 set -u
 name=$1 outside_pe=$2
 outside=$(cd "$WW_BUILDDIR" && pwd)
@@ -13,7 +14,7 @@ export WW_BUILDDIR="$outside/matrix/$name"
 seeds=${WW_SEEDS:-20} operations=${WW_OPERATIONS:-50000} soak_seconds=${WW_SOAK_SECONDS:-60}
 
 mkdir -p "$WW_BUILDDIR/tests/pe" "$WW_BUILDDIR/tests/system/winetest"
-(
+[ "${WW_BUILT:-}" = 1 ] || (
     cd "$WW_BUILDDIR" || exit 1
     [ -f Makefile ] || "$top/configure" -q || exit 1
     make -j"$(nproc)" && make tests/stress/faults/libwritewatch-ntdll.so
@@ -77,7 +78,8 @@ own_tests=$(awk -v programs=$programs '$2 == programs && $3 == "10.0" && $4 != "
     "$WW_BUILDDIR/winetest.out")
 # Exit code 4: pages were reported again, as happens to those that the kernel moves (tests/stress/soak/soak.sh
 # compares).
-MALLOC_ARENA_MAX=1 shim $((soak_seconds + 200)) "$soak" --seconds="$soak_seconds" --seed=1 --limit=60 >"$WW_BUILDDIR/soak.out"
+MALLOC_ARENA_MAX=1 shim $((soak_seconds + 200)) "$soak" --seconds="$soak_seconds" --seed=1 \
+    --limit=$((60 * ${WW_SLOWER:-1})) >"$WW_BUILDDIR/soak.out"
 case $? in 0 | 4) ;; *) failed=1 ;; esac
 races=$(sed -n 's/^soak: seconds=.* operations=\([0-9]*\) .*\(lost=[0-9]*\) .*\(deadlocks=[0-9]*\).*/\1 operations, \2 \3/p' "$WW_BUILDDIR/soak.out" | tail -n 1)
 [ -n "$races" ] || failed=1
@@ -88,5 +90,5 @@ faults=$(env -u WW_SEEDS -u WW_OPERATIONS sh tests/system/wine/test-faults.sh) |
 }
 faults=$(echo "$faults" | tail -n 1)
 wineserver -k
-echo "row | $version | $name | $attached | ${stock_answers:-does not start} | ${shim_answers:-does not start} | $shim_random | $stock_random | ${own_tests:-not run} | ${races:-failed} | $faults |"
+echo "row | $version | $name | $(uname -r) | $attached | ${stock_answers:-does not start} | ${shim_answers:-does not start} | $shim_random | $stock_random | ${own_tests:-not run} | ${races:-failed} | $faults |"
 exit $failed

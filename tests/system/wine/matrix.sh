@@ -2,27 +2,58 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # matrix.sh [SUITE-ARCH...]: tests every Wine that a user meets, each in a Debian of its
 # own (root.sh), and prints the table of docs/evidence/CONFORMANCE.md. Takes about ten
-# minutes a row; progress goes to standard error.
+# minutes a row; progress goes to standard error. Where this kernel runs no 32-bit programs,
+# rows with such programs are made in a virtual machine (machine.sh), in half an hour each
+# and with fewer random operations.
 set -u
 here=$(dirname "$0")
+top=$(cd "$here/../../.." && pwd)
 build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 . "$here/../debian/debian.sh"
+. "$here/../i386/setup.sh"
 rows=${*:-bookworm-amd64 bookworm-i386 trixie-amd64 trixie-i386 trixie-wow64}
 status=0
+
+# build_for ARCH FOLDER: builds here what matrix-one.sh otherwise builds in a Debian of ARCH.
+build_for() {
+    mkdir -p "$2"
+    [ "$1" = amd64 ] || i386_from_unpacked "$2/try" "$2/try.log"
+    (
+        cd "$2" || exit 1
+        case $1 in
+        i386) i386_configure ;;
+        *) [ -f config.status ] || "$top/configure" -q ;;
+        esac && make -s -j"$(nproc)" && make -s tests/stress/faults/libwritewatch-ntdll.so
+    ) >"$2/matrix.log" 2>&1 || {
+        tail -n 20 "$2/matrix.log"
+        exit 1
+    }
+}
+
+# in_machine SUITE ARCH ROW COMMAND...: runs a command with this tree's tests and the programs that a row needs.
+in_machine() {
+    suite=$1 arch=$2 row=$3
+    shift 3
+    build_for "$arch" "$build/matrix/$row"
+    WW_BUILT=1 WW_SLOWER=10 WW_SEEDS=${WW_SEEDS:-2} WW_OPERATIONS=${WW_OPERATIONS:-10000} WW_BUILDDIR="$build" \
+        sh "$here/../debian/machine.sh" "$suite" "$arch" "$top/tests/system $build/matrix/$row $build/tests/pe/i686 \
+$build/tests/stress/soak/i686 $build/tests/system/winetest" "$@"
+}
 
 {
     echo "# Conformance"
     echo
-    echo "Made by \`make check-wine\` on $(date -u +%Y-%m-%d), kernel $(uname -r), writewatch $("$build/writewatch" --version | sed 's/.* //')."
+    echo "Made by \`make check-wine\` on $(date -u +%Y-%m-%d), writewatch $("$build/writewatch" --version | sed 's/.* //')."
     echo
     echo "Each row is a Wine of Debian's in a Debian of its own: bookworm is 12, trixie is 13; i386 is old-style"
     echo "32-bit Wine (wine32). The conformance program runs with known differences excused (todo) under stock Wine,"
     echo "and with nothing excused under the shim. The differential program checks each answer of random operations"
     echo "against a model: of Windows' two levels under the shim, of stock Wine's one level under stock Wine. The races are"
     echo "those of \`make soak\`; with faults the differential program runs under a shim whose system calls fail, by 13 plans."
+    runs_programs_for i386 || echo "This machine's kernel runs no 32-bit programs, so they ran in a virtual machine, whose processors are emulated."
     echo
-    echo "| Wine | system | calls, backend | conformance, stock | conformance, shim | random operations, shim | random operations, stock | Wine's own tests, stock/shim | a minute of races, shim | with faults, shim |"
-    echo "|---|---|---|---|---|---|---|---|---|---|"
+    echo "| Wine | system | kernel | calls, backend | conformance, stock | conformance, shim | random operations, shim | random operations, stock | Wine's own tests, stock/shim | a minute of races, shim | with faults, shim |"
+    echo "|---|---|---|---|---|---|---|---|---|---|---|"
 } >"$build/matrix.md"
 for row in $rows; do
     suite=${row%-*} arch=${row#*-} pe=$build/tests/pe env=
@@ -36,12 +67,19 @@ for row in $rows; do
         sh "$here/../debian/root.sh" "$suite" amd64 true && mkdir -p "$cache/$suite-amd64/opt/wow64" &&
             cp -alf "$libraries/usr/lib/i386-linux-gnu/wine/i386-windows" "$cache/$suite-amd64/opt/wow64/"
     fi
-    sh "$here/../debian/root.sh" "$suite" "$arch" $env sh tests/system/wine/matrix-one.sh "$row" "$pe" >"$build/matrix.out"
+    set -- $env sh tests/system/wine/matrix-one.sh "$row" "$pe"
+    (
+        if [ "$pe" = "$build/tests/pe" ] || runs_programs_for i386; then
+            sh "$here/../debian/root.sh" "$suite" "$arch" "$@"
+        else
+            in_machine "$suite" "$arch" "$row" "$@"
+        fi
+    ) >"$build/matrix.out"
     one=$?
     grep -v '^row ' "$build/matrix.out" >&2
     [ $one = 0 ] || status=1
     sed -n 's/^row //p' "$build/matrix.out" >>"$build/matrix.md"
-    [ $one != 77 ] || echo "| - | $row | $(tail -n 1 "$build/matrix.out") | | | | | | | |" >>"$build/matrix.md"
+    [ $one != 77 ] || echo "| - | $row | $(uname -r) | $(tail -n 1 "$build/matrix.out") | | | | | | | |" >>"$build/matrix.md"
 done
 cat >>"$build/matrix.md" <<'END'
 

@@ -15,7 +15,7 @@ plans=${WW_FAULT:-all:1/2000 all:1/200 malloc:1/20:ENOMEM mmap:1/10:ENOMEM regis
 seed=${WW_FIRST_SEED:-1}
 for round in $(seq "${WW_SEEDS:-1}"); do
     for plan in $plans; do
-        out=$(LD_PRELOAD=$preload WW_FAULT=$plan WW_FAULT_SEED=$seed WW_DEBUG=1 timeout -k 5 300 \
+        out=$(LD_PRELOAD=$preload WW_FAULT=$plan WW_FAULT_SEED=$seed WW_DEBUG=1 timeout -k 5 $((300 * ${WW_SLOWER:-1})) \
             wine "$pe/differential.exe" $seed "$operations" more 2>"$build/tests/stress/faults/wine.err")
         status=$?
         met=$(sed -n 's/^WW_FAULT: \([0-9]*\) system calls have failed$/\1/p' "$build/tests/stress/faults/wine.err" | tail -n 1)

@@ -368,6 +368,9 @@ START_TEST(a_reason_names_step_and_errno)
     const struct step *step = &steps[_i];
     int nr_wrong = 0;
 
+    if (step->step == WW_STEP_MEMORY) {
+        NOT_UNDER_ASAN("its allocator needs mappings");
+    }
     if (!can_fail(step)) {
         SKIP("%s does not work here", step->backend);
     }
@@ -532,6 +535,9 @@ START_TEST(a_filter_that_ends_programs_ends_nothing)
 
     if (step->everybody_needs_it) {
         return;
+    }
+    if (step->denied[0].call == SYS_madvise) {
+        NOT_UNDER_ASAN("its runtime calls madvise() itself");
     }
     if (!can_fail(step)) {
         SKIP("%s does not work here", step->backend);
