@@ -28,13 +28,18 @@ trap 'exit 1' INT TERM
 # boot IMAGE[,snapshot=on] JOB-IMAGE: runs /job/command of the second image in the system of the first, prints its output, and
 # ends with its exit code. qemu 7.2 takes the stack of iret for the kernel's, hence no smap.
 boot() {
+    rm -f "$work/status"
     timeout --foreground "${WW_MACHINE_SECONDS:-7200}" qemu-system-x86_64 -accel "${WW_QEMU_ACCEL:-tcg}" -cpu max,-smap,-smep \
         -m 3072 -smp 2 -nodefaults -no-reboot -display none -kernel "$kernel/vmlinuz" -initrd "$work/initramfs" \
         -append "console=ttyS0 loglevel=5 panic=-1 oops=panic tsc=reliable" \
         -drive "file=$1,if=virtio,format=raw,cache=unsafe" -drive "file=$2,if=virtio,format=raw,cache=unsafe" \
-        -serial "file:$image.console" -serial "file:$work/output" </dev/null >"$work/qemu" 2>&1 || cat "$work/qemu"
-    tr -d '\r' <"$work/output" | sed '/^@done /d'
-    return "$(tr -d '\r' <"$work/output" | sed -n 's/^@done //p' | grep . || echo 1)"
+        -serial "file:$image.console" -serial stdio </dev/null 2>"$work/qemu" |
+        sed -u -e 's/\r$//' -e "/^@done /{s///w $work/status" -e 'd;}'
+    [ -f "$work/status" ] || {
+        echo "the machine did not come to its end, see $image.console: $(tail -n 1 "$work/qemu")"
+        return 1
+    }
+    return "$(cat "$work/status")"
 }
 
 # job_image FILE COMMAND...: copies the folders into an image, and the command.

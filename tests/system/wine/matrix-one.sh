@@ -28,9 +28,17 @@ cp -r "$outside/tests/system/winetest/." "$WW_BUILDDIR/tests/system/winetest/" 2
 . tests/system/wine/env.sh
 make_prefix
 failed=0
+
+# fails PART [FILE]: prints which part failed, and the end of its output.
+fails() {
+    failed=1
+    echo "$name: $1 failed"
+    [ $# = 1 ] || tail -n 20 "$2"
+}
+
 version=$(wine --version 2>/dev/null | sed 's/^wine-//; s/ .*//')
 attached=$(shim_says wine "$pe/watch.exe" | sed -n 's/.*(\(.*\) calls, backend \(.*\))/\1, \2/p' | head -n 1)
-[ -n "$attached" ] || failed=1
+[ -n "$attached" ] || fails "attaching"
 
 # conformance stock|shim MODE: prints how many tests ran, are todo and failed; keeps the log.
 conformance() {
@@ -38,14 +46,15 @@ conformance() {
     sed -n 's/^conformance: \([0-9]*\) tests executed (\([0-9]*\) marked as todo, \([0-9]*\) failures).*/\1 run, \2 todo, \3 failed/p' \
         "$WW_BUILDDIR/conformance.$1"
 }
+echo "$name: conformance" >&2
 stock_answers=$(conformance stock permissive)
 conformance shim strict >"$WW_BUILDDIR/shim.answers"
 shim_answers=$(cat "$WW_BUILDDIR/shim.answers")
 # A program that this Wine cannot start prints nothing, stock or shimmed.
 case $shim_answers in
 *" 0 failed") ;;
-"") [ -z "$stock_answers" ] || failed=1 ;;
-*) failed=1 ;;
+"") [ -z "$stock_answers" ] || fails "starting the conformance program" ;;
+*) fails conformance "$WW_BUILDDIR/conformance.shim" ;;
 esac
 
 # differential stock|shim LEVELS SEEDS: prints how many operations gave no mismatch.
@@ -60,15 +69,16 @@ differential() {
     done
     echo "$((done_seeds * operations)) in $done_seeds/$3 seeds"
 }
+echo "$name: random operations" >&2
 shim_random=$(differential shim two "$seeds")
-case $shim_random in *" $seeds/$seeds seeds") ;; *) failed=1 ;; esac
+case $shim_random in *" $seeds/$seeds seeds") ;; *) fails "a random operation" "$WW_BUILDDIR/differential.shim" ;; esac
 stock_random=$(differential stock one 2)
+echo "$name: Wine's own tests" >&2
 # Wine's own tests (of its newest source here): failures of stock / shim for each dll.
 sh tests/system/winetest/winetest.sh run >"$WW_BUILDDIR/winetest.out" 2>&1
 case $? in
-0) ;;
-77) ;;
-*) failed=1 ;;
+0 | 77) ;;
+*) fails "one of Wine's own tests" "$WW_BUILDDIR/winetest.out" ;;
 esac
 case $outside_pe in
 */i686) programs=i686 soak=$outside/tests/stress/soak/i686/soak.exe ;;
@@ -76,16 +86,21 @@ case $outside_pe in
 esac
 own_tests=$(awk -v programs=$programs '$2 == programs && $3 == "10.0" && $4 != "-" { printf "%s%s: %s, %s/%s failed", sep, $1, $4, $13, $15; sep = "; " }' \
     "$WW_BUILDDIR/winetest.out")
+echo "$name: races" >&2
 # Exit code 4: pages were reported again, as happens to those that the kernel moves (tests/stress/soak/soak.sh
 # compares).
 MALLOC_ARENA_MAX=1 shim $((soak_seconds + 200)) "$soak" --seconds="$soak_seconds" --seed=1 \
     --limit=$((60 * ${WW_SLOWER:-1})) >"$WW_BUILDDIR/soak.out"
-case $? in 0 | 4) ;; *) failed=1 ;; esac
+case $? in
+0 | 4) ;;
+*) fails "the program of the races" "$WW_BUILDDIR/soak.out" ;;
+esac
 races=$(sed -n 's/^soak: seconds=.* operations=\([0-9]*\) .*\(lost=[0-9]*\) .*\(deadlocks=[0-9]*\).*/\1 operations, \2 \3/p' "$WW_BUILDDIR/soak.out" | tail -n 1)
-[ -n "$races" ] || failed=1
+[ -n "$races" ] || fails "counting the races"
+echo "$name: system calls that fail" >&2
 # In a shell of its own, because the script has variables of the same names, and with its own seeds and operations.
 faults=$(env -u WW_SEEDS -u WW_OPERATIONS sh tests/system/wine/test-faults.sh) || {
-    failed=1
+    fails "the program with faults"
     echo "$faults"
 }
 faults=$(echo "$faults" | tail -n 1)

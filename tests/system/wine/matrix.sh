@@ -68,15 +68,15 @@ for row in $rows; do
             cp -alf "$libraries/usr/lib/i386-linux-gnu/wine/i386-windows" "$cache/$suite-amd64/opt/wow64/"
     fi
     set -- $env sh tests/system/wine/matrix-one.sh "$row" "$pe"
-    (
+    {
         if [ "$pe" = "$build/tests/pe" ] || runs_programs_for i386; then
             sh "$here/../debian/root.sh" "$suite" "$arch" "$@"
         else
-            in_machine "$suite" "$arch" "$row" "$@"
+            (in_machine "$suite" "$arch" "$row" "$@")
         fi
-    ) >"$build/matrix.out"
-    one=$?
-    grep -v '^row ' "$build/matrix.out" >&2
+        echo $? >"$build/matrix.status"
+    } | tee "$build/matrix.out" | sed -u '/^row /d' >&2
+    one=$(cat "$build/matrix.status")
     [ $one = 0 ] || status=1
     sed -n 's/^row //p' "$build/matrix.out" >>"$build/matrix.md"
     [ $one != 77 ] || echo "| - | $row | $(uname -r) | $(tail -n 1 "$build/matrix.out") | | | | | | | |" >>"$build/matrix.md"
