@@ -13,25 +13,23 @@ here=$(cd "$(dirname "$0")" && pwd)
 suite=$1 arch=$2 folders=$3
 shift 3
 . "$here/debian.sh"
+. "$here/../kernels/qemu.sh"
 image=$cache/$suite-$arch.image
 packages=make,libbsd0,libjson-c5,libncurses6,libseccomp2,wine,wine32
 
 [ "$(id -u)" = 0 ] || skip "debootstrap needs root"
-for tool in qemu-system-x86_64 mke2fs cpio busybox; do
-    command -v $tool >/dev/null || skip "$tool is not installed"
-done
+need_qemu mke2fs
 kernel=$(sh "$here/../kernels/fetch.sh" "${WW_MACHINE_KERNEL:-6.12.*deb12}") || exit $?
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# boot IMAGE[,snapshot=on] JOB-IMAGE: runs /job/command of the second image in the system of the first, prints its output, and
-# ends with its exit code. qemu 7.2 takes the stack of iret for the kernel's, hence no smap.
+# boot IMAGE[,snapshot=on] JOB-IMAGE: runs /job/command of the second image in the system of the first, prints its
+# output, and ends with its exit code. qemu 7.2 takes the stack of iret for the kernel's, hence no smap.
 boot() {
     rm -f "$work/status"
-    timeout --foreground "${WW_MACHINE_SECONDS:-7200}" qemu-system-x86_64 -accel "${WW_QEMU_ACCEL:-tcg}" -cpu max,-smap,-smep \
-        -m 3072 -smp 2 -nodefaults -no-reboot -display none -kernel "$kernel/vmlinuz" -initrd "$work/initramfs" \
-        -append "console=ttyS0 loglevel=5 panic=-1 oops=panic tsc=reliable" \
+    timeout --foreground "${WW_MACHINE_SECONDS:-7200}" qemu-system-x86_64 $qemu_options -cpu max,-smap,-smep \
+        -m 3072 -smp 2 -kernel "$kernel/vmlinuz" -initrd "$work/initramfs" -append "$kernel_parameters" \
         -drive "file=$1,if=virtio,format=raw,cache=unsafe" -drive "file=$2,if=virtio,format=raw,cache=unsafe" \
         -serial "file:$image.console" -serial stdio </dev/null 2>"$work/qemu" |
         sed -u -e 's/\r$//' -e "/^@done /{s///w $work/status" -e 'd;}'
@@ -52,20 +50,17 @@ job_image() {
         cp -a "$folder" "$work/job$folder"
     done
     {
-        env | sed -n "s/'/'\\\\''/g; s/^\\(WW_[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\2'/p"
+        exported WW_
         echo "folders='$folders'"
-        printf 'cd %s 2>/dev/null || cd /\nexec' "$(pwd)"
-        for word; do
-            printf " '%s'" "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
-        done
-        echo
+        printf 'cd %s 2>/dev/null || cd /\nexec ' "$(pwd)"
+        quoted "$@"
     } >"$work/job/command"
     mke2fs -q -t ext4 -d "$work/job" "$file" 2G >/dev/null
     rm -rf "$work/job"
 }
 
 mkdir -p "$work/root/bin" "$work/root/proc" "$work/root/sys" "$work/root/dev"
-cp -L "$(command -v busybox)" "$work/root/bin/busybox"
+cp -L "$busybox" "$work/root/bin/busybox"
 cp "$here/machine-init" "$work/root/init"
 chmod 755 "$work/root/init"
 {

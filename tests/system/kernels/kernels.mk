@@ -29,7 +29,7 @@ KERNEL_TESTS_ONCE = \
 	tests/unit/process/test-lock
 KERNEL_TESTS_BARRED = tests/unit/contract/test-contract tests/unit/pagemap/test-pagemap
 KERNEL_TESTS_MOVING = tests/unit/engine/test-concurrent %D%/test-moving
-EXTRA_DIST += %D%/build.sh %D%/fetch.sh %D%/init %D%/initramfs.sh %D%/matrix.sh %D%/run.sh %D%/table.awk
+EXTRA_DIST += %D%/build.sh %D%/fetch.sh %D%/init %D%/initramfs.sh %D%/matrix.sh %D%/qemu.sh %D%/run.sh %D%/table.awk
 EXTRA_PROGRAMS += %D%/merge %D%/test-moving
 %C%_test_moving_SOURCES = %D%/test-moving.c tests/common/util.h
 %C%_test_moving_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -30,12 +30,8 @@ skip() {
     exit 77
 }
 
-command -v qemu-system-x86_64 >/dev/null || skip "qemu is not installed (Debian: qemu-system-x86)"
-for tool in cpio xz zstd strip readelf; do
-    command -v $tool >/dev/null || skip "$tool is not installed"
-done
-busybox=$(command -v busybox) || skip "busybox is not installed (Debian: busybox-static)"
-! readelf -lW "$busybox" | grep -q INTERP || skip "$busybox is not a static program (Debian: busybox-static)"
+. "$here/qemu.sh"
+need_qemu strip
 
 folder=$(sh "$here/fetch.sh" "$kernel") || exit $?
 release=${folder##*/}
@@ -53,7 +49,7 @@ shell=
 [ "${1:-}" != shell ] || shell=1
 {
     echo "WW_CONFIGURATION=$configuration WW_SHELL=$shell WW_PROGRAM_SECONDS=${WW_PROGRAM_SECONDS:-1800}"
-    env | sed -n "s/'/'\\\\''/g; s/^\\(\\(CK_\\|WW_TEST_\\)[A-Z_]*\\)=\\(.*\\)\$/export \\1='\\3'/p"
+    exported 'CK_|WW_TEST_'
 } >"$work/root/job/environment"
 # A run of one program has another log, so that it does not replace that of all programs.
 one=
@@ -70,10 +66,7 @@ if [ $# = 0 ]; then
     } >"$work/root/job/programs"
 else
     one=.one
-    for word; do
-        printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
-    done >"$work/root/job/programs"
-    echo >>"$work/root/job/programs"
+    quoted "$@" >"$work/root/job/programs"
 fi
 case $configuration in
 plain | i686) modules='zram crc32c_generic ext4' ;;
@@ -86,9 +79,7 @@ make_initramfs() {
 }
 make_initramfs || exit 1
 
-# tsc=reliable: when the kernel finds its clock unstable it patches code that the other processor is running, which
-# this emulator does not always survive.
-parameters="console=ttyS0 loglevel=5 panic=-1 oops=panic tsc=reliable"
+parameters=$kernel_parameters
 machine="-smp 2"
 case $configuration in
 huge) parameters="$parameters hugepages=64" ;;
@@ -99,8 +90,7 @@ moving)
     ;;
 esac
 log=$logs/$release.$configuration$one
-set -- qemu-system-x86_64 -accel "${WW_QEMU_ACCEL:-tcg}" -cpu max -m "${WW_QEMU_MEMORY:-2048}" $machine \
-    -nodefaults -no-reboot -display none -kernel "$folder/vmlinuz" -initrd "$work/initramfs" -append "$parameters"
+set -- qemu-system-x86_64 $qemu_options -cpu max -m "${WW_QEMU_MEMORY:-2048}" $machine -kernel "$folder/vmlinuz" -initrd "$work/initramfs" -append "$parameters"
 if [ -n "$shell" ]; then
     "$@" -serial mon:stdio
     exit $?
@@ -112,6 +102,7 @@ boot() {
         >"$log.qemu" 2>&1 </dev/null
     ended=$?
 }
+
 # ended_programs: of the machine's output, prints what belongs to programs that came to their end.
 ended_programs() {
     awk '/^@begin / { inside = 1; block = "" }

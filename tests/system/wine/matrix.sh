@@ -13,6 +13,8 @@ build=$(cd "${WW_BUILDDIR:-build}" && pwd)
 . "$here/../i386/setup.sh"
 rows=${*:-bookworm-amd64 bookworm-i386 trixie-amd64 trixie-i386 trixie-wow64}
 status=0
+in_machine=
+runs_programs_for i386 || in_machine=1
 
 # build_for ARCH FOLDER: builds here what matrix-one.sh otherwise builds in a Debian of ARCH.
 build_for() {
@@ -30,8 +32,8 @@ build_for() {
     }
 }
 
-# in_machine SUITE ARCH ROW COMMAND...: runs a command with this tree's tests and the programs that a row needs.
-in_machine() {
+# run_in_machine SUITE ARCH ROW COMMAND...: runs a command with this tree's tests and the programs that a row needs.
+run_in_machine() {
     suite=$1 arch=$2 row=$3
     shift 3
     build_for "$arch" "$build/matrix/$row"
@@ -50,7 +52,7 @@ $build/tests/stress/soak/i686 $build/tests/system/winetest" "$@"
     echo "and with nothing excused under the shim. The differential program checks each answer of random operations"
     echo "against a model: of Windows' two levels under the shim, of stock Wine's one level under stock Wine. The races are"
     echo "those of \`make soak\`; with faults the differential program runs under a shim whose system calls fail, by 13 plans."
-    runs_programs_for i386 || echo "This machine's kernel runs no 32-bit programs, so they ran in a virtual machine, whose processors are emulated."
+    [ -z "$in_machine" ] || echo "This machine's kernel runs no 32-bit programs, so they ran in a virtual machine, whose processors are emulated."
     echo
     echo "| Wine | system | kernel | calls, backend | conformance, stock | conformance, shim | random operations, shim | random operations, stock | Wine's own tests, stock/shim | a minute of races, shim | with faults, shim |"
     echo "|---|---|---|---|---|---|---|---|---|---|---|"
@@ -69,10 +71,10 @@ for row in $rows; do
     fi
     set -- $env sh tests/system/wine/matrix-one.sh "$row" "$pe"
     {
-        if [ "$pe" = "$build/tests/pe" ] || runs_programs_for i386; then
+        if [ "$pe" = "$build/tests/pe" ] || [ -z "$in_machine" ]; then
             sh "$here/../debian/root.sh" "$suite" "$arch" "$@"
         else
-            (in_machine "$suite" "$arch" "$row" "$@")
+            (run_in_machine "$suite" "$arch" "$row" "$@")
         fi
         echo $? >"$build/matrix.status"
     } | tee "$build/matrix.out" | sed -u '/^row /d' >&2
