@@ -313,15 +313,21 @@ static inline unsigned long read_vmstat(const char *wanted)
     return found;
 }
 
-/* Returns from a test that cannot work under AddressSanitizer, and says why. */
-#ifdef __SANITIZE_ADDRESS__
-#define NOT_UNDER_ASAN(reason)                                                                               \
+/* Return from a test that cannot work under a sanitizer, and say why. */
+#define LEAVE_UNDER(sanitizer, reason)                                                                       \
     do {                                                                                                     \
-        printf("SKIP %s under AddressSanitizer: %s\n", __func__, reason);                                    \
+        printf("SKIP %s under " sanitizer ": %s\n", __func__, reason);                                       \
         return;                                                                                              \
     } while (0)
+#ifdef __SANITIZE_ADDRESS__
+#define NOT_UNDER_ASAN(reason) LEAVE_UNDER("AddressSanitizer", reason)
 #else
 #define NOT_UNDER_ASAN(reason) (void)0
+#endif
+#ifdef __SANITIZE_THREAD__
+#define NOT_UNDER_TSAN(reason) LEAVE_UNDER("ThreadSanitizer", reason)
+#else
+#define NOT_UNDER_TSAN(reason) (void)0
 #endif
 
 #endif

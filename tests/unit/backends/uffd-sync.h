@@ -25,17 +25,6 @@ static inline bool has_cap(uint32_t cap)
     return ww_backend_caps(ctx) & cap;
 }
 
-/* Leaves a test that cannot work under ThreadSanitizer, with the reason. */
-#ifdef __SANITIZE_THREAD__
-#define NOT_UNDER_TSAN(reason)                                                                               \
-    do {                                                                                                     \
-        printf("SKIP %s under ThreadSanitizer: %s\n", __func__, reason);                                     \
-        return;                                                                                              \
-    } while (0)
-#else
-#define NOT_UNDER_TSAN(reason) (void)0
-#endif
-
 /* Leaves a test that needs this capability, with the reason. */
 #define NEEDS(cap)                                                                                           \
     do {                                                                                                     \

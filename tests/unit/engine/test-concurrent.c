@@ -431,11 +431,7 @@ START_TEST(suspended_writers_block_no_harvest)
     unsigned long nr_stops = 0;
     pthread_t writers[NR_WRITERS];
 
-#ifdef __SANITIZE_THREAD__
-    printf("SKIP %s on %s: ThreadSanitizer puts signals off into calls made with a lock held\n", __func__,
-           backend->name);
-    return;
-#endif
+    NOT_UNDER_TSAN("it puts signals off into calls made with a lock held");
     handle_suspension();
     begin(60 + 10 * duration);
     for (size_t i = 0; i < NR_WRITERS; i++) {
