@@ -121,12 +121,12 @@ int ww_open_file(const char *path, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-int ww_fd_take(struct ww_fd *ret, int fd)
+static int take(struct ww_fd *ret, int fd, bool may_move)
 {
     int err = 0;
 
     errno = 0;
-    ww_fd_init(ret, fd);
+    take_over(ret, fd, may_move);
     if (ret->fd < 0) {
         err = fd < 0 ? fd : -errno;
         if (fd >= 0) {
@@ -134,6 +134,16 @@ int ww_fd_take(struct ww_fd *ret, int fd)
         }
     }
     return err;
+}
+
+int ww_fd_take(struct ww_fd *ret, int fd)
+{
+    return take(ret, fd, true);
+}
+
+int ww_fd_take_in_place(struct ww_fd *ret, int fd)
+{
+    return take(ret, fd, false);
 }
 
 static int look_at_inode(const struct ww_fd *fd)

@@ -31,10 +31,13 @@ void ww_fd_init(struct ww_fd *ret, int fd);
  * Returns 0 or a negative errno. If fstat() fails, closes the descriptor. */
 int ww_fd_take(struct ww_fd *ret, int fd);
 
+/* The same, and leaves the position: for files that can only be read from their beginning. */
+int ww_fd_take_in_place(struct ww_fd *ret, int fd);
+
 /* open(2) with O_CLOEXEC. A descriptor or a negative errno. */
 int ww_open_file(const char *path, int flags);
 
-/* As ww_fd_init(), but leaves the position: for files that can only be read from their beginning. */
+/* As ww_fd_init(), and leaves the position. */
 void ww_fd_init_in_place(struct ww_fd *ret, int fd);
 
 /* Whether the number still refers to what was taken over: 1, 0, or a negative errno if a sandbox denies

@@ -9,8 +9,7 @@
 #include "kernel/proc_maps.h"
 #include "kernel/survey.h"
 
-/* Otherwise a file, or another process, can bring pages in. */
-static bool is_private_anonymous(const struct ww_mapping *mapping)
+bool ww_mapping_is_private_anonymous(const struct ww_mapping *mapping)
 {
     return !mapping->shared && !mapping->inode;
 }
@@ -40,7 +39,7 @@ static int survey(uintptr_t start, uintptr_t end, unsigned int maps_flags, struc
         if (mapping.start > pos) {
             break;
         }
-        mapped.private_anonymous &= is_private_anonymous(&mapping);
+        mapped.private_anonymous &= ww_mapping_is_private_anonymous(&mapping);
         mapped.private_file |= is_private_file(&mapping);
         mapped.shared &= mapping.shared;
         if (pos > start && mapping.page_size != mapped.page_size) {

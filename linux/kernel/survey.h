@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/proc_maps.h"
 #include "writewatch.h"
 
 struct ww_mapped {
@@ -15,6 +16,9 @@ struct ww_mapped {
     bool shared;       /* all of it */
     size_t page_size;  /* bytes; the huge page size for hugetlb */
 };
+
+/* Otherwise a file, or another process, can bring pages in. */
+bool ww_mapping_is_private_anonymous(const struct ww_mapping *mapping);
 
 /*
  * Reads the mappings of [@start, @end). Returns 0; -ENOMEM (part of it is not mapped); -EINVAL (two page

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The kernel's side of the soft-dirty backend: reads /proc/self/pagemap, by PAGEMAP_SCAN if that knows the
- * bit (6.8), else entry by entry, and writes to /proc/self/clear_refs. Knows nothing of regions.
+ * bit (6.8), else entry by entry, and /proc/self/maps, and writes to /proc/self/clear_refs. Knows nothing of
+ * regions.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,13 +11,16 @@
 #include "backends/softdirty/softdirty.h"
 #include "kernel/entries.h"
 #include "kernel/facts.h"
+#include "kernel/proc_maps.h"
 #include "kernel/scan.h"
+#include "kernel/survey.h"
 #include "process/raw.h"
 
 /* The kernel fills it. The owner's lock (softdirty.c) lets one caller at a time use it. */
 static union {
     struct page_region runs[WW_SCAN_VEC_LEN];
     uint64_t entries[2048];
+    struct ww_maps maps;
 } buffer;
 
 static int open_proc_file(struct ww_fd *ret, const char *path, int flags, enum ww_step step,
@@ -27,15 +31,27 @@ static int open_proc_file(struct ww_fd *ret, const char *path, int flags, enum w
     return fd < 0 ? ww_fail(failure, step, fd) : ww_fail(failure, WW_STEP_FSTAT, ww_fd_take(ret, fd));
 }
 
+static int open_list(struct ww_fd *ret, struct ww_failure *failure)
+{
+    int fd = ww_open_file("/proc/self/maps", O_RDONLY);
+
+    return fd < 0 ? ww_fail(failure, WW_STEP_MAPS, fd)
+                  : ww_fail(failure, WW_STEP_FSTAT, ww_fd_take_in_place(ret, fd));
+}
+
 int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure)
 {
     int err;
 
     ww_fd_init(&sd->pagemap, -1);
     ww_fd_init(&sd->clear_refs, -1);
+    ww_fd_init(&sd->maps, -1);
     err = open_proc_file(&sd->pagemap, "/proc/self/pagemap", O_RDONLY, WW_STEP_PAGEMAP, failure);
     if (!err) {
         err = open_proc_file(&sd->clear_refs, "/proc/self/clear_refs", O_WRONLY, WW_STEP_CLEAR_REFS, failure);
+    }
+    if (!err) {
+        err = open_list(&sd->maps, failure);
     }
     if (err) {
         ww_softdirty_close(sd);
@@ -125,6 +141,29 @@ int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end
                      : read_entries(sd, start, end, into, ret_found);
 }
 
+int ww_softdirty_find_others(const struct softdirty *sd, uintptr_t start, uintptr_t end,
+                             struct ww_page_set *into)
+{
+    struct ww_maps *maps = &buffer.maps;
+    struct ww_mapping mapping;
+    int found;
+
+    if (!ww_fd_is_ours(&sd->maps)) {
+        return -EBADF;
+    }
+    found = ww_maps_init(maps, sd->maps.fd, 0);
+    if (found) {
+        return found;
+    }
+    while ((found = ww_maps_next(maps, &mapping)) > 0 && mapping.start < end) {
+        if (mapping.end > start && !ww_mapping_is_private_anonymous(&mapping)) {
+            ww_page_set_add(into, mapping.start > start ? mapping.start : start,
+                            mapping.end < end ? mapping.end : end);
+        }
+    }
+    return found < 0 ? found : 0;
+}
+
 int ww_softdirty_clear(const struct softdirty *sd)
 {
     ssize_t len;
@@ -146,6 +185,9 @@ int ww_softdirty_look(const struct softdirty *sd)
     if (looked > 0) {
         looked = ww_fd_look(&sd->clear_refs);
     }
+    if (looked > 0) {
+        looked = ww_fd_look(&sd->maps);
+    }
     return looked > 0 ? 0 : looked ? looked : -EBADF;
 }
 
@@ -153,4 +195,5 @@ void ww_softdirty_close(struct softdirty *sd)
 {
     ww_fd_close(&sd->pagemap);
     ww_fd_close(&sd->clear_refs);
+    ww_fd_close(&sd->maps);
 }

@@ -10,8 +10,11 @@
  * innermost one.
  *
  * A mapping that is new, or was merged with a new one, reads as written in all its pages: the backend then
- * reports too much, never too little. Pages that do not exist do not count. Knows nothing of zero pages and
- * the latch (scan_step.c).
+ * reports too much, never too little. Pages that do not exist do not count. But a file, or shared memory,
+ * that the program maps over a region counts as written always, missing pages included, since the kernel may
+ * take its pages out of the page table, and their bits with them. Only /proc/self/maps tells: the kernel
+ * shows nothing of device memory, and no new mapping where mremap(2) moved one. Knows nothing of zero pages
+ * and the latch (scan_step.c).
  */
 #include <bsd/sys/queue.h>
 #include <errno.h>
@@ -316,6 +319,9 @@ static ssize_t softdirty_scan(struct ww_region *region, const struct ww_scan *sc
         nr = clear_bits(sd);
     }
     if (!nr) {
+        nr = ww_softdirty_find_others(sd, scan->start, scan->end, &marks->dirty);
+    }
+    if (!nr) {
         nr = take_marks(marks, scan, vec, ret_next);
     }
     unlock_owner(&saved);
@@ -375,8 +381,9 @@ static void softdirty_release(struct ww_region *region)
 const struct ww_backend ww_backend_softdirty = {
     .name = "softdirty",
     .caps = WW_CAP_KERNEL_WRITES | WW_CAP_LOST_DETECTED | WW_CAP_FREE_ARMING,
-    .steps = WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_CLEAR_REFS) | WW_STEP_BIT(WW_STEP_FSTAT) |
-             WW_STEP_BIT(WW_STEP_SCAN) | WW_STEP_BIT(WW_STEP_PREAD) | WW_STEP_BIT(WW_STEP_MADVISE),
+    .steps = WW_STEP_BIT(WW_STEP_PAGEMAP) | WW_STEP_BIT(WW_STEP_CLEAR_REFS) | WW_STEP_BIT(WW_STEP_MAPS) |
+             WW_STEP_BIT(WW_STEP_FSTAT) | WW_STEP_BIT(WW_STEP_SCAN) | WW_STEP_BIT(WW_STEP_PREAD) |
+             WW_STEP_BIT(WW_STEP_MADVISE),
     .prepare = ww_softdirty_follow_forks,
     .open = softdirty_open,
     .check = softdirty_check,

@@ -14,6 +14,7 @@
 struct softdirty {
     struct ww_fd pagemap;
     struct ww_fd clear_refs;
+    struct ww_fd maps;
     bool scans;     /* PAGEMAP_SCAN exists and knows PAGE_IS_SOFT_DIRTY */
     uint64_t guard; /* PAGE_IS_GUARD, or 0 if PAGEMAP_SCAN does not know it */
 };
@@ -21,7 +22,7 @@ struct softdirty {
 /* Call once a process, with no lock held: a child of fork begins with no regions. */
 void ww_softdirty_follow_forks(void);
 
-/* 0, or a negative errno with its step in *failure. Keeps both files open, so that they outlive
+/* 0, or a negative errno with its step in *failure. Keeps the files open, so that they outlive
  * PR_SET_DUMPABLE. */
 int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure);
 
@@ -30,10 +31,15 @@ int ww_softdirty_open(struct softdirty *sd, struct ww_failure *failure);
 int ww_softdirty_read(const struct softdirty *sd, uintptr_t start, uintptr_t end, struct ww_page_set *into,
                       bool *ret_found);
 
+/* Adds the pages of [@start, @end) where something else is mapped than private anonymous memory to @into. 0
+ * or a negative errno. */
+int ww_softdirty_find_others(const struct softdirty *sd, uintptr_t start, uintptr_t end,
+                             struct ww_page_set *into);
+
 /* Clears the bits of the whole process. 0 or a negative errno. */
 int ww_softdirty_clear(const struct softdirty *sd);
 
-/* 0: both descriptors are ours; -EBADF: one is not; or the negative errno of a sandbox that denies the look.
+/* 0: the descriptors are ours; -EBADF: one is not; or the negative errno of a sandbox that denies the look.
  */
 int ww_softdirty_look(const struct softdirty *sd);
 

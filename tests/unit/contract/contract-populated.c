@@ -132,6 +132,7 @@ START_TEST(a_context_locks_little_of_the_programs_memory)
     char *base = map_pages(8);
     unsigned long locked, present;
 
+    NOT_UNDER_TSAN("its shadow counts as memory of the process");
     if (access("/proc/self/status", R_OK) || mlockall(MCL_FUTURE)) {
         printf("SKIP %s: %s\n", __func__, strerror(errno));
         return;

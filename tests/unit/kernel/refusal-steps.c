@@ -492,7 +492,8 @@ END_TEST
 /* Where the row denies the opening of one file, there may be another one after it. */
 static bool is_same_call(enum ww_step step, enum ww_step other)
 {
-    return step == other || (step == WW_STEP_PAGEMAP && other == WW_STEP_CLEAR_REFS);
+    return step == other ||
+           (step == WW_STEP_PAGEMAP && (other == WW_STEP_CLEAR_REFS || other == WW_STEP_MAPS));
 }
 
 /* A step that is taken several times: the reason is the same whichever of them is the first to fail. But a
