@@ -12,6 +12,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -311,6 +312,17 @@ static inline unsigned long read_vmstat(const char *wanted)
         fclose(file);
     }
     return found;
+}
+
+/* On emulated machines tests run on one processor, which is faster there; threads that are to race need all
+ * of them. Returns how many there are. */
+static inline int use_all_processors(void)
+{
+    cpu_set_t all;
+
+    memset(&all, 0xff, sizeof(all));
+    sched_setaffinity(0, sizeof(all), &all);
+    return sched_getaffinity(0, sizeof(all), &all) ? 1 : CPU_COUNT(&all);
 }
 
 /* Return from a test that cannot work under a sanitizer, and say why. */

@@ -20,16 +20,6 @@
 #include "kernel.h"
 #include "context.h"
 
-/* On emulated machines tests run on one processor, which is faster there; threads that are to race need
- * all of them. */
-static void use_all_processors(void)
-{
-    cpu_set_t all;
-
-    memset(&all, 0xff, sizeof(all));
-    sched_setaffinity(0, sizeof(all), &all);
-}
-
 /* ---- two harvesters ---- */
 
 #define NR_SHARED 1024

@@ -497,12 +497,19 @@ static void copy_what_is_reported(void)
     }
 }
 
-/* Breaks the backend more often than the library tries to repair it, so that it gives up in the end. */
+/* Breaks the backend more often than the library tries to repair it, so that it gives up in the end.
+ * Linux 6.12.117 hangs for ever if a userfaultfd is closed at the moment at which a thread on the same
+ * processor faults in its memory: the fault is tried again and again, and never lets the thread continue that
+ * closes it. */
 START_TEST(breakages_with_a_writer_lose_nothing)
 {
     pthread_t writer;
 
     NEEDS(WW_CAP_ATOMIC_RESET);
+    if (use_all_processors() < 2) {
+        printf("SKIP %s on %s: with one processor, a kernel may hang\n", __func__, backend->name);
+        return;
+    }
     open_other_file();
     reopen(true);
     race.base = watch_pages(NR_COUNTERS);
