@@ -359,7 +359,7 @@ struct ww_prot_map *ww_fault_find_orphan(uintptr_t start, uintptr_t end)
     ww_lock(&registry_lock, WW_RANK_BACKEND);
     now = atomic_load(&table);
     for (size_t i = 0; now && i < now->nr && !found; i++) {
-        if (now->maps[i]->orphaned && now->maps[i]->start < end && now->maps[i]->end > start) {
+        if (atomic_load(&now->maps[i]->orphaned) && now->maps[i]->start < end && now->maps[i]->end > start) {
             found = now->maps[i];
         }
     }

@@ -114,8 +114,9 @@ static int disarm_map(struct ww_prot_map *map)
  * those. */
 static void end_map(struct ww_prot_map *map)
 {
-    map->orphaned = map->refused;
-    if (!map->orphaned) {
+    if (map->refused) {
+        atomic_store(&map->orphaned, true);
+    } else {
         ww_fault_remove(map);
         free_map(map);
     }

@@ -37,9 +37,9 @@ struct ww_prot_map {
     /* The range that is being filled, else empty. The handler opens nothing there, and stores wait. */
     _Atomic uintptr_t fill_start, fill_end;
     struct ww_prot_pages *pages;
-    bool prot_unknown; /* some of its mappings may be writable where pages count as clean */
-    bool refused;      /* some pages stayed armed when it was last disarmed */
-    bool orphaned;     /* refused, and its region has ended */
+    bool prot_unknown;    /* some of its mappings may be writable where pages count as clean */
+    bool refused;         /* some pages stayed armed when it was last disarmed */
+    atomic_bool orphaned; /* refused, and its region has ended; others read it */
 };
 
 /* The protection of an armed page. The processor lets programs read what they may write. */
